@@ -1,0 +1,222 @@
+"""The model folder: read, verify, write. See docs/design.md for what it holds."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gan.latents import Code, Distribution
+
+MANIFEST = "model.json"
+WEIGHTS = "generator.safetensors"
+ONNX = "generator.onnx"
+TORCHSCRIPT = "generator.torchscript.pt"
+SAMPLES = "samples.png"
+CARD = "README.md"
+
+_NAME = r"[a-z0-9][a-z0-9._-]*"
+
+
+class ModelFolderError(Exception):
+    """A model folder that cannot be used; the message is one sentence that names the file, the reason and the remedy."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Architecture(_Part):
+    """Which network family the weights belong to, and the arguments that build its generator."""
+
+    name: Literal["dcgan"]
+    arguments: dict[str, int]
+
+
+class Export(_Part):
+    """How far an exported file is from the network in memory."""
+
+    largest_difference: float  # over all components of all pictures, which lie in [-1, 1]
+    tolerance: float  # over which the export would have been refused
+    latents: int  # that were compared
+
+
+class Sampling(_Part):
+    """What a request gets that does not say otherwise."""
+
+    truncation: float | None = Field(None, gt=0, le=1)
+
+
+class Origin(_Part):
+    """Where the weights came from, so that they can be made again."""
+
+    dataset: str
+    dataset_fingerprint: str  # SHA-256 over the pictures as the network saw them
+    dataset_pictures: int
+    config: dict[str, Any]  # the training run's, fully resolved
+    git_revision: str | None
+    pictures_seen: int
+    seed: int
+    libraries: dict[str, str]
+    wall_time_seconds: float
+    hardware: str
+
+
+class Metric(_Part):
+    """A measured quality; the protocol says how, since two numbers compare only under the same one."""
+
+    name: str
+    value: float
+    protocol: str
+
+
+class Manifest(_Part):
+    """model.json: all that is to be known of a model without opening its weights."""
+
+    format_version: Literal[1] = 1
+    name: str = Field(pattern=f"^{_NAME}$")
+    version: str = Field(pattern="^[0-9a-f]{12}$")  # first digits of the SHA-256 of the weights
+    architecture: Architecture
+    z_dim: int = Field(gt=0)
+    latent: Distribution = "normal"
+    channels: Literal[1, 3]
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+    classes: list[str] | None = None  # names of the labels, absent for an unconditional model
+    codes: list[Code] = []
+    sampling: Sampling = Sampling(truncation=None)
+    exports: dict[str, Export]
+    origin: Origin
+    metrics: list[Metric] = []
+    licence: str
+    files: dict[str, str]  # name -> SHA-256, for every file that is read by a program
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A folder whose manifest was read and whose files were found undamaged."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def title(self) -> str:
+        """name@version, which names one set of weights for ever."""
+        return f"{self.manifest.name}@{self.manifest.version}"
+
+    def file(self, name: str) -> Path:
+        """The path of a file that was verified; ModelFolderError if the manifest does not list it."""
+        if name not in self.manifest.files:
+            raise ModelFolderError(f"{self.path / name} is not listed in {MANIFEST}: export the model again")
+        return self.path / name
+
+
+def read(path: Path) -> ModelFolder:
+    """Read the manifest and check every digest before a byte of the files is used.
+
+    Raises ModelFolderError with one sentence that names the file and what to do.
+    """
+    manifest_path = path / MANIFEST
+    if not path.is_dir():
+        raise ModelFolderError(f"there is no model folder {path}: train one (python -m training.run) or copy one there")
+    try:
+        manifest = Manifest.model_validate_json(manifest_path.read_bytes())
+    except OSError as error:
+        raise ModelFolderError(f"cannot read {manifest_path} ({error.strerror}): copy the model folder again") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise ModelFolderError(
+            f"{manifest_path} is not a manifest this version understands ({field}: {first['msg']}): copy the model folder again"
+        ) from error
+    for name, expected in manifest.files.items():
+        if Path(name).name != name:
+            raise ModelFolderError(f"{manifest_path} names a file outside its folder ({name}): do not use this model folder")
+        try:
+            with (path / name).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ModelFolderError(f"cannot read {path / name} ({error.strerror}): copy the model folder again") from error
+        if found != expected:
+            raise ModelFolderError(
+                f"{path / name} is damaged (its SHA-256 begins {found[:12]}, {MANIFEST} says {expected[:12]}): "
+                "copy the model folder again"
+            )
+    if not manifest.files.get(WEIGHTS, "").startswith(manifest.version):
+        raise ModelFolderError(
+            f"{manifest_path} has a version ({manifest.version}) that is not that of {WEIGHTS}: copy the model folder again"
+        )
+    return ModelFolder(path, manifest)
+
+
+def discover(models: Path) -> dict[str, Path]:
+    """The model folders below `models`, by folder name, in order. Hidden folders, such as half-written ones, are passed over."""
+    if not models.is_dir():
+        return {}
+    return {path.name: path for path in sorted(models.iterdir()) if path.is_dir() and not path.name.startswith(".")}
+
+
+def digests(folder: Path, names: list[str]) -> dict[str, str]:
+    """SHA-256 of each named file in a folder, as the manifest lists them."""
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+
+
+def write_atomically(target: Path, fill: Callable[[Path], None]) -> None:
+    """Let `fill` write into a temporary folder beside `target`, make it durable, and rename it to `target`.
+
+    Whoever looks sees no folder or a whole one. Raises FileExistsError, before anything is written, if `target` stands.
+    """
+    if target.exists():
+        raise FileExistsError(f"{target} stands already")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        fill(temporary)
+        for path in temporary.iterdir():
+            path.chmod(0o644)
+            _sync(path)
+        temporary.chmod(0o755)
+        _sync(temporary)
+        temporary.rename(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _sync(target.parent)
+
+
+def write_bytes_atomically(target: Path, content: bytes) -> None:
+    """Write a file such that whoever looks sees the old content or the new, never a part, even after a power cut."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).rename(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync(target.parent)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a model folder in one step; FileExistsError if something stands at `target`."""
+
+    def fill(folder: Path) -> None:
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+
+    write_atomically(target, fill)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,82 @@
+"""Seed -> latent vector, label and codes. Fixed for ever: a change here is a new major version of everything that ships.
+
+NumPy's legacy stream is used because NumPy froze it (NEP 19) and because the StyleGAN tools use it, so a seed means the same
+there and here. Every picture has a stream of its own: what it looks like never depends on what else was asked for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+SEEDS = 2**32  # a seed is an integer in 0 ... SEEDS - 1
+
+Distribution = Literal["normal", "uniform"]  # of a latent vector's components: N(0, 1) or U(-1, 1)
+
+
+@dataclass(frozen=True)
+class Code:
+    """One named InfoGAN code (Chen et al. 2016, arXiv 1606.03657)."""
+
+    name: str
+    categories: int | None = None  # how many values it has; None: continuous in [-1, 1)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """All that one seed stands for."""
+
+    z: NDArray[np.float32]  # [z_dim]
+    label: int | None  # 0 ... classes - 1; None for an unconditional model
+    codes: dict[str, int | float]  # a category, or a number in [-1, 1)
+
+
+def seed_range(first: int, n: int) -> list[int]:
+    """The n seeds from `first` on, wrapping round after 2^32 - 1."""
+    return [(first + k) % SEEDS for k in range(n)]
+
+
+def draw(
+    seed: int,  # 0 ... 2^32 - 1
+    z_dim: int,  # components of the latent vector
+    distribution: Distribution = "normal",
+    classes: int | None = None,  # how many labels; None: an unconditional model
+    codes: Sequence[Code] = (),  # in the manifest's order
+    truncation: float | None = None,  # 0 < t <= 1, normal latents only; None: none
+) -> Draw:
+    """The latent vector, the label and the codes of one seed.
+
+    Label and codes come from the same stream after z, so that asking for one of them, or truncating, changes nothing else.
+
+    Raises ValueError for a seed outside the range, a truncation outside (0, 1], or a truncation of uniform latents.
+    """
+    random = np.random.RandomState(seed)
+    z = random.standard_normal(z_dim) if distribution == "normal" else random.uniform(-1, 1, z_dim)
+    label = None if classes is None else int(random.randint(classes))
+    drawn: dict[str, int | float] = {
+        code.name: float(random.uniform(-1, 1)) if code.categories is None else int(random.randint(code.categories))
+        for code in codes
+    }
+    if truncation is not None:
+        if distribution != "normal":
+            raise ValueError("truncation needs a model with normal latents")
+        z = _truncate(z, seed, truncation)
+    return Draw(z.astype(np.float32), label, drawn)
+
+
+def latents(seeds: Sequence[int], z_dim: int) -> NDArray[np.float32]:
+    """The latent vectors of many seeds, float32 [len(seeds), z_dim]; row i is that of seeds[i] alone."""
+    return np.stack([draw(seed, z_dim).z for seed in seeds])
+
+
+def _truncate(z: NDArray[np.float64], seed: int, truncation: float) -> NDArray[np.float64]:
+    """The truncation of BigGAN's released sampler (Brock et al. 2019, section 3.1): t times a normal cut off at +-2."""
+    if not 0 < truncation <= 1:
+        raise ValueError(f"truncation must be over 0 and at most 1, not {truncation}")
+    z = z.copy()
+    random = np.random.RandomState([seed, 1])
+    while (offenders := np.flatnonzero(np.abs(z) > 2)).size:
+        z[offenders] = random.standard_normal(offenders.size)
+    return truncation * z

@@ -1,0 +1,1 @@
+"""Generators and discriminators, one file per family, both sides of the game side by side."""

@@ -1,0 +1,101 @@
+"""DCGAN (Radford et al. 2016, arXiv 1511.06434): the reference networks.
+
+With the default arguments the generator has 3,444,480 parameters and the discriminator 2,633,216.
+The sigmoid of the discriminator lives in the loss, so both networks are convolutions from end to end.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+# The paper's 64x64 network stops doubling its channels at eight times the outermost width; larger pictures keep to that,
+# else a 256x256 network would start with 4,096 channels.
+_LARGEST_MULTIPLE = 8
+
+
+def _widths(resolution: int, width: int) -> list[int]:
+    """Channels of the hidden layers from the picture inwards: width, 2 width, 4 width ... one for each halving down to 4x4."""
+    halvings = math.log2(resolution) - 2
+    if resolution < 16 or not halvings.is_integer():
+        raise ValueError(f"resolution must be a power of two from 16 up, not {resolution}")
+    return [width * min(2**level, _LARGEST_MULTIPLE) for level in range(int(halvings))]
+
+
+class Generator(nn.Module):
+    """Latent vectors to pictures: transposed convolutions with batch normalisation (paper, section 3, figure 1).
+
+    A 1x1 input grows to 4x4 and then doubles until it has the resolution asked for.
+    """
+
+    def __init__(
+        self,
+        z_dim: int = 100,  # components of a latent vector
+        channels: int = 1,  # of a picture: 1 grey, 3 RGB
+        resolution: int = 32,  # of a picture's side in pixels, a power of two from 16 up
+        width: int = 128,  # channels of the outermost hidden layer; doubles at each layer towards the latent
+    ) -> None:
+        """Raises ValueError for a resolution that is not a power of two from 16 up."""
+        super().__init__()
+        self.z_dim = z_dim
+        outer, *_ = hidden = _widths(resolution, width)
+        layers: list[nn.Module] = [
+            nn.ConvTranspose2d(z_dim, hidden[-1], kernel_size=4, stride=1, padding=0, bias=False),
+            nn.BatchNorm2d(hidden[-1]),
+            nn.ReLU(inplace=True),
+        ]
+        for inner, next_outer in zip(hidden[:0:-1], hidden[-2::-1], strict=True):
+            layers += [
+                nn.ConvTranspose2d(inner, next_outer, kernel_size=4, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(next_outer),
+                nn.ReLU(inplace=True),
+            ]
+        layers += [nn.ConvTranspose2d(outer, channels, kernel_size=4, stride=2, padding=1, bias=False), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """float [n, z_dim], standard normal -> float [n, channels, resolution, resolution] in [-1, 1]."""
+        pictures: Tensor = self.layers(z[:, :, None, None])
+        return pictures
+
+
+class Discriminator(nn.Module):
+    """Pictures to logits: strided convolutions, batch normalisation on all but the first and the last (paper, section 3)."""
+
+    def __init__(
+        self,
+        channels: int = 1,  # of a picture: 1 grey, 3 RGB
+        resolution: int = 32,  # of a picture's side in pixels, a power of two from 16 up
+        width: int = 128,  # channels of the outermost hidden layer; doubles at each layer away from the picture
+    ) -> None:
+        """Raises ValueError for a resolution that is not a power of two from 16 up."""
+        super().__init__()
+        hidden = _widths(resolution, width)
+        layers: list[nn.Module] = [
+            nn.Conv2d(channels, hidden[0], kernel_size=4, stride=2, padding=1, bias=False),
+            nn.LeakyReLU(0.2, inplace=True),
+        ]
+        for outer, inner in zip(hidden[:-1], hidden[1:], strict=True):
+            layers += [
+                nn.Conv2d(outer, inner, kernel_size=4, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(inner),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+        layers.append(nn.Conv2d(hidden[-1], 1, kernel_size=4, stride=1, padding=0, bias=False))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """float [n, channels, resolution, resolution] in [-1, 1] -> logits, float [n]: log-odds that a picture is real."""
+        logits: Tensor = self.layers(pictures)
+        return logits.flatten()
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, random: torch.Generator) -> None:
+    """Start weights of the paper (section 4): N(0, 0.02); the scales of batch normalisation N(1, 0.02) with shifts 0."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            module.weight.normal_(0.0, 0.02, generator=random)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.weight.normal_(1.0, 0.02, generator=random)
+            module.bias.zero_()

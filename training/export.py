@@ -1,0 +1,171 @@
+"""A finished generator -> a model folder, each exported file compared with the network in memory."""
+
+import subprocess
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from gan import artifact, imaging
+from gan.artifact import CARD, MANIFEST, ONNX, SAMPLES, TORCHSCRIPT, WEIGHTS, Architecture, Export, Manifest, Origin
+from gan.latents import latents
+from gan.networks import dcgan
+from training.config import TrainingConfig
+from training.data import Dataset
+from training.hardware import Hardware
+from training.loop import GRID_SEEDS, draw_pictures
+from training.state import TrainingState
+
+COMPARED_LATENTS = 256
+# A grey level is 1/127.5 = 0.0078 wide in the network's range; at a hundredth of that, one picture element in a hundred
+# may round to the neighbouring level and none further.
+TOLERANCE = 1e-4
+
+
+class ExportError(Exception):
+    """An exported file that does not draw what the network in memory draws."""
+
+
+def export_model(
+    target: Path,  # must not exist; the parent is made if need be
+    name: str,
+    state: TrainingState,
+    dataset: Dataset,
+    config: TrainingConfig,
+    hardware: Hardware,
+) -> Manifest:
+    """Write the model folder in one step. Raises ExportError, and leaves nothing behind, if an export is over its tolerance."""
+    generator = state.finished_generator()
+    _, channels, height, width = dataset.pictures.shape
+    written: list[Manifest] = []
+
+    def fill(folder: Path) -> None:
+        save_file(generator.state_dict(), folder / WEIGHTS)
+        export_onnx(generator, folder / ONNX)
+        export_torchscript(generator, folder / TORCHSCRIPT)
+        (folder / SAMPLES).write_bytes(imaging.encode_png(imaging.grid(draw_pictures(generator, GRID_SEEDS))))
+        files = artifact.digests(folder, [WEIGHTS, ONNX, TORCHSCRIPT])
+        manifest = Manifest(
+            name=name,
+            version=files[WEIGHTS][:12],
+            architecture=Architecture(
+                name="dcgan",
+                arguments={
+                    "z_dim": config.z_dim,
+                    "channels": channels,
+                    "resolution": config.resolution,
+                    "width": config.width,
+                },
+            ),
+            z_dim=config.z_dim,
+            channels=channels,
+            height=height,
+            width=width,
+            exports=compare(generator, folder),
+            origin=Origin(
+                dataset=dataset.name,
+                dataset_fingerprint=dataset.fingerprint,
+                dataset_pictures=len(dataset.pictures),
+                config=config.model_dump(mode="json"),
+                git_revision=_git_revision(),
+                pictures_seen=state.seen,
+                seed=config.seed,
+                libraries={library: version(library) for library in ("torch", "numpy", "onnx", "onnxruntime")},
+                wall_time_seconds=round(state.seconds, 1),
+                hardware=str(hardware),
+            ),
+            licence=dataset.licence,
+            files=files,
+        )
+        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
+        (folder / CARD).write_text(_card(manifest))
+        written.append(manifest)
+
+    artifact.write_atomically(target, fill)
+    return written[0]
+
+
+def export_onnx(generator: dcgan.Generator, path: Path) -> None:
+    """z [n, z_dim] -> pictures [n, channels, height, width], any n, weights inside the file."""
+    torch.onnx.export(
+        generator,
+        (_latents(generator, 2),),
+        path,
+        input_names=["z"],
+        output_names=["pictures"],
+        dynamic_shapes={"z": {0: torch.export.Dim("n")}},
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+
+
+def export_torchscript(generator: dcgan.Generator, path: Path) -> None:
+    """The same as a traced and frozen module."""
+    with warnings.catch_warnings():
+        # torch calls TorchScript deprecated but keeps it; it is the one format that runs without the network's source.
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.jit.save(torch.jit.freeze(torch.jit.trace(generator, _latents(generator, 2))), path)  # type: ignore[no-untyped-call]
+
+
+def compare(generator: dcgan.Generator, folder: Path) -> dict[str, Export]:
+    """Draw seeds 0 to 255 with the network in memory and with each exported file; the largest differences.
+
+    Raises ExportError if one is over the tolerance.
+    """
+    z = _latents(generator, COMPARED_LATENTS)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        expected = generator(z).numpy()
+        session = onnxruntime.InferenceSession(folder / ONNX, providers=["CPUExecutionProvider"])
+        found: dict[str, NDArray[np.float32]] = {
+            ONNX: session.run(None, {"z": z.numpy()})[0],
+            TORCHSCRIPT: torch.jit.load(folder / TORCHSCRIPT)(z).numpy(),  # type: ignore[no-untyped-call]
+        }
+    exports = {}
+    for file, pictures in found.items():
+        difference = float(np.abs(pictures - expected).max())
+        if not difference <= TOLERANCE:
+            raise ExportError(
+                f"{file} differs from the network in memory by {difference:.2g}, more than {TOLERANCE:.0e}: not exported"
+            )
+        exports[file] = Export(largest_difference=difference, tolerance=TOLERANCE, latents=COMPARED_LATENTS)
+    return exports
+
+
+def _latents(generator: dcgan.Generator, n: int) -> torch.Tensor:
+    return torch.from_numpy(latents(range(n), generator.z_dim))
+
+
+def _git_revision() -> str | None:
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+        return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _card(manifest: Manifest) -> str:
+    origin = manifest.origin
+    exports = "\n".join(f"| {file} | {export.largest_difference:.1e} |" for file, export in manifest.exports.items())
+    return f"""# {manifest.name}
+
+![64 pictures, seeds 0 to 63]({SAMPLES})
+
+A {manifest.architecture.name} generator of {manifest.width}x{manifest.height} pictures with {manifest.channels} channel(s),
+version {manifest.version}, trained on {origin.dataset} ({origin.dataset_pictures:,} pictures).
+It saw {origin.pictures_seen:,} pictures in {origin.wall_time_seconds / 60:.0f} minutes on: {origin.hardware}.
+
+The grid shows seeds 0 to 63, unselected, as the service draws them. Licence: {manifest.licence}.
+
+| file | largest difference from the network in memory, {COMPARED_LATENTS} latents, range -1 to 1 |
+|---|---|
+{exports}
+
+What it draws is limited to what it was trained on. {MANIFEST} has the whole configuration and the digests of the files.
+"""

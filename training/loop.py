@@ -1,0 +1,132 @@
+"""The game, step by step."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from gan import imaging
+from gan.latents import latents
+from gan.networks import dcgan
+from training.config import TrainingConfig
+from training.data import Dataset
+from training.fast_convolutions import use_fast_weight_gradients
+from training.hardware import Hardware
+from training.objectives import discriminator_loss, generator_loss
+from training.state import TrainingState, to_network
+
+GRID_SEEDS = range(64)
+_STEPS_PER_TICK = 16
+_STATISTICS = ("loss_d", "loss_g", "d_real", "d_fake")
+
+
+def train(
+    state: TrainingState,
+    dataset: Dataset,
+    config: TrainingConfig,
+    hardware: Hardware,
+    folder: Path,  # of the run: gets stats.jsonl, samples, checkpoints and TensorBoard's files
+    asked_to_stop: Callable[[], bool],  # looked at between two steps
+) -> bool:
+    """Play until the configured length is reached, and save. False if asked to stop before that."""
+    hardware.prepare()
+    if hardware.bfloat16 and hardware.device.type == "cpu":
+        use_fast_weight_gradients(state.generator)
+        use_fast_weight_gradients(state.discriminator)
+    generator, discriminator = state.generator.train(), state.discriminator.train()
+
+    def done() -> bool:
+        return state.seen >= config.images or (config.minutes is not None and state.seconds >= 60 * config.minutes)
+
+    totals = torch.zeros(len(_STATISTICS), device=hardware.device)
+    steps = 0
+    progress = tqdm(total=config.images, initial=state.seen, unit="pic", unit_scale=True, smoothing=0.05, dynamic_ncols=True)
+    with progress, SummaryWriter(str(folder)) as board, (folder / "stats.jsonl").open("a") as stats:
+        tick_started = now = time.perf_counter()
+        if state.seen == 0:
+            save_grid(state.finished_generator(), folder, state.seen, board)
+        while not done() and not asked_to_stop():
+            # The next pictures, and latents that are the step's own
+            real = to_network(dataset.batch(config.seed, state.seen, config.batch_size), hardware.device)
+            z = _noise(config, state.seen).to(hardware.device)
+
+            # Discriminator: tell real pictures from generated ones
+            with hardware.autocast():
+                fake = generator(z)
+                real_logits = discriminator(real).float()
+                fake_logits = discriminator(fake.detach()).float()
+            loss_d = discriminator_loss(real_logits, fake_logits).mean()
+            state.discriminator_optimiser.zero_grad()
+            loss_d.backward()  # type: ignore[no-untyped-call]
+            state.discriminator_optimiser.step()
+
+            # Generator: be taken for real. The discriminator's weights need no gradients here
+            discriminator.requires_grad_(False)
+            with hardware.autocast():
+                loss_g = generator_loss(discriminator(fake).float()).mean()
+            state.generator_optimiser.zero_grad()
+            loss_g.backward()  # type: ignore[no-untyped-call]
+            state.generator_optimiser.step()
+            discriminator.requires_grad_(True)
+
+            # Moving average and statistics
+            state.update_average(config.batch_size, config.ema_half_life)
+            totals += torch.stack(
+                [loss_d.detach(), loss_g.detach(), real_logits.detach().sigmoid().mean(), fake_logits.detach().sigmoid().mean()]
+            )
+            before, state.seen, steps = state.seen, state.seen + config.batch_size, steps + 1
+            progress.update(config.batch_size)
+            previous, now = now, time.perf_counter()
+            state.seconds += now - previous
+
+            # Once per tick: read the statistics, the only time the loop waits for the device
+            if steps % _STEPS_PER_TICK == 0:
+                row = _statistics(totals / _STEPS_PER_TICK, state, _STEPS_PER_TICK * config.batch_size / (now - tick_started))
+                totals.zero_()
+                tick_started = now
+                stats.write(json.dumps(row) + "\n")
+                stats.flush()
+                progress.set_postfix({name: f"{row[name]:.3f}" for name in _STATISTICS})
+                for name, value in row.items():
+                    board.add_scalar(name, value, state.seen)
+
+            # Now and then: a grid to look at, and a checkpoint to come back to
+            if before // config.sample_every < state.seen // config.sample_every:
+                save_grid(state.finished_generator(), folder, state.seen, board)
+            if before // config.checkpoint_every < state.seen // config.checkpoint_every:
+                state.save(folder, config)
+        state.save(folder, config)
+    return done()
+
+
+def draw_pictures(generator: dcgan.Generator, seeds: range) -> imaging.Pictures:
+    """The pictures of these seeds from a finished generator, uint8 [n, height, width, channels]."""
+    with torch.no_grad():
+        pictures: Tensor = generator(torch.from_numpy(latents(seeds, generator.z_dim)))
+    levels: imaging.Pictures = imaging.grey_levels(pictures).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return levels
+
+
+def save_grid(generator: dcgan.Generator, folder: Path, seen: int, board: SummaryWriter) -> None:
+    """Write samples-<pictures seen>.png, the same 64 seeds each time, and show it in TensorBoard."""
+    sheet = imaging.grid(draw_pictures(generator, GRID_SEEDS))
+    (folder / f"samples-{seen:09d}.png").write_bytes(imaging.encode_png(sheet))
+    board.add_image("samples", sheet, seen, dataformats="HWC")
+
+
+def _noise(config: TrainingConfig, seen: int) -> Tensor:
+    """Latents of the step that follows `seen` pictures, float32 [batch, z_dim]: a pure function of (seed, seen)."""
+    random = np.random.default_rng([config.seed, seen, 1])  # the 1 keeps it apart from the order of the data
+    return torch.from_numpy(random.standard_normal((config.batch_size, config.z_dim), np.float32))
+
+
+def _statistics(means: Tensor, state: TrainingState, speed: float) -> dict[str, float]:
+    rest = {"pictures": state.seen, "seconds": round(state.seconds, 3), "pictures_per_second": round(speed, 1)}
+    return {**rest, **dict(zip(_STATISTICS, means.tolist(), strict=True))}
