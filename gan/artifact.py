@@ -52,6 +52,14 @@ class Sampling(_Part):
     truncation: float | None = Field(None, gt=0, le=1)
 
 
+class Environment(_Part):
+    """What a training run was started with, beside its configuration."""
+
+    git_revision: str | None  # None outside a git checkout; ends in -dirty if files were changed
+    libraries: dict[str, str]  # name -> version
+    hardware: str  # device, threads and precision
+
+
 class Origin(_Part):
     """Where the weights came from, so that they can be made again."""
 
@@ -59,12 +67,10 @@ class Origin(_Part):
     dataset_fingerprint: str  # SHA-256 over the pictures as the network saw them
     dataset_pictures: int
     config: dict[str, Any]  # the training run's, fully resolved
-    git_revision: str | None
-    pictures_seen: int
+    environment: Environment
     seed: int
-    libraries: dict[str, str]
+    pictures_seen: int
     wall_time_seconds: float
-    hardware: str
 
 
 class Metric(_Part):

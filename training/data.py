@@ -89,11 +89,10 @@ def _fashion_mnist(path: Path, resolution: int) -> Dataset:
         content = gzip.decompress(path.read_bytes())
         if not content.startswith(_IDX_UINT8_3D):
             raise ValueError("not an IDX file of uint8 pictures")
-        shape = np.frombuffer(content, ">u4", count=3, offset=4)
-        pictures = np.frombuffer(content, np.uint8, offset=16).reshape(shape)
+        n, height, width = np.frombuffer(content, ">u4", count=3, offset=4).tolist()
+        pictures = np.frombuffer(content, np.uint8, offset=16).reshape(n, height, width)
     except (OSError, EOFError, ValueError) as error:
         raise DataError(f"{path} is damaged ({error}): fetch it again, or give another --data") from error
-    n, height, width = pictures.shape
     if max(height, width) > resolution:
         raise DataError(f"--resolution {resolution} is smaller than Fashion-MNIST's {height}x{width}: take 32 or more")
     # The set's own background is black, so a black margin is what the pictures would show there anyway.

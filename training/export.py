@@ -1,8 +1,6 @@
 """A finished generator -> a model folder, each exported file compared with the network in memory."""
 
-import subprocess
 import warnings
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +10,11 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from gan import artifact, imaging
-from gan.artifact import CARD, MANIFEST, ONNX, SAMPLES, TORCHSCRIPT, WEIGHTS, Architecture, Export, Manifest, Origin
+from gan.artifact import CARD, MANIFEST, ONNX, SAMPLES, TORCHSCRIPT, WEIGHTS, Architecture, Environment, Export, Manifest, Origin
 from gan.latents import latents
 from gan.networks import dcgan
 from training.config import TrainingConfig
 from training.data import Dataset
-from training.hardware import Hardware
 from training.loop import GRID_SEEDS, draw_pictures
 from training.state import TrainingState
 
@@ -37,7 +34,7 @@ def export_model(
     state: TrainingState,
     dataset: Dataset,
     config: TrainingConfig,
-    hardware: Hardware,
+    environment: Environment,  # as it was when the run was started
 ) -> Manifest:
     """Write the model folder in one step. Raises ExportError, and leaves nothing behind, if an export is over its tolerance."""
     generator = state.finished_generator()
@@ -72,12 +69,10 @@ def export_model(
                 dataset_fingerprint=dataset.fingerprint,
                 dataset_pictures=len(dataset.pictures),
                 config=config.model_dump(mode="json"),
-                git_revision=_git_revision(),
-                pictures_seen=state.seen,
+                environment=environment,
                 seed=config.seed,
-                libraries={library: version(library) for library in ("torch", "numpy", "onnx", "onnxruntime")},
+                pictures_seen=state.seen,
                 wall_time_seconds=round(state.seconds, 1),
-                hardware=str(hardware),
             ),
             licence=dataset.licence,
             files=files,
@@ -142,14 +137,6 @@ def _latents(generator: dcgan.Generator, n: int) -> torch.Tensor:
     return torch.from_numpy(latents(range(n), generator.z_dim))
 
 
-def _git_revision() -> str | None:
-    try:
-        command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
-        return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
 def _card(manifest: Manifest) -> str:
     origin = manifest.origin
     exports = "\n".join(f"| {file} | {export.largest_difference:.1e} |" for file, export in manifest.exports.items())
@@ -159,7 +146,7 @@ def _card(manifest: Manifest) -> str:
 
 A {manifest.architecture.name} generator of {manifest.width}x{manifest.height} pictures with {manifest.channels} channel(s),
 version {manifest.version}, trained on {origin.dataset} ({origin.dataset_pictures:,} pictures).
-It saw {origin.pictures_seen:,} pictures in {origin.wall_time_seconds / 60:.0f} minutes on: {origin.hardware}.
+It saw {origin.pictures_seen:,} pictures in {origin.wall_time_seconds / 60:.0f} minutes on: {origin.environment.hardware}.
 
 The grid shows seeds 0 to 63, unselected, as the service draws them. Licence: {manifest.licence}.
 

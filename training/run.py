@@ -11,8 +11,8 @@ from types import FrameType
 from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, CliSettingsSource, InitSettingsSource
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource
 
 from training.config import TrainingConfig
 
@@ -24,7 +24,7 @@ _EXAMPLES = """examples:
 """
 
 
-class _CommandLine(TrainingConfig, BaseSettings):
+class _CommandLine(TrainingConfig, BaseSettings):  # type: ignore[misc]  # both have a model_config; they merge
     """Train a generator on a folder of pictures and export it to a model folder that the service serves."""
 
     out: Path = Path("runs")
@@ -39,9 +39,9 @@ class _CommandLine(TrainingConfig, BaseSettings):
     """show the configuration, the data and the networks, and train nothing"""
 
     @classmethod
-    def settings_customise_sources(cls, *_: Any, init_settings: InitSettingsSource, **__: Any) -> tuple[InitSettingsSource]:
+    def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags only: an environment variable that happens to be called SEED or NAME must not change a run."""
-        return (init_settings,)
+        return (sources["init_settings"],)
 
 
 _ELSEWHERE = set(_CommandLine.model_fields) - set(TrainingConfig.model_fields)
@@ -98,6 +98,7 @@ def _run(given: dict[str, Any]) -> int:
 
     from gan import artifact
     from training.data import load
+    from training.environment import record
     from training.export import export_model
     from training.hardware import Hardware
     from training.loop import train
@@ -124,6 +125,7 @@ def _run(given: dict[str, Any]) -> int:
 
     if folder is None:
         folder = _new_run(where.out, f"{dataset.name}-{config.recipe}")
+    environment = record(folder, hardware)
     (folder / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
     if saved := checkpoints(folder):
         state.restore(saved[-1])
@@ -137,7 +139,7 @@ def _run(given: dict[str, Any]) -> int:
 
     # A run that was lengthened has exported before.
     shutil.rmtree(folder / "model", ignore_errors=True)
-    manifest = export_model(folder / "model", name, state, dataset, config, hardware)
+    manifest = export_model(folder / "model", name, state, dataset, config, environment)
     print(f"exported {manifest.name}@{manifest.version} to {folder / 'model'}")
     try:
         artifact.copy(folder / "model", where.models / name)
@@ -207,7 +209,9 @@ def _new_run(out: Path, title: str) -> Path:
 
 
 def _explain(error: ValidationError) -> list[str]:
-    return [f"training.run: --{str(item['loc'][0]).replace('_', '-')}: {item['msg']}, not {item['input']!r}" for item in error.errors()]
+    return [
+        f"training.run: --{str(item['loc'][0]).replace('_', '-')}: {item['msg']}, not {item['input']!r}" for item in error.errors()
+    ]
 
 
 class _StopSignal:
@@ -218,7 +222,7 @@ class _StopSignal:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handle)
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, _: FrameType | None) -> None:
         if self.number:
             os._exit(128 + number)
         self.number = number

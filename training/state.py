@@ -70,10 +70,12 @@ class TrainingState:
         Averaged weights do not fit the batch statistics of the generator they were averaged from, so the statistics are
         estimated again over fixed latents, seeds 0 to 1,023.
         """
-        network = copy.deepcopy(self.average).to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        seeds = np.arange(_CALIBRATION_BATCHES * _CALIBRATION_BATCH_SIZE)
-        z = torch.from_numpy(latents([int(seed) for seed in seeds], network.z_dim))
-        update_bn(z.split(_CALIBRATION_BATCH_SIZE), network)
+        network: dcgan.Generator = copy.deepcopy(self.average).to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        batches = [
+            torch.from_numpy(latents(range(first, first + _CALIBRATION_BATCH_SIZE), network.z_dim))
+            for first in range(0, _CALIBRATION_BATCHES * _CALIBRATION_BATCH_SIZE, _CALIBRATION_BATCH_SIZE)
+        ]
+        update_bn(batches, network)
         return network.eval()
 
     # Saving

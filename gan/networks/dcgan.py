@@ -5,6 +5,7 @@ The sigmoid of the discriminator lives in the loss, so both networks are convolu
 """
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ class Generator(nn.Module):
             nn.BatchNorm2d(hidden[-1]),
             nn.ReLU(inplace=True),
         ]
-        for inner, next_outer in zip(hidden[:0:-1], hidden[-2::-1], strict=True):
+        for inner, next_outer in pairwise(reversed(hidden)):
             layers += [
                 nn.ConvTranspose2d(inner, next_outer, kernel_size=4, stride=2, padding=1, bias=False),
                 nn.BatchNorm2d(next_outer),
@@ -75,7 +76,7 @@ class Discriminator(nn.Module):
             nn.Conv2d(channels, hidden[0], kernel_size=4, stride=2, padding=1, bias=False),
             nn.LeakyReLU(0.2, inplace=True),
         ]
-        for outer, inner in zip(hidden[:-1], hidden[1:], strict=True):
+        for outer, inner in pairwise(hidden):
             layers += [
                 nn.Conv2d(outer, inner, kernel_size=4, stride=2, padding=1, bias=False),
                 nn.BatchNorm2d(inner),

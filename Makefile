@@ -1,0 +1,49 @@
+# Each target sets up what it needs by itself: a virtual environment in .venv, with the versions in constraints.txt.
+PYTHON ?= python3
+PORT ?= 3000
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+export BENTOML_DO_NOT_TRACK := True
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+serve: .venv/serving ## serve the models in models/ on http://127.0.0.1:$(PORT)
+	@echo 'http://127.0.0.1:$(PORT) answers in a few seconds. Try:'
+	@echo "  curl -X POST http://127.0.0.1:$(PORT)/generate -H 'Content-Type: application/json' -d '{\"seed\": 7, \"n\": 16}' -o pictures.png"
+	@$(BIN)/bentoml serve service:GanService --host 127.0.0.1 --port $(PORT)
+
+test: .venv/development ## check format, lint and types, and run the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+train: .venv/training ## train the reference recipe; `python -m training.run --help` lists all there is to choose
+	$(BIN)/python -m training.run
+
+bench: .venv/training ## measure a training step against the article's loop
+	$(BIN)/python -m benchmarks.training
+
+lock: ## renew constraints.txt from the newest versions that pyproject.toml allows
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet --disable-pip-version-check '.[train,dev]'
+	build/lock/bin/pip freeze --exclude gan-service | grep -v ' @ ' > constraints.txt
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/serving: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable .
+	@touch $@
+
+.venv/training: .venv/serving
+	$(PIP) --editable '.[train]'
+	@touch $@
+
+.venv/development: .venv/training
+	$(PIP) --editable '.[train,dev]'
+	@touch $@
+
+.PHONY: help serve test train bench lock

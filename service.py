@@ -1,0 +1,46 @@
+"""The front door: the BentoML service. `make serve` starts it; the routes are in serving/app.py."""
+
+import logging
+
+import bentoml
+from pydantic import ValidationError
+
+from gan.artifact import ModelFolderError
+from serving.app import Api
+from serving.models import Models, verify
+from serving.settings import Settings
+
+_log = logging.getLogger("bentoml.gan")
+
+api = Api()
+
+
+@bentoml.service(name="gan-service")
+@bentoml.asgi_app(api, path="/")
+class GanService:
+    """Draws pictures with a trained generator: the same picture for the same seed."""
+
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]
+    @staticmethod
+    def check() -> None:
+        """Before any worker starts: refuse bad settings and bad model folders in one sentence."""
+        try:
+            verify(Settings())
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise SystemExit(f"gan-service: GAN_{str(first['loc'][0]).upper()}: {first['msg']}, not {first['input']!r}") from None
+        except ModelFolderError as error:
+            raise SystemExit(f"gan-service: {error}") from None
+
+    def __init__(self) -> None:
+        settings = Settings()
+        self._ready = False
+        models = Models(settings)
+        api.open(models, settings)
+        self._ready = True
+        for model in models.all():
+            _log.info("ready: %s on %s", model.folder.title, model.runtime.name)
+
+    def __is_ready__(self) -> bool:
+        """/readyz: every model has drawn a picture."""
+        return self._ready

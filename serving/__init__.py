@@ -1,0 +1,1 @@
+"""Model folder -> HTTP. Imports neither training nor torch."""

@@ -1,0 +1,73 @@
+"""Every error of the service as application/problem+json (RFC 9457)."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+_log = logging.getLogger("bentoml.gan")
+
+Location = tuple[str | int, ...]  # the path to a field, such as ("noise", 3)
+
+
+class RequestError(Exception):
+    """A request that is answered with an error; `errors` names the fields that are at fault."""
+
+    def __init__(self, status: HTTPStatus, detail: str, errors: list[tuple[Location, str]] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = errors or []
+
+
+def field_error(loc: Location, msg: str) -> RequestError:
+    """422 for one field that is wrong, over its limit or in conflict with another."""
+    return RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{_dotted(loc)}: {msg}", [(loc, msg)])
+
+
+def from_validation(error: ValidationError) -> RequestError:
+    """400 for what is not JSON, 422 for JSON that does not fit."""
+    found = [(item["loc"], item["msg"], item["type"]) for item in error.errors(include_url=False, include_context=False)]
+    if found[0][2] == "json_invalid":
+        return RequestError(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {found[0][1].removeprefix('Invalid JSON: ')}")
+    errors = [(loc or ("body",), "this field does not exist" if kind == "extra_forbidden" else msg) for loc, msg, kind in found]
+    return RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(f"{_dotted(loc)}: {msg}" for loc, msg in errors[:3]), errors)
+
+
+def problem(status: HTTPStatus, detail: str, errors: list[tuple[Location, str]], headers: Any = None) -> JSONResponse:
+    """The answer that tells of an error."""
+    body: dict[str, Any] = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
+    if errors:
+        body["errors"] = [{"loc": list(loc), "msg": msg} for loc, msg in errors]
+    return JSONResponse(body, status.value, headers, media_type="application/problem+json")
+
+
+async def answer_request_error(_: Request, error: Exception) -> JSONResponse:
+    """Starlette's handler for RequestError."""
+    assert isinstance(error, RequestError)
+    return problem(error.status, error.detail, error.errors)
+
+
+async def answer_http_exception(request: Request, error: Exception) -> JSONResponse:
+    """Starlette's handler for what its router finds: no such path, or a method the path does not have."""
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    detail = {
+        HTTPStatus.NOT_FOUND: f"there is no {request.url.path}; there are POST /generate and GET /models",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.url.path} does not take {request.method}",
+    }.get(status, error.detail)
+    return problem(status, detail, [], error.headers)
+
+
+async def answer_unforeseen(request: Request, error: Exception) -> JSONResponse:
+    """Starlette's handler for everything else: the log gets the trace, the caller does not."""
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer; its log says why", [])
+
+
+def _dotted(loc: Location) -> str:
+    return ".".join(str(part) for part in loc)

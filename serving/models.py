@@ -1,0 +1,76 @@
+"""The models a service answers with."""
+
+from dataclasses import dataclass
+
+from gan import artifact, runtime
+from gan.artifact import ModelFolder, ModelFolderError
+from gan.latents import latents
+from serving.errors import RequestError, field_error
+from serving.settings import Settings
+
+
+def verify(settings: Settings) -> tuple[dict[str, ModelFolder], str]:
+    """Read and check every model folder; returns them by name, and the name of the default model.
+
+    Raises ModelFolderError with one sentence that says which file or setting is wrong and what to do.
+    """
+    folders: dict[str, ModelFolder] = {}
+    for path in artifact.discover(settings.models).values():
+        folder = artifact.read(path)
+        if folder.manifest.name in folders:
+            other = folders[folder.manifest.name].path
+            raise ModelFolderError(f"{path} and {other} hold models of one name, {folder.manifest.name}: remove one of them")
+        folders[folder.manifest.name] = folder
+    if not folders:
+        raise ModelFolderError(
+            f"there is no model in {settings.models}: train one (python -m training.run), or set GAN_MODELS to a folder of models"
+        )
+    default = settings.default_model or (next(iter(folders)) if len(folders) == 1 else None)
+    if default is None:
+        raise ModelFolderError(
+            f"there are several models in {settings.models} ({', '.join(folders)}): set GAN_DEFAULT_MODEL to one"
+        )
+    if default not in folders:
+        raise ModelFolderError(
+            f"GAN_DEFAULT_MODEL is {default}, but {settings.models} holds {', '.join(folders)}: set it to one of these"
+        )
+    return folders, default
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A verified model that has drawn its first picture."""
+
+    folder: ModelFolder
+    runtime: runtime.Runtime
+
+
+class Models:
+    """All models of a service, loaded and warm."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises ModelFolderError."""
+        folders, self.default = verify(settings)
+        self._by_name = {}
+        for name, folder in folders.items():
+            loaded = runtime.load(folder, settings.runtime, settings.device, settings.threads)
+            loaded.draw(latents([0], folder.manifest.z_dim))
+            self._by_name[name] = LoadedModel(folder, loaded)
+
+    def choose(self, title: str | None) -> LoadedModel:
+        """The model of this name or name@version; the default one for None. Raises RequestError, 404, if there is none."""
+        name, _, version = (title or self.default).partition("@")
+        model = self._by_name.get(name)
+        if model is None or version not in ("", model.folder.manifest.version):
+            raise model_not_found(str(title), [loaded.folder.title for loaded in self.all()])
+        return model
+
+    def all(self) -> list[LoadedModel]:
+        """Every model, in the order of their names."""
+        return [self._by_name[name] for name in sorted(self._by_name)]
+
+
+def model_not_found(title: str, there: list[str]) -> RequestError:
+    """404 that names the field."""
+    error = field_error(("model",), f"there is no {title}; there is {', '.join(there)}")
+    return RequestError(error.status.NOT_FOUND, error.detail, error.errors)

@@ -1,0 +1,30 @@
+"""What the service can be told, each by one environment variable."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gan.runtime import DeviceName, RuntimeName
+
+
+class Settings(BaseSettings):
+    """Read from the environment: the field `models` from GAN_MODELS, and so on."""
+
+    model_config = SettingsConfigDict(env_prefix="GAN_", env_ignore_empty=True, frozen=True, use_attribute_docstrings=True)
+
+    models: Path = Path(__file__).resolve().parent.parent / "models"
+    """the folder that holds the model folders"""
+    default_model: str | None = None
+    """the model for requests that name none; needed only where there are several"""
+    runtime: RuntimeName = "onnx"
+    """onnx runs on the processor without torch; torchscript needs torch and can use a GPU"""
+    device: DeviceName = "auto"
+    """for the torchscript runtime: auto takes the GPU where there is one"""
+    threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), gt=0)
+    """processor threads that draw; by default as many as this process may run on"""
+    max_n: int = Field(256, gt=0)
+    """the most pictures that one request may ask for"""
+    max_body: int = Field(8 * 2**20, gt=0)
+    """the largest request body in bytes; 256 latent vectors of 512 numbers need about 3 MB as JSON"""
