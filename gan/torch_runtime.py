@@ -1,5 +1,7 @@
 """The TorchScript file on torch: for GPUs, and for a second opinion on the processor."""
 
+import warnings
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -29,7 +31,9 @@ class TorchScriptRuntime:
         torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
         path = folder.file(TORCHSCRIPT)
         try:
-            self._module = torch.jit.load(path, map_location=self._device)  # type: ignore[no-untyped-call]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # torch calls TorchScript deprecated but keeps it
+                self._module = torch.jit.load(path, map_location=self._device)  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError) as error:
             raise ModelFolderError(f"torch cannot load {path} ({error}): export the model again") from error
         self.name = f"torchscript-{self._device.type}"

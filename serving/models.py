@@ -1,11 +1,12 @@
 """The models a service answers with."""
 
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from gan import artifact, runtime
 from gan.artifact import ModelFolder, ModelFolderError
 from gan.latents import latents
-from serving.errors import RequestError, field_error
+from serving.errors import RequestError
 from serving.settings import Settings
 
 
@@ -59,18 +60,14 @@ class Models:
 
     def choose(self, title: str | None) -> LoadedModel:
         """The model of this name or name@version; the default one for None. Raises RequestError, 404, if there is none."""
-        name, _, version = (title or self.default).partition("@")
-        model = self._by_name.get(name)
-        if model is None or version not in ("", model.folder.manifest.version):
-            raise model_not_found(str(title), [loaded.folder.title for loaded in self.all()])
+        title = self.default if title is None else title
+        model = self._by_name.get(title.partition("@")[0])
+        if model is None or title not in (model.folder.manifest.name, model.folder.title):
+            there = ", ".join(loaded.folder.title for loaded in self.all())
+            message = f"there is no model {title!r}; there is {there}"
+            raise RequestError(HTTPStatus.NOT_FOUND, f"model: {message}", [(("model",), message)])
         return model
 
     def all(self) -> list[LoadedModel]:
         """Every model, in the order of their names."""
         return [self._by_name[name] for name in sorted(self._by_name)]
-
-
-def model_not_found(title: str, there: list[str]) -> RequestError:
-    """404 that names the field."""
-    error = field_error(("model",), f"there is no {title}; there is {', '.join(there)}")
-    return RequestError(error.status.NOT_FOUND, error.detail, error.errors)

@@ -101,6 +101,7 @@ def train(
                 save_grid(state.finished_generator(), folder, state.seen, board)
             if before // config.checkpoint_every < state.seen // config.checkpoint_every:
                 state.save(folder, config)
+        save_grid(state.finished_generator(), folder, state.seen, board)
         state.save(folder, config)
     return done()
 

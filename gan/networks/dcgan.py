@@ -4,7 +4,6 @@ With the default arguments the generator has 3,444,480 parameters and the discri
 The sigmoid of the discriminator lives in the loss, so both networks are convolutions from end to end.
 """
 
-import math
 from itertools import pairwise
 
 import torch
@@ -17,10 +16,9 @@ _LARGEST_MULTIPLE = 8
 
 def _widths(resolution: int, width: int) -> list[int]:
     """Channels of the hidden layers from the picture inwards: width, 2 width, 4 width ... one for each halving down to 4x4."""
-    halvings = math.log2(resolution) - 2
-    if resolution < 16 or not halvings.is_integer():
+    if resolution < 16 or resolution & (resolution - 1):
         raise ValueError(f"resolution must be a power of two from 16 up, not {resolution}")
-    return [width * min(2**level, _LARGEST_MULTIPLE) for level in range(int(halvings))]
+    return [width * min(2**level, _LARGEST_MULTIPLE) for level in range(resolution.bit_length() - 3)]
 
 
 class Generator(nn.Module):

@@ -1,0 +1,40 @@
+"""What many tests need: a small real data set, and a small generator trained on it by the training command."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+# BentoML reads these when it is first imported.
+os.environ["BENTOML_DO_NOT_TRACK"] = "True"
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="gan-test-metrics-")
+
+SMALL_DATA = Path(__file__).parent / "data" / "fashion-mnist-small"  # 512 real pictures
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What one run of the training command left behind."""
+
+    run: Path
+    models: Path
+    model: Path
+
+
+def train(folder: Path, *flags: str) -> Trained:
+    """Run the training command on the small data set within `folder`."""
+    from training.run import main
+
+    where = ["--out", str(folder / "runs"), "--models", str(folder / "models")]
+    assert main(["--data", str(SMALL_DATA), *where, *flags]) == 0
+    (run,) = (folder / "runs").iterdir()
+    (model,) = (folder / "models").iterdir()
+    return Trained(run, folder / "models", model)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A generator that saw 2,000 pictures, narrow so that it is quick. Tests must not change its files."""
+    return train(tmp_path_factory.mktemp("trained"), "--images", "2000", "--width", "16", "--sample-every", "1000")

@@ -1,0 +1,100 @@
+import json
+import shutil
+
+import pytest
+
+from gan import artifact
+from gan.artifact import MANIFEST, ONNX, WEIGHTS, ModelFolderError
+
+
+@pytest.fixture
+def folder(trained, tmp_path):
+    return shutil.copytree(trained.model, tmp_path / "model")
+
+
+def change_manifest(folder, **fields):
+    path = folder / MANIFEST
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def test_an_undamaged_folder_is_read(folder):
+    model = artifact.read(folder)
+    assert model.title == f"fashion-mnist-dcgan@{model.manifest.version}"
+    assert model.manifest.files[WEIGHTS].startswith(model.manifest.version)
+    assert model.file(ONNX) == folder / ONNX
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, ONNX, "generator.torchscript.pt"])
+def test_one_flipped_bit_is_found(folder, name):
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(ModelFolderError, match=rf"{name} is damaged .* copy the model folder again"):
+        artifact.read(folder)
+
+
+@pytest.mark.parametrize("name", [ONNX, MANIFEST])
+def test_a_missing_file_is_named(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(ModelFolderError, match=rf"cannot read .*{name} \(No such file or directory\)"):
+        artifact.read(folder)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(ModelFolderError, match=r"there is no model folder .*nothing: train one"):
+        artifact.read(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"z_dim": -1}, "z_dim: Input should be greater than 0"),
+        ({"format_version": 2}, "format_version: Input should be 1"),
+        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
+        ({"version": "0123456789ab"}, "a version .* that is not that of"),
+        ({"files": {"../secret": "00"}}, "names a file outside its folder"),
+        ({"files": {}}, "a version .* that is not that of"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused(folder, fields, said):
+    change_manifest(folder, **fields)
+    with pytest.raises(ModelFolderError, match=said) as error:
+        artifact.read(folder)
+    assert MANIFEST in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_manifest_that_is_not_json_is_refused(folder):
+    (folder / MANIFEST).write_text("{")
+    with pytest.raises(ModelFolderError, match="not a manifest this version understands"):
+        artifact.read(folder)
+
+
+def test_a_file_the_manifest_does_not_list_is_not_used(folder):
+    with pytest.raises(ModelFolderError, match="not listed"):
+        artifact.read(folder).file("discriminator.safetensors")
+
+
+def test_writing_never_replaces_and_leaves_no_part_behind(tmp_path):
+    target = tmp_path / "model"
+
+    def fail(folder):
+        (folder / "half").write_text("half")
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        artifact.write_atomically(target, fail)
+    assert list(tmp_path.iterdir()) == []
+
+    artifact.write_atomically(target, lambda folder: (folder / "whole").write_text("first"))
+    with pytest.raises(FileExistsError, match="stands already"):
+        artifact.write_atomically(target, lambda folder: (folder / "whole").write_text("second"))
+    assert (target / "whole").read_text() == "first"
+
+
+def test_half_written_folders_are_not_discovered(tmp_path):
+    for name in ("b", "a", ".a.tmp"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "README.md").touch()
+    assert list(artifact.discover(tmp_path)) == ["a", "b"]
+    assert artifact.discover(tmp_path / "nothing") == {}

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from gan.latents import Code, draw, latents, seed_range
+
+CODES = [Code("kind", categories=10), Code("slant")]
+
+
+def test_golden_values_never_change():
+    everything = draw(7, 4, classes=10, codes=CODES)
+    assert (
+        everything.z.tolist()
+        == np.float32([1.690525703800356, -0.4659373705408328, 0.0328201636785844, 0.4075162708759308]).tolist()
+    )
+    assert everything.label == 8
+    assert everything.codes == {"kind": 9, "slant": -0.8558977332804769}
+    uniform = draw(7, 4, "uniform", classes=10)
+    assert (
+        uniform.z.tolist() == np.float32([-0.847383439540863, 0.5598375797271729, -0.1231815367937088, 0.4469303488731384]).tolist()
+    )
+    assert uniform.label == 9
+
+
+def test_golden_values_of_truncation_never_change():
+    # Of seed 0 the components 3, 20 and 24 are beyond 2.
+    plain, cut_off, halved = (draw(0, 100, truncation=t).z for t in (None, 1.0, 0.5))
+    assert np.flatnonzero(np.abs(plain) > 2).tolist() == [3, 20, 24]
+    assert cut_off[[3, 20, 24]].tolist() == np.float32([-0.20099112391471863, -0.9466184377670288, 0.040022674947977066]).tolist()
+    kept = np.abs(plain) <= 2
+    assert np.array_equal(cut_off[kept], plain[kept])
+    assert np.array_equal(halved, cut_off / 2)
+
+
+def test_redrawn_components_are_within_the_limit_whatever_the_seed():
+    assert max(np.abs(draw(seed, 512, truncation=1.0).z).max() for seed in range(200)) <= 2
+
+
+def test_truncation_label_and_codes_leave_each_other_alone():
+    full = draw(3, 16, classes=10, codes=CODES)
+    truncated = draw(3, 16, classes=10, codes=CODES, truncation=0.3)
+    assert (truncated.label, truncated.codes) == (full.label, full.codes)
+    assert np.array_equal(draw(3, 16).z, full.z)
+
+
+def test_a_row_of_many_is_that_seed_alone():
+    seeds = [9, 0, 4294967295, 9]
+    together = latents(seeds, 100)
+    assert together.dtype == np.float32
+    assert together.shape == (4, 100)
+    for row, seed in zip(together, seeds, strict=True):
+        assert np.array_equal(row, draw(seed, 100).z)
+
+
+def test_seeds_count_up_and_wrap_round():
+    assert seed_range(4294967294, 4) == [4294967294, 4294967295, 0, 1]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_seed_out_of_range(seed):
+    with pytest.raises(ValueError, match="Seed must be between 0 and 2\\*\\*32 - 1"):
+        draw(seed, 4)
+
+
+@pytest.mark.parametrize("truncation", [0, -0.5, 1.01, float("nan")])
+def test_truncation_out_of_range(truncation):
+    with pytest.raises(ValueError, match="truncation must be over 0 and at most 1"):
+        draw(0, 4, truncation=truncation)
+
+
+def test_uniform_latents_are_not_truncated():
+    with pytest.raises(ValueError, match="needs a model with normal latents"):
+        draw(0, 4, "uniform", truncation=0.5)

@@ -1,0 +1,221 @@
+"""The API from outside, through HTTP."""
+
+import base64
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gan import artifact
+from gan.latents import latents
+
+
+def pixels(png):
+    return np.asarray(Image.open(io.BytesIO(png)))
+
+
+def images(response):
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    return response.json()["images"]
+
+
+def refused(response, status, *fields):
+    """The problem document of an answer that must be an error."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert {"type", "title", "status", "detail"} <= problem.keys() <= {"type", "title", "status", "detail", "errors"}
+    assert problem["status"] == status
+    assert "Traceback" not in response.text
+    if fields:
+        assert [tuple(error["loc"]) for error in problem["errors"]] == list(fields)
+        assert all(error["msg"] for error in problem["errors"])
+        assert str(fields[0][0]) in problem["detail"]
+    return problem
+
+
+def test_a_picture_for_a_seed(client, trained):
+    response = client.post("/generate", json={"seed": 7})
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "image/png"
+    assert response.headers["x-seed"] == "7"
+    assert response.headers["x-model"] == f"fashion-mnist-dcgan@{artifact.read(trained.model).manifest.version}"
+    assert pixels(response.content).shape == (32, 32)
+    assert client.post("/generate", json={"seed": 7}).content == response.content
+    assert client.post("/generate", json={"seed": 8}).content != response.content
+
+
+def test_a_grid_holds_the_pictures_of_its_seeds(client):
+    sheet = pixels(client.post("/generate", json={"seed": 7, "n": 16}).content)
+    assert sheet.shape == (128, 128)
+    for place in range(16):
+        top, left = 32 * (place // 4), 32 * (place % 4)
+        alone = pixels(client.post("/generate", json={"seed": 7 + place}).content)
+        assert np.array_equal(sheet[top : top + 32, left : left + 32], alone)
+
+
+def test_json_has_the_png_of_every_picture(client):
+    found = images(client.post("/generate", json={"seed": 4294967295, "n": 3, "format": "json"}))
+    assert [image["seed"] for image in found] == [4294967295, 0, 1]
+    for image in found:
+        assert (image["label"], image["format"]) == (None, "png")
+        assert base64.b64decode(image["data"]) == client.post("/generate", json={"seed": image["seed"]}).content
+
+
+def test_json_names_the_model(client):
+    response = client.post("/generate", json={"format": "json"})
+    assert response.json()["model"] == response.headers["x-model"]
+
+
+def test_seeds_in_any_order_and_more_than_once(client):
+    response = client.post("/generate", json={"seeds": [9, 7, 9], "format": "json"})
+    assert response.headers["x-seed"] == "9"
+    first, second, third = images(response)
+    assert [first["seed"], second["seed"], third["seed"]] == [9, 7, 9]
+    assert first == third != second
+
+
+def test_without_a_seed_one_is_drawn_and_reported(client):
+    responses = [client.post("/generate") for _ in range(2)]
+    seeds = [int(response.headers["x-seed"]) for response in responses]
+    assert seeds[0] != seeds[1]
+    assert client.post("/generate", json={"seed": seeds[0]}).content == responses[0].content
+
+
+def test_noise_is_a_latent_vector_instead_of_a_seed(client):
+    response = client.post("/generate", json={"noise": latents([7], 100).tolist()})
+    assert "x-seed" not in response.headers
+    assert response.content == client.post("/generate", json={"seed": 7}).content
+    (image,) = images(client.post("/generate", json={"noise": [[0] * 100], "format": "json"}))
+    assert image["seed"] is None
+
+
+def test_null_is_the_same_as_absent(client):
+    response = client.post("/generate", json={"seed": 7, "n": None, "seeds": None, "noise": None, "model": None})
+    assert response.content == client.post("/generate", json={"seed": 7}).content
+
+
+@pytest.mark.parametrize("n", [1, 2, 15, 16, 17, 256])
+def test_as_many_pictures_as_asked_for(client, n):
+    assert len(images(client.post("/generate", json={"seed": 0, "n": n, "format": "json"}))) == n
+    columns = math.ceil(math.sqrt(n))
+    sheet = pixels(client.post("/generate", json={"seed": 0, "n": n}).content)
+    assert sheet.shape == (32 * math.ceil(n / columns), 32 * columns)
+
+
+def test_a_model_is_chosen_by_name_or_name_and_version(client):
+    title = client.post("/generate").headers["x-model"]
+    for chosen in ("fashion-mnist-dcgan", title):
+        assert client.post("/generate", json={"model": chosen}).headers["x-model"] == title
+    for unknown in ("mnist", "fashion-mnist-dcgan@000000000000", ""):
+        assert title in refused(client.post("/generate", json={"model": unknown}), 404, ("model",))["detail"]
+
+
+def test_the_models_are_listed_with_their_manifests(client, trained):
+    listed = client.get("/models").json()
+    assert listed["default"] == "fashion-mnist-dcgan"
+    assert listed["models"] == [json.loads((trained.model / "model.json").read_text())]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"sead": 3}, ("sead",)),
+        ({"seed": -1}, ("seed",)),
+        ({"seed": 2**32}, ("seed",)),
+        ({"seed": 10**400}, ("seed",)),
+        ({"seed": 1.0}, ("seed",)),
+        ({"seed": "7"}, ("seed",)),
+        ({"seed": True}, ("seed",)),
+        ({"n": 0}, ("n",)),
+        ({"n": 257}, ("n",)),
+        ({"n": 1.5}, ("n",)),
+        ({"n": True}, ("n",)),
+        ({"seeds": []}, ("seeds",)),
+        ({"seeds": [0, 2**32]}, ("seeds", 1)),
+        ({"seeds": list(range(257))}, ("seeds",)),
+        ({"seeds": 7}, ("seeds",)),
+        ({"seeds": [1], "seed": 1}, ("seed",)),
+        ({"seeds": [1], "n": 1}, ("n",)),
+        ({"noise": [[0.0] * 100], "seed": 1}, ("seed",)),
+        ({"noise": [[0.0] * 100], "seeds": [1]}, ("seeds",)),
+        ({"noise": [[0.0] * 100], "n": 1}, ("n",)),
+        ({"noise": []}, ("noise",)),
+        ({"noise": [[0.0] * 99]}, ("noise", 0)),
+        ({"noise": [[0.0] * 100, []]}, ("noise", 1)),
+        ({"noise": [[0.0] * 99 + [1e39]]}, ("noise", 0, 99)),
+        ({"noise": [[0.0] * 99 + ["x"]]}, ("noise", 0, 99)),
+        ({"noise": [[0] * 100] * 257}, ("noise",)),
+        ({"format": "bmp"}, ("format",)),
+        ({"model": 3}, ("model",)),
+    ],
+)
+def test_a_wrong_field_is_named(client, body, field):
+    refused(client.post("/generate", json=body), 422, field)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_noise_must_be_finite(client, number):
+    body = f'{{"noise": [[{", ".join(["0"] * 99)}, {number}]]}}'
+    refused(client.post("/generate", content=body, headers={"Content-Type": "application/json"}), 422, ("noise", 0, 99))
+
+
+def test_every_wrong_field_is_named_at_once(client):
+    refused(client.post("/generate", json={"seed": -1, "n": 0, "colour": "red"}), 422, ("seed",), ("n",), ("colour",))
+
+
+@pytest.mark.parametrize("body", [b"{", b"seed=7", b"\xff", b'{"seed": 7', b"[" * 5000, b'{"seed": 07}'])
+def test_what_is_not_json_is_said(client, body):
+    problem = refused(client.post("/generate", content=body, headers={"Content-Type": "application/json"}), 400)
+    assert "the body is" in problem["detail"]
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b"3", b'"seed"'])
+def test_json_that_is_no_object_is_said(client, body):
+    refused(client.post("/generate", content=body, headers={"Content-Type": "application/json"}), 422, ("body",))
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""])
+def test_another_content_type_is_refused(client, media_type):
+    problem = refused(client.post("/generate", content=b'{"seed": 7}', headers={"Content-Type": media_type}), 415)
+    assert "application/json" in problem["detail"]
+
+
+def test_the_content_type_may_have_parameters(client):
+    headers = {"Content-Type": "Application/JSON; charset=utf-8"}
+    assert client.post("/generate", content=b'{"seed": 7}', headers=headers).status_code == 200
+
+
+def test_a_body_over_the_limit_is_refused(client):
+    problem = refused(client.post("/generate", content=b" " * 100_001, headers={"Content-Type": "application/json"}), 413)
+    assert "100000 bytes" in problem["detail"]
+
+
+def test_paths_and_methods_that_do_not_exist(client):
+    assert "POST /generate" in refused(client.get("/nothing"), 404)["detail"]
+    refused(client.get("/"), 404)
+    response = client.get("/generate")
+    refused(response, 405)
+    assert response.headers["allow"] == "POST"
+    refused(client.post("/models"), 405)
+
+
+def test_a_failure_is_logged_but_not_shown(client, monkeypatch, caplog):
+    def fail(self, z):
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr("gan.runtime.OnnxRuntime.draw", fail)
+    response = client.post("/generate")
+    refused(response, 500)
+    assert "secret" not in response.text
+    assert "secret detail" in caplog.text
+
+
+def test_health_and_metrics_are_bentomls(client):
+    assert client.get("/livez").status_code == 200
+    assert client.get("/readyz").status_code == 200
+    assert b"bentoml_service" in client.get("/metrics").content

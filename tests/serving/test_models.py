@@ -1,0 +1,54 @@
+import json
+import shutil
+
+import pytest
+from pydantic import ValidationError
+
+from gan.artifact import ModelFolderError
+from serving.models import Models, verify
+from serving.settings import Settings
+
+
+@pytest.fixture
+def two_models(trained, tmp_path):
+    for name in ("first", "second"):
+        shutil.copytree(trained.model, tmp_path / name)
+        path = tmp_path / name / "model.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "name": name}))
+    return tmp_path
+
+
+def test_several_models_need_a_default(two_models):
+    with pytest.raises(ModelFolderError, match=r"there are several models in .* \(first, second\): set GAN_DEFAULT_MODEL to one"):
+        verify(Settings(models=two_models))
+    models = Models(Settings(models=two_models, default_model="second"))
+    assert models.choose(None).folder.manifest.name == "second"
+    assert models.choose("first").folder.manifest.name == "first"
+    assert [model.folder.manifest.name for model in models.all()] == ["first", "second"]
+
+
+def test_a_default_that_is_not_there(two_models):
+    with pytest.raises(ModelFolderError, match=r"GAN_DEFAULT_MODEL is third, but .* holds first, second: set it to one of these"):
+        verify(Settings(models=two_models, default_model="third"))
+
+
+def test_two_folders_with_one_name(two_models):
+    shutil.copytree(two_models / "first", two_models / "copy")
+    with pytest.raises(ModelFolderError, match="hold models of one name, first: remove one of them"):
+        verify(Settings(models=two_models))
+
+
+def test_no_model_at_all(tmp_path):
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(ModelFolderError, match=r"there is no model in .*: train one"):
+            verify(Settings(models=folder))
+
+
+def test_settings_come_from_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("GAN_MODELS", str(tmp_path))
+    monkeypatch.setenv("GAN_MAX_N", "8")
+    monkeypatch.setenv("GAN_DEFAULT_MODEL", "")  # as an empty line in a compose file gives it
+    assert (Settings().models, Settings().max_n, Settings().default_model) == (tmp_path, 8, None)
+    monkeypatch.setenv("GAN_RUNTIME", "magic")
+    with pytest.raises(ValidationError, match="runtime"):
+        Settings()
