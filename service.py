@@ -1,6 +1,8 @@
 """The front door: the BentoML service. `make serve` starts it; the routes are in serving/app.py."""
 
 import logging
+import tomllib
+from pathlib import Path
 
 import bentoml
 from pydantic import ValidationError
@@ -12,10 +14,16 @@ from serving.settings import Settings
 
 _log = logging.getLogger("bentoml.gan")
 
+# Image.pyproject_toml() would read it from the working directory, which need not be this one.
+_DEPENDENCIES = tomllib.loads(Path(__file__).with_name("pyproject.toml").read_text())["project"]["dependencies"]
+
 api = Api()
 
 
-@bentoml.service(name="gan-service")
+@bentoml.service(
+    name="gan-service",
+    image=bentoml.images.Image(lock_python_packages=False).python_packages(*_DEPENDENCIES),
+)
 @bentoml.asgi_app(api, path="/")
 class GanService:
     """Draws pictures with a trained generator: the same picture for the same seed."""
