@@ -9,7 +9,7 @@ export BENTOML_DO_NOT_TRACK := True
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-serve: .venv/serving ## serve the models in models/ on http://127.0.0.1:$(PORT)
+serve: .venv/serving ## serve the models in models/ on 127.0.0.1, port 3000 or PORT=…
 	@echo 'http://127.0.0.1:$(PORT) answers in a few seconds. Try:'
 	@echo "  curl -X POST http://127.0.0.1:$(PORT)/generate -H 'Content-Type: application/json' -d '{\"seed\": 7, \"n\": 16}' -o pictures.png"
 	@$(BIN)/bentoml serve service:GanService --host 127.0.0.1 --port $(PORT)
