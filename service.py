@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from gan.artifact import ModelFolderError
 from serving.app import Api
+from serving.batching import Batcher
 from serving.models import Models, verify
 from serving.settings import Settings
 
@@ -44,10 +45,16 @@ class GanService:
         settings = Settings()
         self._ready = False
         models = Models(settings)
-        api.open(models, settings)
+        self._batcher = Batcher()
+        api.open(models, self._batcher, settings)
         self._ready = True
         for model in models.all():
             _log.info("ready: %s on %s", model.folder.title, model.runtime.name)
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    def close(self) -> None:
+        """After the last answer."""
+        self._batcher.close()
 
     def __is_ready__(self) -> bool:
         """/readyz: every model has drawn a picture."""

@@ -2,7 +2,7 @@
 
 import io
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,17 @@ def grid(pictures: Pictures, columns: int | None = None) -> NDArray[np.uint8]:
     return sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2).reshape(rows * height, columns * width, channels)
 
 
-def encode_png(picture: NDArray[np.uint8]) -> bytes:
-    """uint8 [height, width, channels] -> the bytes of a PNG file, grey for one channel, RGB for three."""
+def enlarge(picture: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """Every pixel of uint8 [height, width, channels] becomes a square of scale x scale."""
+    return picture.repeat(scale, 0).repeat(scale, 1)
+
+
+def encode(picture: NDArray[np.uint8], format: Literal["png", "webp", "jpeg"], quality: int = 90) -> bytes:
+    """uint8 [height, width, channels] -> the bytes of an image file, grey for one channel (WebP has none), RGB for three.
+
+    `quality`, 1 to 100, is for JPEG and WebP; PNG is without loss.
+    """
     buffer = io.BytesIO()
-    Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture).save(buffer, "PNG")
+    options = {} if format == "png" else {"quality": quality}
+    Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture).save(buffer, format, **options)
     return buffer.getvalue()

@@ -66,9 +66,11 @@ def draw(
     return Draw(z.astype(np.float32), label, drawn)
 
 
-def latents(seeds: Sequence[int], z_dim: int) -> NDArray[np.float32]:
-    """The latent vectors of many seeds, float32 [len(seeds), z_dim]; row i is that of seeds[i] alone."""
-    return np.stack([draw(seed, z_dim).z for seed in seeds])
+def latents(
+    seeds: Sequence[int], z_dim: int, distribution: Distribution = "normal", truncation: float | None = None
+) -> NDArray[np.float32]:
+    """The latent vectors of many seeds, float32 [len(seeds), z_dim]; row i is that of seeds[i] alone. Raises as `draw`."""
+    return np.stack([draw(seed, z_dim, distribution, truncation=truncation).z for seed in seeds])
 
 
 def _truncate(z: NDArray[np.float64], seed: int, truncation: float) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ class Runtime(Protocol):
     """Draws pictures. The same latent gives the same bytes whatever else is in the batch."""
 
     name: str  # which runtime, on which device
+    batch_size: int  # rows that are drawn at once; more are drawn in several goes
 
     def draw(self, z: NDArray[np.float32]) -> Pictures:
         """float32 [n, z_dim] -> uint8 [n, height, width, channels], for any n from 1 up."""
@@ -60,7 +61,7 @@ def in_batches(
 class OnnxRuntime:
     """ONNX Runtime on the processor."""
 
-    _BATCH = 16  # as fast for each picture as larger batches, and sooner done
+    batch_size = 16  # as fast for each picture as larger batches, and sooner done
 
     def __init__(self, folder: ModelFolder, threads: int) -> None:
         options = onnxruntime.SessionOptions()
@@ -75,7 +76,7 @@ class OnnxRuntime:
 
     def draw(self, z: NDArray[np.float32]) -> Pictures:
         """See Runtime."""
-        return in_batches(self._run, z, self._BATCH, self._pad)
+        return in_batches(self._run, z, self.batch_size, self._pad)
 
     def _run(self, z: NDArray[np.float32]) -> Pictures:
         (pictures,) = self._session.run(None, {"z": z})
@@ -84,6 +85,6 @@ class OnnxRuntime:
 
     def _shapes_agree(self, z_dim: int) -> bool:
         """Whether a picture comes out the same, bit for bit, in a batch of any size; else all batches get one size."""
-        probe = latents(range(self._BATCH), z_dim)
+        probe = latents(range(self.batch_size), z_dim)
         alone = np.concatenate([self._run(row[np.newaxis]) for row in probe])
-        return all(np.array_equal(self._run(probe[-n:]), alone[-n:]) for n in range(2, self._BATCH + 1))
+        return all(np.array_equal(self._run(probe[-n:]), alone[-n:]) for n in range(2, self.batch_size + 1))

@@ -24,7 +24,7 @@ class TorchScriptRuntime:
         if device == "cuda" and not torch.cuda.is_available():
             raise ModelFolderError("GAN_DEVICE=cuda: torch sees no GPU here; leave GAN_DEVICE unset")
         self._device = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-        self._batch = 64 if self._device.type == "cuda" else 8
+        self.batch_size = 64 if self._device.type == "cuda" else 8
         torch.set_num_threads(threads)
         # TensorFloat-32 would cost the promise of one grey level; autotuning, that of the same bytes after a restart.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
@@ -42,7 +42,7 @@ class TorchScriptRuntime:
 
     def draw(self, z: NDArray[np.float32]) -> Pictures:
         """See gan.runtime.Runtime."""
-        return in_batches(self._run, z, self._batch, pad=True)
+        return in_batches(self._run, z, self.batch_size, pad=True)
 
     @torch.inference_mode()
     def _run(self, z: NDArray[np.float32]) -> Pictures:

@@ -1,26 +1,34 @@
-"""The HTTP routes: parse, draw, encode, answer."""
+"""The HTTP routes: parse, admit, draw, encode, answer."""
 
-import base64
+import asyncio
+import hashlib
 import json
+import time
+from collections.abc import Awaitable
 from http import HTTPStatus
 
 import anyio
 import anyio.to_thread
+import numpy as np
+from numpy.typing import NDArray
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from gan import imaging
-from gan.imaging import Pictures
-from gan.latents import latents
-from serving import errors
-from serving.errors import RequestError
-from serving.models import Models
-from serving.schema import GenerateRequest
+from serving import encoding, errors
+from serving.admission import Admission
+from serving.batching import Batcher, Drawn
+from serving.encoding import ENCODER, MEDIA_TYPES
+from serving.errors import RequestError, field_error
+from serving.models import LoadedModel, Models
+from serving.negotiation import choose_format
+from serving.schema import GenerateRequest, Generation, read_npy
 from serving.settings import Settings
+
+_NPY = "application/x-npy"
 
 
 class Api:
@@ -32,12 +40,14 @@ class Api:
     def __init__(self) -> None:
         self._app = Starlette(
             routes=[
-                Route("/generate", self.generate, methods=["POST"]),
+                Route("/generate", self.generate, methods=["GET", "POST"]),
                 Route("/models", self.list_models, methods=["GET"]),
+                Route("/models/{name}", self.show_model, methods=["GET"]),
             ],
             exception_handlers={
                 RequestError: errors.answer_request_error,
                 HTTPException: errors.answer_http_exception,
+                ClientDisconnect: errors.answer_nobody,
                 Exception: errors.answer_unforeseen,
             },
         )
@@ -46,36 +56,94 @@ class Api:
         """ASGI's entry."""
         await self._app(scope, receive, send)
 
-    def open(self, models: Models, settings: Settings) -> None:
+    def open(self, models: Models, batcher: Batcher, settings: Settings) -> None:
         """Hand over what the routes answer with."""
         self._models = models
+        self._batcher = batcher
         self._settings = settings
-        self._device = anyio.CapacityLimiter(1)
+        self._admission = Admission(settings.queue, lambda: batcher.pictures_per_second)
+        self._encoders = anyio.CapacityLimiter(settings.threads)
 
     async def generate(self, request: Request) -> Response:
-        """POST /generate."""
-        asked = GenerateRequest.parse(await self._json_body(request), self._settings.max_n)
+        """POST /generate, and GET /generate, which can be cached."""
+        asked, noise = await self._read(request)
         model = self._models.choose(asked.model)
-        manifest = model.folder.manifest
-        seeds = asked.picture_seeds()
-        z = asked.noise_array(manifest.z_dim) if seeds is None else latents(seeds, manifest.z_dim)
-        pictures = await anyio.to_thread.run_sync(model.runtime.draw, z, limiter=self._device)
-        headers = {"X-Model": model.folder.title}
-        if seeds is not None:
-            headers["X-Seed"] = str(seeds[0])
-        if asked.format == "json":
-            content, media_type = await anyio.to_thread.run_sync(_as_json, pictures, seeds, model.folder.title), "application/json"
-        else:
-            content, media_type = await anyio.to_thread.run_sync(_as_png, pictures), "image/png"
-        return Response(content, headers=headers, media_type=media_type)
+        plan = Generation.plan(
+            asked, noise, model.folder.manifest, self._settings, lambda: choose_format(request.headers.get("accept", ""))
+        )
+        headers = {"X-Model": model.folder.title, "Vary": "Accept"}
+        if plan.seeds is not None:
+            headers["X-Seed"] = str(plan.seeds[0])
+        if request.method != "POST":
+            headers |= _caching(model, plan, pinned=asked.model == model.folder.title)
+            if _matches(request.headers.get("if-none-match"), headers.get("ETag")):
+                return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+        with self._admission.admit(len(plan.z)):
+            body, timing = await self._before_the_deadline(request, self._answer(model, plan))
+        return Response(body, headers={**headers, "Server-Timing": timing}, media_type=MEDIA_TYPES[plan.format])
 
     async def list_models(self, _: Request) -> Response:
         """GET /models."""
         manifests = [model.folder.manifest.model_dump(mode="json") for model in self._models.all()]
         return JSONResponse({"default": self._models.default, "models": manifests})
 
-    async def _json_body(self, request: Request) -> bytes:
-        """The whole body. Raises RequestError if it is too large or is said to be something other than JSON."""
+    async def show_model(self, request: Request) -> Response:
+        """GET /models/{name}."""
+        return JSONResponse(self._models.choose(request.path_params["name"]).folder.manifest.model_dump(mode="json"))
+
+    async def _answer(self, model: LoadedModel, plan: Generation) -> tuple[bytes, str]:
+        """The body, and what Server-Timing says of it."""
+        drawn: Drawn = await self._batcher.draw(model.runtime, plan.z)
+        started = time.perf_counter()
+        body = await anyio.to_thread.run_sync(
+            encoding.encode,
+            plan.format,
+            drawn.pictures,
+            plan.seeds,
+            None,
+            model.folder.title,
+            plan.sheet,
+            limiter=self._encoders,
+        )
+        seconds = {"queue": drawn.queue_seconds, "infer": drawn.infer_seconds, "encode": time.perf_counter() - started}
+        return body, ", ".join(f"{name};dur={1000 * value:.3f}" for name, value in seconds.items())
+
+    async def _before_the_deadline(self, request: Request, work: Awaitable[tuple[bytes, str]]) -> tuple[bytes, str]:
+        """Wait for work that is dropped, wherever it stands, when its caller leaves or its time is up."""
+        working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_caller_leaves(request))
+        try:
+            await asyncio.wait({working, leaving}, timeout=self._settings.deadline, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            if leaving.done():
+                raise ClientDisconnect
+            raise RequestError(
+                HTTPStatus.GATEWAY_TIMEOUT,
+                f"not done within {self._settings.deadline:g} s; ask for fewer pictures or try again later",
+            )
+        finally:
+            working.cancel()
+            leaving.cancel()
+
+    async def _read(self, request: Request) -> tuple[GenerateRequest, NDArray[np.float32] | None]:
+        """The fields, and the latent vectors if the body is an .npy file of them. Raises RequestError."""
+        if request.method != "POST":
+            return GenerateRequest.from_query(request.query_params.multi_items()), None
+        body = await self._body(request)
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if body and media_type == _NPY:
+            return GenerateRequest.from_query(request.query_params.multi_items()), read_npy(body)
+        if body and media_type != "application/json":
+            raise RequestError(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                f"Content-Type: {media_type or 'missing'}; send application/json, or {_NPY} for noise",
+            )
+        for name in request.query_params:
+            raise field_error((name,), "is in the query; POST takes its fields in the body")
+        return GenerateRequest.from_json(body), None
+
+    async def _body(self, request: Request) -> bytes:
+        """The whole body. Raises RequestError if it is too large."""
         body = bytearray()
         async for chunk in request.stream():
             body += chunk
@@ -84,27 +152,25 @@ class Api:
                     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                     f"the body is larger than {self._settings.max_body} bytes; ask for fewer pictures",
                 )
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if body and media_type != "application/json":
-            raise RequestError(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Content-Type: {media_type or 'missing'}; send the body as application/json"
-            )
         return bytes(body)
 
 
-def _as_png(pictures: Pictures) -> bytes:
-    """One picture, or a grid of them."""
-    return imaging.encode_png(imaging.grid(pictures))
+async def _caller_leaves(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
-def _as_json(pictures: Pictures, seeds: list[int] | None, model: str) -> bytes:
-    images = [
-        {
-            "seed": None if seeds is None else seeds[place],
-            "label": None,
-            "format": "png",
-            "data": base64.b64encode(imaging.encode_png(picture)).decode(),
-        }
-        for place, picture in enumerate(pictures)
-    ]
-    return json.dumps({"model": model, "images": images}).encode()
+def _caching(model: LoadedModel, plan: Generation, pinned: bool) -> dict[str, str]:
+    """What a cache may do with the answer: nothing where the seed was drawn; else the ETag covers all that the bytes depend on."""
+    if not plan.reproducible:
+        return {"Cache-Control": "no-store"}
+    what = [model.folder.title, model.runtime.name, ENCODER, plan.format, plan.seeds, repr(plan.sheet)]
+    digest = hashlib.sha256(json.dumps(what).encode() + plan.z.tobytes()).hexdigest()[:32]
+    # name@version names these bytes for ever; a bare name may come to mean another version.
+    return {"ETag": f'"{digest}"', "Cache-Control": "public, max-age=31536000, immutable" if pinned else "no-cache"}
+
+
+def _matches(if_none_match: str | None, etag: str | None) -> bool:
+    if if_none_match is None or etag is None:
+        return False
+    return if_none_match.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))

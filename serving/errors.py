@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 _log = logging.getLogger("bentoml.gan")
 
@@ -17,11 +17,18 @@ Location = tuple[str | int, ...]  # the path to a field, such as ("noise", 3)
 class RequestError(Exception):
     """A request that is answered with an error; `errors` names the fields that are at fault."""
 
-    def __init__(self, status: HTTPStatus, detail: str, errors: list[tuple[Location, str]] | None = None) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        errors: list[tuple[Location, str]] | None = None,
+        retry_after: int | None = None,  # seconds
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.errors = errors or []
+        self.headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
 
 
 def field_error(loc: Location, msg: str) -> RequestError:
@@ -49,7 +56,7 @@ def problem(status: HTTPStatus, detail: str, errors: list[tuple[Location, str]],
 async def answer_request_error(_: Request, error: Exception) -> JSONResponse:
     """Starlette's handler for RequestError."""
     assert isinstance(error, RequestError)
-    return problem(error.status, error.detail, error.errors)
+    return problem(error.status, error.detail, error.errors, error.headers)
 
 
 async def answer_http_exception(request: Request, error: Exception) -> JSONResponse:
@@ -57,10 +64,15 @@ async def answer_http_exception(request: Request, error: Exception) -> JSONRespo
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     detail = {
-        HTTPStatus.NOT_FOUND: f"there is no {request.url.path}; there are POST /generate and GET /models",
+        HTTPStatus.NOT_FOUND: f"there is no {request.url.path}; there are /generate and /models",
         HTTPStatus.METHOD_NOT_ALLOWED: f"{request.url.path} does not take {request.method}",
     }.get(status, error.detail)
     return problem(status, detail, [], error.headers)
+
+
+async def answer_nobody(_: Request, __: Exception) -> Response:
+    """Starlette's handler for a caller that has left; the status, nginx's, is for the log and the metrics."""
+    return Response(status_code=499)
 
 
 async def answer_unforeseen(request: Request, error: Exception) -> JSONResponse:

@@ -26,5 +26,11 @@ class Settings(BaseSettings):
     """processor threads that draw; by default as many as this process may run on"""
     max_n: int = Field(256, gt=0)
     """the most pictures that one request may ask for"""
+    max_pixels: int = Field(2**26, gt=0)
+    """the most pixels in one answer, after enlargement"""
+    queue: int = Field(2048, gt=0)
+    """pictures that may wait or be worked on; a request that would make it more is refused with 429"""
+    deadline: float = Field(30.0, gt=0)
+    """seconds after which a request is given up with 504"""
     max_body: int = Field(8 * 2**20, gt=0)
     """the largest request body in bytes; 256 latent vectors of 512 numbers need about 3 MB as JSON"""

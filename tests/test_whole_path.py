@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 from gan import imaging
 from gan.latents import latents
 from serving.app import Api
+from serving.batching import Batcher
 from serving.models import Models
 from serving.settings import Settings
 from tests.conftest import train
@@ -32,7 +33,7 @@ def test_pictures_in_pictures_out(tmp_path, monkeypatch):
     assert expected.std() > 10
 
     api, settings = Api(), Settings(models=trained.models)
-    api.open(Models(settings), settings)
+    api.open(Models(settings), Batcher(), settings)
     with TestClient(api) as client:
         for seed in (0, 7, 63):
             response = client.post("/generate", json={"seed": seed})

@@ -45,7 +45,7 @@ def export_model(
         save_file(generator.state_dict(), folder / WEIGHTS)
         export_onnx(generator, folder / ONNX)
         export_torchscript(generator, folder / TORCHSCRIPT)
-        (folder / SAMPLES).write_bytes(imaging.encode_png(imaging.grid(draw_pictures(generator, GRID_SEEDS))))
+        (folder / SAMPLES).write_bytes(imaging.encode(imaging.grid(draw_pictures(generator, GRID_SEEDS)), "png"))
         files = artifact.digests(folder, [WEIGHTS, ONNX, TORCHSCRIPT])
         manifest = Manifest(
             name=name,

@@ -117,7 +117,7 @@ def draw_pictures(generator: dcgan.Generator, seeds: range) -> imaging.Pictures:
 def save_grid(generator: dcgan.Generator, folder: Path, seen: int, board: SummaryWriter) -> None:
     """Write samples-<pictures seen>.png, the same 64 seeds each time, and show it in TensorBoard."""
     sheet = imaging.grid(draw_pictures(generator, GRID_SEEDS))
-    (folder / f"samples-{seen:09d}.png").write_bytes(imaging.encode_png(sheet))
+    (folder / f"samples-{seen:09d}.png").write_bytes(imaging.encode(sheet, "png"))
     board.add_image("samples", sheet, seen, dataformats="HWC")
 
 

@@ -39,6 +39,6 @@ def test_grid_places_pictures_row_by_row(channels):
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
 def test_png_gives_back_the_pixels(channels, mode):
     picture = np.random.default_rng(0).integers(0, 256, (9, 6, channels), np.uint8)
-    image = Image.open(io.BytesIO(imaging.encode_png(picture)))
+    image = Image.open(io.BytesIO(imaging.encode(picture, "png")))
     assert (image.format, image.mode) == ("PNG", mode)
     assert np.array_equal(np.asarray(image).reshape(picture.shape), picture)

@@ -147,10 +147,25 @@ def test_the_models_are_listed_with_their_manifests(client, trained):
         ({"noise": []}, ("noise",)),
         ({"noise": [[0.0] * 99]}, ("noise", 0)),
         ({"noise": [[0.0] * 100, []]}, ("noise", 1)),
+        ({"noise": [[]]}, ("noise", 0)),
         ({"noise": [[0.0] * 99 + [1e39]]}, ("noise", 0, 99)),
         ({"noise": [[0.0] * 99 + ["x"]]}, ("noise", 0, 99)),
         ({"noise": [[0] * 100] * 257}, ("noise",)),
         ({"format": "bmp"}, ("format",)),
+        ({"truncation": 0}, ("truncation",)),
+        ({"truncation": 1.1}, ("truncation",)),
+        ({"truncation": "0.5"}, ("truncation",)),
+        ({"truncation": 0.5, "noise": [[0.0] * 100]}, ("truncation",)),
+        ({"columns": 0}, ("columns",)),
+        ({"columns": 3, "n": 2}, ("columns",)),
+        ({"columns": 1, "format": "zip"}, ("columns",)),
+        ({"scale": 0}, ("scale",)),
+        ({"scale": 1.5}, ("scale",)),
+        ({"scale": 2, "format": "npz"}, ("scale",)),
+        ({"scale": 257}, ("scale",)),
+        ({"quality": 0, "format": "jpeg"}, ("quality",)),
+        ({"quality": 101, "format": "webp"}, ("quality",)),
+        ({"quality": 50, "format": "png"}, ("quality",)),
         ({"model": 3}, ("model",)),
     ],
 )
@@ -196,12 +211,13 @@ def test_a_body_over_the_limit_is_refused(client):
 
 
 def test_paths_and_methods_that_do_not_exist(client):
-    assert "POST /generate" in refused(client.get("/nothing"), 404)["detail"]
+    assert "/generate" in refused(client.get("/nothing"), 404)["detail"]
     refused(client.get("/"), 404)
-    response = client.get("/generate")
+    response = client.delete("/generate")
     refused(response, 405)
-    assert response.headers["allow"] == "POST"
+    assert set(response.headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
     refused(client.post("/models"), 405)
+    refused(client.get("/models/nothing"), 404, ("model",))
 
 
 def test_a_failure_is_logged_but_not_shown(client, monkeypatch, caplog):

@@ -1,0 +1,37 @@
+"""Which requests are let in: a bound in pictures, held from the first check to the finished answer."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+from serving.errors import RequestError
+
+
+class Admission:
+    """Refuses now what could not be answered soon."""
+
+    def __init__(self, limit: int, pictures_per_second: Callable[[], float | None]) -> None:
+        self._limit = limit
+        self._pictures_per_second = pictures_per_second
+        self.pending = 0  # pictures of requests that were let in and are not answered yet
+
+    @contextmanager
+    def admit(self, n: int) -> Iterator[None]:
+        """Let a request of n pictures in for as long as the context lasts. Raises RequestError, 429, when the queue is full.
+
+        A request that finds nobody before it is let in whatever its size; the other limits have said that it is not too large.
+        """
+        if self.pending and self.pending + n > self._limit:
+            rate = self._pictures_per_second() or self.pending
+            retry_after = math.ceil(self.pending / rate)
+            raise RequestError(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"{self.pending} pictures are waiting already; try again in {retry_after} s",
+                retry_after=retry_after,
+            )
+        self.pending += n
+        try:
+            yield
+        finally:
+            self.pending -= n

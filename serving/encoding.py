@@ -1,0 +1,99 @@
+"""Pictures -> the body of an answer, one function for each format. All give the same bytes for the same pictures."""
+
+import base64
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import PIL
+
+from gan import imaging
+from gan.imaging import Pictures
+
+Format = Literal["png", "webp", "jpeg", "zip", "npz", "json"]
+
+MEDIA_TYPES: dict[Format, str] = {
+    "png": "image/png",
+    "webp": "image/webp",
+    "jpeg": "image/jpeg",
+    "zip": "application/zip",
+    "npz": "application/x-npz",
+    "json": "application/json",
+}
+IMAGE_FORMATS: tuple[Format, ...] = ("png", "webp", "jpeg")
+
+# Part of every ETag: another version may write other bytes for the same pixels. Count up when this module does.
+ENCODER = f"1-pillow-{PIL.__version__}-numpy-{np.__version__}"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """How pictures become one image."""
+
+    columns: int | None = None  # of the grid; None: as close to a square as possible
+    scale: int = 1  # whole-number enlargement
+    quality: int = 90  # 1 ... 100, JPEG and WebP only
+
+
+def encode(
+    format: Format,
+    pictures: Pictures,  # uint8 [n, height, width, channels]
+    seeds: Sequence[int] | None,  # None for pictures from noise
+    labels: Sequence[int | str] | None,  # None for an unconditional model
+    model: str,  # name@version
+    sheet: Sheet,
+) -> bytes:
+    """The body of an answer."""
+    if format == "zip":
+        return _zip(pictures, seeds, sheet)
+    if format == "npz":
+        return _npz(pictures, seeds, labels)
+    if format == "json":
+        return _json(pictures, seeds, labels, model, sheet)
+    return imaging.encode(imaging.enlarge(imaging.grid(pictures, sheet.columns), sheet.scale), format, sheet.quality)
+
+
+def _png(picture: Pictures, sheet: Sheet) -> bytes:
+    return imaging.encode(imaging.enlarge(picture, sheet.scale), "png")
+
+
+def _zip(pictures: Pictures, seeds: Sequence[int] | None, sheet: Sheet) -> bytes:
+    """One PNG for each picture, named by its seed, or by its place where it has none; a seed's repetitions are numbered."""
+    buffer = io.BytesIO()
+    taken: dict[str, int] = {}
+    with zipfile.ZipFile(buffer, "w") as archive:  # stored: PNG is compressed already
+        for place, picture in enumerate(pictures):
+            stem = f"noise{place:010d}" if seeds is None else f"seed{seeds[place]:010d}"
+            taken[stem] = taken.get(stem, 0) + 1
+            name = stem if taken[stem] == 1 else f"{stem}-{taken[stem]}"
+            # A ZipInfo of its own carries a fixed date; by name, writestr would put in the time of day.
+            archive.writestr(zipfile.ZipInfo(f"{name}.png"), _png(picture, sheet))
+    return buffer.getvalue()
+
+
+def _npz(pictures: Pictures, seeds: Sequence[int] | None, labels: Sequence[int | str] | None) -> bytes:
+    arrays = {"images": pictures}
+    if seeds is not None:
+        arrays["seeds"] = np.array(seeds, np.uint32)
+    if labels is not None:
+        arrays["labels"] = np.array(labels)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # its stub takes the arrays for allow_pickle
+    return buffer.getvalue()
+
+
+def _json(pictures: Pictures, seeds: Sequence[int] | None, labels: Sequence[int | str] | None, model: str, sheet: Sheet) -> bytes:
+    images = [
+        {
+            "seed": None if seeds is None else seeds[place],
+            "label": None if labels is None else labels[place],
+            "format": "png",
+            "data": base64.b64encode(_png(picture, sheet)).decode(),
+        }
+        for place, picture in enumerate(pictures)
+    ]
+    return json.dumps({"model": model, "images": images}).encode()

@@ -1,0 +1,214 @@
+"""The batcher by itself, with a device that a test can hold and watch."""
+
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+
+from serving.batching import Batcher
+
+
+class Device:
+    """A runtime that turns the latent [x] into the one-pixel picture x, and waits for `go` before each batch."""
+
+    name, batch_size = "fake", 16
+
+    def __init__(self, held=False):
+        self.batches = []
+        self.arrived = threading.Semaphore(0)
+        self.go = threading.Event()
+        if not held:
+            self.go.set()
+
+    def draw(self, z):
+        self.batches.append(z[:, 0].astype(int).tolist())
+        self.arrived.release()
+        assert self.go.wait(10)
+        if (z == 13).any():
+            raise ValueError("a bad row")
+        return z.astype(np.uint8).reshape(-1, 1, 1, 1)
+
+
+def rows(*values):
+    return np.array(values, np.float32)[:, np.newaxis]
+
+
+def values(drawn):
+    return drawn.pictures.ravel().tolist()
+
+
+@pytest.fixture
+def batcher():
+    batcher = Batcher()
+    yield batcher
+    batcher.close()
+
+
+async def start(batcher, device, *all_rows):
+    """Requests that have been submitted in this order."""
+    tasks = []
+    for z in all_rows:
+        tasks.append(asyncio.create_task(batcher.draw(device, z)))
+        await asyncio.sleep(0)
+    return tasks
+
+
+async def arrived(device):
+    assert await asyncio.to_thread(device.arrived.acquire, timeout=10)
+
+
+def test_an_idle_device_starts_at_once_and_a_busy_one_gathers(batcher):
+    device = Device(held=True)
+
+    async def scenario():
+        first = await start(batcher, device, rows(1))
+        await arrived(device)
+        later = await start(batcher, device, rows(2), rows(3, 4), rows(5))
+        assert batcher.waiting == 4
+        device.go.set()
+        return [values(drawn) for drawn in await asyncio.gather(*first, *later)]
+
+    assert asyncio.run(scenario()) == [[1], [2], [3, 4], [5]]
+    # The first round gives shares, the second what still fits: here all of it.
+    assert [sorted(batch) for batch in device.batches] == [[1], [2, 3, 4, 5]]
+    assert batcher.waiting == 0
+
+
+def test_a_large_request_is_split_and_does_not_hold_up_a_small_one(batcher):
+    device = Device(held=True)
+    large = np.arange(200, dtype=np.float32)[:, np.newaxis]
+    large[13] = 0
+
+    async def scenario():
+        (big,) = await start(batcher, device, large)
+        await arrived(device)
+        (small,) = await start(batcher, device, rows(250))
+        order = []
+        for name, task in (("big", big), ("small", small)):
+            task.add_done_callback(lambda _, name=name: order.append(name))
+        device.go.set()
+        drawn = await asyncio.gather(small, big)
+        assert order == ["small", "big"]
+        return [values(one) for one in drawn]
+
+    assert asyncio.run(scenario()) == [[250], large[:, 0].astype(int).tolist()]
+    assert max(len(batch) for batch in device.batches) == 16
+    assert 250 in device.batches[1]
+
+
+def test_a_full_queue_is_served_in_order_and_in_full_batches(batcher):
+    device = Device(held=True)
+
+    async def scenario():
+        first = await start(batcher, device, rows(0))
+        await arrived(device)
+        later = await start(batcher, device, *(rows(100 + k) for k in range(40)))
+        device.go.set()
+        await asyncio.gather(*first, *later)
+
+    asyncio.run(scenario())
+    assert device.batches == [[0], list(range(100, 116)), list(range(116, 132)), list(range(132, 140))]
+
+
+def test_models_do_not_share_a_batch_and_take_turns(batcher):
+    one, other = Device(held=True), Device()
+
+    async def scenario():
+        first = await start(batcher, one, rows(0))
+        await arrived(one)
+        tasks = []
+        for k in range(20):
+            tasks += await start(batcher, one, rows(100 + k)) + await start(batcher, other, rows(200 + k))
+        one.go.set()
+        return [values(drawn) for drawn in await asyncio.gather(*first, *tasks)]
+
+    drawn = asyncio.run(scenario())
+    assert drawn == [[0], *([hundred + k] for k in range(20) for hundred in (100, 200))]
+    assert one.batches == [[0], list(range(100, 116)), list(range(116, 120))]
+    assert other.batches == [list(range(200, 216)), list(range(216, 220))]
+
+
+def test_a_bad_row_fails_its_own_request_only(batcher):
+    device = Device(held=True)
+
+    async def scenario():
+        first = await start(batcher, device, rows(0))
+        await arrived(device)
+        later = await start(batcher, device, rows(1), rows(2, 13), rows(3))
+        device.go.set()
+        return await asyncio.gather(*first, *later, return_exceptions=True)
+
+    first, good, bad, also_good = asyncio.run(scenario())
+    assert [values(drawn) for drawn in (first, good, also_good)] == [[0], [1], [3]]
+    assert isinstance(bad, ValueError)
+
+
+def test_a_failed_request_leaves_the_queue_with_all_its_rows(batcher):
+    device = Device()
+    z = np.full((100, 1), 13, np.float32)
+
+    async def scenario():
+        with pytest.raises(ValueError, match="a bad row"):
+            await batcher.draw(device, z)
+        return values(await batcher.draw(device, rows(1)))
+
+    assert asyncio.run(scenario()) == [1]
+    assert batcher.waiting == 0
+    assert len(device.batches) <= 3  # not all seven
+
+
+def test_an_abandoned_request_costs_no_device_time(batcher):
+    device = Device(held=True)
+
+    async def scenario():
+        first = await start(batcher, device, rows(0))
+        await arrived(device)
+        gone, kept = await start(batcher, device, rows(*range(100, 150)), rows(1))
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        assert batcher.waiting == 1
+        device.go.set()
+        return [values(drawn) for drawn in await asyncio.gather(*first, kept)]
+
+    assert asyncio.run(scenario()) == [[0], [1]]
+    assert device.batches == [[0], [1]]
+
+
+def test_every_request_gets_its_own_pictures_under_load():
+    seen = []
+    batcher = Batcher(on_batch=lambda pictures, seconds: seen.append((pictures, seconds)))
+    random = np.random.default_rng(0)
+    wanted = [random.integers(14, 256, random.integers(1, 60)) for _ in range(200)]
+    devices = [Device(), Device()]
+
+    async def scenario():
+        tasks = [batcher.draw(devices[k % 2], rows(*z)) for k, z in enumerate(wanted)]
+        return await asyncio.gather(*tasks)
+
+    drawn = asyncio.run(scenario())
+    batcher.close()
+    assert [values(one) for one in drawn] == [z.tolist() for z in wanted]
+    assert all(one.queue_seconds >= 0 and one.infer_seconds > 0 for one in drawn)
+    assert sum(pictures for pictures, _ in seen) == sum(len(z) for z in wanted)
+    assert max(pictures for pictures, _ in seen) == 16
+    assert batcher.pictures_per_second > 0
+
+
+def test_closing_finishes_what_was_accepted():
+    device = Device(held=True)
+    batcher = Batcher()
+
+    async def scenario():
+        tasks = await start(batcher, device, rows(0), rows(1))
+        await arrived(device)
+        closing = asyncio.create_task(asyncio.to_thread(batcher.close))
+        device.go.set()
+        drawn = await asyncio.gather(*tasks)
+        await closing
+        with pytest.raises(RuntimeError, match="closed"):
+            await batcher.draw(device, rows(2))
+        return [values(one) for one in drawn]
+
+    assert asyncio.run(scenario()) == [[0], [1]]

@@ -1,0 +1,149 @@
+"""What happens when much is asked at once, with a device that the test holds."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import httpx2
+import numpy as np
+import pytest
+
+from gan import runtime
+from serving.app import Api
+from serving.batching import Batcher
+from serving.models import Models
+from serving.settings import Settings
+from tests.serving.test_batching import Device, arrived
+
+
+class Pictures(Device):
+    """The held device, drawing 32x32 pictures of the first latent component's bits."""
+
+    name = "held"
+
+    def draw(self, z):
+        super().draw(np.zeros_like(z))
+        return np.broadcast_to(z[:, :1].view(np.uint8)[:, :1].reshape(-1, 1, 1, 1), (len(z), 32, 32, 1))
+
+
+@pytest.fixture
+def device():
+    return Pictures()
+
+
+@asynccontextmanager
+async def api(trained, device, monkeypatch, **settings):
+    """The routes, a client of theirs, and the batcher behind them; the device is held from the warm-up on."""
+    monkeypatch.setattr(runtime, "load", lambda *_: device)
+    chosen = Settings(models=trained.models, **settings)
+    models, batcher, routes = Models(chosen), Batcher(), Api()
+    routes.open(models, batcher, chosen)
+    device.arrived.acquire()  # the warm-up's
+    device.go.clear()
+    transport = httpx2.ASGITransport(app=routes)
+    try:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test", timeout=20) as client:
+            yield client, routes, batcher
+    finally:
+        device.go.set()
+        await asyncio.to_thread(batcher.close)
+
+
+def post(client, **fields):
+    return asyncio.create_task(client.post("/generate", json=fields))
+
+
+def test_over_the_bound_is_refused_at_once_and_all_that_was_accepted_is_answered(trained, device, monkeypatch):
+    async def scenario():
+        async with api(trained, device, monkeypatch, queue=20) as (client, routes, batcher):
+            accepted = [post(client, seed=0)]
+            await arrived(device)
+            batcher.pictures_per_second = 2.0
+            accepted += [post(client, seed=1, n=16), post(client, seed=50, n=3)]
+            await asyncio.sleep(0.05)
+            assert routes._admission.pending == 20
+            refused = await client.post("/generate", json={"seed": 9})
+            assert refused.status_code == 429
+            assert refused.headers["retry-after"] == "10"
+            assert refused.headers["content-type"] == "application/problem+json"
+            device.go.set()
+            answers = await asyncio.gather(*accepted)
+            assert [answer.status_code for answer in answers] == [200, 200, 200]
+            assert routes._admission.pending == 0
+            assert (await client.post("/generate", json={"seed": 9})).status_code == 200
+
+    asyncio.run(scenario())
+
+
+def test_an_empty_queue_takes_a_request_of_any_allowed_size(trained, device, monkeypatch):
+    async def scenario():
+        async with api(trained, device, monkeypatch, queue=1) as (client, _, _):
+            device.go.set()
+            assert (await client.post("/generate", json={"n": 50})).status_code == 200
+
+    asyncio.run(scenario())
+
+
+def test_after_the_deadline_a_request_is_given_up_before_it_costs_device_time(trained, device, monkeypatch):
+    async def scenario():
+        async with api(trained, device, monkeypatch, deadline=0.2) as (client, routes, batcher):
+            running = post(client, seed=0)
+            await arrived(device)
+            waiting = await client.post("/generate", json={"seed": 1, "n": 100})
+            assert waiting.status_code == 504
+            assert "0.2 s" in waiting.json()["detail"]
+            assert (await running).status_code == 504
+            await asyncio.sleep(0)  # the cancelled work gets its turn after the answer
+            await asyncio.sleep(0)
+            assert batcher.waiting == routes._admission.pending == 0
+
+    asyncio.run(scenario())
+    assert sum(len(batch) for batch in device.batches) == 2  # the warm-up's and the one that ran
+
+
+def test_a_caller_that_leaves_takes_its_rows_along(trained, device, monkeypatch):
+    scope = {"type": "http", "method": "GET", "path": "/generate", "query_string": b"seed=1&n=100", "headers": []}
+    messages = []
+
+    async def scenario():
+        async with api(trained, device, monkeypatch) as (client, routes, batcher):
+            running = post(client, seed=0)
+            await arrived(device)
+            leave = asyncio.Event()
+
+            async def receive():
+                await leave.wait()
+                return {"type": "http.disconnect"}
+
+            async def send(message):
+                messages.append(message)
+
+            gone = asyncio.create_task(routes({**scope, "app": None}, receive, send))
+            await asyncio.sleep(0.05)
+            assert batcher.waiting == 100
+            leave.set()
+            await gone
+            assert batcher.waiting == 0
+            assert routes._admission.pending == 1
+            device.go.set()
+            assert (await running).status_code == 200
+
+    asyncio.run(scenario())
+    assert messages[0]["status"] == 499
+    assert sum(len(batch) for batch in device.batches) == 2
+
+
+def test_a_small_request_does_not_wait_for_a_large_one(trained, device, monkeypatch):
+    async def scenario():
+        async with api(trained, device, monkeypatch) as (client, _, _):
+            large = post(client, seed=0, n=200)
+            await arrived(device)
+            small = post(client, seed=1)
+            await asyncio.sleep(0.05)
+            order = []
+            for name, task in (("large", large), ("small", small)):
+                task.add_done_callback(lambda _, name=name: order.append(name))
+            device.go.set()
+            await asyncio.gather(large, small)
+            assert order == ["small", "large"]
+
+    asyncio.run(scenario())
