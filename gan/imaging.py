@@ -47,3 +47,15 @@ def encode(picture: NDArray[np.uint8], format: Literal["png", "webp", "jpeg"], q
     options = {} if format == "png" else {"quality": quality}
     Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture).save(buffer, format, **options)
     return buffer.getvalue()
+
+
+def animate(pictures: Pictures, format: Literal["webp", "gif"], fps: float, quality: int = 90) -> bytes:
+    """An animation that repeats for ever; `quality`, 1 to 100, is for WebP. GIF counts time in hundredths of a second.
+
+    Both encoders merge neighbouring frames that look alike into one that lasts as long.
+    """
+    first, *others = (Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture) for picture in pictures)
+    buffer = io.BytesIO()
+    options = {} if format == "gif" else {"quality": quality}
+    first.save(buffer, format, save_all=True, append_images=others, duration=round(1000 / fps), loop=0, **options)
+    return buffer.getvalue()

@@ -4,6 +4,7 @@ NumPy's legacy stream is used because NumPy froze it (NEP 19) and because the St
 there and here. Every picture has a stream of its own: what it looks like never depends on what else was asked for.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -71,6 +72,41 @@ def latents(
 ) -> NDArray[np.float32]:
     """The latent vectors of many seeds, float32 [len(seeds), z_dim]; row i is that of seeds[i] alone. Raises as `draw`."""
     return np.stack([draw(seed, z_dim, distribution, truncation=truncation).z for seed in seeds])
+
+
+def interpolate(stops: NDArray[np.float32], frames: int, loop: bool, distribution: Distribution = "normal") -> NDArray[np.float32]:
+    """A way through latent vectors [stops, z_dim] -> float32 [frames, z_dim], in steps of equal length from stop to stop.
+
+    Spherical for normal latents (Shoemake 1985), whose length hardly varies and would shrink on a straight line; straight for
+    uniform ones. It begins at the first stop and ends at the last, or, in a loop, one step before the first. A frame that falls
+    on a stop is that stop, bit for bit. Raises ValueError for fewer than two stops or frames.
+    """
+    if len(stops) < 2 or frames < 2:
+        raise ValueError(f"an interpolation needs at least two stops and two frames, not {len(stops)} and {frames}")
+    if loop:
+        stops = np.concatenate([stops, stops[:1]])
+    places = np.linspace(0, len(stops) - 1, frames, endpoint=not loop)
+    return np.stack([_between(stops, float(place), spherical=distribution == "normal") for place in places])
+
+
+def _between(stops: NDArray[np.float32], place: float, spherical: bool) -> NDArray[np.float32]:
+    index = min(int(place), len(stops) - 2)
+    t = place - index
+    a: NDArray[np.float32] = stops[index]
+    b: NDArray[np.float32] = stops[index + 1]
+    if t == 0:
+        return a.copy()
+    if t == 1:
+        return b.copy()
+    share_a, share_b = 1 - t, t
+    if spherical:
+        cosine = float(np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b)))
+        angle = math.acos(min(max(cosine, -1.0), 1.0))
+        # Parallel vectors span no arc; between them the straight line is the way.
+        if math.sin(angle) > 1e-6:
+            share_a, share_b = math.sin((1 - t) * angle) / math.sin(angle), math.sin(t * angle) / math.sin(angle)
+    between: NDArray[np.float64] = share_a * a.astype(np.float64) + share_b * b
+    return between.astype(np.float32)
 
 
 def _truncate(z: NDArray[np.float64], seed: int, truncation: float) -> NDArray[np.float64]:

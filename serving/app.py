@@ -18,14 +18,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from serving import encoding, errors
+from serving import errors
 from serving.admission import Admission
-from serving.batching import Batcher, Drawn
-from serving.encoding import ENCODER, MEDIA_TYPES
+from serving.batching import Batcher
+from serving.encoding import ENCODER
 from serving.errors import RequestError, field_error
 from serving.models import LoadedModel, Models
 from serving.negotiation import choose_format
-from serving.schema import GenerateRequest, Generation, read_npy
+from serving.plans import Generation, Interpolation, Plan
+from serving.schema import GenerateRequest, InterpolateRequest, read_npy
 from serving.settings import Settings
 
 _NPY = "application/x-npy"
@@ -41,6 +42,7 @@ class Api:
         self._app = Starlette(
             routes=[
                 Route("/generate", self.generate, methods=["GET", "POST"]),
+                Route("/interpolate", self.interpolate, methods=["POST"]),
                 Route("/models", self.list_models, methods=["GET"]),
                 Route("/models/{name}", self.show_model, methods=["GET"]),
             ],
@@ -68,19 +70,24 @@ class Api:
         """POST /generate, and GET /generate, which can be cached."""
         asked, noise = await self._read(request)
         model = self._models.choose(asked.model)
-        plan = Generation.plan(
+        plan = Generation.of(
             asked, noise, model.folder.manifest, self._settings, lambda: choose_format(request.headers.get("accept", ""))
         )
-        headers = {"X-Model": model.folder.title, "Vary": "Accept"}
+        headers = {"Vary": "Accept"}
         if plan.seeds is not None:
             headers["X-Seed"] = str(plan.seeds[0])
         if request.method != "POST":
             headers |= _caching(model, plan, pinned=asked.model == model.folder.title)
             if _matches(request.headers.get("if-none-match"), headers.get("ETag")):
-                return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-        with self._admission.admit(len(plan.z)):
-            body, timing = await self._before_the_deadline(request, self._answer(model, plan))
-        return Response(body, headers={**headers, "Server-Timing": timing}, media_type=MEDIA_TYPES[plan.format])
+                return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={**headers, "X-Model": model.folder.title})
+        return await self._answer(request, model, plan, headers)
+
+    async def interpolate(self, request: Request) -> Response:
+        """POST /interpolate."""
+        asked = InterpolateRequest.from_json(await self._json_body(request))
+        model = self._models.choose(asked.model)
+        plan = Interpolation.of(asked, model.folder.manifest, self._settings)
+        return await self._answer(request, model, plan, {"X-Seed": str(plan.seeds[0])})
 
     async def list_models(self, _: Request) -> Response:
         """GET /models."""
@@ -91,20 +98,17 @@ class Api:
         """GET /models/{name}."""
         return JSONResponse(self._models.choose(request.path_params["name"]).folder.manifest.model_dump(mode="json"))
 
-    async def _answer(self, model: LoadedModel, plan: Generation) -> tuple[bytes, str]:
+    async def _answer(self, request: Request, model: LoadedModel, plan: Plan, headers: dict[str, str]) -> Response:
+        with self._admission.admit(len(plan.z)):
+            body, timing = await self._before_the_deadline(request, self._work(model, plan))
+        headers = {**headers, "X-Model": model.folder.title, "Server-Timing": timing}
+        return Response(body, headers=headers, media_type=plan.media_type)
+
+    async def _work(self, model: LoadedModel, plan: Plan) -> tuple[bytes, str]:
         """The body, and what Server-Timing says of it."""
-        drawn: Drawn = await self._batcher.draw(model.runtime, plan.z)
+        drawn = await self._batcher.draw(model.runtime, plan.z)
         started = time.perf_counter()
-        body = await anyio.to_thread.run_sync(
-            encoding.encode,
-            plan.format,
-            drawn.pictures,
-            plan.seeds,
-            None,
-            model.folder.title,
-            plan.sheet,
-            limiter=self._encoders,
-        )
+        body = await anyio.to_thread.run_sync(plan.encode, drawn.pictures, model.folder.title, limiter=self._encoders)
         seconds = {"queue": drawn.queue_seconds, "infer": drawn.infer_seconds, "encode": time.perf_counter() - started}
         return body, ", ".join(f"{name};dur={1000 * value:.3f}" for name, value in seconds.items())
 
@@ -129,18 +133,21 @@ class Api:
         """The fields, and the latent vectors if the body is an .npy file of them. Raises RequestError."""
         if request.method != "POST":
             return GenerateRequest.from_query(request.query_params.multi_items()), None
+        if _media_type(request) == _NPY:
+            return GenerateRequest.from_query(request.query_params.multi_items()), read_npy(await self._body(request))
+        return GenerateRequest.from_json(await self._json_body(request)), None
+
+    async def _json_body(self, request: Request) -> bytes:
+        """The body of a request that takes its fields there. Raises RequestError."""
         body = await self._body(request)
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if body and media_type == _NPY:
-            return GenerateRequest.from_query(request.query_params.multi_items()), read_npy(body)
-        if body and media_type != "application/json":
+        if body and _media_type(request) != "application/json":
             raise RequestError(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                f"Content-Type: {media_type or 'missing'}; send application/json, or {_NPY} for noise",
+                f"Content-Type: {_media_type(request) or 'missing'}; send application/json, or {_NPY} for noise",
             )
         for name in request.query_params:
             raise field_error((name,), "is in the query; POST takes its fields in the body")
-        return GenerateRequest.from_json(body), None
+        return body
 
     async def _body(self, request: Request) -> bytes:
         """The whole body. Raises RequestError if it is too large."""
@@ -153,6 +160,10 @@ class Api:
                     f"the body is larger than {self._settings.max_body} bytes; ask for fewer pictures",
                 )
         return bytes(body)
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _caller_leaves(request: Request) -> None:

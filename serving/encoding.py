@@ -4,17 +4,20 @@ import base64
 import io
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import PIL
+from numpy.typing import NDArray
 
 from gan import imaging
 from gan.imaging import Pictures
 
 Format = Literal["png", "webp", "jpeg", "zip", "npz", "json"]
+AnimationFormat = Literal["webp", "gif", "png", "zip", "npz"]
 
 MEDIA_TYPES: dict[Format, str] = {
     "png": "image/png",
@@ -23,6 +26,13 @@ MEDIA_TYPES: dict[Format, str] = {
     "zip": "application/zip",
     "npz": "application/x-npz",
     "json": "application/json",
+}
+ANIMATION_MEDIA_TYPES: dict[AnimationFormat, str] = {
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "png": "image/png",
+    "zip": "application/zip",
+    "npz": "application/x-npz",
 }
 IMAGE_FORMATS: tuple[Format, ...] = ("png", "webp", "jpeg")
 
@@ -49,7 +59,7 @@ def encode(
 ) -> bytes:
     """The body of an answer."""
     if format == "zip":
-        return _zip(pictures, seeds, sheet)
+        return _zip(pictures, _unique("noise", range(len(pictures))) if seeds is None else _unique("seed", seeds), sheet.scale)
     if format == "npz":
         return _npz(pictures, seeds, labels)
     if format == "json":
@@ -57,21 +67,38 @@ def encode(
     return imaging.encode(imaging.enlarge(imaging.grid(pictures, sheet.columns), sheet.scale), format, sheet.quality)
 
 
-def _png(picture: Pictures, sheet: Sheet) -> bytes:
-    return imaging.encode(imaging.enlarge(picture, sheet.scale), "png")
+def _png(picture: NDArray[np.uint8], scale: int) -> bytes:
+    return imaging.encode(imaging.enlarge(picture, scale), "png")
 
 
-def _zip(pictures: Pictures, seeds: Sequence[int] | None, sheet: Sheet) -> bytes:
-    """One PNG for each picture, named by its seed, or by its place where it has none; a seed's repetitions are numbered."""
+def encode_animation(format: AnimationFormat, frames: Pictures, fps: float, scale: int, quality: int) -> bytes:
+    """The body of an answer that shows a way through the latent space; png is a strip of all frames."""
+    if format == "zip":
+        return _zip(frames, _unique("frame", range(len(frames))), scale)
+    if format == "npz":
+        return _npz(frames, None, None)
+    if format == "png":
+        return imaging.encode(imaging.enlarge(imaging.grid(frames, len(frames)), scale), "png")
+    return imaging.animate(np.stack([imaging.enlarge(frame, scale) for frame in frames]), format, fps, quality)
+
+
+def _unique(stem: str, numbers: Sequence[int]) -> list[str]:
+    """Names such as seed0000000042; a number's second appearance ends in -2, and so on."""
+    counts: Counter[int] = Counter()
+    names = []
+    for number in numbers:
+        counts[number] += 1
+        names.append(f"{stem}{number:010d}" + (f"-{counts[number]}" if counts[number] > 1 else ""))
+    return names
+
+
+def _zip(pictures: Pictures, names: list[str], scale: int) -> bytes:
+    """One PNG for each picture."""
     buffer = io.BytesIO()
-    taken: dict[str, int] = {}
     with zipfile.ZipFile(buffer, "w") as archive:  # stored: PNG is compressed already
-        for place, picture in enumerate(pictures):
-            stem = f"noise{place:010d}" if seeds is None else f"seed{seeds[place]:010d}"
-            taken[stem] = taken.get(stem, 0) + 1
-            name = stem if taken[stem] == 1 else f"{stem}-{taken[stem]}"
+        for name, picture in zip(names, pictures, strict=True):
             # A ZipInfo of its own carries a fixed date; by name, writestr would put in the time of day.
-            archive.writestr(zipfile.ZipInfo(f"{name}.png"), _png(picture, sheet))
+            archive.writestr(zipfile.ZipInfo(f"{name}.png"), _png(picture, scale))
     return buffer.getvalue()
 
 
@@ -92,7 +119,7 @@ def _json(pictures: Pictures, seeds: Sequence[int] | None, labels: Sequence[int 
             "seed": None if seeds is None else seeds[place],
             "label": None if labels is None else labels[place],
             "format": "png",
-            "data": base64.b64encode(_png(picture, sheet)).decode(),
+            "data": base64.b64encode(_png(picture, sheet.scale)).decode(),
         }
         for place, picture in enumerate(pictures)
     ]

@@ -26,6 +26,8 @@ class Settings(BaseSettings):
     """processor threads that draw; by default as many as this process may run on"""
     max_n: int = Field(256, gt=0)
     """the most pictures that one request may ask for"""
+    max_frames: int = Field(240, gt=1)
+    """the most frames that one interpolation may have"""
     max_pixels: int = Field(2**26, gt=0)
     """the most pixels in one answer, after enlargement"""
     queue: int = Field(2048, gt=0)

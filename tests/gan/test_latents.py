@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gan.latents import Code, draw, latents, seed_range
+from gan.latents import Code, draw, interpolate, latents, seed_range
 
 CODES = [Code("kind", categories=10), Code("slant")]
 
@@ -70,3 +70,35 @@ def test_truncation_out_of_range(truncation):
 def test_uniform_latents_are_not_truncated():
     with pytest.raises(ValueError, match="needs a model with normal latents"):
         draw(0, 4, "uniform", truncation=0.5)
+
+
+def test_an_interpolation_passes_through_its_stops():
+    stops = latents([1, 2, 3], 100)
+    way = interpolate(stops, 9, loop=False)
+    assert way.dtype == np.float32
+    assert np.array_equal(way[[0, 4, 8]], stops)
+    circle = interpolate(stops, 9, loop=True)
+    assert np.array_equal(circle[[0, 3, 6]], stops)
+    assert not np.array_equal(circle[8], stops[0])
+
+
+def test_it_is_spherical_for_normal_latents_and_straight_for_uniform_ones():
+    stops = np.array([[3, 0], [0, 3]], np.float32)
+    middle = interpolate(stops, 3, loop=False)[1]
+    assert middle == pytest.approx([3 / np.sqrt(2)] * 2)
+    assert interpolate(stops, 3, loop=False, distribution="uniform")[1].tolist() == [1.5, 1.5]
+    # Steps along the arc are equal.
+    arc = interpolate(stops, 10, loop=False)
+    steps = np.linalg.norm(np.diff(arc, axis=0), axis=1)
+    assert steps == pytest.approx([steps[0]] * 9, rel=1e-5)
+
+
+@pytest.mark.parametrize("second", [[1, 2], [2, 4], [-1, -2], [0, 0]])
+def test_parallel_and_empty_vectors_give_numbers(second):
+    with np.errstate(invalid="ignore"):
+        assert np.isfinite(interpolate(np.array([[1, 2], second], np.float32), 5, loop=False)).all()
+
+
+def test_an_interpolation_needs_two_of_each():
+    with pytest.raises(ValueError, match="at least two stops and two frames, not 1 and 5"):
+        interpolate(latents([1], 4), 5, loop=False)

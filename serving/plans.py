@@ -1,0 +1,180 @@
+"""What a request comes to, once the model and the limits are known: what to draw, and how to show it."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan.artifact import Manifest
+from gan.imaging import Pictures
+from gan.latents import SEEDS, interpolate, latents, seed_range
+from serving import encoding
+from serving.encoding import ANIMATION_MEDIA_TYPES, IMAGE_FORMATS, MEDIA_TYPES, AnimationFormat, Format, Sheet
+from serving.errors import field_error
+from serving.schema import GenerateRequest, InterpolateRequest
+from serving.settings import Settings
+
+
+class Plan(Protocol):
+    """A request with everything settled."""
+
+    @property
+    def z(self) -> NDArray[np.float32]:
+        """What to draw, [n, z_dim]."""
+        ...
+
+    @property
+    def media_type(self) -> str:
+        """Of the answer's body."""
+        ...
+
+    def encode(self, pictures: Pictures, model: str) -> bytes:
+        """The answer's body; `model` is name@version. Takes long: call it off the event loop."""
+        ...
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Pictures, each by itself or in one sheet."""
+
+    z: NDArray[np.float32]  # [n, z_dim]
+    seeds: list[int] | None  # None for pictures from noise
+    reproducible: bool  # whether the same request asks for the same pictures again
+    format: Format
+    sheet: Sheet
+
+    @classmethod
+    def of(
+        cls,
+        asked: GenerateRequest,
+        noise: NDArray[np.float32] | None,  # from an .npy body
+        manifest: Manifest,
+        settings: Settings,
+        accepted: Callable[[], Format],  # what the Accept header decides, if the request does not
+    ) -> Self:
+        """Check what concerns several fields, the model or the limits. Raises RequestError."""
+        if noise is None and asked.noise is not None:
+            noise = _noise_array(asked.noise)
+        _check_exclusions(asked, noise is not None)
+        if noise is not None:
+            n, source = len(noise), "noise"
+        else:
+            n, source = (len(asked.seeds), "seeds") if asked.seeds else (asked.n or 1, "n")
+        if n > settings.max_n:
+            raise field_error((source,), f"at most {settings.max_n} pictures in one request, not {n}")
+        sheet = _sheet(asked, n, manifest, settings)
+        if noise is not None:
+            if noise.shape[1] != manifest.z_dim:
+                raise field_error(("noise", 0), f"a latent vector of this model has {manifest.z_dim} numbers, not {noise.shape[1]}")
+            seeds, z = None, noise
+        else:
+            first = secrets.randbelow(SEEDS) if asked.seed is None else asked.seed
+            seeds = asked.seeds or seed_range(first, n)
+            z = latents(seeds, manifest.z_dim, manifest.latent, _truncation(asked, manifest))
+        reproducible = noise is not None or asked.seeds is not None or asked.seed is not None
+        return cls(z, seeds, reproducible, asked.format or accepted(), sheet)
+
+    @property
+    def media_type(self) -> str:
+        """See Plan."""
+        return MEDIA_TYPES[self.format]
+
+    def encode(self, pictures: Pictures, model: str) -> bytes:
+        """See Plan."""
+        return encoding.encode(self.format, pictures, self.seeds, None, model, self.sheet)
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """A way from seed to seed."""
+
+    z: NDArray[np.float32]  # [frames, z_dim]
+    seeds: list[int]
+    format: AnimationFormat
+    fps: float
+    scale: int
+    quality: int
+
+    @classmethod
+    def of(cls, asked: InterpolateRequest, manifest: Manifest, settings: Settings) -> Self:
+        """Check what concerns several fields, the model or the limits. Raises RequestError."""
+        for field, count in (("frames", asked.frames), ("seeds", len(asked.seeds))):
+            if count > settings.max_frames:
+                raise field_error((field,), f"at most {settings.max_frames}, not {count}")
+        scale = asked.scale or 1
+        _check_uses(asked, _ANIMATION_USES)
+        _check_pixels("frames", asked.frames, scale, manifest, settings)
+        stops = latents(asked.seeds, manifest.z_dim, manifest.latent, _truncation(asked, manifest))
+        z = interpolate(stops, asked.frames, asked.loop, manifest.latent)
+        return cls(z, asked.seeds, asked.format, asked.fps, scale, asked.quality or Sheet.quality)
+
+    @property
+    def media_type(self) -> str:
+        """See Plan."""
+        return ANIMATION_MEDIA_TYPES[self.format]
+
+    def encode(self, pictures: Pictures, model: str) -> bytes:  # noqa: ARG002, Plan has it
+        """See Plan."""
+        return encoding.encode_animation(self.format, pictures, self.fps, self.scale, self.quality)
+
+
+# The formats that a field has a meaning for, where it is not all of them
+_USES: dict[str, tuple[str, ...]] = {
+    "columns": IMAGE_FORMATS,
+    "scale": (*IMAGE_FORMATS, "zip", "json"),
+    "quality": ("webp", "jpeg"),
+}
+_ANIMATION_USES: dict[str, tuple[str, ...]] = {"scale": ("webp", "gif", "png", "zip"), "quality": ("webp",)}
+
+
+def _check_uses(asked: GenerateRequest | InterpolateRequest, uses: dict[str, tuple[str, ...]]) -> None:
+    for field, formats in uses.items():
+        if getattr(asked, field) is not None and asked.format is not None and asked.format not in formats:
+            raise field_error((field,), f"has no meaning for {asked.format}, only for {', '.join(formats)}")
+
+
+def _check_pixels(field: str, n: int, scale: int, manifest: Manifest, settings: Settings) -> None:
+    pixels = n * manifest.height * manifest.width * scale**2
+    if pixels > settings.max_pixels:
+        raise field_error(
+            ("scale" if scale > 1 else field,), f"comes to {pixels} pixels; at most {settings.max_pixels} in one answer"
+        )
+
+
+def _check_exclusions(asked: GenerateRequest, noise: bool) -> None:
+    """Seeds with n, a list of seeds, and noise exclude each other, even where they would agree."""
+    for present, field, others in ((noise, "noise", ("seeds", "seed", "n", "truncation")), (asked.seeds, "seeds", ("seed", "n"))):
+        for other in others:
+            if present and getattr(asked, other) is not None:
+                raise field_error((other,), f"excludes {field}; give one of them")
+
+
+def _sheet(asked: GenerateRequest, n: int, manifest: Manifest, settings: Settings) -> Sheet:
+    _check_uses(asked, _USES)
+    if asked.columns is not None and asked.columns > n:
+        raise field_error(("columns",), f"at most as many as there are pictures, {n}")
+    scale = asked.scale or 1
+    _check_pixels("n", n, scale, manifest, settings)
+    return Sheet(asked.columns, scale, asked.quality or Sheet.quality)
+
+
+def _truncation(asked: GenerateRequest | InterpolateRequest, manifest: Manifest) -> float | None:
+    if asked.truncation is not None and manifest.latent != "normal":
+        raise field_error(("truncation",), "this model's latents are uniform; truncation is for normal ones")
+    return manifest.sampling.truncation if asked.truncation is None else asked.truncation
+
+
+def _noise_array(noise: list[list[float]]) -> NDArray[np.float32]:
+    """float32 [n, z_dim]. Raises RequestError for vectors of different lengths or a number too large."""
+    for row, vector in enumerate(noise):
+        if len(vector) != len(noise[0]):
+            raise field_error(("noise", row), f"has {len(vector)} numbers, the first vector has {len(noise[0])}")
+    with np.errstate(over="ignore"):
+        array = np.array(noise, np.float32)
+    if not np.isfinite(array).all():
+        row, column = np.argwhere(~np.isfinite(array))[0].tolist()
+        raise field_error(("noise", row, column), "too large for a float32")
+    return array

@@ -1,0 +1,95 @@
+"""POST /interpolate from outside."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+
+from tests.serving.test_api import pixels, refused
+
+
+def frames(client, **fields):
+    return np.load(io.BytesIO(client.post("/interpolate", json={"format": "npz", **fields}).content))["images"]
+
+
+def total_duration(image):
+    """In milliseconds; the encoders merge frames that look alike into one that lasts longer."""
+    total = 0
+    for frame in ImageSequence.Iterator(image):
+        frame.load()
+        total += frame.info["duration"]
+    return total
+
+
+def test_the_way_passes_through_the_pictures_of_its_seeds(client):
+    way = frames(client, seeds=[1, 2, 3], frames=9)
+    assert way.shape == (9, 32, 32, 1)
+    for place, seed in ((0, 1), (4, 2), (8, 3)):
+        assert np.array_equal(way[place, :, :, 0], pixels(client.post("/generate", json={"seed": seed}).content))
+    assert not np.array_equal(way[1], way[0])
+
+
+def test_a_loop_comes_back(client):
+    way = frames(client, seeds=[1, 2], frames=8, loop=True)
+    assert np.array_equal(way[4, :, :, 0], pixels(client.post("/generate", json={"seed": 2}).content))
+    assert np.array_equal(way[1], frames(client, seeds=[1, 2], frames=8, loop=True)[1])
+    assert np.abs(way[7].astype(int) - way[0]).mean() < np.abs(way[4].astype(int) - way[0]).mean()
+
+
+@pytest.mark.parametrize(("name", "media_type"), [("webp", "image/webp"), ("gif", "image/gif")])
+def test_animations(client, name, media_type):
+    response = client.post("/interpolate", json={"seeds": [1, 2], "frames": 6, "fps": 10, "scale": 2, "format": name})
+    assert response.headers["content-type"] == media_type
+    assert response.headers["x-seed"] == "1"
+    assert "x-model" in response.headers
+    assert "infer" in response.headers["server-timing"]
+    image = Image.open(io.BytesIO(response.content))
+    assert (image.size, image.info["loop"]) == ((64, 64), 0)
+    assert total_duration(image) == 6 * 100
+
+
+def test_strip_and_archive(client):
+    strip = pixels(client.post("/interpolate", json={"seeds": [1, 2], "frames": 5, "format": "png"}).content)
+    way = frames(client, seeds=[1, 2], frames=5)
+    assert np.array_equal(strip, np.hstack(way[..., 0]))
+    archive = zipfile.ZipFile(io.BytesIO(client.post("/interpolate", json={"seeds": [1, 2], "frames": 5, "format": "zip"}).content))
+    assert archive.namelist() == [f"frame{place:010d}.png" for place in range(5)]
+    assert np.array_equal(pixels(archive.read("frame0000000004.png")), way[4, :, :, 0])
+
+
+def test_the_default_is_an_animated_webp(client):
+    response = client.post("/interpolate", json={"seeds": [1, 2]})
+    assert response.headers["content-type"] == "image/webp"
+    image = Image.open(io.BytesIO(response.content))
+    assert 1 < image.n_frames <= 32
+    assert total_duration(image) == 32 * 83
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"seeds": [1]}, ("seeds",)),
+        ({"seeds": None}, ("seeds",)),
+        ({"seeds": [1, -1]}, ("seeds", 1)),
+        ({"seeds": list(range(241))}, ("seeds",)),
+        ({"frames": 1}, ("frames",)),
+        ({"frames": 241}, ("frames",)),
+        ({"loop": 1}, ("loop",)),
+        ({"fps": 0}, ("fps",)),
+        ({"fps": 51}, ("fps",)),
+        ({"format": "json"}, ("format",)),
+        ({"format": "gif", "quality": 50}, ("quality",)),
+        ({"format": "npz", "scale": 2}, ("scale",)),
+        ({"scale": 100}, ("scale",)),
+        ({"n": 3}, ("n",)),
+    ],
+)
+def test_a_wrong_field_is_named(client, change, field):
+    refused(client.post("/interpolate", json={"seeds": [1, 2], "frames": 32, **change}), 422, field)
+
+
+def test_seeds_are_needed(client):
+    refused(client.post("/interpolate"), 422, ("seeds",))
+    refused(client.get("/interpolate"), 405)
