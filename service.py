@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from gan.artifact import ModelFolderError
 from serving.app import Api
 from serving.batching import Batcher
-from serving.models import Models, verify
+from serving.models import Models, check_in_a_child
 from serving.settings import Settings
 
 _log = logging.getLogger("bentoml.gan")
@@ -34,7 +34,7 @@ class GanService:
     def check() -> None:
         """Before any worker starts: refuse bad settings and bad model folders in one sentence."""
         try:
-            verify(Settings())
+            check_in_a_child(Settings())
         except ValidationError as error:
             first = error.errors()[0]
             raise SystemExit(f"gan-service: GAN_{str(first['loc'][0]).upper()}: {first['msg']}, not {first['input']!r}") from None

@@ -20,7 +20,7 @@ TORCHSCRIPT = "generator.torchscript.pt"
 SAMPLES = "samples.png"
 CARD = "README.md"
 
-_NAME = r"[a-z0-9][a-z0-9._-]*"
+_NAME = r"[a-z0-9][a-z0-9._-]{0,99}"
 
 
 class ModelFolderError(Exception):
@@ -160,11 +160,15 @@ def read(path: Path) -> ModelFolder:
     return ModelFolder(path, manifest)
 
 
-def discover(models: Path) -> dict[str, Path]:
-    """The model folders below `models`, by folder name, in order. Hidden folders, such as half-written ones, are passed over."""
+def discover(models: Path) -> list[Path]:
+    """The model folders below `models`, in the order of their names.
+
+    Passes over hidden folders, such as half-written ones, and folders that hold nothing of a model, such as lost+found.
+    """
     if not models.is_dir():
-        return {}
-    return {path.name: path for path in sorted(models.iterdir()) if path.is_dir() and not path.name.startswith(".")}
+        return []
+    folders = [path for path in sorted(models.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    return [path for path in folders if any((path / name).exists() for name in (MANIFEST, WEIGHTS, ONNX, TORCHSCRIPT))]
 
 
 def digests(folder: Path, names: list[str]) -> dict[str, str]:
@@ -172,12 +176,13 @@ def digests(folder: Path, names: list[str]) -> dict[str, str]:
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
 
 
-def write_atomically(target: Path, fill: Callable[[Path], None]) -> None:
+def write_atomically(target: Path, fill: Callable[[Path], None], replace: bool = False) -> None:
     """Let `fill` write into a temporary folder beside `target`, make it durable, and rename it to `target`.
 
-    Whoever looks sees no folder or a whole one. Raises FileExistsError, before anything is written, if `target` stands.
+    Whoever looks sees a whole folder or, for a moment while one is replaced, none. Unless it is to be replaced, raises
+    FileExistsError, before anything is written, if something stands at `target`.
     """
-    if target.exists():
+    if os.path.lexists(target) and not replace:
         raise FileExistsError(f"{target} stands already")
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -188,7 +193,13 @@ def write_atomically(target: Path, fill: Callable[[Path], None]) -> None:
             _sync(path)
         temporary.chmod(0o755)
         _sync(temporary)
-        temporary.rename(target)
+        if target.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+            target.rename(old)
+            temporary.rename(target)
+            shutil.rmtree(old)
+        else:
+            temporary.rename(target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

@@ -58,6 +58,10 @@ def in_batches(
     return np.concatenate(parts)
 
 
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
 class OnnxRuntime:
     """ONNX Runtime on the processor."""
 
@@ -69,22 +73,25 @@ class OnnxRuntime:
         path = folder.file(ONNX)
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self._pad = not self._shapes_agree(folder.manifest.z_dim)
         except Exception as error:  # ONNX Runtime's own errors share no base class below Exception
-            raise ModelFolderError(f"ONNX Runtime cannot load {path} ({error}): export the model again") from error
+            raise ModelFolderError(f"ONNX Runtime cannot run {path} ({_first_line(error)}): export the model again") from error
         self.name = "onnx-cpu"
-        self._pad = not self._shapes_agree(folder.manifest.z_dim)
 
     def draw(self, z: NDArray[np.float32]) -> Pictures:
         """See Runtime."""
         return in_batches(self._run, z, self.batch_size, self._pad)
 
     def _run(self, z: NDArray[np.float32]) -> Pictures:
-        (pictures,) = self._session.run(None, {"z": z})
-        levels: Pictures = grey_levels(pictures).astype(np.uint8).transpose(0, 2, 3, 1)
+        levels: Pictures = grey_levels(self._infer(z)).astype(np.uint8).transpose(0, 2, 3, 1)
         return levels
 
+    def _infer(self, z: NDArray[np.float32]) -> NDArray[np.float32]:
+        pictures: NDArray[np.float32] = self._session.run(None, {"z": z})[0]
+        return pictures
+
     def _shapes_agree(self, z_dim: int) -> bool:
-        """Whether a picture comes out the same, bit for bit, in a batch of any size; else all batches get one size."""
+        """Whether the network's numbers come out the same, bit for bit, in a batch of any size; else all batches get one size."""
         probe = latents(range(self.batch_size), z_dim)
-        alone = np.concatenate([self._run(row[np.newaxis]) for row in probe])
-        return all(np.array_equal(self._run(probe[-n:]), alone[-n:]) for n in range(2, self.batch_size + 1))
+        alone = np.concatenate([self._infer(row[np.newaxis]) for row in probe])
+        return all(np.array_equal(self._infer(probe[-n:]), alone[-n:]) for n in range(2, self.batch_size + 1))

@@ -34,11 +34,12 @@ class TorchScriptRuntime:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # torch calls TorchScript deprecated but keeps it
                 self._module = torch.jit.load(path, map_location=self._device)  # type: ignore[no-untyped-call]
+            for _ in range(self._WARM_UP_RUNS):
+                self.draw(latents([0], folder.manifest.z_dim))
         except (RuntimeError, ValueError) as error:
-            raise ModelFolderError(f"torch cannot load {path} ({error}): export the model again") from error
+            reason = str(error).strip().rpartition("\n")[2]  # torch's own trace comes before it
+            raise ModelFolderError(f"torch cannot run {path} ({reason}): export the model again") from error
         self.name = f"torchscript-{self._device.type}"
-        for _ in range(self._WARM_UP_RUNS):
-            self.draw(latents([0], folder.manifest.z_dim))
 
     def draw(self, z: NDArray[np.float32]) -> Pictures:
         """See gan.runtime.Runtime."""

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Awaitable
 from http import HTTPStatus
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
@@ -30,6 +31,9 @@ from serving.schema import GenerateRequest, InterpolateRequest, read_npy
 from serving.settings import Settings
 
 _NPY = "application/x-npy"
+_LARGE_BODY = 2**15  # bytes
+
+AnyRequest = TypeVar("AnyRequest", GenerateRequest, InterpolateRequest)
 
 
 class Api:
@@ -53,6 +57,8 @@ class Api:
                 Exception: errors.answer_unforeseen,
             },
         )
+        # /generate/ is not there, rather than somewhere else under a name that the caller's Host header chose.
+        self._app.router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry."""
@@ -84,7 +90,7 @@ class Api:
 
     async def interpolate(self, request: Request) -> Response:
         """POST /interpolate."""
-        asked = InterpolateRequest.from_json(await self._json_body(request))
+        asked = await _parse(InterpolateRequest, await self._json_body(request))
         model = self._models.choose(asked.model)
         plan = Interpolation.of(asked, model.folder.manifest, self._settings)
         return await self._answer(request, model, plan, {"X-Seed": str(plan.seeds[0])})
@@ -135,7 +141,7 @@ class Api:
             return GenerateRequest.from_query(request.query_params.multi_items()), None
         if _media_type(request) == _NPY:
             return GenerateRequest.from_query(request.query_params.multi_items()), read_npy(await self._body(request))
-        return GenerateRequest.from_json(await self._json_body(request)), None
+        return await _parse(GenerateRequest, await self._json_body(request)), None
 
     async def _json_body(self, request: Request) -> bytes:
         """The body of a request that takes its fields there. Raises RequestError."""
@@ -160,6 +166,11 @@ class Api:
                     f"the body is larger than {self._settings.max_body} bytes; ask for fewer pictures",
                 )
         return bytes(body)
+
+
+async def _parse(kind: type[AnyRequest], body: bytes) -> AnyRequest:
+    """From JSON; what takes more than a millisecond or so, in a thread, to keep the event loop free."""
+    return kind.from_json(body) if len(body) < _LARGE_BODY else await anyio.to_thread.run_sync(kind.from_json, body)
 
 
 def _media_type(request: Request) -> str:

@@ -11,6 +11,9 @@ from starlette.responses import JSONResponse, Response
 
 _log = logging.getLogger("bentoml.gan")
 
+# Of what the caller sent, so that an answer is never much larger than what an honest mistake needs
+_SHOWN_ERRORS, _SHOWN_LETTERS = 10, 100
+
 Location = tuple[str | int, ...]  # the path to a field, such as ("noise", 3)
 
 
@@ -38,10 +41,16 @@ def field_error(loc: Location, msg: str) -> RequestError:
 
 def from_validation(error: ValidationError) -> RequestError:
     """400 for what is not JSON, 422 for JSON that does not fit."""
-    found = [(item["loc"], item["msg"], item["type"]) for item in error.errors(include_url=False, include_context=False)]
+    found = [
+        (item["loc"], item["msg"], item["type"])
+        for item in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
     if found[0][2] == "json_invalid":
         return RequestError(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {found[0][1].removeprefix('Invalid JSON: ')}")
-    errors = [(loc or ("body",), "this field does not exist" if kind == "extra_forbidden" else msg) for loc, msg, kind in found]
+    errors = [
+        (_short(loc) or ("body",), "this field does not exist" if kind == "extra_forbidden" else msg[:_SHOWN_LETTERS])
+        for loc, msg, kind in found[:_SHOWN_ERRORS]
+    ]
     return RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(f"{_dotted(loc)}: {msg}" for loc, msg in errors[:3]), errors)
 
 
@@ -79,6 +88,10 @@ async def answer_unforeseen(request: Request, error: Exception) -> JSONResponse:
     """Starlette's handler for everything else: the log gets the trace, the caller does not."""
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer; its log says why", [])
+
+
+def _short(loc: Location) -> Location:
+    return tuple(part[:_SHOWN_LETTERS] if isinstance(part, str) else part for part in loc)
 
 
 def _dotted(loc: Location) -> str:

@@ -1,7 +1,9 @@
 """The models a service answers with."""
 
+import multiprocessing
 from dataclasses import dataclass
 from http import HTTPStatus
+from multiprocessing.connection import Connection
 
 from gan import artifact, runtime
 from gan.artifact import ModelFolder, ModelFolderError
@@ -16,7 +18,7 @@ def verify(settings: Settings) -> tuple[dict[str, ModelFolder], str]:
     Raises ModelFolderError with one sentence that says which file or setting is wrong and what to do.
     """
     folders: dict[str, ModelFolder] = {}
-    for path in artifact.discover(settings.models).values():
+    for path in artifact.discover(settings.models):
         folder = artifact.read(path)
         if folder.manifest.name in folders:
             other = folders[folder.manifest.name].path
@@ -38,6 +40,35 @@ def verify(settings: Settings) -> tuple[dict[str, ModelFolder], str]:
     return folders, default
 
 
+def check_in_a_child(settings: Settings) -> None:
+    """Load every model once and let it draw, in a process of its own that gives the memory back.
+
+    Raises ModelFolderError with the one sentence that loading them here would raise.
+    """
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    child = multiprocessing.get_context("fork").Process(target=_check, args=(settings, theirs))
+    child.start()
+    theirs.close()
+    try:
+        refused = ours.recv()
+    except EOFError:
+        child.join()
+        refused = (
+            f"loading the models in {settings.models} ended the process (exit status {child.exitcode}): is there memory enough?"
+        )
+    child.join()
+    if refused:
+        raise ModelFolderError(refused)
+
+
+def _check(settings: Settings, answer: Connection) -> None:
+    try:
+        Models(settings)
+        answer.send("")
+    except ModelFolderError as error:
+        answer.send(str(error))
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """A verified model that has drawn its first picture."""
@@ -55,7 +86,12 @@ class Models:
         self._by_name = {}
         for name, folder in folders.items():
             loaded = runtime.load(folder, settings.runtime, settings.device, settings.threads)
-            loaded.draw(latents([0], folder.manifest.z_dim))
+            shape = loaded.draw(latents([0], folder.manifest.z_dim)).shape
+            manifest = folder.manifest
+            if shape != (1, manifest.height, manifest.width, manifest.channels):
+                raise ModelFolderError(
+                    f"{folder.path} draws pictures of another shape, {shape}, than its manifest says: export it again"
+                )
             self._by_name[name] = LoadedModel(folder, loaded)
 
     def choose(self, title: str | None) -> LoadedModel:
@@ -64,7 +100,7 @@ class Models:
         model = self._by_name.get(title.partition("@")[0])
         if model is None or title not in (model.folder.manifest.name, model.folder.title):
             there = ", ".join(loaded.folder.title for loaded in self.all())
-            message = f"there is no model {title!r}; there is {there}"
+            message = f"there is no model {title[:100]!r}; there is {there}"
             raise RequestError(HTTPStatus.NOT_FOUND, f"model: {message}", [(("model",), message)])
         return model
 

@@ -8,13 +8,17 @@ from typing import Annotated, Any, Self
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gan.latents import SEEDS
 from serving.encoding import AnimationFormat, Format
 from serving.errors import RequestError, field_error, from_validation
 
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
+
+# A normal component is hardly ever beyond 6; far beyond that a network's sums overflow and there is no picture to draw.
+NOISE_LIMIT = 1000.0
+NoiseComponent = Annotated[float, Field(ge=-NOISE_LIMIT, le=NOISE_LIMIT, allow_inf_nan=False)]
 
 _LIST_FIELDS = {"seeds"}
 
@@ -63,10 +67,10 @@ class GenerateRequest(_Request):
     """of the first picture; drawn, and reported in X-Seed, if absent"""
     n: Annotated[int, Field(ge=1)] | None = None
     """how many pictures, with seeds that count up from the first; 1 if absent"""
-    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
+    seeds: Annotated[list[Seed], Field(min_length=1, fail_fast=True)] | None = None
     """one seed for each picture, instead of seed and n"""
-    noise: Annotated[list[list[FiniteFloat]], Field(min_length=1)] | None = None
-    """one latent vector for each picture, instead of seeds"""
+    noise: Annotated[list[Annotated[list[NoiseComponent], Field(fail_fast=True)]], Field(min_length=1, fail_fast=True)] | None = None
+    """one latent vector for each picture, instead of seeds; its numbers lie between -1000 and 1000"""
     format: Format | None = None
     """of the answer; the Accept header decides if absent"""
     columns: Annotated[int, Field(ge=1)] | None = None
@@ -76,16 +80,16 @@ class GenerateRequest(_Request):
 class InterpolateRequest(_Request):
     """What POST /interpolate takes in its body: a way through the latent space from seed to seed."""
 
-    seeds: Annotated[list[Seed], Field(min_length=2)]
+    seeds: Annotated[list[Seed], Field(min_length=2, fail_fast=True)]
     """the pictures that are passed through, in order; at least two"""
-    frames: Annotated[int, Field(ge=2)] = 32
-    """how many pictures in all"""
-    loop: bool = False
-    """whether to go on from the last seed to the first, so that the animation has no jump"""
-    fps: Annotated[float, Field(gt=0, le=50)] = 12.0
-    """frames per second of webp and gif"""
-    format: AnimationFormat = "webp"
-    """webp and gif: an animation; png: all frames side by side; zip and npz: every frame by itself"""
+    frames: Annotated[int, Field(ge=2)] | None = None
+    """how many pictures in all; 32 if absent"""
+    loop: bool | None = None
+    """whether to go on from the last seed to the first, so that the animation has no jump; false if absent"""
+    fps: Annotated[float, Field(gt=0, le=50)] | None = None
+    """frames per second of webp and gif; 12 if absent"""
+    format: AnimationFormat | None = None
+    """webp, if absent, and gif: an animation; png: all frames side by side; zip and npz: every frame by itself"""
 
 
 def _split(text: str, name: str) -> Any:
@@ -110,7 +114,8 @@ def read_npy(body: bytes) -> NDArray[np.float32]:
     if 0 in shape or len(body) - file.tell() != 4 * shape[0] * shape[1]:
         raise field_error(("noise",), f"holds {len(body) - file.tell()} bytes of numbers, not those of {list(shape)} float32")
     noise = np.frombuffer(body, np.float32, offset=file.tell()).reshape(shape)
-    if not np.isfinite(noise).all():
-        row, column = np.argwhere(~np.isfinite(noise))[0].tolist()
-        raise field_error(("noise", row, column), "must be a finite number")
+    inside = np.abs(noise) <= NOISE_LIMIT  # not a number is not inside
+    if not inside.all():
+        row, column = np.argwhere(~inside)[0].tolist()
+        raise field_error(("noise", row, column), f"must be a number between {-NOISE_LIMIT:g} and {NOISE_LIMIT:g}")
     return noise

@@ -9,6 +9,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from gan.runtime import DeviceName, RuntimeName
 
 
+def _usable_processors() -> int:
+    if hasattr(os, "sched_getaffinity"):  # on Linux: fewer than the machine has where the process is bound to some
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class Settings(BaseSettings):
     """Read from the environment: the field `models` from GAN_MODELS, and so on."""
 
@@ -22,7 +28,7 @@ class Settings(BaseSettings):
     """onnx runs on the processor without torch; torchscript needs torch and can use a GPU"""
     device: DeviceName = "auto"
     """for the torchscript runtime: auto takes the GPU where there is one"""
-    threads: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), gt=0)
+    threads: int = Field(default_factory=_usable_processors, gt=0)
     """processor threads that draw; by default as many as this process may run on"""
     max_n: int = Field(256, gt=0)
     """the most pictures that one request may ask for"""

@@ -13,6 +13,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from serving.app import Api
+from serving.models import Models
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -76,6 +79,11 @@ def test_it_does_not_start_with_a_damaged_model_and_says_why(trained, tmp_path):
     assert said.endswith("copy the model folder again")
 
 
+def test_it_does_not_start_on_a_device_that_is_not_there_and_says_why(trained):
+    said = refusal(GAN_MODELS=str(trained.models), GAN_DEVICE="cuda")
+    assert said == "gan-service: GAN_DEVICE=cuda needs GAN_RUNTIME=torchscript: ONNX Runtime runs on the processor here"
+
+
 def test_it_does_not_start_without_a_model_and_says_why(tmp_path):
     assert f"there is no model in {tmp_path}: train one" in refusal(GAN_MODELS=str(tmp_path))
 
@@ -83,6 +91,25 @@ def test_it_does_not_start_without_a_model_and_says_why(tmp_path):
 def test_it_does_not_start_with_a_wrong_setting_and_says_why(trained):
     said = refusal(GAN_MODELS=str(trained.models), GAN_THREADS="none")
     assert said.startswith("gan-service: GAN_THREADS: Input should be a valid integer")
+
+
+def test_it_is_not_ready_before_the_first_picture(trained, monkeypatch):
+    import service
+
+    instance = object.__new__(service.GanService.inner)
+    readiness = []
+
+    def load(settings):
+        readiness.append(instance.__is_ready__())
+        return Models(settings)
+
+    monkeypatch.setenv("GAN_MODELS", str(trained.models))
+    monkeypatch.setattr(service, "Models", load)
+    monkeypatch.setattr(service, "api", Api())
+    instance.__init__()
+    readiness.append(instance.__is_ready__())
+    instance.close()
+    assert readiness == [False, True]
 
 
 def test_serving_loads_neither_torch_nor_training(trained):

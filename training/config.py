@@ -1,9 +1,10 @@
 """The settings of a training run. Every field is a flag of the same name; the defaults are the reference recipe."""
 
 import re
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
 
@@ -11,11 +12,11 @@ _UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
 def _parse_count(value: Any) -> Any:
     """'600k' -> 600000, '1.5M' -> 1500000; anything that is not such text is left for pydantic to judge."""
     if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmM]?)", value.strip())):
-        return round(float(match[1]) * _UNITS[match[2].lower()])
+        return int(Decimal(match[1]) * _UNITS[match[2].lower()])
     return value
 
 
-Count = Annotated[int, BeforeValidator(_parse_count)]
+Count = Annotated[int, BeforeValidator(_parse_count), Field(gt=0, le=10**12)]
 
 
 class TrainingConfig(BaseModel):
@@ -27,25 +28,25 @@ class TrainingConfig(BaseModel):
     """'fashion-mnist', a folder that holds its four files, or a folder of pictures"""
     recipe: Literal["dcgan"] = "dcgan"
     """a named set of defaults; dcgan is the article's: its networks, BCE loss, Adam 2e-4 with betas 0.5 and 0.999"""
-    name: str | None = Field(None, pattern="^[a-z0-9][a-z0-9._-]*$")
+    name: str | None = Field(None, pattern="^[a-z0-9][a-z0-9._-]{0,99}$")
     """the model's name; by default that of the data and the recipe, <data>-<recipe>"""
-    resolution: int = Field(32, ge=16)
-    """the side of the pictures in pixels, a power of two; smaller pictures are padded, larger ones scaled down"""
+    resolution: int = 32
+    """the side of the pictures in pixels, a power of two from 16 up; Fashion-MNIST is padded to it, other pictures are scaled"""
     width: int = Field(128, gt=0)
     """channels of the networks' outermost hidden layer; half of it trains about three times as fast"""
     z_dim: int = Field(100, gt=0)
     """components of a latent vector"""
     batch_size: int = Field(64, gt=1)
     """pictures per step; smaller takes more steps for the same pictures, which on a processor counts most"""
-    learning_rate: float = Field(2e-4, gt=0)
+    learning_rate: float = Field(2e-4, gt=0, le=1)
     """Adam's, for both networks"""
     beta1: float = Field(0.5, ge=0, lt=1)
     """Adam's decay of the mean of gradients; 0.9 makes the game oscillate"""
     beta2: float = Field(0.999, ge=0, lt=1)
     """Adam's decay of the mean of squared gradients"""
-    ema_half_life: Count = Field(10_000, gt=0)
+    ema_half_life: Count = 10_000
     """pictures after which a weight counts half in the moving average of the generator; longer is smoother but slower"""
-    images: Count = Field(800_000, gt=0)
+    images: Count = 800_000
     """length of the run in pictures seen by the discriminator, such as 600k or 2M"""
     minutes: float | None = Field(None, gt=0)
     """stop after so many minutes of training even if not all --images are seen"""
@@ -57,7 +58,18 @@ class TrainingConfig(BaseModel):
     """auto computes in bfloat16 where the processor or the GPU has instructions for it; weights stay float32"""
     threads: int | None = Field(None, gt=0)
     """processor threads, by default all; another number gives slightly other weights"""
-    sample_every: Count = Field(20_000, gt=0)
+    sample_every: Count = 20_000
     """pictures between two sample grids"""
-    checkpoint_every: Count = Field(50_000, gt=0)
+    checkpoint_every: Count = 50_000
     """pictures between two checkpoints"""
+
+    @field_validator("resolution")
+    @classmethod
+    def _is_power_of_two(cls, resolution: int) -> int:
+        if resolution < 16 or resolution & (resolution - 1):
+            raise ValueError("take a power of two from 16 up, such as 32 or 64")
+        return resolution
+
+    def is_reached(self, seen: int, seconds: float) -> bool:
+        """Whether a run that has seen so many pictures in so many seconds is as long as it was to be."""
+        return seen >= self.images or (self.minutes is not None and seconds >= 60 * self.minutes)

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ _DEBIAN_PACKAGE = Path("/usr/share/datasets/fashion-mnist")  # Debian's dataset-
 _DOWNLOADS = Path.home() / ".cache" / "gan-service"
 _IDX_UINT8_3D = b"\x00\x00\x08\x03"
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
-_GREY_MODES = {"1", "L", "LA", "I;16", "I"}
+_GREY_MODES = {"1", "L", "LA"}
+_GREY_16_BIT = "I;16"  # in either byte order
 
 
 class DataError(Exception):
@@ -91,7 +93,9 @@ def _fashion_mnist(path: Path, resolution: int) -> Dataset:
             raise ValueError("not an IDX file of uint8 pictures")
         n, height, width = np.frombuffer(content, ">u4", count=3, offset=4).tolist()
         pictures = np.frombuffer(content, np.uint8, offset=16).reshape(n, height, width)
-    except (OSError, EOFError, ValueError) as error:
+        if pictures.size == 0:
+            raise ValueError("it holds no pictures")
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"{path} is damaged ({error}): fetch it again, or give another --data") from error
     if max(height, width) > resolution:
         raise DataError(f"--resolution {resolution} is smaller than Fashion-MNIST's {height}x{width}: take 32 or more")
@@ -108,7 +112,7 @@ def _fashion_mnist(path: Path, resolution: int) -> Dataset:
 
 def _folder(folder: Path, resolution: int) -> Dataset:
     paths = sorted(
-        (path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES),
+        (path for path in folder.rglob("[!.]*") if path.suffix.lower() in _SUFFIXES and path.is_file()),
         key=lambda path: path.relative_to(folder).as_posix(),
     )
     if not paths:
@@ -117,7 +121,7 @@ def _folder(folder: Path, resolution: int) -> Dataset:
     for path in tqdm(paths, "decoding", unit="file", leave=False, disable=None):
         try:
             with Image.open(path) as image:
-                colour = colour or ImageOps.exif_transpose(image).mode not in _GREY_MODES
+                colour = colour or not (image.mode in _GREY_MODES or image.mode.startswith(_GREY_16_BIT))
                 pictures.append(_square(image, resolution))
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             broken.append(f"{path.relative_to(folder)} ({error})")
@@ -138,10 +142,15 @@ def _folder(folder: Path, resolution: int) -> Dataset:
 
 
 def _square(image: Image.Image, resolution: int) -> NDArray[np.uint8]:
-    """uint8 [resolution, resolution, 3]: upright, on white where transparent, the middle square, area-averaged down."""
+    """uint8 [resolution, resolution, 3]: upright, on white where transparent, the middle square, scaled by Lanczos's filter.
+
+    Raises ValueError for modes that do not say which value is white.
+    """
+    if image.mode in ("I", "F"):
+        raise ValueError("it has 32 bits for each pixel and no fixed white; save it with 8 or 16")
     upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I"):  # 16 bits a pixel; Pillow's own conversion would clip at 255
-        upright = Image.fromarray((np.asarray(upright, np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    if upright.mode.startswith(_GREY_16_BIT):  # Pillow's own conversion would clip at 255
+        upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
     rgba = upright.convert("RGBA")
     flat = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return np.asarray(ImageOps.fit(flat, (resolution, resolution), Image.Resampling.LANCZOS))

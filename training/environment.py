@@ -4,8 +4,11 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from gan.artifact import Environment
 from training.hardware import Hardware
+from training.state import CheckpointError
 
 _FILE = "environment.json"
 _LIBRARIES = ("torch", "numpy", "onnx", "onnxruntime")
@@ -15,7 +18,10 @@ def record(folder: Path, hardware: Hardware) -> Environment:
     """Write the environment into the folder of a run that starts; of one that goes on, read what was written then."""
     path = folder / _FILE
     if path.is_file():
-        return Environment.model_validate_json(path.read_bytes())
+        try:
+            return Environment.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise CheckpointError(f"{path} is damaged: remove it, and today's environment will be recorded instead") from error
     environment = Environment(
         git_revision=_git_revision(),
         libraries={library: version(library) for library in _LIBRARIES},

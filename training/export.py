@@ -29,7 +29,7 @@ class ExportError(Exception):
 
 
 def export_model(
-    target: Path,  # must not exist; the parent is made if need be
+    target: Path,  # what stands there is replaced once the new folder is whole
     name: str,
     state: TrainingState,
     dataset: Dataset,
@@ -81,7 +81,7 @@ def export_model(
         (folder / CARD).write_text(_card(manifest))
         written.append(manifest)
 
-    artifact.write_atomically(target, fill)
+    artifact.write_atomically(target, fill, replace=True)
     return written[0]
 
 

@@ -1,6 +1,7 @@
 """The game, step by step."""
 
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from gan import imaging
+from gan import artifact, imaging
 from gan.latents import latents
 from gan.networks import dcgan
 from training.config import TrainingConfig
@@ -19,11 +20,16 @@ from training.data import Dataset
 from training.fast_convolutions import use_fast_weight_gradients
 from training.hardware import Hardware
 from training.objectives import discriminator_loss, generator_loss
-from training.state import TrainingState, to_network
+from training.state import TrainingState, checkpoints, to_network
 
 GRID_SEEDS = range(64)
 _STEPS_PER_TICK = 16
+_STATS_FILE = "stats.jsonl"
 _STATISTICS = ("loss_d", "loss_g", "d_real", "d_fake")
+
+
+class DivergedError(Exception):
+    """A game that has left the numbers; the message names the last good checkpoint and the remedy."""
 
 
 def train(
@@ -34,24 +40,22 @@ def train(
     folder: Path,  # of the run: gets stats.jsonl, samples, checkpoints and TensorBoard's files
     asked_to_stop: Callable[[], bool],  # looked at between two steps
 ) -> bool:
-    """Play until the configured length is reached, and save. False if asked to stop before that."""
+    """Play until the configured length is reached, and save. False if asked to stop before that. Raises DivergedError."""
     hardware.prepare()
     if hardware.bfloat16 and hardware.device.type == "cpu":
         use_fast_weight_gradients(state.generator)
         use_fast_weight_gradients(state.discriminator)
     generator, discriminator = state.generator.train(), state.discriminator.train()
 
-    def done() -> bool:
-        return state.seen >= config.images or (config.minutes is not None and state.seconds >= 60 * config.minutes)
-
     totals = torch.zeros(len(_STATISTICS), device=hardware.device)
-    steps = 0
+    summed = 0  # steps in the totals
+    _forget_after(folder / _STATS_FILE, state.seen)
     progress = tqdm(total=config.images, initial=state.seen, unit="pic", unit_scale=True, smoothing=0.05, dynamic_ncols=True)
-    with progress, SummaryWriter(str(folder)) as board, (folder / "stats.jsonl").open("a") as stats:
+    with progress, SummaryWriter(str(folder)) as board, (folder / _STATS_FILE).open("a") as stats:
         tick_started = now = time.perf_counter()
         if state.seen == 0:
             save_grid(state.finished_generator(), folder, state.seen, board)
-        while not done() and not asked_to_stop():
+        while not config.is_reached(state.seen, state.seconds) and not asked_to_stop():
             # The next pictures, and latents that are the step's own
             real = to_network(dataset.batch(config.seed, state.seen, config.batch_size), hardware.device)
             z = _noise(config, state.seen).to(hardware.device)
@@ -80,16 +84,18 @@ def train(
             totals += torch.stack(
                 [loss_d.detach(), loss_g.detach(), real_logits.detach().sigmoid().mean(), fake_logits.detach().sigmoid().mean()]
             )
-            before, state.seen, steps = state.seen, state.seen + config.batch_size, steps + 1
+            before, state.seen, summed = state.seen, state.seen + config.batch_size, summed + 1
             progress.update(config.batch_size)
             previous, now = now, time.perf_counter()
             state.seconds += now - previous
 
             # Once per tick: read the statistics, the only time the loop waits for the device
-            if steps % _STEPS_PER_TICK == 0:
-                row = _statistics(totals / _STEPS_PER_TICK, state, _STEPS_PER_TICK * config.batch_size / (now - tick_started))
+            if state.seen // config.batch_size % _STEPS_PER_TICK == 0 or config.is_reached(state.seen, state.seconds):
+                row = _statistics(totals / summed, state, summed * config.batch_size / (now - tick_started))
+                _check_finite(row, folder)
                 totals.zero_()
-                tick_started = now
+                summed, tick_started = 0, now
+                progress.total = _expected_length(config, state)
                 stats.write(json.dumps(row) + "\n")
                 stats.flush()
                 progress.set_postfix({name: f"{row[name]:.3f}" for name in _STATISTICS})
@@ -103,7 +109,7 @@ def train(
                 state.save(folder, config)
         save_grid(state.finished_generator(), folder, state.seen, board)
         state.save(folder, config)
-    return done()
+    return config.is_reached(state.seen, state.seconds)
 
 
 def draw_pictures(generator: dcgan.Generator, seeds: range) -> imaging.Pictures:
@@ -130,3 +136,28 @@ def _noise(config: TrainingConfig, seen: int) -> Tensor:
 def _statistics(means: Tensor, state: TrainingState, speed: float) -> dict[str, float]:
     rest = {"pictures": state.seen, "seconds": round(state.seconds, 3), "pictures_per_second": round(speed, 1)}
     return {**rest, **dict(zip(_STATISTICS, means.tolist(), strict=True))}
+
+
+def _expected_length(config: TrainingConfig, state: TrainingState) -> int:
+    """Pictures that the run will have seen at its end, as far as that can be told: --minutes may end it before --images."""
+    if config.minutes is None:
+        return config.images
+    return min(config.images, round(state.seen * max(60 * config.minutes / state.seconds, 1)))
+
+
+def _check_finite(row: dict[str, float], folder: Path) -> None:
+    wrong = [name for name, value in row.items() if not math.isfinite(value)]
+    if wrong:
+        last = next(reversed(checkpoints(folder)), "none yet")
+        raise DivergedError(
+            f"{', '.join(wrong)} became infinite or not a number after {row['pictures']:,} pictures: "
+            f"start again with a lower --learning-rate (the last checkpoint: {last})"
+        )
+
+
+def _forget_after(stats: Path, seen: int) -> None:
+    """Drop the rows of steps that a killed run took after its last checkpoint: they will be taken again."""
+    if stats.is_file():
+        rows = stats.read_text().splitlines()
+        kept = [row for row in rows if row.endswith("}") and json.loads(row)["pictures"] <= seen]
+        artifact.write_bytes_atomically(stats, "".join(f"{row}\n" for row in kept).encode())

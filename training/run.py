@@ -2,16 +2,16 @@
 
 import argparse
 import os
-import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource
 
 from training.config import TrainingConfig
@@ -31,7 +31,7 @@ class _CommandLine(TrainingConfig, BaseSettings):  # type: ignore[misc]  # both 
     """the folder that gets a folder for each run: configuration, statistics, sample grids, checkpoints, the model"""
     models: Path = Path("models")
     """the folder the finished model is copied to, if none of its name stands there"""
-    resume: str | None = None
+    resume: str | None = Field(None, min_length=1)
     """go on with a run, given by its folder, or 'latest'; --images and --minutes may be changed, nothing else"""
     config: Path | None = None
     """a YAML file of settings, such as a run's config.yaml; flags override it"""
@@ -58,14 +58,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The libraries take seconds to import: --help and a mistyped flag should not.
     from training.data import DataError
     from training.export import ExportError
+    from training.loop import DivergedError
     from training.state import CheckpointError
 
     try:
         return _run(given)
     except ValidationError as error:
         print("\n".join(_explain(error)), file=sys.stderr)
-    except (UsageError, DataError, CheckpointError, ExportError) as error:
+    except (UsageError, DataError, CheckpointError, DivergedError, ExportError) as error:
         print(f"training.run: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("training.run: stopped before training began", file=sys.stderr)
+        return 128 + signal.SIGINT
     return 2
 
 
@@ -76,6 +80,7 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
         description=_CommandLine.__doc__,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     source = CliSettingsSource[argparse.ArgumentParser](
         _CommandLine,
@@ -108,12 +113,18 @@ def _run(given: dict[str, Any]) -> int:
         hardware = Hardware.choose(config)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    if folder and (folder / "model").is_dir() and not _asks_for_more(folder, config):
+    for flag, target in (("--out", where.out), ("--models", where.models)):
+        _check_writable(flag, target)
+    saved = checkpoints(folder) if folder else []
+    if folder and saved and _is_done(folder, saved[-1], config):
         print(f"{folder} is done; its model is in {folder / 'model'}")
         return 0
     dataset = load(config.data, config.resolution)
     name = config.name or f"{dataset.name}-{config.recipe}"
-    _check_size(config, len(dataset.pictures))
+    if len(dataset.pictures) < config.batch_size:
+        raise UsageError(
+            f"--batch-size {config.batch_size} is more than the {len(dataset.pictures)} pictures there are: take fewer"
+        )
 
     print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).rstrip())
     print(f"data: {dataset.name}, {'; '.join(dataset.notes)}\nhardware: {hardware}")
@@ -127,7 +138,7 @@ def _run(given: dict[str, Any]) -> int:
         folder = _new_run(where.out, f"{dataset.name}-{config.recipe}")
     environment = record(folder, hardware)
     (folder / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-    if saved := checkpoints(folder):
+    if saved:
         state.restore(saved[-1])
         print(f"resumed from {saved[-1]}")
     print(f"run: {folder}")
@@ -137,8 +148,6 @@ def _run(given: dict[str, Any]) -> int:
         print(f"stopped and saved; go on with: python -m training.run --resume {folder}", file=sys.stderr)
         return 128 + stop.number
 
-    # A run that was lengthened has exported before.
-    shutil.rmtree(folder / "model", ignore_errors=True)
     manifest = export_model(folder / "model", name, state, dataset, config, environment)
     print(f"exported {manifest.name}@{manifest.version} to {folder / 'model'}")
     try:
@@ -146,6 +155,8 @@ def _run(given: dict[str, Any]) -> int:
         print(f"copied to {where.models / name}; `make serve` serves it")
     except FileExistsError:
         print(f"{where.models / name} stands already and was left alone; to serve the new model, copy {folder / 'model'} there")
+    except OSError as error:
+        raise UsageError(f"--models: cannot copy {folder / 'model'} to {where.models / name} ({error}); copy it by hand") from error
     return 0
 
 
@@ -168,9 +179,31 @@ def _resolve(flags: dict[str, Any], file: Path | None, folder: Path | None) -> T
     return after
 
 
-def _asks_for_more(folder: Path, config: TrainingConfig) -> bool:
-    before = TrainingConfig.model_validate(_read_yaml(folder / "config.yaml", "--resume"))
-    return (before.images, before.minutes) != (config.images, config.minutes)
+def _is_done(folder: Path, checkpoint: Path, config: TrainingConfig) -> bool:
+    """Whether the last checkpoint is at the run's end and the exported model was made from it."""
+    from gan import artifact
+    from training.state import read_progress
+
+    progress = read_progress(checkpoint)
+    if not config.is_reached(progress.seen, progress.seconds):
+        return False
+    try:
+        return artifact.read(folder / "model").manifest.origin.pictures_seen == progress.seen
+    except artifact.ModelFolderError:
+        return False
+
+
+def _check_writable(flag: str, folder: Path) -> None:
+    """Raises UsageError if a run could not write there, before hours are spent. Leaves nothing behind."""
+    standing = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
+    if not standing.is_dir():
+        raise UsageError(f"{flag} {folder}: {standing} is not a folder; give another")
+    try:
+        # Asked for by trying: permission bits do not tell of read-only file systems, nor root of anything.
+        with tempfile.TemporaryFile(dir=standing):
+            pass
+    except OSError as error:
+        raise UsageError(f"{flag} {folder}: cannot write to {standing} ({error.strerror}); give another folder") from error
 
 
 def _read_yaml(file: Path, flag: str) -> dict[str, Any]:
@@ -183,17 +216,10 @@ def _read_yaml(file: Path, flag: str) -> dict[str, Any]:
     return content
 
 
-def _check_size(config: TrainingConfig, pictures: int) -> None:
-    if config.resolution & (config.resolution - 1):
-        raise UsageError(f"--resolution {config.resolution}: take a power of two from 16 up, such as 32 or 64")
-    if pictures < config.batch_size:
-        raise UsageError(f"--batch-size {config.batch_size} is more than the {pictures} pictures there are: take fewer")
-
-
 def _find_run(out: Path, resume: str) -> Path | None:
     """The run's folder; None if 'latest' is asked for and there is none. Raises UsageError for a folder that is no run."""
     if resume == "latest":
-        return max((path.parent for path in out.glob("*/config.yaml")), default=None)
+        return max((path.parent for path in out.glob("*/config.yaml")), default=None, key=_number)
     for folder in (Path(resume), out / resume):
         if (folder / "config.yaml").is_file():
             return folder
@@ -202,15 +228,20 @@ def _find_run(out: Path, resume: str) -> Path | None:
 
 def _new_run(out: Path, title: str) -> Path:
     out.mkdir(parents=True, exist_ok=True)
-    numbers = [int(path.name.partition("-")[0]) for path in out.iterdir() if path.name.partition("-")[0].isdigit()]
-    folder = out / f"{max(numbers, default=0) + 1:03d}-{title}"
+    folder = out / f"{max(map(_number, out.iterdir()), default=0) + 1:03d}-{title}"
     folder.mkdir()
     return folder
 
 
+def _number(run: Path) -> int:
+    number = run.name.partition("-")[0]
+    return int(number) if number.isdecimal() else 0
+
+
 def _explain(error: ValidationError) -> list[str]:
     return [
-        f"training.run: --{str(item['loc'][0]).replace('_', '-')}: {item['msg']}, not {item['input']!r}" for item in error.errors()
+        f"training.run: --{str(item['loc'][0]).replace('_', '-')}: {item['msg']}, not {str(item['input'])[:80]!r}"
+        for item in error.errors()
     ]
 
 

@@ -1,13 +1,13 @@
 """Everything that changes while a run goes on, and how it is saved and brought back."""
 
 import copy
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -25,6 +25,13 @@ _CALIBRATION_BATCHES, _CALIBRATION_BATCH_SIZE = 16, 64
 
 class CheckpointError(Exception):
     """A checkpoint that cannot be resumed from; the message names the file and the remedy."""
+
+
+class Progress(BaseModel):
+    """What a checkpoint says of itself."""
+
+    seen: int
+    seconds: float
 
 
 @dataclass
@@ -85,8 +92,8 @@ class TrainingState:
         path = folder / f"checkpoint-{self.seen:09d}.safetensors"
         # safetensors stores dense tensors only, so channels-last ones are laid out anew.
         tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in self._tensors().items()}
-        progress = {"seen": self.seen, "seconds": self.seconds}
-        metadata = {"progress": json.dumps(progress), "config": config.model_dump_json()}
+        progress = Progress(seen=self.seen, seconds=self.seconds)
+        metadata = {"progress": progress.model_dump_json(), "config": config.model_dump_json()}
         artifact.write_bytes_atomically(path, save(tensors, metadata))
         for old in checkpoints(folder)[:-_KEEP]:
             old.unlink()
@@ -95,9 +102,9 @@ class TrainingState:
     @torch.no_grad()
     def restore(self, path: Path) -> None:
         """Go back to where a checkpoint was written. Raises CheckpointError if it is damaged or of another shape."""
+        progress = read_progress(path)
         try:
             with safe_open(path, "pt") as file:
-                progress = json.loads(file.metadata()["progress"])
                 saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is not a dict
             tensors = self._tensors()
             if saved.keys() != tensors.keys():
@@ -106,9 +113,9 @@ class TrainingState:
                 # Copied into the tensors that stand, which keeps their memory layout: the fused Adam computes wrong
                 # updates, without an error, from moments whose strides are not their parameter's.
                 tensor.copy_(saved[name])
-        except (SafetensorError, KeyError, TypeError, RuntimeError, OSError) as error:
-            raise CheckpointError(f"{path} cannot be resumed from ({error}): remove it to resume from the one before") from error
-        self.seen, self.seconds = progress["seen"], progress["seconds"]
+        except (SafetensorError, KeyError, RuntimeError, OSError) as error:
+            raise _unusable(path, error) from error
+        self.seen, self.seconds = progress.seen, progress.seconds
 
     def _tensors(self) -> dict[str, Tensor]:
         networks = {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
@@ -121,6 +128,19 @@ class TrainingState:
                 for moment, tensor in optimiser.state[parameter].items():
                     tensors[f"{player}_optimiser.{moment}.{name}"] = tensor
         return tensors
+
+
+def read_progress(path: Path) -> Progress:
+    """How far the run of a checkpoint had come. Raises CheckpointError if it is damaged."""
+    try:
+        with safe_open(path, "pt") as file:
+            return Progress.model_validate_json((file.metadata() or {})["progress"])
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path} cannot be resumed from ({error}): remove it to resume from the one before")
 
 
 def checkpoints(folder: Path) -> list[Path]:

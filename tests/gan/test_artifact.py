@@ -91,10 +91,22 @@ def test_writing_never_replaces_and_leaves_no_part_behind(tmp_path):
         artifact.write_atomically(target, lambda folder: (folder / "whole").write_text("second"))
     assert (target / "whole").read_text() == "first"
 
+    with pytest.raises(RuntimeError, match="power cut"):
+        artifact.write_atomically(target, fail, replace=True)
+    assert (target / "whole").read_text() == "first"
+    artifact.write_atomically(target, lambda folder: (folder / "whole").write_text("second"), replace=True)
+    assert (target / "whole").read_text() == "second"
+    (tmp_path / "dangling").symlink_to("nowhere")
+    with pytest.raises(FileExistsError, match="stands already"):
+        artifact.copy(target, tmp_path / "dangling")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling", "model"]
+
 
 def test_half_written_folders_are_not_discovered(tmp_path):
     for name in ("b", "a", ".a.tmp"):
         (tmp_path / name).mkdir()
+        (tmp_path / name / ONNX).touch()  # damaged, but a model's
+    (tmp_path / "lost+found").mkdir()
     (tmp_path / "README.md").touch()
-    assert list(artifact.discover(tmp_path)) == ["a", "b"]
-    assert artifact.discover(tmp_path / "nothing") == {}
+    assert artifact.discover(tmp_path) == [tmp_path / "a", tmp_path / "b"]
+    assert artifact.discover(tmp_path / "nothing") == []

@@ -60,15 +60,27 @@ def test_batches_are_padded_to_one_shape_and_cut_again():
 
 
 def test_a_runtime_whose_shapes_disagree_gets_one_shape(folder, monkeypatch):
-    plain = runtime.OnnxRuntime._run
+    plain = runtime.OnnxRuntime._infer
 
     def batch_dependent(self, z):
-        return plain(self, z) + np.uint8(len(z) == 5)
+        return plain(self, z) + np.float32(0.1 * (len(z) == 5))
 
-    monkeypatch.setattr(runtime.OnnxRuntime, "_run", batch_dependent)
+    monkeypatch.setattr(runtime.OnnxRuntime, "_infer", batch_dependent)
     drawer = runtime.OnnxRuntime(folder, threads=1)
     z = latents(range(5), folder.manifest.z_dim)
     assert np.array_equal(drawer.draw(z), np.concatenate([drawer.draw(row[np.newaxis]) for row in z]))
+
+
+@pytest.mark.parametrize(("name", "file"), [("onnx", artifact.ONNX), ("torchscript", artifact.TORCHSCRIPT)])
+def test_a_file_that_cannot_be_run_is_named(folder, tmp_path, name, file):
+    (tmp_path / file).write_bytes(b"no model")
+    broken = artifact.ModelFolder(tmp_path, folder.manifest)
+    with pytest.raises(ModelFolderError, match=rf"cannot run .*{file} \(.*: export the model again"):
+        runtime.load(broken, name, "cpu", threads=1)
+    other = artifact.ModelFolder(folder.path, folder.manifest.model_copy(update={"z_dim": 7}))
+    with pytest.raises(ModelFolderError, match=rf"cannot run .*{file} \(.*: export the model again") as error:
+        runtime.load(other, name, "cpu", threads=1)
+    assert "\n" not in str(error.value)
 
 
 def test_onnx_does_not_claim_a_gpu(folder):

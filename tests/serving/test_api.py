@@ -95,7 +95,7 @@ def test_noise_is_a_latent_vector_instead_of_a_seed(client):
 
 
 def test_null_is_the_same_as_absent(client):
-    response = client.post("/generate", json={"seed": 7, "n": None, "seeds": None, "noise": None, "model": None})
+    response = client.post("/generate", json={"seed": 7, "n": None, "seeds": None, "noise": None, "model": None, "format": None})
     assert response.content == client.post("/generate", json={"seed": 7}).content
 
 
@@ -148,7 +148,8 @@ def test_the_models_are_listed_with_their_manifests(client, trained):
         ({"noise": [[0.0] * 99]}, ("noise", 0)),
         ({"noise": [[0.0] * 100, []]}, ("noise", 1)),
         ({"noise": [[]]}, ("noise", 0)),
-        ({"noise": [[0.0] * 99 + [1e39]]}, ("noise", 0, 99)),
+        ({"noise": [[0.0] * 99 + [1000.1]]}, ("noise", 0, 99)),
+        ({"noise": [[-1001] + [0.0] * 99]}, ("noise", 0, 0)),
         ({"noise": [[0.0] * 99 + ["x"]]}, ("noise", 0, 99)),
         ({"noise": [[0] * 100] * 257}, ("noise",)),
         ({"format": "bmp"}, ("format",)),
@@ -218,6 +219,20 @@ def test_paths_and_methods_that_do_not_exist(client):
     assert set(response.headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
     refused(client.post("/models"), 405)
     refused(client.get("/models/nothing"), 404, ("model",))
+    for path in ("/generate/", "/models/", "/generate%2f"):
+        refused(client.get(path, follow_redirects=False), 404)
+
+
+def test_an_answer_is_short_however_much_was_wrong(client):
+    for body in ({"seeds": [-1] * 20_000}, {"x" * 50_000: 1}, {"model": "x" * 50_000}, {f"x{k}": 1 for k in range(5_000)}):
+        response = client.post("/generate", json=body)
+        assert response.status_code in (404, 422)
+        assert len(response.content) < 5_000
+
+
+def test_noise_at_its_limit_still_gives_pictures(client):
+    found = images(client.post("/generate", json={"noise": [[1000.0] * 100, [-1000.0] * 100], "format": "json"}))
+    assert len(found) == 2
 
 
 def test_a_failure_is_logged_but_not_shown(client, monkeypatch, caplog):

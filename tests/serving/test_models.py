@@ -1,11 +1,12 @@
 import json
+import os
 import shutil
 
 import pytest
 from pydantic import ValidationError
 
 from gan.artifact import ModelFolderError
-from serving.models import Models, verify
+from serving.models import Models, check_in_a_child, verify
 from serving.settings import Settings
 
 
@@ -42,6 +43,25 @@ def test_no_model_at_all(tmp_path):
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(ModelFolderError, match=r"there is no model in .*: train one"):
             verify(Settings(models=folder))
+
+
+def test_pictures_of_another_shape_than_the_manifest_says(two_models):
+    path = two_models / "first" / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "height": 28}))
+    with pytest.raises(ModelFolderError, match=r"first draws pictures of another shape, \(1, 32, 32, 1\), than its manifest says"):
+        Models(Settings(models=two_models, default_model="second"))
+
+
+def test_the_check_in_a_child_says_what_loading_would(two_models, trained):
+    check_in_a_child(Settings(models=trained.models))
+    with pytest.raises(ModelFolderError, match="set GAN_DEFAULT_MODEL to one"):
+        check_in_a_child(Settings(models=two_models))
+
+
+def test_a_child_that_dies_is_not_silent(monkeypatch, trained):
+    monkeypatch.setattr("serving.models.Models", lambda _: os._exit(9))
+    with pytest.raises(ModelFolderError, match=r"ended the process \(exit status 9\)"):
+        check_in_a_child(Settings(models=trained.models))
 
 
 def test_settings_come_from_the_environment(monkeypatch, tmp_path):

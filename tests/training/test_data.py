@@ -109,9 +109,26 @@ def test_what_cannot_be_trained_on_is_said(tmp_path):
         data.load(str(tmp_path), 32)
     with pytest.raises(DataError, match="--resolution 16 is smaller than Fashion-MNIST's 28x28"):
         data.load(str(SMALL_DATA), 16)
-    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"damaged")
-    with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz is damaged"):
-        data.load(str(tmp_path), 32)
+    whole = (SMALL_DATA / "train-images-idx3-ubyte.gz").read_bytes()
+    empty = gzip.compress(bytes([0, 0, 8, 3, *[0] * 12]))
+    for content in (b"damaged", whole[:1000], whole[:20] + b"\xff" + whole[21:], empty):
+        (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(content)
+        with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz is damaged"):
+            data.load(str(tmp_path), 32)
+
+
+def test_hidden_files_and_folders_called_like_pictures_are_passed_over(tmp_path):
+    save(tmp_path / "a.png", "red")
+    (tmp_path / "._a.png").write_bytes(b"what some systems put beside it")
+    (tmp_path / "b.png").mkdir()
+    assert len(data.load(str(tmp_path), 16).pictures) == 1
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_pictures_without_a_fixed_white_are_broken(tmp_path, mode):
+    Image.new(mode, (20, 20), 200).save(tmp_path / "a.tif")
+    with pytest.raises(DataError, match=r"a\.tif \(it has 32 bits for each pixel and no fixed white"):
+        data.load(str(tmp_path), 16)
 
 
 def test_fashion_mnist_is_downloaded_where_it_is_not_installed(tmp_path, monkeypatch):

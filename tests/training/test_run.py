@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.conftest import SMALL_DATA, train
-from training.run import main
+from training.run import _find_run, _new_run, main
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +28,13 @@ def said(capsys, *flags):
         (["--images", "many"], "--images: Input should be a valid integer"),
         (["--name", "../up"], "--name: String should match pattern"),
         (["--data", "nowhere"], "--data nowhere: there is no such folder"),
-        (["--resolution", "48"], "--resolution 48: take a power of two from 16 up"),
+        (["--resolution", "48"], "--resolution: Value error, take a power of two from 16 up"),
+        (["--images", "9" * 400], "--images: Input should be less than or equal to"),
+        (["--images", "0.0001k"], "--images: Input should be greater than 0"),
+        (["--name", "x" * 101], "--name: String should match pattern"),
+        (["--models", __file__], "is not a folder; give another"),
+        (["--models", "/proc/models"], "--models /proc/models"),
+        (["--resume", ""], "--resume: String should have at least 1 character"),
         (["--batch-size", "513"], "--batch-size 513 is more than the 512 pictures there are"),
         (["--config", "nowhere.yaml"], "--config: cannot read nowhere.yaml"),
         (["--resume", "nowhere"], "--resume nowhere: no run there"),
@@ -116,8 +122,35 @@ def test_a_model_that_stands_is_never_replaced(capsys, tmp_path):
     assert main(resume) == 0
     assert f"{first.run} is done" in capsys.readouterr().out
     assert "would change width from 4 to 8" in said(capsys, *resume, "--width", "8")
+    assert main([*resume, "--images", "64"]) == 0  # it is past that
+    assert f"{first.run} is done" in capsys.readouterr().out
     assert main([*resume, "--images", "192"]) == 0
-    assert json.loads((first.run / "model" / "model.json").read_text())["origin"]["pictures_seen"] == 192
+    assert pictures_seen(first.run) == 192
+
+
+def pictures_seen(run):
+    return json.loads((run / "model" / "model.json").read_text())["origin"]["pictures_seen"]
+
+
+def test_a_lengthened_run_that_was_stopped_is_finished_by_the_next_resume(capsys, tmp_path, monkeypatch):
+    first = train(tmp_path, "--images", "128", "--width", "4")
+    resume = ["--out", str(tmp_path / "runs"), "--models", str(first.models), "--resume", str(first.run)]
+    stops = iter([False, True])
+    with monkeypatch.context() as patch:
+        patch.setattr("training.run._StopSignal.received", lambda self: next(stops))
+        patch.setattr("training.run._StopSignal.number", signal.SIGTERM, raising=False)
+        assert main([*resume, "--images", "320"]) != 0
+    assert pictures_seen(first.run) == 128
+    assert main(resume) == 0
+    assert pictures_seen(first.run) == 320
+
+
+def test_the_latest_run_is_the_one_with_the_highest_number(capsys, tmp_path):
+    for name in ("999-z", "1000-a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("width: 0\n")
+    assert _find_run(tmp_path, "latest") == tmp_path / "1000-a"
+    assert _new_run(tmp_path, "x").name == "1001-x"
 
 
 def test_resume_latest_starts_anew_where_nothing_stands(capsys, tmp_path):

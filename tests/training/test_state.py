@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -43,6 +45,24 @@ def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(dataset, tmp_path)
         assert torch.equal(tensor, parts._tensors()[name]), name
 
 
+def test_statistics_of_steps_that_are_taken_again_are_dropped(dataset, tmp_path):
+    play(dataset, tmp_path / "run", stop_after=4)
+    stats = tmp_path / "run" / "stats.jsonl"
+    stats.write_text('{"pictures": 64}\n{"pictures": 128}\n{"pictures": 160}\n{"pict')
+    play(dataset, tmp_path / "run", state=resumed(tmp_path / "run"))
+    assert [json.loads(row)["pictures"] for row in stats.read_text().splitlines()] == [64, 128, 256]
+
+
+def test_losses_that_leave_the_numbers_stop_the_run(dataset, tmp_path):
+    state = TrainingState.start(CONFIG, 1, torch.device("cpu"))
+    with torch.no_grad():
+        state.generator.layers[0].weight.fill_(float("nan"))
+    with pytest.raises(
+        loop.DivergedError, match=r"loss_g.* became infinite or not a number after 256 pictures: .* --learning-rate"
+    ):
+        play(dataset, tmp_path / "run", state=state)
+
+
 def test_the_last_three_checkpoints_are_kept(dataset, tmp_path):
     play(dataset, tmp_path / "run")
     assert [path.name for path in checkpoints(tmp_path / "run")] == [
@@ -55,10 +75,14 @@ def test_checkpoints_hold_no_pickle_and_every_layout_survives(dataset, tmp_path)
     again = resumed(tmp_path / "run")
     for name, tensor in state._tensors().items():
         assert again._tensors()[name].stride() == tensor.stride(), name
-    assert b"pickle" not in checkpoints(tmp_path / "run")[-1].read_bytes()[:10_000]
+    content = checkpoints(tmp_path / "run")[-1].read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    assert json.loads(header.pop("__metadata__")["progress"])["seen"] == 256
+    ends = [tensor["data_offsets"][1] for tensor in header.values()]
+    assert 8 + int.from_bytes(content[:8], "little") + max(ends) == len(content)  # tensors and nothing else
 
 
-@pytest.mark.parametrize("harm", ["cut", "empty", "other width"])
+@pytest.mark.parametrize("harm", ["cut", "empty", "other width", "other metadata"])
 def test_a_checkpoint_that_does_not_fit_is_refused(dataset, tmp_path, harm):
     play(dataset, tmp_path / "run")
     path = checkpoints(tmp_path / "run")[-1]
@@ -67,6 +91,8 @@ def test_a_checkpoint_that_does_not_fit_is_refused(dataset, tmp_path, harm):
         path.write_bytes(path.read_bytes()[:-100])
     elif harm == "empty":
         path.write_bytes(b"")
+    elif harm == "other metadata":
+        path.write_bytes(path.read_bytes().replace(b"progress", b"pr0gress"))
     else:
         config = CONFIG.model_copy(update={"width": 4})
     with pytest.raises(CheckpointError, match=f"{path.name} cannot be resumed from"):
