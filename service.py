@@ -1,15 +1,25 @@
 """The front door: the BentoML service. `make serve` starts it; the routes are in serving/app.py."""
 
+import asyncio
 import logging
+import signal
+import threading
 import tomllib
 from pathlib import Path
+from types import FrameType
 
 import bentoml
+
+# BentoML has no public name for the class that its own keyword `service_class` asks to derive from.
+from _bentoml_sdk import Service
 from pydantic import ValidationError
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gan.artifact import ModelFolderError
 from serving.app import Api
+from serving.auth import RequireKey
 from serving.batching import Batcher
+from serving.metrics import metrics
 from serving.models import Models, check_in_a_child
 from serving.settings import Settings
 
@@ -18,14 +28,33 @@ _log = logging.getLogger("bentoml.gan")
 # Image.pyproject_toml() would read it from the working directory, which need not be this one.
 _DEPENDENCIES = tomllib.loads(Path(__file__).with_name("pyproject.toml").read_text())["project"]["dependencies"]
 
+_BENTOML_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/schema.json"})
+
 api = Api()
+
+
+class FrontDoor(Service["GanService"]):  # type: ignore[misc]
+    """Sends BentoML's own paths to BentoML and all others straight to our routes.
+
+    BentoML's middleware costs more processor time than drawing a small picture, and its metrics take labels from the path.
+    """
+
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        """The whole application of a worker, keys checked before anything else."""
+        of_bentoml = super().to_asgi(is_main)
+
+        async def front(scope: Scope, receive: Receive, send: Send) -> None:
+            ours = scope["type"] == "http" and scope["path"] not in _BENTOML_PATHS
+            await (api if ours else of_bentoml)(scope, receive, send)
+
+        return RequireKey(front, Settings().keys())
 
 
 @bentoml.service(
     name="gan-service",
     image=bentoml.images.Image(lock_python_packages=False).python_packages(*_DEPENDENCIES),
+    service_class=FrontDoor,
 )
-@bentoml.asgi_app(api, path="/")
 class GanService:
     """Draws pictures with a trained generator: the same picture for the same seed."""
 
@@ -34,22 +63,42 @@ class GanService:
     def check() -> None:
         """Before any worker starts: refuse bad settings and bad model folders in one sentence."""
         try:
-            check_in_a_child(Settings())
+            settings = Settings()
+            if not settings.keys():
+                _log.warning("open to all who reach it: no GAN_API_KEYS are set")
+            check_in_a_child(settings)
         except ValidationError as error:
             first = error.errors()[0]
-            raise SystemExit(f"gan-service: GAN_{str(first['loc'][0]).upper()}: {first['msg']}, not {first['input']!r}") from None
-        except ModelFolderError as error:
+            raise SystemExit(
+                f"gan-service: GAN_{str(first['loc'][0]).upper()}: {first['msg']}, not {str(first['input'])!r}"
+            ) from None
+        except (ModelFolderError, ValueError) as error:
             raise SystemExit(f"gan-service: {error}") from None
 
     def __init__(self) -> None:
         settings = Settings()
         self._ready = False
         models = Models(settings)
-        self._batcher = Batcher()
+        self._batcher = Batcher(lambda pictures: metrics().batch_pictures.observe(pictures))
         api.open(models, self._batcher, settings)
         self._ready = True
         for model in models.all():
             _log.info("ready: %s on %s", model.folder.title, model.runtime.name)
+
+    @bentoml.on_startup  # type: ignore[untyped-decorator]
+    async def drain_on_sigterm(self) -> None:
+        """Put the draining before what the server does on SIGTERM, which is to close the port at once."""
+        if threading.current_thread() is not threading.main_thread():
+            return  # only there are signals handled; elsewhere nobody is served by a process of our own
+        close_the_port = signal.getsignal(signal.SIGTERM)
+        loop = asyncio.get_running_loop()
+
+        def drain(number: int, frame: FrameType | None) -> None:
+            api.drain()
+            if callable(close_the_port):
+                loop.call_soon_threadsafe(loop.call_later, Settings().drain, close_the_port, number, frame)
+
+        signal.signal(signal.SIGTERM, drain)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
@@ -57,5 +106,5 @@ class GanService:
         self._batcher.close()
 
     def __is_ready__(self) -> bool:
-        """/readyz: every model has drawn a picture."""
-        return self._ready
+        """/readyz: every model has drawn a picture, and the service is not about to stop."""
+        return self._ready and not api.draining

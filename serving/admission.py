@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 
 from serving.errors import RequestError
+from serving.metrics import metrics
 
 
 class Admission:
@@ -15,15 +16,22 @@ class Admission:
         self._limit = limit
         self._pictures_per_second = pictures_per_second
         self.pending = 0  # pictures of requests that were let in and are not answered yet
+        self.draining = False  # whether the service is about to stop
 
     @contextmanager
     def admit(self, n: int) -> Iterator[None]:
         """Let a request of n pictures in for as long as the context lasts. Raises RequestError, 429, when the queue is full.
 
+        While the service drains, 503: another replica or the next start will do.
+
         A request that finds nobody before it is let in whatever its size; the other limits have said that it is not too large.
         """
+        if self.draining:
+            metrics().refused.labels("draining").inc()
+            raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, "the service is about to stop; try again", retry_after=1)
         if self.pending and self.pending + n > self._limit:
             rate = self._pictures_per_second() or self.pending
+            metrics().refused.labels("queue full").inc()
             retry_after = math.ceil(self.pending / rate)
             raise RequestError(
                 HTTPStatus.TOO_MANY_REQUESTS,

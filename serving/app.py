@@ -17,13 +17,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from serving import errors
 from serving.admission import Admission
 from serving.batching import Batcher
 from serving.encoding import ENCODER
 from serving.errors import RequestError, field_error
+from serving.metrics import metrics
 from serving.models import LoadedModel, Models
 from serving.negotiation import choose_format
 from serving.plans import Generation, Interpolation, Plan
@@ -62,7 +63,19 @@ class Api:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry."""
-        await self._app(scope, receive, send)
+        started = time.perf_counter()
+        status = 0
+
+        async def note_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        await self._app(scope, receive, note_status)
+        route = scope["route"].path if "route" in scope else "none"  # never the caller's own words
+        metrics().requests.labels(route, str(status)).inc()
+        metrics().request_seconds.labels(route).observe(time.perf_counter() - started)
 
     def open(self, models: Models, batcher: Batcher, settings: Settings) -> None:
         """Hand over what the routes answer with."""
@@ -71,6 +84,18 @@ class Api:
         self._settings = settings
         self._admission = Admission(settings.queue, lambda: batcher.pictures_per_second)
         self._encoders = anyio.CapacityLimiter(settings.threads)
+        metrics().queue_pictures.set_function(lambda: batcher.waiting)
+        for model in models.all():
+            metrics().model.labels(model.folder.manifest.name, model.folder.manifest.version, model.runtime.name).set(1)
+
+    @property
+    def draining(self) -> bool:
+        """Whether new requests are refused because the service is about to stop."""
+        return self._admission.draining
+
+    def drain(self) -> None:
+        """Refuse new requests from now on; what was let in is answered."""
+        self._admission.draining = True
 
     async def generate(self, request: Request) -> Response:
         """POST /generate, and GET /generate, which can be cached."""
@@ -116,7 +141,9 @@ class Api:
         started = time.perf_counter()
         body = await anyio.to_thread.run_sync(plan.encode, drawn.pictures, model.folder.title, limiter=self._encoders)
         seconds = {"queue": drawn.queue_seconds, "infer": drawn.infer_seconds, "encode": time.perf_counter() - started}
-        return body, ", ".join(f"{name};dur={1000 * value:.3f}" for name, value in seconds.items())
+        for stage, value in seconds.items():
+            metrics().stage_seconds.labels(stage).observe(value)
+        return body, ", ".join(f"{stage};dur={1000 * value:.3f}" for stage, value in seconds.items())
 
     async def _before_the_deadline(self, request: Request, work: Awaitable[tuple[bytes, str]]) -> tuple[bytes, str]:
         """Wait for work that is dropped, wherever it stands, when its caller leaves or its time is up."""
@@ -126,7 +153,9 @@ class Api:
             if working.done():
                 return working.result()
             if leaving.done():
+                metrics().dropped.labels("caller left").inc()
                 raise ClientDisconnect
+            metrics().dropped.labels("deadline").inc()
             raise RequestError(
                 HTTPStatus.GATEWAY_TIMEOUT,
                 f"not done within {self._settings.deadline:g} s; ask for fewer pictures or try again later",

@@ -58,8 +58,8 @@ class Batcher:
     so that a single picture does not wait for all of somebody's two hundred.
     """
 
-    def __init__(self, on_batch: Callable[[int, float], None] = lambda _, __: None) -> None:
-        """`on_batch` is told, in the device's thread, how many pictures each batch held and how many seconds it took."""
+    def __init__(self, on_batch: Callable[[int], None] = lambda _: None) -> None:
+        """`on_batch` is told, in the device's thread, how many pictures each batch held."""
         self._on_batch = on_batch
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
@@ -123,7 +123,7 @@ class Batcher:
             rate = pictures / max(seconds, 1e-9)
             before = self.pictures_per_second
             self.pictures_per_second = rate if before is None else before + _SMOOTHING * (rate - before)
-            self._on_batch(pictures, seconds)
+            self._on_batch(pictures)
             for part, result in zip(parts, results, strict=True):
                 self._finish(part, result)
 

@@ -69,7 +69,9 @@ class GenerateRequest(_Request):
     """how many pictures, with seeds that count up from the first; 1 if absent"""
     seeds: Annotated[list[Seed], Field(min_length=1, fail_fast=True)] | None = None
     """one seed for each picture, instead of seed and n"""
-    noise: Annotated[list[Annotated[list[NoiseComponent], Field(fail_fast=True)]], Field(min_length=1, fail_fast=True)] | None = None
+    noise: Annotated[list[Annotated[list[NoiseComponent], Field(fail_fast=True)]], Field(min_length=1, fail_fast=True)] | None = (
+        None
+    )
     """one latent vector for each picture, instead of seeds; its numbers lie between -1000 and 1000"""
     format: Format | None = None
     """of the answer; the Accept header decides if absent"""

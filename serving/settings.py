@@ -2,9 +2,10 @@
 
 import os
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gan.runtime import DeviceName, RuntimeName
 
@@ -40,5 +41,32 @@ class Settings(BaseSettings):
     """pictures that may wait or be worked on; a request that would make it more is refused with 429"""
     deadline: float = Field(30.0, gt=0)
     """seconds after which a request is given up with 504"""
+    drain: float = Field(2.0, ge=0)
+    """seconds between SIGTERM and closing the port, in which /readyz and new requests get 503, so that load balancers turn away"""
+    api_keys: Annotated[tuple[str, ...], NoDecode] = Field((), repr=False)
+    """keys, separated by commas; with any, everything but health needs one as Authorization: Bearer KEY"""
+    api_keys_file: Path | None = None
+    """a file with one key a line, in addition"""
     max_body: int = Field(8 * 2**20, gt=0)
     """the largest request body in bytes; 256 latent vectors of 512 numbers need about 3 MB as JSON"""
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, keys: Any) -> Any:
+        return tuple(key.strip() for key in keys.split(",") if key.strip()) if isinstance(keys, str) else keys
+
+    @field_validator("api_keys_file")
+    @classmethod
+    def _is_readable(cls, file: Path | None) -> Path | None:
+        if file is not None and not (file.is_file() and os.access(file, os.R_OK)):
+            raise ValueError("there is no such file, or it cannot be read")
+        return file
+
+    def keys(self) -> tuple[str, ...]:
+        """All keys, from both sources. Raises ValueError for a file without any, which would leave the service open."""
+        if self.api_keys_file is None:
+            return self.api_keys
+        in_file = tuple(line.strip() for line in self.api_keys_file.read_text().splitlines() if line.strip())
+        if not in_file:
+            raise ValueError(f"GAN_API_KEYS_FILE: {self.api_keys_file} holds no keys")
+        return self.api_keys + in_file

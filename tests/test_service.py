@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def serve(port, **environment):
 @contextmanager
 def running(**environment):
     """A client of a service that is ready; it must end well on SIGTERM."""
+    environment = {"GAN_DRAIN": "0", **environment}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -43,6 +45,7 @@ def running(**environment):
                 except httpx2.TransportError:
                     pass
                 time.sleep(0.1)
+            client.process = process
             yield client
     finally:
         process.send_signal(signal.SIGTERM)
@@ -125,3 +128,47 @@ print(sorted({name.partition(".")[0] for name in sys.modules} & {"torch", "train
     environment = {**os.environ, "GAN_MODELS": str(trained.models)}
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_on_sigterm_it_turns_new_requests_away_and_answers_all_it_let_in(trained):
+    with running(GAN_MODELS=str(trained.models), GAN_DRAIN="2", GAN_QUEUE="10000") as client, ThreadPoolExecutor(24) as pool:
+        large = [pool.submit(client.post, "/generate", json={"seed": k, "n": 256, "format": "json"}) for k in range(20)]
+        while not any(answer.done() for answer in large):
+            time.sleep(0.001)
+        client.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + 1.5
+        while client.get("/readyz").status_code == 200:
+            assert time.monotonic() < deadline
+        assert client.get("/readyz").status_code == 503
+        refused = client.post("/generate", json={"seed": 1})
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "1"
+        assert refused.headers["content-type"] == "application/problem+json"
+        answers = [answer.result() for answer in large]
+    # Requests that came after the signal were turned away; none was lost.
+    assert {answer.status_code for answer in answers} <= {200, 503}
+    assert all(len(answer.json()["images"]) == 256 for answer in answers if answer.status_code == 200)
+
+
+def test_with_keys_everything_but_health_needs_one(trained):
+    with running(GAN_MODELS=str(trained.models), GAN_API_KEYS="secret") as client:
+        for path in ("/models", "/metrics", "/generate?seed=1", "/schema.json", "/nothing"):
+            assert client.get(path).status_code == 401
+            assert client.get(path, headers={"Authorization": "Bearer secret"}).status_code != 401
+        assert client.get("/livez").status_code == 200
+
+
+def test_metrics_tell_what_happened_and_take_no_label_from_a_caller(trained):
+    with running(GAN_MODELS=str(trained.models)) as client:
+        client.post("/generate", json={"n": 20})
+        client.post("/generate", json={"n": 0})
+        client.get("/some-path-of-my-own")
+        text = client.get("/metrics").text
+    assert 'gan_requests_total{route="/generate",status="200"} 1.0' in text
+    assert 'gan_requests_total{route="/generate",status="422"} 1.0' in text
+    assert 'gan_requests_total{route="none",status="404"} 1.0' in text
+    assert "gan_batch_pictures_sum 20.0" in text
+    assert 'gan_stage_seconds_count{stage="queue"} 1.0' in text
+    assert "gan_queue_pictures" in text
+    assert 'gan_model_info{name="fashion-mnist-dcgan",runtime="onnx-cpu"' in text
+    assert "some-path-of-my-own" not in text

@@ -1,0 +1,33 @@
+"""What Prometheus is told, beside BentoML's own. No label takes its value from a caller."""
+
+from functools import cache
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """The collectors of this process; have them from `metrics()`."""
+
+    def __init__(self) -> None:
+        # When first imported, this decides whether figures are shared between processes; BentoML says so only once a worker runs.
+        from prometheus_client import Counter, Gauge, Histogram
+
+        self.requests = Counter("gan_requests_total", "Answers, by route and status", ["route", "status"])
+        self.request_seconds = Histogram("gan_request_seconds", "From request to answer", ["route"], buckets=_SECONDS)
+        self.stage_seconds = Histogram(
+            "gan_stage_seconds",
+            "What requests spent waiting (queue), drawing (infer) and encoding (encode)",
+            ["stage"],
+            buckets=_SECONDS,
+        )
+        self.queue_pictures = Gauge("gan_queue_pictures", "Pictures that no batch has taken yet", multiprocess_mode="livesum")
+        self.batch_pictures = Histogram("gan_batch_pictures", "Pictures in a batch", buckets=(1, 2, 4, 8, 16, 32, 64))
+        self.dropped = Counter("gan_dropped_requests_total", "Requests given up before they were answered", ["reason"])
+        self.refused = Counter("gan_refused_requests_total", "Requests that were not let in", ["reason"])
+        self.model = Gauge("gan_model_info", "1 for every model served", ["name", "version", "runtime"], multiprocess_mode="max")
+
+
+@cache
+def metrics() -> Metrics:
+    """The one set of collectors: the registry takes each name once."""
+    return Metrics()
