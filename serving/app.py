@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from serving import errors
+from serving import errors, openapi
 from serving.admission import Admission
 from serving.batching import Batcher
 from serving.encoding import ENCODER
@@ -50,6 +50,7 @@ class Api:
                 Route("/interpolate", self.interpolate, methods=["POST"]),
                 Route("/models", self.list_models, methods=["GET"]),
                 Route("/models/{name}", self.show_model, methods=["GET"]),
+                Route("/openapi.json", self.show_openapi, methods=["GET"]),
             ],
             exception_handlers={
                 RequestError: errors.answer_request_error,
@@ -128,6 +129,10 @@ class Api:
     async def show_model(self, request: Request) -> Response:
         """GET /models/{name}."""
         return JSONResponse(self._models.choose(request.path_params["name"]).folder.manifest.model_dump(mode="json"))
+
+    async def show_openapi(self, _: Request) -> Response:
+        """GET /openapi.json."""
+        return JSONResponse(openapi.document())
 
     async def _answer(self, request: Request, model: LoadedModel, plan: Plan, headers: dict[str, str]) -> Response:
         with self._admission.admit(len(plan.z)):

@@ -1,0 +1,184 @@
+"""Our own OpenAPI 3.1 document, made from the models that check requests, so that it cannot say anything else than they do."""
+
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from gan.artifact import Manifest
+from serving.encoding import ANIMATION_MEDIA_TYPES, MEDIA_TYPES
+from serving.schema import GenerateRequest, InterpolateRequest
+
+_COMPONENTS = "#/components/schemas/"
+_ERRORS = {
+    400: "The body is not JSON, or not an .npy file.",
+    401: "A key is needed.",
+    404: "There is no such model.",
+    406: "None of the accepted types can be had.",
+    413: "The body is too large.",
+    415: "The body is neither JSON nor .npy.",
+    422: "A field is wrong, unknown, in conflict with another, or over its limit.",
+    429: "The queue is full; Retry-After says for how many seconds.",
+    500: "The service failed.",
+    503: "The service is about to stop; try again.",
+    504: "Not done before the deadline.",
+}
+_HEADERS = {
+    "X-Model": ("name@version of the model.", {"type": "string"}),
+    "X-Seed": ("Seed of the first picture; absent for pictures from noise.", {"type": "integer"}),
+    "Server-Timing": ("Milliseconds spent waiting (queue), drawing (infer) and encoding (encode).", {"type": "string"}),
+}
+_PROBLEM: dict[str, Any] = {
+    "title": "Problem",
+    "description": "RFC 9457.",
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["loc", "msg"],
+                "properties": {"loc": {"type": "array", "items": {"type": ["string", "integer"]}}, "msg": {"type": "string"}},
+            },
+        },
+    },
+}
+_PICTURES_JSON: dict[str, Any] = {
+    "title": "Pictures",
+    "type": "object",
+    "required": ["model", "images"],
+    "properties": {
+        "model": {"type": "string"},
+        "images": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["seed", "label", "format", "data"],
+                "properties": {
+                    "seed": {"type": ["integer", "null"]},
+                    "label": {"type": ["string", "integer", "null"]},
+                    "format": {"const": "png"},
+                    "data": {"type": "string", "contentEncoding": "base64", "contentMediaType": "image/png"},
+                },
+            },
+        },
+    },
+}
+_MODELS_JSON: dict[str, Any] = {
+    "title": "Models",
+    "type": "object",
+    "required": ["default", "models"],
+    "properties": {"default": {"type": "string"}, "models": {"type": "array", "items": {"$ref": _COMPONENTS + "Manifest"}}},
+}
+
+
+def document() -> dict[str, Any]:
+    """The whole document; validated in the tests, and tried against the service."""
+    _, definitions = models_json_schema(
+        [(GenerateRequest, "validation"), (InterpolateRequest, "validation"), (Manifest, "serialization")],
+        ref_template=_COMPONENTS + "{model}",
+    )
+    schemas: dict[str, Any] = definitions["$defs"]
+    generate = {**_ok("The pictures.", MEDIA_TYPES), **_failed(400, 401, 404, 406, 413, 415, 422, 429, 500, 503, 504)}
+    unchanged = {"304": {"description": "The picture that If-None-Match names is still the one."}}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "gan-service",
+            "version": "1",
+            "summary": "Draws pictures with a trained generator: the same picture for the same seed.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "security": [{}, {"key": []}],
+        "paths": {
+            "/generate": {
+                "get": {
+                    "operationId": "getPictures",
+                    "summary": "Pictures for fields in the query; can be cached.",
+                    "parameters": [_parameter(name, field) for name, field in schemas["GenerateRequest"]["properties"].items()],
+                    "responses": {**generate, **unchanged},
+                },
+                "post": {
+                    "operationId": "generate",
+                    "summary": "Pictures for seeds, or for latent vectors.",
+                    "description": "Instead of JSON: an .npy file (application/x-npy) with the noise, and the other fields in the query.",
+                    "requestBody": _body(
+                        "GenerateRequest", {"16 pictures": {"seed": 7, "n": 16}, "one, enlarged": {"seed": 7, "scale": 8}}
+                    ),
+                    "responses": generate,
+                },
+            },
+            "/interpolate": {
+                "post": {
+                    "operationId": "interpolate",
+                    "summary": "A way through the latent space from seed to seed.",
+                    "requestBody": {
+                        **_body(
+                            "InterpolateRequest", {"there and back": {"seeds": [1, 2, 3], "frames": 48, "loop": True, "scale": 4}}
+                        ),
+                        "required": True,
+                    },
+                    "responses": {
+                        **_ok("The animation, or its frames.", ANIMATION_MEDIA_TYPES),
+                        **_failed(400, 401, 404, 413, 415, 422, 429, 500, 503, 504),
+                    },
+                }
+            },
+            "/models": {
+                "get": {
+                    "operationId": "listModels",
+                    "summary": "All models with their manifests, and which is the default.",
+                    "responses": {"200": _json("The models.", "Models"), **_failed(401, 500)},
+                }
+            },
+            "/models/{name}": {
+                "get": {
+                    "operationId": "showModel",
+                    "summary": "One model's manifest, by name or name@version.",
+                    "parameters": [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}],
+                    "responses": {"200": _json("The manifest.", "Manifest"), **_failed(401, 404, 500)},
+                }
+            },
+        },
+        "components": {
+            "schemas": {**schemas, "Problem": _PROBLEM, "Pictures": _PICTURES_JSON, "Models": _MODELS_JSON},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _parameter(name: str, field: dict[str, Any]) -> dict[str, Any]:
+    """A field as it stands in a query: there is no null there, and a list's items are separated by commas."""
+    schema = {key: value for key, value in field.items() if key not in ("anyOf", "default", "description", "title")}
+    (described,) = [option for option in field.get("anyOf", [{}]) if option.get("type") != "null"]
+    schema |= described
+    if name == "noise":
+        schema = {"type": "string", "pattern": r"^[-+.\deE]+([,;][-+.\deE]+)*$"}
+    parameter = {"name": name, "in": "query", "description": field["description"], "schema": schema}
+    return {**parameter, "style": "form", "explode": False} if schema.get("type") == "array" else parameter
+
+
+def _body(schema: str, examples: dict[str, Any]) -> dict[str, Any]:
+    content = {"schema": {"$ref": _COMPONENTS + schema}, "examples": {name: {"value": value} for name, value in examples.items()}}
+    return {"content": {"application/json": content}}
+
+
+def _ok(description: str, media_types: dict[Any, str]) -> dict[str, Any]:
+    content = {media_type: {} for media_type in media_types.values()}
+    if "json" in media_types:
+        content["application/json"] = {"schema": {"$ref": _COMPONENTS + "Pictures"}}
+    headers = {name: {"description": text, "schema": schema} for name, (text, schema) in _HEADERS.items()}
+    return {"200": {"description": description, "headers": headers, "content": content}}
+
+
+def _json(description: str, schema: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": {"$ref": _COMPONENTS + schema}}}}
+
+
+def _failed(*statuses: int) -> dict[str, Any]:
+    content = {"application/problem+json": {"schema": {"$ref": _COMPONENTS + "Problem"}}}
+    return {str(status): {"description": _ERRORS[status], "content": content} for status in statuses}
