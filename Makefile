@@ -20,8 +20,8 @@ test: .venv/development ## check format, lint and types, and run the tests
 	$(BIN)/mypy
 	$(BIN)/pytest
 
-train: .venv/training ## train the reference recipe; `python -m training.run --help` lists all there is to choose
-	$(BIN)/python -m training.run
+train: .venv/training ## train the reference recipe; ARGS='--help' lists what can be chosen
+	$(BIN)/python -m training.run $(ARGS)
 
 bench: .venv/training ## measure a training step against the article's loop
 	$(BIN)/python -m benchmarks.training

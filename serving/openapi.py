@@ -105,7 +105,7 @@ def document() -> dict[str, Any]:
                 "post": {
                     "operationId": "generate",
                     "summary": "Pictures for seeds, or for latent vectors.",
-                    "description": "Instead of JSON: an .npy file (application/x-npy) with the noise, and the other fields in the query.",
+                    "description": "Or application/x-npy: an .npy file of noise, with the other fields in the query.",
                     "requestBody": _body(
                         "GenerateRequest", {"16 pictures": {"seed": 7, "n": 16}, "one, enlarged": {"seed": 7, "scale": 8}}
                     ),

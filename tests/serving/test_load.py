@@ -1,6 +1,7 @@
 """What happens when much is asked at once, with a device that the test holds."""
 
 import asyncio
+import io
 from contextlib import asynccontextmanager
 
 import httpx2
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from gan import runtime
+from gan.latents import latents
 from serving.app import Api
 from serving.batching import Batcher
 from serving.models import Models
@@ -147,3 +149,34 @@ def test_a_small_request_does_not_wait_for_a_large_one(trained, device, monkeypa
             assert order == ["small", "large"]
 
     asyncio.run(scenario())
+
+
+def test_ten_thousand_pictures_under_mixed_load_are_the_bytes_they_are_alone(trained):
+    random = np.random.default_rng(0)
+    chosen = Settings(models=trained.models, queue=20_000)
+    models, batcher, routes = Models(chosen), Batcher(), Api()
+    routes.open(models, batcher, chosen)
+    wanted = []  # (seeds, truncation) of each request, 10,000 pictures in all
+    while (missing := 10_000 - sum(len(seeds) for seeds, _ in wanted)) > 0:
+        seeds = random.integers(0, 2**32, min(missing, int(random.choice([1, 1, 1, 2, 7, 16, 17, 64, 200])))).tolist()
+        wanted.append((seeds, random.choice([None, 0.5, 0.9])))
+
+    async def scenario():
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=routes), base_url="http://test", timeout=120) as client:
+            at_once = asyncio.Semaphore(32)
+
+            async def ask(seeds, truncation):
+                async with at_once:
+                    return await client.post("/generate", json={"seeds": seeds, "truncation": truncation, "format": "npz"})
+
+            return await asyncio.gather(*(ask(*request) for request in wanted))
+
+    answers = asyncio.run(scenario())
+    batcher.close()
+    draw = models.choose(None).runtime.draw
+    differing = 0
+    for (seeds, truncation), answer in zip(wanted, answers, strict=True):
+        together = np.load(io.BytesIO(answer.content))["images"]
+        alone = np.concatenate([draw(latents([seed], 100, truncation=truncation)) for seed in seeds])
+        differing += int((together != alone).any((1, 2, 3)).sum())
+    assert differing == 0
