@@ -168,7 +168,7 @@ def _body(schema: str, examples: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ok(description: str, media_types: dict[Any, str]) -> dict[str, Any]:
-    content = {media_type: {} for media_type in media_types.values()}
+    content: dict[str, Any] = {media_type: {} for media_type in media_types.values()}
     if "json" in media_types:
         content["application/json"] = {"schema": {"$ref": _COMPONENTS + "Pictures"}}
     headers = {name: {"description": text, "schema": schema} for name, (text, schema) in _HEADERS.items()}
