@@ -153,6 +153,12 @@ def test_the_latest_run_is_the_one_with_the_highest_number(capsys, tmp_path):
     assert _new_run(tmp_path, "x").name == "1001-x"
 
 
+def test_minutes_end_a_run_before_its_pictures_do(tmp_path):
+    trained = train(tmp_path, "--minutes", "0.02", "--images", "100M", "--width", "4")
+    assert 0 < pictures_seen(trained.run) < 100_000
+    assert json.loads((trained.run / "stats.jsonl").read_text().splitlines()[-1])["seconds"] >= 1.2
+
+
 def test_resume_latest_starts_anew_where_nothing_stands(capsys, tmp_path):
     train(tmp_path, "--images", "128", "--width", "4", "--resume", "latest")
     assert f"nothing to resume in {tmp_path / 'runs'}: starting anew" in capsys.readouterr().out
