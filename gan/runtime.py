@@ -70,6 +70,8 @@ class OnnxRuntime:
     def __init__(self, folder: ModelFolder, threads: int) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        # Idle threads of the pool would otherwise turn over for work and take the processor from the event loop and the encoders.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         path = folder.file(ONNX)
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

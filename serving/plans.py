@@ -31,8 +31,13 @@ class Plan(Protocol):
         """Of the answer's body."""
         ...
 
+    @property
+    def scale(self) -> int:
+        """Whole-number enlargement of every pixel's side."""
+        ...
+
     def encode(self, pictures: Pictures, model: str) -> bytes:
-        """The answer's body; `model` is name@version. Takes long: call it off the event loop."""
+        """The answer's body; `model` is name@version. For more than a few thousand pixels, call it off the event loop."""
         ...
 
 
@@ -81,6 +86,11 @@ class Generation:
     def media_type(self) -> str:
         """See Plan."""
         return MEDIA_TYPES[self.format]
+
+    @property
+    def scale(self) -> int:
+        """See Plan."""
+        return self.sheet.scale
 
     def encode(self, pictures: Pictures, model: str) -> bytes:
         """See Plan."""
