@@ -23,12 +23,13 @@ test: .venv/development ## check format, lint and types, and run the tests
 train: .venv/training ## train the reference recipe; ARGS='--help' lists what can be chosen
 	$(BIN)/python -m training.run $(ARGS)
 
-bench: .venv/training ## measure a training step against the article's loop
+bench: .venv/bench ## measure a training step and the service, each against its peers (the service needs wrk)
 	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.serving
 
 lock: ## renew constraints.txt from the newest versions that pyproject.toml allows
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/pip install --quiet --disable-pip-version-check '.[train,dev]'
+	build/lock/bin/pip install --quiet --disable-pip-version-check '.[train,bench,dev]'
 	build/lock/bin/pip freeze --exclude gan-service | grep -v ' @ ' > constraints.txt
 
 .venv/bin/python:
@@ -40,6 +41,10 @@ lock: ## renew constraints.txt from the newest versions that pyproject.toml allo
 
 .venv/training: .venv/serving
 	$(PIP) --editable '.[train]'
+	@touch $@
+
+.venv/bench: .venv/training
+	$(PIP) --editable '.[train,bench]'
 	@touch $@
 
 .venv/development: .venv/training
