@@ -75,10 +75,12 @@ class Api:
                 status = message["status"]
             await send(message)
 
-        await self._app(scope, receive, note_status)
-        route = scope["route"].path if "route" in scope else "none"  # never the caller's own words
-        metrics().requests.labels(route, str(status)).inc()
-        metrics().request_seconds.labels(route).observe(time.perf_counter() - started)
+        try:
+            await self._app(scope, receive, note_status)
+        finally:  # Starlette answers what nobody foresaw, and then raises it again for the server's log
+            route = scope["route"].path if "route" in scope else "none"  # never the caller's own words
+            metrics().requests.labels(route, str(status)).inc()
+            metrics().request_seconds.labels(route).observe(time.perf_counter() - started)
 
     def open(self, models: Models, batcher: Batcher, settings: Settings) -> None:
         """Hand over what the routes answer with."""

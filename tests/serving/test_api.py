@@ -11,6 +11,7 @@ from PIL import Image
 
 from gan import artifact
 from gan.latents import latents
+from serving.metrics import metrics
 
 
 def pixels(png):
@@ -239,9 +240,12 @@ def test_a_failure_is_logged_but_not_shown(client, monkeypatch, caplog):
     def fail(self, z):
         raise RuntimeError("secret detail")
 
+    counted = metrics().requests.labels("/generate", "500")._value
+    before = counted.get()
     monkeypatch.setattr("gan.runtime.OnnxRuntime.draw", fail)
     response = client.post("/generate")
     refused(response, 500)
+    assert counted.get() == before + 1
     assert "secret" not in response.text
     assert "secret detail" in caplog.text
 
