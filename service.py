@@ -76,7 +76,7 @@ class GanService:
             raise SystemExit(f"gan-service: {error}") from None
 
     def __init__(self) -> None:
-        settings = Settings()
+        settings = self._settings = Settings()
         self._ready = False
         models = Models(settings)
         self._batcher = Batcher(lambda pictures: metrics().batch_pictures.observe(pictures))
@@ -96,7 +96,7 @@ class GanService:
         def drain(number: int, frame: FrameType | None) -> None:
             api.drain()
             if callable(close_the_port):
-                loop.call_soon_threadsafe(loop.call_later, Settings().drain, close_the_port, number, frame)
+                loop.call_soon_threadsafe(loop.call_later, self._settings.drain, close_the_port, number, frame)
 
         signal.signal(signal.SIGTERM, drain)
 

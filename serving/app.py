@@ -40,10 +40,7 @@ AnyRequest = TypeVar("AnyRequest", GenerateRequest, InterpolateRequest)
 
 
 class Api:
-    """The service's routes as an ASGI application. `open` must have been called before the first request.
-
-    Not a Starlette object: BentoML passes on to one of those only the paths it has, and answers for others in plain text.
-    """
+    """The service's routes as an ASGI application. `open` must have been called before the first request."""
 
     def __init__(self) -> None:
         self._app = Starlette(

@@ -1,5 +1,6 @@
 """Our own OpenAPI 3.1 document, made from the models that check requests, so that it cannot say anything else than they do."""
 
+from functools import cache
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -76,8 +77,9 @@ _MODELS_JSON: dict[str, Any] = {
 }
 
 
+@cache
 def document() -> dict[str, Any]:
-    """The whole document; validated in the tests, and tried against the service."""
+    """The whole document, made once and not to be changed; validated in the tests, and tried against the service."""
     _, definitions = models_json_schema(
         [(GenerateRequest, "validation"), (InterpolateRequest, "validation"), (Manifest, "serialization")],
         ref_template=_COMPONENTS + "{model}",
