@@ -33,6 +33,11 @@ _BENTOML_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/schem
 api = Api()
 
 
+def _tell_of_batch(pictures: int, seconds: float) -> None:
+    metrics().batch_pictures.observe(pictures)
+    metrics().infer_seconds.observe(seconds)
+
+
 class FrontDoor(Service["GanService"]):  # type: ignore[misc]
     """Sends BentoML's own paths to BentoML and all others straight to our routes.
 
@@ -79,7 +84,7 @@ class GanService:
         settings = self._settings = Settings()
         self._ready = False
         models = Models(settings)
-        self._batcher = Batcher(lambda pictures: metrics().batch_pictures.observe(pictures))
+        self._batcher = Batcher(_tell_of_batch)
         api.open(models, self._batcher, settings)
         self._ready = True
         for model in models.all():

@@ -55,7 +55,7 @@ def measure(side: str, data: str, batch_size: int, seconds: float) -> float:
         article.train(dataset.pictures, batch_size, clock)
     else:
         hardware = Hardware.choose(config)
-        state = TrainingState.start(config, dataset.pictures.shape[1], hardware.device)
+        state = TrainingState.start(config, dataset.pictures.shape[1], None, hardware.device)
         with tempfile.TemporaryDirectory() as folder:
             train(state, dataset, config, hardware, Path(folder), clock)
     return clock.rate(batch_size)

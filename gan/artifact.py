@@ -7,11 +7,11 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gan.latents import Code, Distribution
+from gan.latents import Code, Distribution, Space
 
 MANIFEST = "model.json"
 WEIGHTS = "generator.safetensors"
@@ -93,7 +93,7 @@ class Manifest(_Part):
     channels: Literal[1, 3]
     height: int = Field(gt=0)
     width: int = Field(gt=0)
-    classes: list[str] | None = None  # names of the labels, absent for an unconditional model
+    classes: list[str] | None = Field(None, min_length=1)  # names of the labels, absent for an unconditional model
     codes: list[Code] = []
     sampling: Sampling = Sampling(truncation=None)
     exports: dict[str, Export]
@@ -101,6 +101,18 @@ class Manifest(_Part):
     metrics: list[Metric] = []
     licence: str
     files: dict[str, str]  # name -> SHA-256, for every file that is read by a program
+
+    @model_validator(mode="after")
+    def _name_inputs_apart(self) -> Self:
+        names = self.space.names
+        if len(set(names)) < len(names) or "label" in [code.name for code in self.codes]:
+            raise ValueError("two inputs of the model have one name")
+        return self
+
+    @property
+    def space(self) -> Space:
+        """What the generator draws from."""
+        return Space(self.z_dim, self.latent, None if self.classes is None else len(self.classes), tuple(self.codes))
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,25 @@ there and here. Every picture has a stream of its own: what it looks like never 
 """
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 SEEDS = 2**32  # a seed is an integer in 0 ... SEEDS - 1
 
+# A stream that is seeded again gives what a new one gives, at a thirtieth of the cost: a new one asks the system for entropy first.
+_of_thread = threading.local()
+
 Distribution = Literal["normal", "uniform"]  # of a latent vector's components: N(0, 1) or U(-1, 1)
+
+
+# What a generator takes, by name, one row for each picture: z float32 [n, z_dim]; label int64 [n] if it is conditional; and
+# every code by its own name, int64 [n] if it is categorical, else float32 [n].
+Inputs = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,21 @@ class Code:
 
     name: str
     categories: int | None = None  # how many values it has; None: continuous in [-1, 1)
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a generator draws from."""
+
+    z_dim: int  # components of the latent vector
+    distribution: Distribution = "normal"
+    classes: int | None = None  # how many labels; None: an unconditional model
+    codes: tuple[Code, ...] = ()  # in the manifest's order
+
+    @property
+    def names(self) -> list[str]:
+        """Those of the inputs, in the order in which networks take them."""
+        return ["z", *(["label"] if self.classes is not None else []), *(code.name for code in self.codes)]
 
 
 @dataclass(frozen=True)
@@ -41,10 +65,7 @@ def seed_range(first: int, n: int) -> list[int]:
 
 def draw(
     seed: int,  # 0 ... 2^32 - 1
-    z_dim: int,  # components of the latent vector
-    distribution: Distribution = "normal",
-    classes: int | None = None,  # how many labels; None: an unconditional model
-    codes: Sequence[Code] = (),  # in the manifest's order
+    space: Space,
     truncation: float | None = None,  # 0 < t <= 1, normal latents only; None: none
 ) -> Draw:
     """The latent vector, the label and the codes of one seed.
@@ -53,51 +74,82 @@ def draw(
 
     Raises ValueError for a seed outside the range, a truncation outside (0, 1], or a truncation of uniform latents.
     """
-    random = np.random.RandomState(seed)
-    z = random.standard_normal(z_dim) if distribution == "normal" else random.uniform(-1, 1, z_dim)
-    label = None if classes is None else int(random.randint(classes))
+    random = _stream(seed)
+    z = random.standard_normal(space.z_dim) if space.distribution == "normal" else random.uniform(-1, 1, space.z_dim)
+    label = None if space.classes is None else int(random.randint(space.classes))
     drawn: dict[str, int | float] = {
         code.name: float(random.uniform(-1, 1)) if code.categories is None else int(random.randint(code.categories))
-        for code in codes
+        for code in space.codes
     }
     if truncation is not None:
-        if distribution != "normal":
+        if space.distribution != "normal":
             raise ValueError("truncation needs a model with normal latents")
         z = _truncate(z, seed, truncation)
     return Draw(z.astype(np.float32), label, drawn)
 
 
-def latents(
-    seeds: Sequence[int], z_dim: int, distribution: Distribution = "normal", truncation: float | None = None
-) -> NDArray[np.float32]:
-    """The latent vectors of many seeds, float32 [len(seeds), z_dim]; row i is that of seeds[i] alone. Raises as `draw`."""
-    return np.stack([draw(seed, z_dim, distribution, truncation=truncation).z for seed in seeds])
+def inputs(seeds: Sequence[int], space: Space, truncation: float | None = None) -> Inputs:
+    """What a generator takes to draw these seeds; row i is that of seeds[i] alone. Raises as `draw`."""
+    draws = [draw(seed, space, truncation) for seed in seeds]
+    found: Inputs = {"z": np.stack([one.z for one in draws])}
+    if space.classes is not None:
+        found["label"] = np.array([one.label for one in draws], np.int64)
+    for code in space.codes:
+        found[code.name] = np.array([one.codes[code.name] for one in draws], code_dtype(code))
+    return found
 
 
-def interpolate(stops: NDArray[np.float32], frames: int, loop: bool, distribution: Distribution = "normal") -> NDArray[np.float32]:
-    """A way through latent vectors [stops, z_dim] -> float32 [frames, z_dim], in steps of equal length from stop to stop.
+def code_dtype(code: Code) -> type[np.int64] | type[np.float32]:
+    """Of a code's values."""
+    return np.float32 if code.categories is None else np.int64
+
+
+def count(rows: Inputs) -> int:
+    """How many pictures these are the inputs of."""
+    return len(rows["z"])
+
+
+def select(rows: Inputs, which: slice) -> Inputs:
+    """Some of the rows."""
+    return {name: values[which] for name, values in rows.items()}
+
+
+def join(parts: Sequence[Inputs]) -> Inputs:
+    """The rows of several inputs of one space, one after another."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def interpolate(stops: Inputs, frames: int, loop: bool, space: Space) -> Inputs:
+    """A way from stop to stop, in steps of equal length -> as many rows as `frames`.
 
     Spherical for normal latents (Shoemake 1985), whose length hardly varies and would shrink on a straight line; straight for
-    uniform ones. It begins at the first stop and ends at the last, or, in a loop, one step before the first. A frame that falls
-    on a stop is that stop, bit for bit. Raises ValueError for fewer than two stops or frames.
+    uniform ones and for continuous codes. Label and categorical codes stay those of the first stop. It begins at the first stop
+    and ends at the last, or, in a loop, one step before the first. A frame that falls on a stop has that stop's vector, bit for
+    bit. Raises ValueError for fewer than two stops or frames.
     """
-    if len(stops) < 2 or frames < 2:
-        raise ValueError(f"an interpolation needs at least two stops and two frames, not {len(stops)} and {frames}")
+    if count(stops) < 2 or frames < 2:
+        raise ValueError(f"an interpolation needs at least two stops and two frames, not {count(stops)} and {frames}")
     if loop:
-        stops = np.concatenate([stops, stops[:1]])
-    places = np.linspace(0, len(stops) - 1, frames, endpoint=not loop)
-    return np.stack([_between(stops, float(place), spherical=distribution == "normal") for place in places])
+        stops = join([stops, select(stops, slice(1))])
+    places = np.linspace(0, count(stops) - 1, frames, endpoint=not loop).tolist()
+    found: Inputs = {}
+    for name, values in stops.items():
+        if values.dtype == np.int64:
+            found[name] = np.repeat(values[:1], frames)
+        else:
+            spherical = name == "z" and space.distribution == "normal"
+            found[name] = np.stack([_between(values, place, spherical) for place in places])
+    return found
 
 
 def _between(stops: NDArray[np.float32], place: float, spherical: bool) -> NDArray[np.float32]:
     index = min(int(place), len(stops) - 2)
     t = place - index
-    a: NDArray[np.float32] = stops[index]
-    b: NDArray[np.float32] = stops[index + 1]
+    a, b = np.array(stops[index]), np.array(stops[index + 1])
     if t == 0:
-        return a.copy()
+        return a
     if t == 1:
-        return b.copy()
+        return b
     share_a, share_b = 1 - t, t
     if spherical:
         cosine = float(np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b)))
@@ -114,7 +166,16 @@ def _truncate(z: NDArray[np.float64], seed: int, truncation: float) -> NDArray[n
     if not 0 < truncation <= 1:
         raise ValueError(f"truncation must be over 0 and at most 1, not {truncation}")
     z = z.copy()
-    random = np.random.RandomState([seed, 1])
+    random = _stream([seed, 1])
     while (offenders := np.flatnonzero(np.abs(z) > 2)).size:
         z[offenders] = random.standard_normal(offenders.size)
     return truncation * z
+
+
+def _stream(seed: int | list[int]) -> np.random.RandomState:
+    """What RandomState(seed) is; good until this thread asks for the next one."""
+    if not hasattr(_of_thread, "random"):
+        _of_thread.random = np.random.RandomState(0)
+    random: np.random.RandomState = _of_thread.random
+    random.seed(seed)
+    return random

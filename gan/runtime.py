@@ -1,7 +1,10 @@
-"""Model folder -> a function from latent vectors to uint8 pictures. ONNX Runtime here; torch in `gan.torch_runtime`."""
+"""Model folder -> a function from a generator's inputs to uint8 pictures. ONNX Runtime here; torch in `gan.torch_runtime`."""
 
+import os
+import time
 from collections.abc import Callable
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import onnxruntime
@@ -9,24 +12,44 @@ from numpy.typing import NDArray
 
 from gan.artifact import ONNX, ModelFolder, ModelFolderError
 from gan.imaging import Pictures, grey_levels
-from gan.latents import latents
+from gan.latents import Inputs, Space, count, inputs, select
 
 RuntimeName = Literal["onnx", "torchscript"]
 DeviceName = Literal["auto", "cpu", "cuda"]
+PrecisionName = Literal["float32", "float16"]
 
 
 class Runtime(Protocol):
-    """Draws pictures. The same latent gives the same bytes whatever else is in the batch."""
+    """Draws pictures. The same row gives the same bytes whatever else is in the batch."""
 
     name: str  # which runtime, on which device
-    batch_size: int  # rows that are drawn at once; more are drawn in several goes
+    batch_size: int  # the most rows that can be drawn at once
+    in_flight: int  # batches that may be started before the first of them is waited for
 
-    def draw(self, z: NDArray[np.float32]) -> Pictures:
-        """float32 [n, z_dim] -> uint8 [n, height, width, channels], for any n from 1 up."""
+    def start(self, rows: Inputs) -> Callable[[], Pictures]:
+        """Begin to draw 1 to `batch_size` rows; what is returned waits for the pictures, uint8 [n, height, width, channels]."""
         ...
 
 
-def load(folder: ModelFolder, runtime: RuntimeName, device: DeviceName, threads: int) -> Runtime:
+def draw(runtime: Runtime, rows: Inputs) -> Pictures:
+    """Any number of rows from 1 up -> uint8 [n, height, width, channels], one batch after another."""
+    starts = range(0, count(rows), runtime.batch_size)
+    return np.concatenate([runtime.start(select(rows, slice(start, start + runtime.batch_size)))() for start in starts])
+
+
+def padded(rows: Inputs, size: int) -> Inputs:
+    """As many rows as `size`, the last ones zeros."""
+    missing = size - count(rows)
+    return {name: np.pad(values, [(0, missing), *[(0, 0)] * (values.ndim - 1)]) for name, values in rows.items()}
+
+
+def load(
+    folder: ModelFolder,
+    runtime: RuntimeName,
+    device: DeviceName = "auto",
+    precision: PrecisionName = "float32",  # float16 on a GPU only
+    threads: int | None = None,  # processor threads; None: as many as help
+) -> Runtime:
     """Make ready to draw. Raises ModelFolderError for a file the runtime cannot load or a device that is not there."""
     if runtime == "torchscript":
         # Only whoever asks for this runtime needs torch installed.
@@ -37,25 +60,19 @@ def load(folder: ModelFolder, runtime: RuntimeName, device: DeviceName, threads:
                 f"GAN_RUNTIME=torchscript needs torch, which is not installed here ({error}): "
                 "install the extra 'gpu', or leave GAN_RUNTIME unset"
             ) from error
-        return TorchScriptRuntime(folder, device, threads)
+        return TorchScriptRuntime(folder, device, precision, threads)
     if device == "cuda":
         raise ModelFolderError("GAN_DEVICE=cuda needs GAN_RUNTIME=torchscript: ONNX Runtime runs on the processor here")
+    if precision != "float32":
+        raise ModelFolderError(f"GAN_PRECISION={precision} needs a GPU: leave it unset")
     return OnnxRuntime(folder, threads)
 
 
-def in_batches(
-    run: Callable[[NDArray[np.float32]], Pictures],
-    z: NDArray[np.float32],  # [n, z_dim]
-    size: int,  # the most rows that `run` gets at once
-    pad: bool,  # whether `run` always gets exactly that many
-) -> Pictures:
-    """Run any number of rows through a function that takes a limited number."""
-    parts = []
-    for start in range(0, len(z), size):
-        part = z[start : start + size]
-        padding = size - len(part) if pad else 0
-        parts.append(run(np.pad(part, [(0, padding), (0, 0)]))[: len(part)])
-    return np.concatenate(parts)
+def usable_processors() -> int:
+    """Processors that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):  # on Linux: fewer than the machine has where the process is bound to some
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _first_line(error: Exception) -> str:
@@ -65,35 +82,65 @@ def _first_line(error: Exception) -> str:
 class OnnxRuntime:
     """ONNX Runtime on the processor."""
 
+    name = "onnx-cpu"
     batch_size = 16  # as fast for each picture as larger batches, and sooner done
+    in_flight = 1  # the processor draws while `start` is called
 
-    def __init__(self, folder: ModelFolder, threads: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        # Idle threads of the pool would otherwise turn over for work and take the processor from the event loop and the encoders.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # More threads than one must make a batch so many times as fast, else they are left to the event loop and the encoders.
+    _WORTH = 1.2
+
+    def __init__(self, folder: ModelFolder, threads: int | None = None) -> None:
+        """Raises ModelFolderError."""
         path = folder.file(ONNX)
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-            self._pad = not self._shapes_agree(folder.manifest.z_dim)
+            self._choose_session(path, folder.manifest.space, threads)
         except Exception as error:  # ONNX Runtime's own errors share no base class below Exception
             raise ModelFolderError(f"ONNX Runtime cannot run {path} ({_first_line(error)}): export the model again") from error
-        self.name = "onnx-cpu"
 
-    def draw(self, z: NDArray[np.float32]) -> Pictures:
+    def start(self, rows: Inputs) -> Callable[[], Pictures]:
         """See Runtime."""
-        return in_batches(self._run, z, self.batch_size, self._pad)
+        n = count(rows)
+        pictures = self._infer(padded(rows, self.batch_size) if self._pad else rows)[:n]
+        levels: Pictures = grey_levels(pictures).astype(np.uint8).transpose(0, 2, 3, 1)
+        return lambda: levels
 
-    def _run(self, z: NDArray[np.float32]) -> Pictures:
-        levels: Pictures = grey_levels(self._infer(z)).astype(np.uint8).transpose(0, 2, 3, 1)
-        return levels
+    def _choose_session(self, path: Path, space: Space, threads: int | None) -> None:
+        """Open the file, with one thread where more of them gain little and change nothing."""
+        probe = inputs(range(self.batch_size), space)
+        self._session = session = _open(path, threads or usable_processors())
+        self._pad = not self._shapes_agree(probe)
+        if threads is None and usable_processors() > 1:
+            together, seconds = self._time(probe)
+            self._session = _open(path, 1)
+            alone, alone_seconds = self._time(probe)
+            worth_it = alone_seconds > self._WORTH * seconds
+            # The clock may choose otherwise after a restart, so both must draw the same in a batch of any size.
+            if worth_it or not np.array_equal(alone, together) or self._pad == self._shapes_agree(probe):
+                self._session = session
 
-    def _infer(self, z: NDArray[np.float32]) -> NDArray[np.float32]:
-        pictures: NDArray[np.float32] = self._session.run(None, {"z": z})[0]
+    def _time(self, probe: Inputs) -> tuple[NDArray[np.float32], float]:
+        """Of a full batch: its numbers, and the least time it takes."""
+        seconds = []
+        for _ in range(4):
+            started = time.perf_counter()
+            found = self._infer(probe)
+            seconds.append(time.perf_counter() - started)
+        return found, min(seconds)
+
+    def _infer(self, rows: Inputs) -> NDArray[np.float32]:
+        pictures: NDArray[np.float32] = self._session.run(None, rows)[0]
         return pictures
 
-    def _shapes_agree(self, z_dim: int) -> bool:
+    def _shapes_agree(self, probe: Inputs) -> bool:
         """Whether the network's numbers come out the same, bit for bit, in a batch of any size; else all batches get one size."""
-        probe = latents(range(self.batch_size), z_dim)
-        alone = np.concatenate([self._infer(row[np.newaxis]) for row in probe])
-        return all(np.array_equal(self._infer(probe[-n:]), alone[-n:]) for n in range(2, self.batch_size + 1))
+        n = count(probe)
+        alone = np.concatenate([self._infer(select(probe, slice(row, row + 1))) for row in range(n)])
+        return all(np.array_equal(self._infer(select(probe, slice(-size, None))), alone[-size:]) for size in range(2, n + 1))
+
+
+def _open(path: Path, threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Idle threads of the pool would otherwise turn over for work and take the processor from the event loop and the encoders.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -1,52 +1,130 @@
 """The TorchScript file on torch: for GPUs, and for a second opinion on the processor."""
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gan.artifact import TORCHSCRIPT, ModelFolder, ModelFolderError
 from gan.imaging import Pictures, grey_levels
-from gan.latents import latents
-from gan.runtime import DeviceName, in_batches
+from gan.latents import Inputs, Space, count, inputs
+from gan.runtime import DeviceName, PrecisionName, padded
+
+_WARM_UP_RUNS = 3  # TorchScript specialises its graph over the first two runs, which may change last bits
 
 
 class TorchScriptRuntime:
-    """TorchScript on the processor or on CUDA, float32, all batches of one shape.
+    """TorchScript on the processor or on CUDA, all batches of one shape.
 
-    One shape, because on a GPU another batch size may choose another kernel and with it other last bits.
+    One shape, because on a GPU another batch size may choose another kernel and with it other last bits; and because a CUDA
+    graph, which replays all kernels of a batch with one call, is of one shape.
     """
 
-    _WARM_UP_RUNS = 3  # TorchScript specialises its graph over the first two runs, which may change last bits
-
-    def __init__(self, folder: ModelFolder, device: DeviceName, threads: int) -> None:
+    def __init__(
+        self,
+        folder: ModelFolder,
+        device: DeviceName = "auto",
+        precision: PrecisionName = "float32",
+        threads: int | None = None,
+    ) -> None:
+        """Raises ModelFolderError."""
         if device == "cuda" and not torch.cuda.is_available():
             raise ModelFolderError("GAN_DEVICE=cuda: torch sees no GPU here; leave GAN_DEVICE unset")
         self._device = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-        self.batch_size = 64 if self._device.type == "cuda" else 8
-        torch.set_num_threads(threads)
+        on_gpu = self._device.type == "cuda"
+        if precision == "float16" and not on_gpu:
+            raise ModelFolderError("GAN_PRECISION=float16 needs a GPU, and torch sees none here: leave it unset")
+        self._dtype = torch.float16 if precision == "float16" else torch.float32
+        self.name = f"torchscript-{self._device.type}" + ("-float16" if precision == "float16" else "")
+        self.batch_size = 64 if on_gpu else 8
+        self.in_flight = 2 if on_gpu else 1
+        self._slots: list[_Slot] = []
+        if threads is not None:
+            torch.set_num_threads(threads)
         # TensorFloat-32 would cost the promise of one grey level; autotuning, that of the same bytes after a restart.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
+        self._names = folder.manifest.space.names
         path = folder.file(TORCHSCRIPT)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # torch calls TorchScript deprecated but keeps it
-                self._module = torch.jit.load(path, map_location=self._device)  # type: ignore[no-untyped-call]
-            for _ in range(self._WARM_UP_RUNS):
-                self.draw(latents([0], folder.manifest.z_dim))
+                self._module = torch.jit.load(path, map_location=self._device).to(self._dtype)  # type: ignore[no-untyped-call]
+            with torch.inference_mode():
+                self._warm_up(folder.manifest.space)
         except (RuntimeError, ValueError) as error:
             reason = str(error).strip().rpartition("\n")[2]  # torch's own trace comes before it
             raise ModelFolderError(f"torch cannot run {path} ({reason}): export the model again") from error
-        self.name = f"torchscript-{self._device.type}"
 
-    def draw(self, z: NDArray[np.float32]) -> Pictures:
+    def start(self, rows: Inputs) -> Callable[[], Pictures]:
         """See gan.runtime.Runtime."""
-        return in_batches(self._run, z, self.batch_size, pad=True)
+        n = count(rows)
+        batch = [torch.from_numpy(values) for values in self._in_order(padded(rows, self.batch_size))]
+        with torch.inference_mode():
+            if self._slots:
+                wait = next(slot for slot in self._slots if slot.free).start(batch)
+                return lambda: wait()[:n]
+            levels: Pictures = self._levels(batch).numpy()
+        return lambda: levels[:n]
 
-    @torch.inference_mode()
-    def _run(self, z: NDArray[np.float32]) -> Pictures:
-        pictures = self._module(torch.from_numpy(z).to(self._device))
-        levels: Pictures = grey_levels(pictures).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    def _in_order(self, rows: Inputs) -> list[NDArray[Any]]:
+        return [rows[name] for name in self._names]
+
+    def _warm_up(self, space: Space) -> None:
+        probe = [torch.from_numpy(values).to(self._device) for values in self._in_order(inputs(range(self.batch_size), space))]
+        if self._device.type == "cpu":
+            for _ in range(_WARM_UP_RUNS):
+                self._levels(probe)
+            return
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        with torch.cuda.stream(aside):  # a capture needs kernels that ran beside the main stream before
+            for _ in range(_WARM_UP_RUNS):
+                self._levels(probe)
+        aside.synchronize()
+        copies = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._slots = [_Slot(self._levels, probe, copies) for _ in range(self.in_flight)]
+
+    def _levels(self, batch: list[Tensor]) -> Tensor:
+        """Inputs in the network's order, on its device -> uint8 [batch_size, height, width, channels]."""
+        pictures = self._module(*(values.to(self._dtype) if values.is_floating_point() else values for values in batch))
+        levels: Tensor = grey_levels(pictures.float()).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        return levels
+
+
+class _Slot:
+    """Room for one batch on a GPU: a CUDA graph, which launches all kernels in one go, with the memory that it reads and writes.
+
+    With two of them the copy of one batch to the processor runs beside the kernels of the next.
+    """
+
+    def __init__(self, levels: Callable[[list[Tensor]], Tensor], probe: list[Tensor], copies: torch.cuda.Stream) -> None:
+        self.free = True  # no batch is in it that has not been waited for
+        self._inputs = [values.clone() for values in probe]
+        self._staged = [torch.empty_like(values, device="cpu", pin_memory=True) for values in probe]
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._levels = levels(self._inputs)
+        self._result = torch.empty_like(self._levels, device="cpu", pin_memory=True)
+        self._copies = copies
+        self._drawn, self._copied = torch.cuda.Event(), torch.cuda.Event()  # type: ignore[no-untyped-call]
+
+    def start(self, batch: list[Tensor]) -> Callable[[], Pictures]:
+        self.free = False
+        for staged, place, values in zip(self._staged, self._inputs, batch, strict=True):
+            place.copy_(staged.copy_(values), non_blocking=True)
+        self._graph.replay()
+        self._drawn.record()
+        with torch.cuda.stream(self._copies):
+            self._copies.wait_event(self._drawn)
+            self._result.copy_(self._levels, non_blocking=True)
+            self._copied.record()
+        return self._wait
+
+    def _wait(self) -> Pictures:
+        self.free = True  # whatever the device says
+        self._copied.synchronize()
+        levels: Pictures = self._result.numpy().copy()  # the next batch of this slot is written there
         return levels

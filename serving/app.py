@@ -19,6 +19,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from gan.latents import count
+from gan.runtime import usable_processors
 from serving import errors, openapi
 from serving.admission import Admission
 from serving.batching import Batcher
@@ -76,8 +78,7 @@ class Api:
             await self._app(scope, receive, note_status)
         finally:  # Starlette answers what nobody foresaw, and then raises it again for the server's log
             route = scope["route"].path if "route" in scope else "none"  # never the caller's own words
-            metrics().requests.labels(route, str(status)).inc()
-            metrics().request_seconds.labels(route).observe(time.perf_counter() - started)
+            metrics().request_seconds.labels(route, str(status)).observe(time.perf_counter() - started)
 
     def open(self, models: Models, batcher: Batcher, settings: Settings) -> None:
         """Hand over what the routes answer with."""
@@ -85,7 +86,7 @@ class Api:
         self._batcher = batcher
         self._settings = settings
         self._admission = Admission(settings.queue, lambda: batcher.pictures_per_second)
-        self._encoders = anyio.CapacityLimiter(settings.threads)
+        self._encoders = anyio.CapacityLimiter(settings.threads or usable_processors())
         metrics().queue_pictures.set_function(lambda: batcher.waiting)
         for model in models.all():
             metrics().model.labels(model.folder.manifest.name, model.folder.manifest.version, model.runtime.name).set(1)
@@ -136,41 +137,52 @@ class Api:
         return JSONResponse(openapi.document())
 
     async def _answer(self, request: Request, model: LoadedModel, plan: Plan, headers: dict[str, str]) -> Response:
-        with self._admission.admit(len(plan.z)):
+        with self._admission.admit(count(plan.rows)):
             body, timing = await self._before_the_deadline(request, self._work(model, plan))
         headers = {**headers, "X-Model": model.folder.title, "Server-Timing": timing}
         return Response(body, headers=headers, media_type=plan.media_type)
 
     async def _work(self, model: LoadedModel, plan: Plan) -> tuple[bytes, str]:
         """The body, and what Server-Timing says of it."""
-        drawn = await self._batcher.draw(model.runtime, plan.z)
+        drawn = await self._batcher.draw(model.runtime, plan.rows)
         started = time.perf_counter()
         if drawn.pictures[..., 0].size * plan.scale**2 <= _SMALL_ANSWER:
             body = plan.encode(drawn.pictures, model.folder.title)
         else:
             body = await anyio.to_thread.run_sync(plan.encode, drawn.pictures, model.folder.title, limiter=self._encoders)
         seconds = {"queue": drawn.queue_seconds, "infer": drawn.infer_seconds, "encode": time.perf_counter() - started}
-        for stage, value in seconds.items():
-            metrics().stage_seconds.labels(stage).observe(value)
+        metrics().queue_seconds.observe(seconds["queue"])
+        metrics().encode_seconds.observe(seconds["encode"])
         return body, ", ".join(f"{stage};dur={1000 * value:.3f}" for stage, value in seconds.items())
 
     async def _before_the_deadline(self, request: Request, work: Awaitable[tuple[bytes, str]]) -> tuple[bytes, str]:
-        """Wait for work that is dropped, wherever it stands, when its caller leaves or its time is up."""
-        working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_caller_leaves(request))
+        """Do work that is dropped, wherever it stands, when its caller leaves or its time is up."""
+        here, at_work = asyncio.current_task(), True
+        assert here
+
+        def drop(_: object) -> None:
+            if at_work:
+                here.cancel()
+
+        leaving = asyncio.ensure_future(_caller_leaves(request))
+        leaving.add_done_callback(drop)
         try:
-            await asyncio.wait({working, leaving}, timeout=self._settings.deadline, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                return working.result()
-            if leaving.done():
-                metrics().dropped.labels("caller left").inc()
-                raise ClientDisconnect
+            async with asyncio.timeout(self._settings.deadline):
+                return await work
+        except TimeoutError:
             metrics().dropped.labels("deadline").inc()
             raise RequestError(
                 HTTPStatus.GATEWAY_TIMEOUT,
                 f"not done within {self._settings.deadline:g} s; ask for fewer pictures or try again later",
-            )
+            ) from None
+        except asyncio.CancelledError:
+            if not leaving.done():
+                raise
+            here.uncancel()
+            metrics().dropped.labels("caller left").inc()
+            raise ClientDisconnect from None
         finally:
-            working.cancel()
+            at_work = False
             leaving.cancel()
 
     async def _read(self, request: Request) -> tuple[GenerateRequest, NDArray[np.float32] | None]:
@@ -225,7 +237,8 @@ def _caching(model: LoadedModel, plan: Generation, pinned: bool) -> dict[str, st
     if not plan.reproducible:
         return {"Cache-Control": "no-store"}
     what = [model.folder.title, model.runtime.name, ENCODER, plan.format, plan.seeds, repr(plan.sheet)]
-    digest = hashlib.sha256(json.dumps(what).encode() + plan.z.tobytes()).hexdigest()[:32]
+    rows = [values.tobytes() for values in plan.rows.values()]
+    digest = hashlib.sha256(b"".join([json.dumps(what).encode(), *rows])).hexdigest()[:32]
     # name@version names these bytes for ever; a bare name may come to mean another version.
     return {"ETag": f'"{digest}"', "Cache-Control": "public, max-age=31536000, immutable" if pinned else "no-cache"}
 

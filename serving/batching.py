@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gan.imaging import Pictures
+from gan.latents import Inputs, count, join, select
 from gan.runtime import Runtime
 
 _SMOOTHING = 0.1  # weight of the newest batch in the measured rate
@@ -32,7 +32,8 @@ class Drawn:
 @dataclass(eq=False)
 class _Job:
     runtime: Runtime
-    z: NDArray[np.float32]
+    rows: Inputs
+    n: int
     future: "asyncio.Future[Drawn]"
     queued: float
     started: float = 0.0
@@ -47,8 +48,21 @@ class _Part:
     stop: int
 
     @property
-    def z(self) -> NDArray[np.float32]:
-        return self.job.z[self.start : self.stop]
+    def rows(self) -> Inputs:
+        return select(self.job.rows, slice(self.start, self.stop))
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """One that the device works on."""
+
+    parts: list[_Part]
+    wait: Callable[[], Pictures]  # until it is done
+    started: float
+
+    @property
+    def sizes(self) -> list[int]:
+        return [part.stop - part.start for part in self.parts]
 
 
 class Batcher:
@@ -58,8 +72,8 @@ class Batcher:
     so that a single picture does not wait for all of somebody's two hundred.
     """
 
-    def __init__(self, on_batch: Callable[[int], None] = lambda _: None) -> None:
-        """`on_batch` is told, in the device's thread, how many pictures each batch held."""
+    def __init__(self, on_batch: Callable[[int, float], None] = lambda *_: None) -> None:
+        """`on_batch` is told, in the device's thread, how many pictures each batch held and how many seconds it took."""
         self._on_batch = on_batch
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
@@ -74,17 +88,17 @@ class Batcher:
         """Rows that no batch has taken yet."""
         return self._waiting
 
-    async def draw(self, runtime: Runtime, z: NDArray[np.float32]) -> Drawn:
-        """Draw float32 [n, z_dim]. Cancelling it takes the rows that still wait out of the queue.
+    async def draw(self, runtime: Runtime, rows: Inputs) -> Drawn:
+        """Draw any number of rows. Cancelling it takes the rows that still wait out of the queue.
 
         Raises what the runtime raises for these rows; other requests of the same batch are not touched by that.
         """
-        job = _Job(runtime, z, asyncio.get_running_loop().create_future(), time.perf_counter())
+        job = _Job(runtime, rows, count(rows), asyncio.get_running_loop().create_future(), time.perf_counter())
         with self._changed:
             if self._closed:
                 raise RuntimeError("the batcher is closed")
             self._jobs.append(job)
-            self._waiting += len(z)
+            self._waiting += job.n
             self._changed.notify()
         try:
             return await job.future
@@ -104,27 +118,35 @@ class Batcher:
         with self._changed:
             if job in self._jobs:
                 self._jobs.remove(job)
-                self._waiting -= len(job.z) - job.taken
+                self._waiting -= job.n - job.taken
 
     # In the device's thread
 
     def _run(self) -> None:
+        at_work: deque[_Batch] = deque()
+        freed = 0.0  # when the device was last known to have finished something
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._jobs or self._closed)
-                if not self._jobs:
-                    return
-                parts = self._take()
-            started = time.perf_counter()
-            for part in parts:
-                part.job.started = part.job.started or started
-            results = self._draw_parts(parts)
-            seconds, pictures = time.perf_counter() - started, sum(part.stop - part.start for part in parts)
+                if not at_work:
+                    self._changed.wait_for(lambda: self._jobs or self._closed)
+                    if not self._jobs:
+                        return
+                parts = self._take() if self._jobs else []
+            if parts:
+                at_work.append(self._start(parts))
+            # A device that can be given the next batch before it is done with this one is, if there is a next one.
+            if parts and self._jobs and len(at_work) < parts[0].job.runtime.in_flight:
+                continue
+            batch = at_work.popleft()
+            results = self._results(batch)
+            now = time.perf_counter()
+            seconds, pictures = now - max(batch.started, freed), sum(batch.sizes)
+            freed = now
             rate = pictures / max(seconds, 1e-9)
             before = self.pictures_per_second
             self.pictures_per_second = rate if before is None else before + _SMOOTHING * (rate - before)
-            self._on_batch(pictures)
-            for part, result in zip(parts, results, strict=True):
+            self._on_batch(pictures, seconds)
+            for part, result in zip(batch.parts, results, strict=True):
                 self._finish(part, result)
 
     def _take(self) -> list[_Part]:
@@ -140,32 +162,40 @@ class Batcher:
             if job.runtime is not runtime:
                 others.append(job)
                 continue
-            start, stop = job.taken, min(job.taken + min(share, room), len(job.z))
+            start, stop = job.taken, min(job.taken + min(share, room), job.n)
             parts.append(_Part(job, start, stop))
             job.taken, room = stop, room - (stop - start)
-            if stop < len(job.z):
+            if stop < job.n:
                 unfinished.append(job)
         for place, part in enumerate(parts):
-            extra = min(room, len(part.job.z) - part.stop)
+            extra = min(room, part.job.n - part.stop)
             if extra:
                 parts[place] = _Part(part.job, part.start, part.stop + extra)
                 part.job.taken, room = part.stop + extra, room - extra
         # Other models go first next time, requests that had their share last.
         self._jobs.extendleft(reversed(others))
-        self._jobs.extend(job for job in unfinished if job.taken < len(job.z))
+        self._jobs.extend(job for job in unfinished if job.taken < job.n)
         self._waiting -= sum(part.stop - part.start for part in parts)
         return parts
 
-    def _draw_parts(self, parts: list[_Part]) -> list[Pictures | Exception]:
-        runtime = parts[0].job.runtime
+    def _start(self, parts: list[_Part]) -> _Batch:
+        started = time.perf_counter()
+        for part in parts:
+            part.job.started = part.job.started or started
+        runtime, rows = parts[0].job.runtime, join([part.rows for part in parts])
         try:
-            pictures = runtime.draw(np.concatenate([part.z for part in parts]))
+            return _Batch(parts, runtime.start(rows), started)
+        except Exception as error:  # kept until the batch's turn, so that there is one place where failures are sorted out
+            return _Batch(parts, _raiser(error), started)
+
+    def _results(self, batch: _Batch) -> list[Pictures | Exception]:
+        try:
+            return list(np.split(batch.wait(), np.cumsum(batch.sizes)[:-1]))
         except Exception as error:
-            if len(parts) == 1:
+            if len(batch.parts) == 1:
                 return [error]
             # Some row is to blame; by itself it fails its own request only.
-            return [self._draw_parts([part])[0] for part in parts]
-        return list(np.split(pictures, np.cumsum([part.stop - part.start for part in parts])[:-1]))
+            return [self._results(self._start([part]))[0] for part in batch.parts]
 
     def _finish(self, part: _Part, result: Pictures | Exception) -> None:
         job = part.job
@@ -174,7 +204,7 @@ class Batcher:
             self._deliver(job, result)
             return
         job.drawn.append(result)
-        if part.stop == len(job.z):
+        if part.stop == job.n:
             self._deliver(job, Drawn(np.concatenate(job.drawn), job.started - job.queued, time.perf_counter() - job.started))
 
     def _deliver(self, job: _Job, result: Drawn | Exception) -> None:
@@ -187,3 +217,10 @@ class Batcher:
                 job.future.set_result(result)
 
         job.future.get_loop().call_soon_threadsafe(set_result)
+
+
+def _raiser(error: Exception) -> Callable[[], Pictures]:
+    def wait() -> Pictures:
+        raise error
+
+    return wait

@@ -7,7 +7,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import PIL
@@ -53,7 +53,8 @@ def encode(
     format: Format,
     pictures: Pictures,  # uint8 [n, height, width, channels]
     seeds: Sequence[int] | None,  # None for pictures from noise
-    labels: Sequence[int | str] | None,  # None for an unconditional model
+    labels: NDArray[np.int64] | None,  # [n], None for an unconditional model
+    classes: Sequence[str] | None,  # names of the labels
     model: str,  # name@version
     sheet: Sheet,
 ) -> bytes:
@@ -63,7 +64,8 @@ def encode(
     if format == "npz":
         return _npz(pictures, seeds, labels)
     if format == "json":
-        return _json(pictures, seeds, labels, model, sheet)
+        names = None if labels is None or classes is None else [classes[label] for label in labels]
+        return _json(pictures, seeds, names, model, sheet)
     return imaging.encode(imaging.enlarge(imaging.grid(pictures, sheet.columns), sheet.scale), format, sheet.quality)
 
 
@@ -102,18 +104,18 @@ def _zip(pictures: Pictures, names: list[str], scale: int) -> bytes:
     return buffer.getvalue()
 
 
-def _npz(pictures: Pictures, seeds: Sequence[int] | None, labels: Sequence[int | str] | None) -> bytes:
-    arrays = {"images": pictures}
+def _npz(pictures: Pictures, seeds: Sequence[int] | None, labels: NDArray[np.int64] | None) -> bytes:
+    arrays: dict[str, NDArray[Any]] = {"images": pictures}
     if seeds is not None:
         arrays["seeds"] = np.array(seeds, np.uint32)
     if labels is not None:
-        arrays["labels"] = np.array(labels)
+        arrays["labels"] = labels
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]  # its stub takes the arrays for allow_pickle
     return buffer.getvalue()
 
 
-def _json(pictures: Pictures, seeds: Sequence[int] | None, labels: Sequence[int | str] | None, model: str, sheet: Sheet) -> bytes:
+def _json(pictures: Pictures, seeds: Sequence[int] | None, labels: Sequence[str] | None, model: str, sheet: Sheet) -> bytes:
     images = [
         {
             "seed": None if seeds is None else seeds[place],

@@ -12,14 +12,12 @@ class Metrics:
         # When first imported, this decides whether figures are shared between processes; BentoML says so only once a worker runs.
         from prometheus_client import Counter, Gauge, Histogram
 
-        self.requests = Counter("gan_requests_total", "Answers, by route and status", ["route", "status"])
-        self.request_seconds = Histogram("gan_request_seconds", "From request to answer", ["route"], buckets=_SECONDS)
-        self.stage_seconds = Histogram(
-            "gan_stage_seconds",
-            "What requests spent waiting (queue), drawing (infer) and encoding (encode)",
-            ["stage"],
-            buckets=_SECONDS,
+        self.request_seconds = Histogram(
+            "gan_request_seconds", "From request to answer, by route and status", ["route", "status"], buckets=_SECONDS
         )
+        self.queue_seconds = Histogram("gan_queue_seconds", "What a request waited for the device", buckets=_SECONDS)
+        self.infer_seconds = Histogram("gan_infer_seconds", "What the device spent on a batch", buckets=_SECONDS)
+        self.encode_seconds = Histogram("gan_encode_seconds", "What a request's pictures took to encode", buckets=_SECONDS)
         self.queue_pictures = Gauge("gan_queue_pictures", "Pictures that no batch has taken yet", multiprocess_mode="livesum")
         self.batch_pictures = Histogram("gan_batch_pictures", "Pictures in a batch", buckets=(1, 2, 4, 8, 16, 32, 64))
         self.dropped = Counter("gan_dropped_requests_total", "Requests given up before they were answered", ["reason"])

@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 
 from gan import artifact, runtime
 from gan.artifact import ModelFolder, ModelFolderError
-from gan.latents import latents
+from gan.latents import inputs
 from serving.errors import RequestError
 from serving.settings import Settings
 
@@ -85,8 +85,8 @@ class Models:
         folders, self.default = verify(settings)
         self._by_name = {}
         for name, folder in folders.items():
-            loaded = runtime.load(folder, settings.runtime, settings.device, settings.threads)
-            shape = loaded.draw(latents([0], folder.manifest.z_dim)).shape
+            loaded = runtime.load(folder, settings.runtime, settings.device, settings.precision, settings.threads)
+            shape = runtime.draw(loaded, inputs([0], folder.manifest.space)).shape
             manifest = folder.manifest
             if shape != (1, manifest.height, manifest.width, manifest.channels):
                 raise ModelFolderError(

@@ -77,6 +77,14 @@ _MODELS_JSON: dict[str, Any] = {
 }
 
 
+# Fields that a query writes in a way of its own: lists in lists, and names with values
+_QUERY_TEXT: dict[str, dict[str, Any]] = {
+    "noise": {"type": "string", "pattern": r"^[-+.\deE]+([,;][-+.\deE]+)*$", "examples": ["0.1,-0.3;1.2,0.7"]},
+    "label": {"type": "string", "examples": ["Bag", "3", "Bag,Coat,3"]},
+    "codes": {"type": "string", "pattern": r"^\w+:[^;]+(;\w+:[^;]+)*$", "examples": ["shape:3;slant:0.1,-0.5"]},
+}
+
+
 @cache
 def document() -> dict[str, Any]:
     """The whole document, made once and not to be changed; validated in the tests, and tried against the service."""
@@ -156,10 +164,8 @@ def document() -> dict[str, Any]:
 def _parameter(name: str, field: dict[str, Any]) -> dict[str, Any]:
     """A field as it stands in a query: there is no null there, and a list's items are separated by commas."""
     schema = {key: value for key, value in field.items() if key not in ("anyOf", "default", "description", "title")}
-    (described,) = [option for option in field.get("anyOf", [{}]) if option.get("type") != "null"]
-    schema |= described
-    if name == "noise":
-        schema = {"type": "string", "pattern": r"^[-+.\deE]+([,;][-+.\deE]+)*$"}
+    described = [option for option in field.get("anyOf", [{}]) if option.get("type") != "null"]
+    schema |= _QUERY_TEXT.get(name) or described[0]
     parameter = {"name": name, "in": "query", "description": field["description"], "schema": schema}
     return {**parameter, "style": "form", "explode": False} if schema.get("type") == "array" else parameter
 

@@ -3,14 +3,14 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gan.artifact import Manifest
 from gan.imaging import Pictures
-from gan.latents import SEEDS, interpolate, latents, seed_range
+from gan.latents import SEEDS, Code, Inputs, code_dtype, inputs, interpolate, seed_range
 from serving import encoding
 from serving.encoding import ANIMATION_MEDIA_TYPES, IMAGE_FORMATS, MEDIA_TYPES, AnimationFormat, Format, Sheet
 from serving.errors import field_error
@@ -22,8 +22,8 @@ class Plan(Protocol):
     """A request with everything settled."""
 
     @property
-    def z(self) -> NDArray[np.float32]:
-        """What to draw, [n, z_dim]."""
+    def rows(self) -> Inputs:
+        """What to draw, one row for each picture."""
         ...
 
     @property
@@ -45,8 +45,9 @@ class Plan(Protocol):
 class Generation:
     """Pictures, each by itself or in one sheet."""
 
-    z: NDArray[np.float32]  # [n, z_dim]
+    rows: Inputs
     seeds: list[int] | None  # None for pictures from noise
+    classes: list[str] | None  # names of the labels; None for an unconditional model
     reproducible: bool  # whether the same request asks for the same pictures again
     format: Format
     sheet: Sheet
@@ -74,13 +75,14 @@ class Generation:
         if noise is not None:
             if noise.shape[1] != manifest.z_dim:
                 raise field_error(("noise", 0), f"a latent vector of this model has {manifest.z_dim} numbers, not {noise.shape[1]}")
-            seeds, z = None, noise
+            seeds, rows = None, _from_noise(asked, noise, manifest)
         else:
             first = secrets.randbelow(SEEDS) if asked.seed is None else asked.seed
             seeds = asked.seeds or seed_range(first, n)
-            z = latents(seeds, manifest.z_dim, manifest.latent, _truncation(asked, manifest))
+            rows = inputs(seeds, manifest.space, _truncation(asked, manifest))
+            rows |= _asked_for(asked, n, manifest)
         reproducible = noise is not None or asked.seeds is not None or asked.seed is not None
-        return cls(z, seeds, reproducible, asked.format or accepted(), sheet)
+        return cls(rows, seeds, manifest.classes, reproducible, asked.format or accepted(), sheet)
 
     @property
     def media_type(self) -> str:
@@ -94,14 +96,15 @@ class Generation:
 
     def encode(self, pictures: Pictures, model: str) -> bytes:
         """See Plan."""
-        return encoding.encode(self.format, pictures, self.seeds, None, model, self.sheet)
+        labels = self.rows["label"] if self.classes is not None else None
+        return encoding.encode(self.format, pictures, self.seeds, labels, self.classes, model, self.sheet)
 
 
 @dataclass(frozen=True)
 class Interpolation:
     """A way from seed to seed."""
 
-    z: NDArray[np.float32]  # [frames, z_dim]
+    rows: Inputs
     seeds: list[int]
     format: AnimationFormat
     fps: float
@@ -118,9 +121,9 @@ class Interpolation:
         scale = asked.scale or 1
         _check_uses(asked, _ANIMATION_USES)
         _check_pixels("frames", frames, scale, manifest, settings)
-        stops = latents(asked.seeds, manifest.z_dim, manifest.latent, _truncation(asked, manifest))
-        z = interpolate(stops, frames, asked.loop or False, manifest.latent)
-        return cls(z, asked.seeds, asked.format or "webp", asked.fps or 12.0, scale, asked.quality or Sheet.quality)
+        stops = inputs(asked.seeds, manifest.space, _truncation(asked, manifest)) | _asked_for(asked, len(asked.seeds), manifest)
+        rows = interpolate(stops, frames, asked.loop or False, manifest.space)
+        return cls(rows, asked.seeds, asked.format or "webp", asked.fps or 12.0, scale, asked.quality or Sheet.quality)
 
     @property
     def media_type(self) -> str:
@@ -176,6 +179,62 @@ def _truncation(asked: GenerateRequest | InterpolateRequest, manifest: Manifest)
     if asked.truncation is not None and manifest.latent != "normal":
         raise field_error(("truncation",), "this model's latents are uniform; truncation is for normal ones")
     return manifest.sampling.truncation if asked.truncation is None else asked.truncation
+
+
+def _asked_for(asked: GenerateRequest | InterpolateRequest, n: int, manifest: Manifest) -> Inputs:
+    """The labels and codes that a request gives for its n pictures. Raises RequestError."""
+    found: Inputs = {}
+    if asked.label is not None:
+        if manifest.classes is None:
+            raise field_error(("label",), "this model has no labels")
+        names = {name: index for index, name in enumerate(manifest.classes)}
+        labels = [_class_index(label, names, asked.from_query_text) for label in _one_for_each(("label",), asked.label, n)]
+        found["label"] = np.array(labels, np.int64)
+    if asked.codes is not None:
+        codes = {code.name: code for code in manifest.codes}
+        for name, given in asked.codes.items():
+            if name not in codes:
+                message = f"there is no such code; there is {', '.join(codes)}" if codes else "this model has no codes"
+                raise field_error(("codes", name), message)
+            values = [_code_value(value, codes[name]) for value in _one_for_each(("codes", name), given, n)]
+            found[name] = np.array(values, code_dtype(codes[name]))
+    return found
+
+
+def _from_noise(asked: GenerateRequest, noise: NDArray[np.float32], manifest: Manifest) -> Inputs:
+    """Latent vectors, and what no seed is there to give. Raises RequestError."""
+    given = _asked_for(asked, len(noise), manifest)
+    for name in manifest.space.names[1:]:
+        if name not in given:
+            where = ("label",) if name == "label" else ("codes", name)
+            raise field_error(where, "must be given with noise, which has no seed to draw it from")
+    return {"z": noise, **{name: given[name] for name in manifest.space.names[1:]}}
+
+
+def _one_for_each(where: tuple[str, ...], given: Any, n: int) -> list[Any]:
+    if not isinstance(given, list):
+        return [given] * n
+    if len(given) != n:
+        raise field_error(where, f"has {len(given)} items for {n} pictures; give one for all, or as many as there are pictures")
+    return given
+
+
+def _class_index(label: int | str, names: dict[str, int], digits_are_an_index: bool) -> int:
+    if label in names:
+        return names[str(label)]
+    if digits_are_an_index and isinstance(label, str) and label.isdecimal():
+        label = int(label)
+    if isinstance(label, str):
+        raise field_error(("label",), f"there is no class {label[:100]!r}; there is {', '.join(names)[:1000]}")
+    if label >= len(names):
+        raise field_error(("label",), f"must be below {len(names)}, not {label}")
+    return label
+
+
+def _code_value(value: float, code: Code) -> float:
+    if code.categories is not None and not (isinstance(value, int) and 0 <= value < code.categories):
+        raise field_error(("codes", code.name), f"must be a whole number from 0 to {code.categories - 1}, not {value:g}")
+    return value
 
 
 def _noise_array(noise: list[list[float]]) -> NDArray[np.float32]:

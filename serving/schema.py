@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from gan.latents import SEEDS
 from serving.encoding import AnimationFormat, Format
@@ -22,11 +22,16 @@ NoiseComponent = Annotated[float, Field(ge=-NOISE_LIMIT, le=NOISE_LIMIT, allow_i
 
 _LIST_FIELDS = {"seeds"}
 
+ClassIndex = Annotated[int, Field(ge=0)]
+CodeValue = int | Annotated[float, Field(ge=-NOISE_LIMIT, le=NOISE_LIMIT, allow_inf_nan=False)]
+
 
 class _Request(BaseModel):
     """Fields and ways of reading that all requests share. Types are strict, and an unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+    _from_query: bool = PrivateAttr(False)
 
     truncation: Annotated[float, Field(gt=0, le=1)] | None = None
     """less variety for more typical pictures; none if absent"""
@@ -55,9 +60,16 @@ class _Request(BaseModel):
             fields[name] = _split(text, name)
         try:
             # Not strict: in a query every value is text.
-            return cls.model_validate(fields, strict=False)
+            asked = cls.model_validate(fields, strict=False)
         except ValidationError as error:
             raise from_validation(error) from error
+        asked._from_query = True
+        return asked
+
+    @property
+    def from_query_text(self) -> bool:
+        """Whether every value was text, so that a label's index cannot be told from a name by its type."""
+        return self._from_query
 
 
 class GenerateRequest(_Request):
@@ -73,6 +85,11 @@ class GenerateRequest(_Request):
         None
     )
     """one latent vector for each picture, instead of seeds; its numbers lie between -1000 and 1000"""
+    label: ClassIndex | str | Annotated[list[ClassIndex | str], Field(min_length=1, fail_fast=True)] | None = None
+    """for models with labels: a class by name or by index, one for all pictures or one for each; the seed's if absent"""
+    codes: dict[str, CodeValue | Annotated[list[CodeValue], Field(min_length=1, fail_fast=True)]] | None = None
+    """by name, for models with codes: a category's index, or a number, in training between -1 and 1; one for all pictures or one
+    for each; the seed's if absent"""
     format: Format | None = None
     """of the answer; the Accept header decides if absent"""
     columns: Annotated[int, Field(ge=1)] | None = None
@@ -84,6 +101,11 @@ class InterpolateRequest(_Request):
 
     seeds: Annotated[list[Seed], Field(min_length=2, fail_fast=True)]
     """the pictures that are passed through, in order; at least two"""
+    label: ClassIndex | str | None = None
+    """what to draw, for models with labels: a class by name or by index; that of the first seed if absent"""
+    codes: dict[str, CodeValue] | None = None
+    """by name, for models with codes, held in all frames; if absent a category is that of the first seed, and a number changes from
+    seed to seed"""
     frames: Annotated[int, Field(ge=2)] | None = None
     """how many pictures in all; 32 if absent"""
     loop: bool | None = None
@@ -97,7 +119,15 @@ class InterpolateRequest(_Request):
 def _split(text: str, name: str) -> Any:
     if name == "noise":
         return [vector.split(",") for vector in text.split(";")]
+    if name == "codes":
+        return {code: _one_or_many(values) for code, _, values in (part.partition(":") for part in text.split(";"))}
+    if name == "label":
+        return _one_or_many(text)
     return text.split(",") if name in _LIST_FIELDS else text
+
+
+def _one_or_many(text: str) -> str | list[str]:
+    return text.split(",") if "," in text else text
 
 
 def read_npy(body: bytes) -> NDArray[np.float32]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gan.latents import Space, inputs
+
 # BentoML reads these when it is first imported.
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="gan-test-metrics-")
@@ -23,6 +25,11 @@ class Trained:
     model: Path
 
 
+def latents(seeds, z_dim: int = 100, truncation: float | None = None):
+    """The latent vectors of an unconditional model, float32 [n, z_dim]."""
+    return inputs(seeds, Space(z_dim), truncation)["z"]
+
+
 def train(folder: Path, *flags: str) -> Trained:
     """Run the training command on the small data set within `folder`."""
     from training.run import main
@@ -32,6 +39,12 @@ def train(folder: Path, *flags: str) -> Trained:
     (run,) = (folder / "runs").iterdir()
     (model,) = (folder / "models").iterdir()
     return Trained(run, folder / "models", model)
+
+
+@pytest.fixture(scope="session")
+def conditional(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The same with labels, by which its pictures can be asked for."""
+    return train(tmp_path_factory.mktemp("conditional"), "--images", "1000", "--width", "16", "--conditional")
 
 
 @pytest.fixture(scope="session")

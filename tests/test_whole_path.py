@@ -8,7 +8,8 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from gan import imaging
-from gan.latents import latents
+from gan.latents import Space
+from gan.networks.conditions import tensors
 from serving.app import Api
 from serving.batching import Batcher
 from serving.models import Models
@@ -29,7 +30,7 @@ def test_pictures_in_pictures_out(tmp_path, monkeypatch):
     trained = train(tmp_path, "--images", "2000", "--width", "32", "--name", "garments")
     (generator,) = in_memory
     with torch.no_grad():
-        expected = imaging.grey_levels(generator(torch.from_numpy(latents(range(64), 100))))[:, 0].to(torch.uint8).numpy()
+        expected = imaging.grey_levels(generator(tensors(range(64), Space(100))[0]))[:, 0].to(torch.uint8).numpy()
     assert expected.std() > 10
 
     api, settings = Api(), Settings(models=trained.models)

@@ -38,6 +38,8 @@ class TrainingConfig(BaseModel):
     """components of a latent vector"""
     batch_size: int = Field(64, gt=1)
     """pictures per step; smaller takes more steps for the same pictures, which on a processor counts most"""
+    conditional: bool = False
+    """learn the labels, Fashion-MNIST's or the folders that pictures are in, so that pictures can be asked for by label"""
     learning_rate: float = Field(2e-4, gt=0, le=1)
     """Adam's, for both networks"""
     beta1: float = Field(0.5, ge=0, lt=1)

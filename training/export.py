@@ -11,8 +11,9 @@ from safetensors.torch import save_file
 
 from gan import artifact, imaging
 from gan.artifact import CARD, MANIFEST, ONNX, SAMPLES, TORCHSCRIPT, WEIGHTS, Architecture, Environment, Export, Manifest, Origin
-from gan.latents import latents
+from gan.latents import inputs
 from gan.networks import dcgan
+from gan.networks.conditions import tensors
 from training.config import TrainingConfig
 from training.data import Dataset
 from training.loop import GRID_SEEDS, draw_pictures
@@ -52,17 +53,13 @@ def export_model(
             version=files[WEIGHTS][:12],
             architecture=Architecture(
                 name="dcgan",
-                arguments={
-                    "z_dim": config.z_dim,
-                    "channels": channels,
-                    "resolution": config.resolution,
-                    "width": config.width,
-                },
+                arguments={"channels": channels, "resolution": config.resolution, "width": config.width},
             ),
             z_dim=config.z_dim,
             channels=channels,
             height=height,
             width=width,
+            classes=list(dataset.classes) or None,
             exports=compare(generator, folder),
             origin=Origin(
                 dataset=dataset.name,
@@ -86,14 +83,16 @@ def export_model(
 
 
 def export_onnx(generator: dcgan.Generator, path: Path) -> None:
-    """z [n, z_dim] -> pictures [n, channels, height, width], any n, weights inside the file."""
+    """`space.names`, such as z [n, z_dim], -> pictures [n, channels, height, width], any n, weights inside the file."""
+    n = torch.export.Dim("n")
+    first, *others = tensors(range(2), generator.space)
     torch.onnx.export(
         generator,
-        (_latents(generator, 2),),
+        (first, *others),
         path,
-        input_names=["z"],
+        input_names=generator.space.names,
         output_names=["pictures"],
-        dynamic_shapes={"z": {0: torch.export.Dim("n")}},
+        dynamic_shapes=({0: n}, *([tuple({0: n} for _ in others)] if others else [])),
         dynamo=True,
         external_data=False,
         verbose=False,
@@ -105,7 +104,7 @@ def export_torchscript(generator: dcgan.Generator, path: Path) -> None:
     with warnings.catch_warnings():
         # torch calls TorchScript deprecated but keeps it; it is the one format that runs without the network's source.
         warnings.simplefilter("ignore", FutureWarning)
-        torch.jit.save(torch.jit.freeze(torch.jit.trace(generator, _latents(generator, 2))), path)  # type: ignore[no-untyped-call]
+        torch.jit.save(torch.jit.freeze(torch.jit.trace(generator, tuple(tensors(range(2), generator.space)))), path)  # type: ignore[no-untyped-call]
 
 
 def compare(generator: dcgan.Generator, folder: Path) -> dict[str, Export]:
@@ -113,14 +112,15 @@ def compare(generator: dcgan.Generator, folder: Path) -> dict[str, Export]:
 
     Raises ExportError if one is over the tolerance.
     """
-    z = _latents(generator, COMPARED_LATENTS)
+    rows = inputs(range(COMPARED_LATENTS), generator.space)
+    values = [torch.from_numpy(column) for column in rows.values()]
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        expected = generator(z).numpy()
+        expected = generator(*values).numpy()
         session = onnxruntime.InferenceSession(folder / ONNX, providers=["CPUExecutionProvider"])
         found: dict[str, NDArray[np.float32]] = {
-            ONNX: session.run(None, {"z": z.numpy()})[0],
-            TORCHSCRIPT: torch.jit.load(folder / TORCHSCRIPT)(z).numpy(),  # type: ignore[no-untyped-call]
+            ONNX: session.run(None, rows)[0],
+            TORCHSCRIPT: torch.jit.load(folder / TORCHSCRIPT)(*values).numpy(),  # type: ignore[no-untyped-call]
         }
     exports = {}
     for file, pictures in found.items():
@@ -131,10 +131,6 @@ def compare(generator: dcgan.Generator, folder: Path) -> dict[str, Export]:
             )
         exports[file] = Export(largest_difference=difference, tolerance=TOLERANCE, latents=COMPARED_LATENTS)
     return exports
-
-
-def _latents(generator: dcgan.Generator, n: int) -> torch.Tensor:
-    return torch.from_numpy(latents(range(n), generator.z_dim))
 
 
 def _card(manifest: Manifest) -> str:

@@ -13,8 +13,9 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from gan import artifact, imaging
-from gan.latents import latents
+from gan.latents import Space
 from gan.networks import dcgan
+from gan.networks.conditions import tensors
 from training.config import TrainingConfig
 from training.data import Dataset
 from training.fast_convolutions import use_fast_weight_gradients
@@ -57,14 +58,17 @@ def train(
             save_grid(state.finished_generator(), folder, state.seen, board)
         while not config.is_reached(state.seen, state.seconds) and not asked_to_stop():
             # The next pictures, and latents that are the step's own
-            real = to_network(dataset.batch(config.seed, state.seen, config.batch_size), hardware.device)
-            z = _noise(config, state.seen).to(hardware.device)
+            pictures, labels = dataset.batch(config.seed, state.seen, config.batch_size)
+            real = to_network(pictures, hardware.device)
+            real_label = None if labels is None else torch.from_numpy(labels).to(hardware.device)
+            drawn = [values.to(hardware.device) for values in _draw(config, generator.space, state.seen)]
+            fake_label = None if labels is None else drawn[1]
 
             # Discriminator: tell real pictures from generated ones
             with hardware.autocast():
-                fake = generator(z)
-                real_logits = discriminator(real).float()
-                fake_logits = discriminator(fake.detach()).float()
+                fake = generator(*drawn)
+                real_logits = discriminator(real, real_label).float()
+                fake_logits = discriminator(fake.detach(), fake_label).float()
             loss_d = discriminator_loss(real_logits, fake_logits).mean()
             state.discriminator_optimiser.zero_grad()
             loss_d.backward()  # type: ignore[no-untyped-call]
@@ -73,7 +77,7 @@ def train(
             # Generator: be taken for real. The discriminator's weights need no gradients here
             discriminator.requires_grad_(False)
             with hardware.autocast():
-                loss_g = generator_loss(discriminator(fake).float()).mean()
+                loss_g = generator_loss(discriminator(fake, fake_label).float()).mean()
             state.generator_optimiser.zero_grad()
             loss_g.backward()  # type: ignore[no-untyped-call]
             state.generator_optimiser.step()
@@ -115,7 +119,7 @@ def train(
 def draw_pictures(generator: dcgan.Generator, seeds: range) -> imaging.Pictures:
     """The pictures of these seeds from a finished generator, uint8 [n, height, width, channels]."""
     with torch.no_grad():
-        pictures: Tensor = generator(torch.from_numpy(latents(seeds, generator.z_dim)))
+        pictures: Tensor = generator(*tensors(seeds, generator.space))
     levels: imaging.Pictures = imaging.grey_levels(pictures).to(torch.uint8).permute(0, 2, 3, 1).numpy()
     return levels
 
@@ -127,10 +131,13 @@ def save_grid(generator: dcgan.Generator, folder: Path, seen: int, board: Summar
     board.add_image("samples", sheet, seen, dataformats="HWC")
 
 
-def _noise(config: TrainingConfig, seen: int) -> Tensor:
-    """Latents of the step that follows `seen` pictures, float32 [batch, z_dim]: a pure function of (seed, seen)."""
+def _draw(config: TrainingConfig, space: Space, seen: int) -> list[Tensor]:
+    """What the generator takes in the step that follows `seen` pictures: a pure function of (seed, seen)."""
     random = np.random.default_rng([config.seed, seen, 1])  # the 1 keeps it apart from the order of the data
-    return torch.from_numpy(random.standard_normal((config.batch_size, config.z_dim), np.float32))
+    drawn = [torch.from_numpy(random.standard_normal((config.batch_size, space.z_dim), np.float32))]
+    if space.classes is not None:
+        drawn.append(torch.from_numpy(random.integers(space.classes, size=config.batch_size)))
+    return drawn
 
 
 def _statistics(means: Tensor, state: TrainingState, speed: float) -> dict[str, float]:

@@ -119,7 +119,7 @@ def _run(given: dict[str, Any]) -> int:
     if folder and saved and _is_done(folder, saved[-1], config):
         print(f"{folder} is done; its model is in {folder / 'model'}")
         return 0
-    dataset = load(config.data, config.resolution)
+    dataset = load(config.data, config.resolution, config.conditional)
     name = config.name or f"{dataset.name}-{config.recipe}"
     if len(dataset.pictures) < config.batch_size:
         raise UsageError(
@@ -128,7 +128,7 @@ def _run(given: dict[str, Any]) -> int:
 
     print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).rstrip())
     print(f"data: {dataset.name}, {'; '.join(dataset.notes)}\nhardware: {hardware}")
-    state = TrainingState.start(config, dataset.pictures.shape[1], hardware.device)
+    state = TrainingState.start(config, dataset.pictures.shape[1], len(dataset.classes) or None, hardware.device)
     for player, network in (("generator", state.generator), ("discriminator", state.discriminator)):
         print(f"{player}: {sum(parameter.numel() for parameter in network.parameters()):,} parameters")
     if where.dry_run:

@@ -15,12 +15,25 @@ from torch.optim import Adam
 from torch.optim.swa_utils import update_bn
 
 from gan import artifact
-from gan.latents import latents
+from gan.latents import Space
 from gan.networks import dcgan
+from gan.networks.conditions import tensors
 from training.config import TrainingConfig
 
 _KEEP = 3
 _CALIBRATION_BATCHES, _CALIBRATION_BATCH_SIZE = 16, 64
+
+
+class _Unpacking(nn.Module):
+    """A network that takes its inputs in one list."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, values: list[Tensor]) -> Tensor:
+        pictures: Tensor = self.network(*values)
+        return pictures
 
 
 class CheckpointError(Exception):
@@ -47,10 +60,10 @@ class TrainingState:
     seconds: float = 0.0  # spent training, over all sittings
 
     @classmethod
-    def start(cls, config: TrainingConfig, channels: int, device: torch.device) -> "TrainingState":
-        """Fresh networks with the weights that the run's seed gives."""
-        generator = dcgan.Generator(config.z_dim, channels, config.resolution, config.width)
-        discriminator = dcgan.Discriminator(channels, config.resolution, config.width)
+    def start(cls, config: TrainingConfig, channels: int, classes: int | None, device: torch.device) -> "TrainingState":
+        """Fresh networks with the weights that the run's seed gives; `classes` is None for an unconditional game."""
+        generator = dcgan.Generator(Space(config.z_dim, classes=classes), channels, config.resolution, config.width)
+        discriminator = dcgan.Discriminator(channels, config.resolution, config.width, classes)
         random = torch.Generator().manual_seed(config.seed)
         for network in (generator, discriminator):
             dcgan.initialise(network, random)
@@ -78,11 +91,10 @@ class TrainingState:
         estimated again over fixed latents, seeds 0 to 1,023.
         """
         network: dcgan.Generator = copy.deepcopy(self.average).to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        batches = [
-            torch.from_numpy(latents(range(first, first + _CALIBRATION_BATCH_SIZE), network.z_dim))
-            for first in range(0, _CALIBRATION_BATCHES * _CALIBRATION_BATCH_SIZE, _CALIBRATION_BATCH_SIZE)
-        ]
-        update_bn(batches, network)
+        firsts = range(0, _CALIBRATION_BATCHES * _CALIBRATION_BATCH_SIZE, _CALIBRATION_BATCH_SIZE)
+        # Of each item update_bn takes the first part: all inputs of the network, in a list.
+        batches = [[tensors(range(first, first + _CALIBRATION_BATCH_SIZE), network.space)] for first in firsts]
+        update_bn(batches, _Unpacking(network))
         return network.eval()
 
     # Saving

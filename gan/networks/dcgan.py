@@ -8,6 +8,12 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from gan.latents import Space
+from gan.networks import conditions
+
+REFERENCE_SPACE = Space(z_dim=100)
 
 # The paper's 64x64 network stops doubling its channels at eight times the outermost width; larger pictures keep to that,
 # else a 256x256 network would start with 4,096 channels.
@@ -29,17 +35,17 @@ class Generator(nn.Module):
 
     def __init__(
         self,
-        z_dim: int = 100,  # components of a latent vector
+        space: Space = REFERENCE_SPACE,  # latent vectors, and the label and the codes if there are any
         channels: int = 1,  # of a picture: 1 grey, 3 RGB
         resolution: int = 32,  # of a picture's side in pixels, a power of two from 16 up
         width: int = 128,  # channels of the outermost hidden layer; doubles at each layer towards the latent
     ) -> None:
         """Raises ValueError for a resolution that is not a power of two from 16 up."""
         super().__init__()
-        self.z_dim = z_dim
+        self.space = space
         outer, *_ = hidden = _widths(resolution, width)
         layers: list[nn.Module] = [
-            nn.ConvTranspose2d(z_dim, hidden[-1], kernel_size=4, stride=1, padding=0, bias=False),
+            nn.ConvTranspose2d(space.z_dim + conditions.size(space), hidden[-1], kernel_size=4, stride=1, padding=0, bias=False),
             nn.BatchNorm2d(hidden[-1]),
             nn.ReLU(inplace=True),
         ]
@@ -52,8 +58,13 @@ class Generator(nn.Module):
         layers += [nn.ConvTranspose2d(outer, channels, kernel_size=4, stride=2, padding=1, bias=False), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """float [n, z_dim], standard normal -> float [n, channels, resolution, resolution] in [-1, 1]."""
+    def forward(self, z: Tensor, *label_and_codes: Tensor) -> Tensor:
+        """float [n, z_dim], and the rest of `space.names`, each [n] -> float [n, channels, resolution, resolution] in [-1, 1].
+
+        Label and codes stand beside the latent vector (Mirza and Osindero 2014, arXiv 1411.1784, section 4.1).
+        """
+        if label_and_codes:
+            z = torch.cat([z, conditions.vector(self.space, label_and_codes).to(z.dtype)], 1)
         pictures: Tensor = self.layers(z[:, :, None, None])
         return pictures
 
@@ -66,12 +77,14 @@ class Discriminator(nn.Module):
         channels: int = 1,  # of a picture: 1 grey, 3 RGB
         resolution: int = 32,  # of a picture's side in pixels, a power of two from 16 up
         width: int = 128,  # channels of the outermost hidden layer; doubles at each layer away from the picture
+        classes: int | None = None,  # how many labels, each a plane beside the picture; None: unconditional
     ) -> None:
         """Raises ValueError for a resolution that is not a power of two from 16 up."""
         super().__init__()
+        self.classes = classes
         hidden = _widths(resolution, width)
         layers: list[nn.Module] = [
-            nn.Conv2d(channels, hidden[0], kernel_size=4, stride=2, padding=1, bias=False),
+            nn.Conv2d(channels + (classes or 0), hidden[0], kernel_size=4, stride=2, padding=1, bias=False),
             nn.LeakyReLU(0.2, inplace=True),
         ]
         for outer, inner in pairwise(hidden):
@@ -83,8 +96,15 @@ class Discriminator(nn.Module):
         layers.append(nn.Conv2d(hidden[-1], 1, kernel_size=4, stride=1, padding=0, bias=False))
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """float [n, channels, resolution, resolution] in [-1, 1] -> logits, float [n]: log-odds that a picture is real."""
+    def forward(self, pictures: Tensor, label: Tensor | None = None) -> Tensor:
+        """float [n, channels, resolution, resolution] in [-1, 1], labels int64 [n] -> logits, float [n].
+
+        A logit is the log-odds that a picture is real and, with labels, shows what its label says.
+        """
+        if self.classes is not None:
+            assert label is not None
+            planes = functional.one_hot(label, self.classes).to(pictures.dtype)[:, :, None, None]
+            pictures = torch.cat([pictures, planes.expand(-1, -1, *pictures.shape[2:])], 1)
         logits: Tensor = self.layers(pictures)
         return logits.flatten()
 

@@ -4,14 +4,17 @@ import torch
 
 from gan import artifact, runtime
 from gan.artifact import ModelFolderError
-from gan.latents import latents
-from gan.runtime import in_batches
+from gan.latents import count, inputs, select
 
 BACKENDS = [
     ("onnx", "cpu"),
     ("torchscript", "cpu"),
     pytest.param("torchscript", "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")),
 ]
+
+
+def alone(drawer, rows):
+    return np.concatenate([runtime.draw(drawer, select(rows, slice(row, row + 1))) for row in range(count(rows))])
 
 
 @pytest.fixture(scope="module")
@@ -22,53 +25,43 @@ def folder(trained):
 @pytest.mark.parametrize(("name", "device"), BACKENDS)
 def test_a_picture_is_the_same_bytes_whatever_is_beside_it(folder, name, device):
     drawer = runtime.load(folder, name, device, threads=2)
-    z = latents(range(70), folder.manifest.z_dim)
-    alone = np.concatenate([drawer.draw(row[np.newaxis]) for row in z])
-    assert alone.shape == (70, 32, 32, 1)
-    assert alone.dtype == np.uint8
-    assert alone.std() > 10
+    rows = inputs(range(70), folder.manifest.space)
+    singly = alone(drawer, rows)
+    assert singly.shape == (70, 32, 32, 1)
+    assert singly.dtype == np.uint8
+    assert singly.std() > 10
     for n in (2, 3, 7, 8, 16, 17, 33, 70):
-        assert np.array_equal(drawer.draw(z[-n:]), alone[-n:])
-    assert np.array_equal(drawer.draw(z[::-1]), alone[::-1])
+        assert np.array_equal(runtime.draw(drawer, select(rows, slice(-n, None))), singly[-n:])
+    assert np.array_equal(runtime.draw(drawer, select(rows, slice(None, None, -1))), singly[::-1])
 
 
 @pytest.mark.parametrize(("name", "device"), BACKENDS)
 def test_a_reloaded_runtime_draws_the_same_bytes(folder, name, device):
-    z = latents(range(5), folder.manifest.z_dim)
-    first, second = (runtime.load(folder, name, device, threads=2).draw(z) for _ in range(2))
+    rows = inputs(range(5), folder.manifest.space)
+    first, second = (runtime.draw(runtime.load(folder, name, device, threads=2), rows) for _ in range(2))
     assert np.array_equal(first, second)
 
 
 @pytest.mark.parametrize(("name", "device"), BACKENDS[1:])
 def test_runtimes_agree_within_one_grey_level(folder, name, device):
-    z = latents(range(64), folder.manifest.z_dim)
-    expected = runtime.load(folder, "onnx", "cpu", threads=2).draw(z).astype(int)
-    assert np.abs(runtime.load(folder, name, device, threads=2).draw(z) - expected).max() <= 1
-
-
-def test_batches_are_padded_to_one_shape_and_cut_again():
-    shapes = []
-
-    def run(z):
-        shapes.append(z.shape)
-        return z.astype(np.uint8).reshape(-1, 1, 1, 1)
-
-    z = np.arange(10, dtype=np.float32)[:, np.newaxis]
-    assert in_batches(run, z, 4, pad=True).ravel().tolist() == list(range(10))
-    assert in_batches(run, z, 4, pad=False).ravel().tolist() == list(range(10))
-    assert shapes == [(4, 1), (4, 1), (4, 1), (4, 1), (4, 1), (2, 1)]
+    rows = inputs(range(64), folder.manifest.space)
+    expected = runtime.draw(runtime.load(folder, "onnx", "cpu", threads=2), rows).astype(int)
+    assert np.abs(runtime.draw(runtime.load(folder, name, device, threads=2), rows) - expected).max() <= 1
 
 
 def test_a_runtime_whose_shapes_disagree_gets_one_shape(folder, monkeypatch):
     plain = runtime.OnnxRuntime._infer
 
-    def batch_dependent(self, z):
-        return plain(self, z) + np.float32(0.1 * (len(z) == 5))
+    def batch_dependent(self, some):
+        return plain(self, some) + np.float32(0.1 * (count(some) == 5))
 
     monkeypatch.setattr(runtime.OnnxRuntime, "_infer", batch_dependent)
     drawer = runtime.OnnxRuntime(folder, threads=1)
-    z = latents(range(5), folder.manifest.z_dim)
-    assert np.array_equal(drawer.draw(z), np.concatenate([drawer.draw(row[np.newaxis]) for row in z]))
+    rows = inputs(range(5), folder.manifest.space)
+    assert np.array_equal(
+        runtime.draw(drawer, rows),
+        np.concatenate([runtime.draw(drawer, select(rows, slice(row, row + 1))) for row in range(count(rows))]),
+    )
 
 
 @pytest.mark.parametrize(("name", "file"), [("onnx", artifact.ONNX), ("torchscript", artifact.TORCHSCRIPT)])
@@ -92,3 +85,45 @@ def test_onnx_does_not_claim_a_gpu(folder):
 def test_a_missing_gpu_is_said(folder):
     with pytest.raises(ModelFolderError, match="GAN_DEVICE=cuda: torch sees no GPU"):
         runtime.load(folder, "torchscript", "cuda", threads=1)
+
+
+def test_half_precision_needs_a_gpu(folder):
+    with pytest.raises(ModelFolderError, match="GAN_PRECISION=float16 needs a GPU"):
+        runtime.load(folder, "onnx", "cpu", "float16")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_half_precision_is_not_for_torch_on_a_processor_either(folder):
+    with pytest.raises(ModelFolderError, match="GAN_PRECISION=float16 needs a GPU"):
+        runtime.load(folder, "torchscript", "auto", "float16")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_half_precision_draws_nearly_the_same_and_the_same_every_time(folder):
+    rows = inputs(range(70), folder.manifest.space)
+    exact, half, again = (
+        runtime.draw(runtime.load(folder, "torchscript", "cuda", precision), rows).astype(int)
+        for precision in ("float32", "float16", "float16")
+    )
+    assert np.array_equal(half, again)
+    assert np.abs(half - exact).mean() < 1
+
+
+def test_one_thread_is_taken_where_more_gain_little_and_only_if_it_draws_the_same(folder, monkeypatch):
+    monkeypatch.setattr(runtime, "usable_processors", lambda: 2)
+
+    def threads(worth, differs=False):
+        monkeypatch.setattr(runtime.OnnxRuntime, "_WORTH", worth)
+        plain = runtime.OnnxRuntime._infer
+        with monkeypatch.context() as patch:
+            if differs:
+                one = np.float32(1e-3)
+                patch.setattr(runtime.OnnxRuntime, "_infer", lambda self, some: plain(self, some) + one * (threads_of(self) == 1))
+            return threads_of(runtime.OnnxRuntime(folder))
+
+    def threads_of(drawer):
+        return drawer._session.get_session_options().intra_op_num_threads
+
+    assert threads(worth=0) == 2
+    assert threads(worth=1000) == 1
+    assert threads(worth=1000, differs=True) == 2

@@ -12,7 +12,7 @@ from serving.batching import Batcher
 class Device:
     """A runtime that turns the latent [x] into the one-pixel picture x, and waits for `go` before each batch."""
 
-    name, batch_size = "fake", 16
+    name, batch_size, in_flight = "fake", 16, 1
 
     def __init__(self, held=False):
         self.batches = []
@@ -21,17 +21,18 @@ class Device:
         if not held:
             self.go.set()
 
-    def draw(self, z):
+    def start(self, rows):
+        z = rows["z"]
         self.batches.append(z[:, 0].astype(int).tolist())
         self.arrived.release()
         assert self.go.wait(10)
         if (z == 13).any():
             raise ValueError("a bad row")
-        return z.astype(np.uint8).reshape(-1, 1, 1, 1)
+        return lambda: z.astype(np.uint8).reshape(-1, 1, 1, 1)
 
 
 def rows(*values):
-    return np.array(values, np.float32)[:, np.newaxis]
+    return {"z": np.array(values, np.float32)[:, np.newaxis]}
 
 
 def values(drawn):
@@ -48,8 +49,8 @@ def batcher():
 async def start(batcher, device, *all_rows):
     """Requests that have been submitted in this order."""
     tasks = []
-    for z in all_rows:
-        tasks.append(asyncio.create_task(batcher.draw(device, z)))
+    for some in all_rows:
+        tasks.append(asyncio.create_task(batcher.draw(device, some)))
         await asyncio.sleep(0)
     return tasks
 
@@ -81,7 +82,7 @@ def test_a_large_request_is_split_and_does_not_hold_up_a_small_one(batcher):
     large[13] = 0
 
     async def scenario():
-        (big,) = await start(batcher, device, large)
+        (big,) = await start(batcher, device, {"z": large})
         await arrived(device)
         (small,) = await start(batcher, device, rows(250))
         order = []
@@ -146,11 +147,11 @@ def test_a_bad_row_fails_its_own_request_only(batcher):
 
 def test_a_failed_request_leaves_the_queue_with_all_its_rows(batcher):
     device = Device()
-    z = np.full((100, 1), 13, np.float32)
+    many = rows(*[13] * 100)
 
     async def scenario():
         with pytest.raises(ValueError, match="a bad row"):
-            await batcher.draw(device, z)
+            await batcher.draw(device, many)
         return values(await batcher.draw(device, rows(1)))
 
     assert asyncio.run(scenario()) == [1]
@@ -178,7 +179,7 @@ def test_an_abandoned_request_costs_no_device_time(batcher):
 
 def test_every_request_gets_its_own_pictures_under_load():
     seen = []
-    batcher = Batcher(on_batch=seen.append)
+    batcher = Batcher(on_batch=lambda pictures, _: seen.append(pictures))
     random = np.random.default_rng(0)
     wanted = [random.integers(14, 256, random.integers(1, 60)) for _ in range(200)]
     devices = [Device(), Device()]
@@ -212,3 +213,58 @@ def test_closing_finishes_what_was_accepted():
         return [values(one) for one in drawn]
 
     assert asyncio.run(scenario()) == [[0], [1]]
+
+
+class Pipelined(Device):
+    """A device that can be given a second batch before the first is waited for, and notes what is asked of it."""
+
+    in_flight = 2
+
+    def __init__(self):
+        super().__init__(held=True)
+        self.log = []
+
+    def start(self, rows):
+        first = int(rows["z"][0, 0])
+        self.log.append(f"start {first}")
+        self.arrived.release()
+        pictures = rows["z"].astype(np.uint8).reshape(-1, 1, 1, 1)
+
+        def wait():
+            assert self.go.wait(10)
+            self.log.append(f"wait {first}")
+            if first == 13:
+                raise ValueError("a bad row")
+            return pictures
+
+        return wait
+
+
+def test_a_device_with_room_gets_the_next_batch_before_this_one_is_waited_for(batcher):
+    device = Pipelined()
+
+    async def scenario():
+        first = await start(batcher, device, rows(0))
+        await arrived(device)
+        later = await start(batcher, device, *(rows(100 + k) for k in range(40)))
+        device.go.set()
+        return [values(drawn) for drawn in await asyncio.gather(*first, *later)]
+
+    assert asyncio.run(scenario()) == [[0], *([100 + k] for k in range(40))]
+    # When the first was given to the device nothing else waited; from then on there are two at a time.
+    assert device.log == ["start 0", "wait 0", "start 100", "start 116", "wait 100", "start 132", "wait 116", "wait 132"]
+
+
+def test_a_failure_that_shows_only_at_the_end_fails_its_own_request_only(batcher):
+    device = Pipelined()
+
+    async def scenario():
+        first = await start(batcher, device, rows(0))
+        await arrived(device)
+        later = await start(batcher, device, rows(13), rows(1), rows(*range(20, 40)))
+        device.go.set()
+        return await asyncio.gather(*first, *later, return_exceptions=True)
+
+    first, bad, good, large = asyncio.run(scenario())
+    assert isinstance(bad, ValueError)
+    assert [values(drawn) for drawn in (first, good, large)] == [[0], [1], list(range(20, 40))]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan.latents import latents
 from serving.negotiation import choose_format
+from tests.conftest import latents
 from tests.serving.test_api import images, pixels, refused
 
 MEDIA = {
@@ -160,7 +160,7 @@ def test_an_unchanged_picture_is_not_drawn_again(client, monkeypatch):
     def never(self, z):
         raise AssertionError("drawn")
 
-    monkeypatch.setattr("gan.runtime.OnnxRuntime.draw", never)
+    monkeypatch.setattr("gan.runtime.OnnxRuntime.start", never)
     for header in (etag, f'"other", {etag}', f"W/{etag}", "*"):
         response = client.get("/generate?seed=7", headers={"If-None-Match": header})
         assert (response.status_code, response.content) == (304, b"")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gan import runtime
-from gan.latents import latents
+from gan.latents import Space, inputs
 from serving.app import Api
 from serving.batching import Batcher
 from serving.models import Models
@@ -22,9 +22,10 @@ class Pictures(Device):
 
     name = "held"
 
-    def draw(self, z):
-        super().draw(np.zeros_like(z))
-        return np.broadcast_to(z[:, :1].view(np.uint8)[:, :1].reshape(-1, 1, 1, 1), (len(z), 32, 32, 1))
+    def start(self, rows):
+        z = rows["z"]
+        super().start({"z": np.zeros_like(z)})
+        return lambda: np.broadcast_to(z[:, :1].view(np.uint8)[:, :1].reshape(-1, 1, 1, 1), (len(z), 32, 32, 1))
 
 
 @pytest.fixture
@@ -173,10 +174,10 @@ def test_ten_thousand_pictures_under_mixed_load_are_the_bytes_they_are_alone(tra
 
     answers = asyncio.run(scenario())
     batcher.close()
-    draw = models.choose(None).runtime.draw
+    drawer = models.choose(None).runtime
     differing = 0
     for (seeds, truncation), answer in zip(wanted, answers, strict=True):
         together = np.load(io.BytesIO(answer.content))["images"]
-        alone = np.concatenate([draw(latents([seed], 100, truncation=truncation)) for seed in seeds])
+        alone = np.concatenate([runtime.draw(drawer, inputs([seed], Space(100), truncation)) for seed in seeds])
         differing += int((together != alone).any((1, 2, 3)).sum())
     assert differing == 0

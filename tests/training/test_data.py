@@ -36,13 +36,13 @@ def test_the_fingerprint_is_that_of_the_pixels(small):
 
 def test_every_round_shows_every_picture_once_in_an_order_of_its_own():
     dataset = Dataset("x", np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1), "")
-    stream = np.concatenate([dataset.batch(seed=1, seen=seen, size=4) for seen in range(0, 40, 4)]).ravel()
+    stream = np.concatenate([dataset.batch(seed=1, seen=seen, size=4)[0] for seen in range(0, 40, 4)]).ravel()
     rounds = [stream[start : start + 10].tolist() for start in range(0, 40, 10)]
     assert all(sorted(order) == list(range(10)) for order in rounds)
     assert len({tuple(order) for order in rounds}) == 4
     # A pure function of where it stands: no matter in which steps one got there.
-    assert np.array_equal(dataset.batch(seed=1, seen=7, size=20).ravel(), stream[7:27])
-    assert not np.array_equal(dataset.batch(seed=2, seen=0, size=10).ravel(), stream[:10])
+    assert np.array_equal(dataset.batch(seed=1, seen=7, size=20)[0].ravel(), stream[7:27])
+    assert not np.array_equal(dataset.batch(seed=2, seen=0, size=10)[0].ravel(), stream[:10])
 
 
 def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
@@ -157,3 +157,39 @@ def test_without_a_network_the_remedy_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(torchvision.datasets, "FashionMNIST", download)
     with pytest.raises(DataError, match="could not be downloaded \\(no network\\); install Debian's package dataset-fashion-mnist"):
         data.load("fashion-mnist", 32)
+
+
+def test_fashion_mnist_has_labels_where_they_are_asked_for(small):
+    labelled = data.load(str(SMALL_DATA), 32, labelled=True)
+    assert small.labels is None
+    assert labelled.classes[8:] == ("Bag", "Ankle boot")
+    assert labelled.labels.shape == (512,)
+    # Trousers stand, bags lie: the labels belong to these pictures in this order.
+    heights, widths = (labelled.pictures[:, 0].any(axis).sum(1) for axis in (2, 1))
+    ratios = [(heights / widths)[labelled.labels == label].mean() for label in (1, 7)]
+    assert ratios[0] > 1.5 > 1 > ratios[1]
+    pictures, labels = labelled.batch(seed=1, seen=7, size=20)
+    places = [int((labelled.pictures == picture).all((1, 2, 3)).argmax()) for picture in pictures]
+    assert labels.tolist() == labelled.labels[places].tolist()
+    assert labelled.fingerprint != small.fingerprint
+
+
+def test_labels_that_do_not_fit_are_refused(tmp_path):
+    for file in SMALL_DATA.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    path = tmp_path / "train-labels-idx1-ubyte.gz"
+    path.write_bytes(gzip.compress(b"\x00\x00\x08\x01" + (3).to_bytes(4, "big") + b"\x00\x01\x02"))
+    with pytest.raises(DataError, match=f"{path.name} does not fit"):
+        data.load(str(tmp_path), 32, labelled=True)
+    data.load(str(tmp_path), 32)
+
+
+def test_the_folders_of_a_folder_become_labels(tmp_path):
+    for name in ("boots/1.png", "boots/deep/2.png", "hats/3.png"):
+        save(tmp_path / name, "red")
+    labelled = data.load(str(tmp_path), 16, labelled=True)
+    assert labelled.classes == ("boots", "hats")
+    assert labelled.labels.tolist() == [0, 0, 1]
+    save(tmp_path / "4.png", "red")
+    with pytest.raises(DataError, match=r"--conditional: .* at least two folders, one for each class, and no pictures beside them"):
+        data.load(str(tmp_path), 16, labelled=True)

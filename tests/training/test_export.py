@@ -9,8 +9,9 @@ from PIL import Image
 
 from gan import artifact, imaging, runtime
 from gan.artifact import MANIFEST, ONNX, SAMPLES, TORCHSCRIPT
-from gan.latents import latents
+from gan.latents import Space, inputs
 from gan.networks import dcgan
+from gan.networks.conditions import tensors
 from training import export
 from training.export import ExportError
 
@@ -29,7 +30,7 @@ def test_exports_take_any_number_of_latents_and_stand_alone(generator, tmp_path)
     model = onnx.load(tmp_path / ONNX)
     onnx.checker.check_model(model, full_check=True)
     assert [value.name for value in (*model.graph.input, *model.graph.output)] == ["z", "pictures"]
-    z = torch.from_numpy(latents(range(5), 100))
+    z = tensors(range(5), Space(100))[0]
     alone = torch.jit.load(tmp_path / TORCHSCRIPT)(z[:1])
     torch.testing.assert_close(torch.jit.load(tmp_path / TORCHSCRIPT)(z)[:1], alone)
 
@@ -79,7 +80,7 @@ def test_the_exported_model_draws_what_the_last_grid_of_the_run_showed(trained):
     (last,) = sorted(trained.run.glob("samples-*.png"))[-1:]
     shown, shipped = (np.asarray(Image.open(path)).astype(int) for path in (last, trained.model / SAMPLES))
     assert np.array_equal(shown, shipped)
-    served = imaging.grid(runtime.load(artifact.read(trained.model), "onnx", "cpu", threads=2).draw(latents(range(64), 100)))
+    served = imaging.grid(runtime.draw(runtime.load(artifact.read(trained.model), "onnx", "cpu"), inputs(range(64), Space(100))))
     assert np.abs(shown - served[..., 0]).max() <= 1
 
 

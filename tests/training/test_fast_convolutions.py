@@ -40,6 +40,7 @@ def test_one_layer_has_the_pictures_and_gradients_of_the_plain_one(layer):
     ("network", "shape"), [(dcgan.Generator(width=16), (8, 100)), (dcgan.Discriminator(width=16), (8, 1, 32, 32))]
 )
 def test_whole_networks_keep_their_parameters_and_gradients(network, shape):
+    dcgan.initialise(network, torch.Generator().manual_seed(0))
     fast = copy.deepcopy(network)
     use_fast_weight_gradients(fast)
     assert fast.state_dict().keys() == network.state_dict().keys()

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from gan.latents import latents
+from gan.latents import Space
+from gan.networks.conditions import tensors
 from tests.conftest import SMALL_DATA
 from training import data, loop
 from training.config import TrainingConfig
@@ -23,14 +24,14 @@ def play(dataset, folder, stop_after=None, state=None):
     """Train in `folder`, from a start or from `state`, and stop after so many steps if asked to."""
     folder.mkdir(exist_ok=True)
     hardware = Hardware.choose(CONFIG)
-    state = state or TrainingState.start(CONFIG, 1, hardware.device)
+    state = state or TrainingState.start(CONFIG, 1, None, hardware.device)
     looks = iter(range(10**9))
     loop.train(state, dataset, CONFIG, hardware, folder, lambda: stop_after is not None and next(looks) >= stop_after)
     return state
 
 
 def resumed(folder):
-    state = TrainingState.start(CONFIG, 1, torch.device("cpu"))
+    state = TrainingState.start(CONFIG, 1, None, torch.device("cpu"))
     state.restore(checkpoints(folder)[-1])
     return state
 
@@ -54,7 +55,7 @@ def test_statistics_of_steps_that_are_taken_again_are_dropped(dataset, tmp_path)
 
 
 def test_losses_that_leave_the_numbers_stop_the_run(dataset, tmp_path):
-    state = TrainingState.start(CONFIG, 1, torch.device("cpu"))
+    state = TrainingState.start(CONFIG, 1, None, torch.device("cpu"))
     with torch.no_grad():
         state.generator.layers[0].weight.fill_(float("nan"))
     with pytest.raises(
@@ -96,11 +97,11 @@ def test_a_checkpoint_that_does_not_fit_is_refused(dataset, tmp_path, harm):
     else:
         config = CONFIG.model_copy(update={"width": 4})
     with pytest.raises(CheckpointError, match=f"{path.name} cannot be resumed from"):
-        TrainingState.start(config, 1, torch.device("cpu")).restore(path)
+        TrainingState.start(config, 1, None, torch.device("cpu")).restore(path)
 
 
 def test_the_average_forgets_half_in_its_half_life():
-    state = TrainingState.start(CONFIG, 1, torch.device("cpu"))
+    state = TrainingState.start(CONFIG, 1, None, torch.device("cpu"))
     first = state.average.layers[0].weight.clone()
     with torch.no_grad():
         state.generator.layers[0].weight.zero_()
@@ -112,7 +113,7 @@ def test_the_average_forgets_half_in_its_half_life():
 def test_finished_generators_have_statistics_that_fit_their_weights(dataset, tmp_path):
     state = play(dataset, tmp_path / "run")
     finished = state.finished_generator()
-    z = torch.from_numpy(latents(range(2000, 2512), CONFIG.z_dim))
+    z = tensors(range(2000, 2512), Space(100))[0]
     with torch.no_grad():
         as_served, by_batch = finished(z), finished.train()(z)
     # In training mode each batch is normalised by itself; fitting running statistics do the same but for sampling noise.

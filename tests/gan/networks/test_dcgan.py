@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from gan.latents import Code, Space
 from gan.networks import dcgan
 
 
@@ -37,7 +38,7 @@ def test_the_reference_discriminator_is_the_articles_layer_by_layer():
 @pytest.mark.parametrize("resolution", [16, 32, 64, 128])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_any_power_of_two_from_16_up(resolution, channels):
-    generator = dcgan.Generator(z_dim=10, channels=channels, resolution=resolution, width=4)
+    generator = dcgan.Generator(Space(10), channels=channels, resolution=resolution, width=4)
     pictures = generator(torch.zeros(2, 10))
     assert pictures.shape == (2, channels, resolution, resolution)
     assert dcgan.Discriminator(channels, resolution, width=4)(pictures).shape == (2,)
@@ -65,3 +66,19 @@ def test_start_weights_are_those_of_the_paper_and_of_the_seed():
     assert norm.weight.std().item() == pytest.approx(0.02, rel=0.2)
     assert not norm.bias.any()
     assert torch.equal(first.weight, networks[1].layers[0].weight)
+
+
+def test_label_and_codes_stand_beside_the_latent_vector():
+    space = Space(10, classes=3, codes=(Code("kind", 4), Code("slant")))
+    generator = dcgan.Generator(space, width=4)
+    assert generator.layers[0].in_channels == 10 + 3 + 4 + 1
+    seen = []
+    generator.layers[0].register_forward_pre_hook(lambda _, given: seen.append(given[0][:, :, 0, 0]))
+    generator(torch.zeros(2, 10), torch.tensor([2, 0]), torch.tensor([1, 3]), torch.tensor([0.5, -0.25]))
+    assert seen[0][:, 10:].tolist() == [[0, 0, 1, 0, 1, 0, 0, 0.5], [1, 0, 0, 0, 0, 0, 1, -0.25]]
+
+
+def test_a_conditional_discriminator_sees_the_label():
+    discriminator = dcgan.Discriminator(1, 16, width=4, classes=3).eval()
+    pictures = torch.zeros(1, 1, 16, 16)
+    assert len({discriminator(pictures, torch.tensor([label])).item() for label in range(3)}) == 3

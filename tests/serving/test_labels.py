@@ -1,0 +1,249 @@
+"""Models that can be asked for a label or for codes, from outside, through HTTP."""
+
+import base64
+import io
+import shutil
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from starlette.testclient import TestClient
+
+from gan import artifact
+from gan.artifact import MANIFEST, ONNX, TORCHSCRIPT, WEIGHTS
+from gan.latents import Code, Space, draw
+from gan.networks import dcgan
+from serving.app import Api
+from serving.batching import Batcher
+from serving.models import Models
+from serving.settings import Settings
+from tests.conftest import latents
+from tests.serving.test_api import refused
+from training import export
+
+GARMENTS = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
+CODES = (Code("shape", categories=4), Code("slant"))
+
+
+@pytest.fixture(scope="session")
+def coded(trained, tmp_path_factory):
+    """A model with codes and no labels: untrained, since what codes come to mean is not the service's affair."""
+    folder = tmp_path_factory.mktemp("coded") / "coded"
+    generator = dcgan.Generator(Space(20, codes=CODES), width=8)
+    dcgan.initialise(generator, torch.Generator().manual_seed(0))
+    torch.nn.init.normal_(generator.layers[0].weight, generator=torch.Generator().manual_seed(1))
+    generator.eval()
+    manifest = artifact.read(trained.model).manifest
+
+    def fill(path):
+        save_file(generator.state_dict(), path / WEIGHTS)
+        export.export_onnx(generator, path / ONNX)
+        export.export_torchscript(generator, path / TORCHSCRIPT)
+        files = artifact.digests(path, [WEIGHTS, ONNX, TORCHSCRIPT])
+        changes = {"name": "coded", "version": files[WEIGHTS][:12], "files": files, "z_dim": 20, "codes": list(CODES)}
+        (path / MANIFEST).write_text(manifest.model_copy(update=changes).model_dump_json())
+
+    artifact.write_atomically(folder, fill)
+    return folder
+
+
+@contextmanager
+def serving(models, **given):
+    settings = Settings(models=models, **given)
+    api, batcher = Api(), Batcher()
+    api.open(Models(settings), batcher, settings)
+    with TestClient(api) as client:
+        yield client
+    batcher.close()
+
+
+@pytest.fixture(scope="session", params=["onnx", "torchscript"])
+def labelled_client(conditional, request):
+    with serving(conditional.models, runtime=request.param, device="cpu") as client:
+        yield client
+
+
+@pytest.fixture(scope="session", params=["onnx", "torchscript"])
+def coded_client(coded, request):
+    with serving(coded.parent, runtime=request.param, device="cpu") as client:
+        yield client
+
+
+def arrays(client, **fields):
+    response = client.post("/generate", json={**fields, "format": "npz"})
+    assert response.status_code == 200, response.text
+    return dict(np.load(io.BytesIO(response.content)))
+
+
+def test_the_manifest_names_the_classes(labelled_client):
+    (manifest,) = labelled_client.get("/models").json()["models"]
+    assert manifest["classes"] == GARMENTS
+
+
+def test_a_label_by_name_and_by_index(labelled_client):
+    by_name = labelled_client.post("/generate", json={"seed": 5, "label": "Bag"})
+    assert by_name.status_code == 200
+    assert labelled_client.post("/generate", json={"seed": 5, "label": 8}).content == by_name.content
+    assert labelled_client.get("/generate?seed=5&label=Bag").content == by_name.content
+    assert labelled_client.get("/generate?seed=5&label=8").content == by_name.content
+    assert labelled_client.post("/generate", json={"seed": 5, "label": "Sandal"}).content != by_name.content
+
+
+def test_without_a_label_the_seed_has_one_and_asking_for_it_changes_nothing(labelled_client):
+    space = Space(100, classes=10)
+    found = arrays(labelled_client, seed=5, n=20)
+    assert found["labels"].dtype == np.int64
+    assert found["labels"].tolist() == [draw(seed, space).label for seed in range(5, 25)]
+    asked = arrays(labelled_client, seed=5, n=20, label=found["labels"].tolist())
+    assert np.array_equal(asked["images"], found["images"])
+
+
+def test_a_label_for_each_picture(labelled_client):
+    names = ["Bag", 0, "Coat"]
+    together = arrays(labelled_client, seeds=[1, 2, 3], label=names)
+    assert together["labels"].tolist() == [8, 0, 4]
+    for place, (seed, label) in enumerate(zip([1, 2, 3], names, strict=True)):
+        assert np.array_equal(arrays(labelled_client, seed=seed, label=label)["images"][0], together["images"][place])
+    got = labelled_client.get("/generate?seeds=1,2,3&label=Bag,0,Coat&format=npz")
+    assert np.array_equal(np.load(io.BytesIO(got.content))["images"], together["images"])
+
+
+def test_json_tells_the_labels_names(labelled_client):
+    images = labelled_client.post("/generate", json={"seed": 5, "n": 2, "label": ["Bag", 0], "format": "json"}).json()["images"]
+    assert [image["label"] for image in images] == ["Bag", "T-shirt/top"]
+    alone = labelled_client.post("/generate", json={"seed": 6, "label": 0})
+    assert base64.b64decode(images[1]["data"]) == alone.content
+
+
+def test_the_etag_covers_the_label(labelled_client):
+    tags = {labelled_client.get(f"/generate?seed=5&label={label}").headers["etag"] for label in ("Bag", "8", "Coat")}
+    assert len(tags) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "loc"),
+    [
+        ({"label": "Hat"}, ("label",)),
+        ({"label": "8"}, ("label",)),  # text is a name
+        ({"label": 10}, ("label",)),
+        ({"label": -1}, ("label",)),
+        ({"label": True}, ("label",)),
+        ({"label": 1.0}, ("label",)),
+        ({"label": []}, ("label",)),
+        ({"label": ["Bag", "Coat"], "n": 3}, ("label",)),
+        ({"noise": [[0.0] * 100]}, ("label",)),
+        ({"codes": {"shape": 1}}, ("codes", "shape")),
+    ],
+)
+def test_a_wrong_label_is_refused(labelled_client, fields, loc):
+    response = labelled_client.post("/generate", json=fields)
+    assert response.status_code == 422
+    assert {tuple(error["loc"][: len(loc)]) for error in response.json()["errors"]} == {loc}
+
+
+def test_noise_needs_a_label_and_has_no_seed(labelled_client):
+    noise = latents([5])
+    found = arrays(labelled_client, noise=noise.tolist(), label="Bag")
+    assert "seeds" not in found
+    assert found["labels"].tolist() == [8]
+    assert np.array_equal(found["images"], arrays(labelled_client, seed=5, label="Bag")["images"])
+    buffer = io.BytesIO()
+    np.save(buffer, noise)
+    headers = {"Content-Type": "application/x-npy"}
+    by_file = labelled_client.post("/generate?label=Bag&format=npz", content=buffer.getvalue(), headers=headers)
+    assert np.array_equal(np.load(io.BytesIO(by_file.content))["images"], found["images"])
+
+
+def test_an_interpolation_keeps_one_label(labelled_client):
+    def frames(**fields):
+        response = labelled_client.post("/interpolate", json={"seeds": [5, 6], "frames": 5, "format": "npz", **fields})
+        assert response.status_code == 200, response.text
+        return np.load(io.BytesIO(response.content))["images"]
+
+    bags = frames(label="Bag")
+    ends = arrays(labelled_client, seeds=[5, 6], label="Bag")["images"]
+    assert np.array_equal(bags[[0, -1]], ends)
+    first = draw(5, Space(100, classes=10)).label
+    assert np.array_equal(frames(), frames(label=first))
+
+
+def test_a_label_means_nothing_to_an_unconditional_model(client):
+    refused(client.post("/generate", json={"label": 1}), 422, ("label",))
+    refused(client.post("/generate", json={"codes": {"slant": 1}}), 422, ("codes", "slant"))
+
+
+def test_rows_of_different_labels_share_a_batch(labelled_client):
+    labels = [k % 10 for k in range(40)]
+    together = arrays(labelled_client, seed=0, n=40, label=labels)["images"]
+    for place in (0, 7, 16, 39):
+        assert np.array_equal(arrays(labelled_client, seed=place, label=labels[place])["images"][0], together[place])
+
+
+def test_codes_by_name(coded_client):
+    plain = arrays(coded_client, seed=7, n=3)["images"]
+    drawn = [draw(seed, Space(20, codes=CODES)).codes for seed in (7, 8, 9)]
+    own = {name: [codes[name] for codes in drawn] for name in ("shape", "slant")}
+    assert np.array_equal(arrays(coded_client, seed=7, n=3, codes=own)["images"], plain)
+    one_for_all = arrays(coded_client, seed=7, n=3, codes={"shape": 2, "slant": -0.5})["images"]
+    assert not np.array_equal(one_for_all, plain)
+    got = coded_client.get("/generate?seed=7&n=3&codes=shape:2;slant:-0.5&format=npz")
+    assert np.array_equal(np.load(io.BytesIO(got.content))["images"], one_for_all)
+    got = coded_client.get("/generate?seed=7&n=3&codes=shape:2,2,2;slant:-0.5,-0.5,-0.5&format=npz")
+    assert np.array_equal(np.load(io.BytesIO(got.content))["images"], one_for_all)
+
+
+def test_asking_for_one_code_leaves_the_other(coded_client):
+    slant = draw(7, Space(20, codes=CODES)).codes["slant"]
+    asked = arrays(coded_client, seed=7, codes={"shape": 1})["images"]
+    assert np.array_equal(asked, arrays(coded_client, seed=7, codes={"shape": 1, "slant": slant})["images"])
+
+
+@pytest.mark.parametrize(
+    ("codes", "loc"),
+    [
+        ({"shape": 4}, ("codes", "shape")),
+        ({"shape": -1}, ("codes", "shape")),
+        ({"shape": 1.5}, ("codes", "shape")),
+        ({"shape": "one"}, ("codes", "shape")),
+        ({"shape": [1, 2]}, ("codes", "shape")),
+        ({"slant": 1e9}, ("codes", "slant")),
+        ({"slant": True}, ("codes", "slant")),
+        ({"colour": 1}, ("codes", "colour")),
+    ],
+)
+def test_a_wrong_code_is_refused(coded_client, codes, loc):
+    response = coded_client.post("/generate", json={"codes": codes})
+    assert response.status_code == 422
+    assert {tuple(error["loc"][:2]) for error in response.json()["errors"]} == {loc}
+
+
+def test_noise_needs_every_code(coded_client):
+    refused(coded_client.post("/generate", json={"noise": [[0.0] * 20], "codes": {"shape": 1}}), 422, ("codes", "slant"))
+    assert len(arrays(coded_client, noise=[[0.0] * 20], codes={"shape": 1, "slant": 0})["images"]) == 1
+
+
+def test_an_interpolation_moves_a_numeric_code_and_holds_a_given_one(coded_client):
+    def frames(**fields):
+        response = coded_client.post("/interpolate", json={"seeds": [7, 8], "frames": 3, "format": "npz", **fields})
+        return np.load(io.BytesIO(response.content))["images"]
+
+    ends = arrays(coded_client, seeds=[7, 8], codes={"shape": 0})["images"]
+    assert np.array_equal(frames(codes={"shape": 0})[[0, 2]], ends)
+    assert not np.array_equal(frames(codes={"shape": 0, "slant": 0.9})[[0, 2]], ends)
+
+
+def test_one_service_has_both_and_the_picture_is_an_image(trained, conditional, coded, tmp_path):
+    for folder in (trained.model, conditional.model, coded):
+        shutil.copytree(folder, tmp_path / folder.parts[-3])
+    names = {path.name: artifact.read(path).manifest.name for path in tmp_path.iterdir()}
+    if len(set(names.values())) < 3:  # both trained ones have the name that their data and recipe give
+        path = tmp_path / conditional.model.parts[-3] / MANIFEST
+        path.write_text(path.read_text().replace('"name": "fashion-mnist-dcgan"', '"name": "garments"', 1))
+    with serving(tmp_path, default_model="coded") as client:
+        for name, fields in (("garments", {"label": "Coat"}), ("coded", {"codes": {"shape": 3}}), ("fashion-mnist-dcgan", {})):
+            response = client.post("/generate", json={"model": name, "seed": 1, "n": 4, **fields})
+            assert response.headers["x-model"].startswith(f"{name}@")
+            assert Image.open(io.BytesIO(response.content)).size == (64, 64)
