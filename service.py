@@ -1,17 +1,20 @@
 """The front door: the BentoML service. `make serve` starts it; the routes are in serving/app.py."""
 
 import asyncio
+import json
 import logging
 import signal
 import threading
 import tomllib
 from pathlib import Path
 from types import FrameType
+from typing import Annotated
 
 import bentoml
 
 # BentoML has no public name for the class that its own keyword `service_class` asks to derive from.
 from _bentoml_sdk import Service
+from bentoml.exceptions import BentoMLException
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -19,8 +22,10 @@ from gan.artifact import ModelFolderError
 from serving.app import Api
 from serving.auth import RequireKey
 from serving.batching import Batcher
+from serving.errors import RequestError
 from serving.metrics import metrics
 from serving.models import Models, check_in_a_child
+from serving.schema import GenerateRequest
 from serving.settings import Settings
 
 _log = logging.getLogger("bentoml.gan")
@@ -28,7 +33,8 @@ _log = logging.getLogger("bentoml.gan")
 # Image.pyproject_toml() would read it from the working directory, which need not be this one.
 _DEPENDENCIES = tomllib.loads(Path(__file__).with_name("pyproject.toml").read_text())["project"]["dependencies"]
 
-_BENTOML_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/schema.json"})
+_BENTOML_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/schema.json", "/bento/generate"})
+_BENTOML_FILES = "/static_content/"  # Swagger UI, which our page /docs uses
 
 api = Api()
 
@@ -36,6 +42,13 @@ api = Api()
 def _tell_of_batch(pictures: int, seconds: float) -> None:
     metrics().batch_pictures.observe(pictures)
     metrics().infer_seconds.observe(seconds)
+
+
+def _refusal(error: RequestError) -> BentoMLException:
+    """The same, for BentoML to answer in its own way."""
+    refusal = BentoMLException(error.detail)
+    refusal.error_code = error.status
+    return refusal
 
 
 class FrontDoor(Service["GanService"]):  # type: ignore[misc]
@@ -49,7 +62,8 @@ class FrontDoor(Service["GanService"]):  # type: ignore[misc]
         of_bentoml = super().to_asgi(is_main)
 
         async def front(scope: Scope, receive: Receive, send: Send) -> None:
-            ours = scope["type"] == "http" and scope["path"] not in _BENTOML_PATHS
+            path = scope.get("path", "")
+            ours = scope["type"] == "http" and path not in _BENTOML_PATHS and not path.startswith(_BENTOML_FILES)
             await (api if ours else of_bentoml)(scope, receive, send)
 
         return RequireKey(front, Settings().keys())
@@ -89,6 +103,32 @@ class GanService:
         self._ready = True
         for model in models.all():
             _log.info("ready: %s on %s", model.folder.title, model.runtime.name)
+        self._closing = threading.Event()
+        if settings.watch:
+            threading.Thread(target=self._watch, name="watch", daemon=True).start()
+
+    def _watch(self) -> None:
+        while not self._closing.wait(self._settings.watch):
+            try:
+                api.look_for_models()
+            except Exception:  # the folder may come back
+                _log.exception("could not look for new models in %s", self._settings.models)
+
+    @bentoml.api(route="/bento/generate")  # type: ignore[untyped-decorator]
+    async def generate(
+        self,
+        seed: int | None = None,
+        n: int | None = None,
+        label: int | str | None = None,
+        truncation: float | None = None,
+        model: str | None = None,
+    ) -> Annotated[bytes, bentoml.validators.ContentType("image/png")]:
+        """One picture, or a grid of n, as PNG: for BentoML's own clients. POST /generate has the rest, and is faster."""
+        fields = {"seed": seed, "n": n, "label": label, "truncation": truncation, "model": model}
+        try:
+            return await api.draw(GenerateRequest.from_json(json.dumps(fields).encode()))
+        except RequestError as error:
+            raise _refusal(error) from error
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def drain_on_sigterm(self) -> None:
@@ -108,6 +148,7 @@ class GanService:
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
         """After the last answer."""
+        self._closing.set()
         self._batcher.close()
 
     def __is_ready__(self) -> bool:

@@ -134,16 +134,13 @@ class ModelFolder:
         return self.path / name
 
 
-def read(path: Path) -> ModelFolder:
-    """Read the manifest and check every digest before a byte of the files is used.
-
-    Raises ModelFolderError with one sentence that names the file and what to do.
-    """
+def read_manifest(path: Path) -> Manifest:
+    """What model.json says, without a look at the other files. Raises ModelFolderError as `read` does."""
     manifest_path = path / MANIFEST
     if not path.is_dir():
         raise ModelFolderError(f"there is no model folder {path}: train one (python -m training.run) or copy one there")
     try:
-        manifest = Manifest.model_validate_json(manifest_path.read_bytes())
+        return Manifest.model_validate_json(manifest_path.read_bytes())
     except OSError as error:
         raise ModelFolderError(f"cannot read {manifest_path} ({error.strerror}): copy the model folder again") from error
     except ValidationError as error:
@@ -152,6 +149,15 @@ def read(path: Path) -> ModelFolder:
         raise ModelFolderError(
             f"{manifest_path} is not a manifest this version understands ({field}: {first['msg']}): copy the model folder again"
         ) from error
+
+
+def read(path: Path) -> ModelFolder:
+    """Read the manifest and check every digest before a byte of the files is used.
+
+    Raises ModelFolderError with one sentence that names the file and what to do.
+    """
+    manifest_path = path / MANIFEST
+    manifest = read_manifest(path)
     for name, expected in manifest.files.items():
         if Path(name).name != name:
             raise ModelFolderError(f"{manifest_path} names a file outside its folder ({name}): do not use this model folder")

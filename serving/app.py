@@ -3,10 +3,13 @@
 import asyncio
 import hashlib
 import json
+import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
+from functools import cache
 from http import HTTPStatus
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -15,10 +18,11 @@ from numpy.typing import NDArray
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from gan.artifact import ModelFolderError
 from gan.latents import count
 from gan.runtime import usable_processors
 from serving import errors, openapi
@@ -32,6 +36,8 @@ from serving.negotiation import choose_format
 from serving.plans import Generation, Interpolation, Plan
 from serving.schema import GenerateRequest, InterpolateRequest, read_npy
 from serving.settings import Settings
+
+_log = logging.getLogger("bentoml.gan")
 
 _NPY = "application/x-npy"
 _LARGE_BODY = 2**15  # bytes
@@ -51,7 +57,10 @@ class Api:
                 Route("/interpolate", self.interpolate, methods=["POST"]),
                 Route("/models", self.list_models, methods=["GET"]),
                 Route("/models/{name}", self.show_model, methods=["GET"]),
+                Route("/models/{name}/reload", self.reload_model, methods=["POST"]),
                 Route("/openapi.json", self.show_openapi, methods=["GET"]),
+                Route("/docs", self.show_docs, methods=["GET"]),
+                Route("/", self.show_playground, methods=["GET"]),
             ],
             exception_handlers={
                 RequestError: errors.answer_request_error,
@@ -62,6 +71,7 @@ class Api:
         )
         # /generate/ is not there, rather than somewhere else under a name that the caller's Host header chose.
         self._app.router.redirect_slashes = False
+        self._counted: set[tuple[str, str, str]] = set()  # models that the metrics know of: name, version, runtime
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry."""
@@ -88,8 +98,7 @@ class Api:
         self._admission = Admission(settings.queue, lambda: batcher.pictures_per_second)
         self._encoders = anyio.CapacityLimiter(settings.threads or usable_processors())
         metrics().queue_pictures.set_function(lambda: batcher.waiting)
-        for model in models.all():
-            metrics().model.labels(model.folder.manifest.name, model.folder.manifest.version, model.runtime.name).set(1)
+        self._count_models()
 
     @property
     def draining(self) -> bool:
@@ -99,6 +108,14 @@ class Api:
     def drain(self) -> None:
         """Refuse new requests from now on; what was let in is answered."""
         self._admission.draining = True
+
+    async def draw(self, asked: GenerateRequest) -> bytes:
+        """The body of POST /generate's answer, for callers who do not come by HTTP. Raises RequestError."""
+        model = self._models.choose(asked.model)
+        plan = Generation.of(asked, None, model.folder.manifest, self._settings, lambda: "png")
+        with self._admission.admit(count(plan.rows)):
+            body, _ = await self._before_the_deadline(self._work(model, plan), asyncio.Event().wait())
+        return body
 
     async def generate(self, request: Request) -> Response:
         """POST /generate, and GET /generate, which can be cached."""
@@ -132,13 +149,54 @@ class Api:
         """GET /models/{name}."""
         return JSONResponse(self._models.choose(request.path_params["name"]).folder.manifest.model_dump(mode="json"))
 
+    async def reload_model(self, request: Request) -> Response:
+        """POST /models/{name}/reload: serve what now stands in the model's folder."""
+        name = request.path_params["name"]
+        try:
+            model = await anyio.to_thread.run_sync(self._models.reload, name)
+        except RequestError:
+            metrics().reloads.labels("refused").inc()
+            raise
+        self._tell_of_reload(model)
+        return JSONResponse(model.folder.manifest.model_dump(mode="json"))
+
+    def look_for_models(self) -> None:
+        """Serve what has changed in the folder of models. Called now and then, in a thread of its own."""
+        for found in self._models.look():
+            if isinstance(found, ModelFolderError):
+                metrics().reloads.labels("refused").inc()
+                _log.error("not served, and nothing was changed: %s", found)
+            else:
+                self._tell_of_reload(found)
+
+    def _tell_of_reload(self, model: LoadedModel) -> None:
+        metrics().reloads.labels("taken").inc()
+        _log.info("from now on: %s on %s", model.folder.title, model.runtime.name)
+        self._count_models()
+
+    def _count_models(self) -> None:
+        served = {(model.folder.manifest.name, model.folder.manifest.version, model.runtime.name) for model in self._models.all()}
+        for gone in self._counted - served:
+            metrics().model.labels(*gone).set(0)
+        for one in served:
+            metrics().model.labels(*one).set(1)
+        self._counted |= served
+
     async def show_openapi(self, _: Request) -> Response:
         """GET /openapi.json."""
         return JSONResponse(openapi.document())
 
+    async def show_docs(self, _: Request) -> Response:
+        """GET /docs: the OpenAPI document for people."""
+        return _page("docs.html")
+
+    async def show_playground(self, _: Request) -> Response:
+        """GET /: a page to try the models on."""
+        return _page("playground.html")
+
     async def _answer(self, request: Request, model: LoadedModel, plan: Plan, headers: dict[str, str]) -> Response:
         with self._admission.admit(count(plan.rows)):
-            body, timing = await self._before_the_deadline(request, self._work(model, plan))
+            body, timing = await self._before_the_deadline(self._work(model, plan), _caller_leaves(request))
         headers = {**headers, "X-Model": model.folder.title, "Server-Timing": timing}
         return Response(body, headers=headers, media_type=plan.media_type)
 
@@ -155,7 +213,9 @@ class Api:
         metrics().encode_seconds.observe(seconds["encode"])
         return body, ", ".join(f"{stage};dur={1000 * value:.3f}" for stage, value in seconds.items())
 
-    async def _before_the_deadline(self, request: Request, work: Awaitable[tuple[bytes, str]]) -> tuple[bytes, str]:
+    async def _before_the_deadline(
+        self, work: Awaitable[tuple[bytes, str]], caller_leaves: Coroutine[Any, Any, object]
+    ) -> tuple[bytes, str]:
         """Do work that is dropped, wherever it stands, when its caller leaves or its time is up."""
         here, at_work = asyncio.current_task(), True
         assert here
@@ -164,7 +224,7 @@ class Api:
             if at_work:
                 here.cancel()
 
-        leaving = asyncio.ensure_future(_caller_leaves(request))
+        leaving = asyncio.ensure_future(caller_leaves)
         leaving.add_done_callback(drop)
         try:
             async with asyncio.timeout(self._settings.deadline):
@@ -230,6 +290,14 @@ def _media_type(request: Request) -> str:
 async def _caller_leaves(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+@cache
+def _page(name: str) -> Response:
+    """A page that loads nothing from elsewhere."""
+    content = (Path(__file__).parent / "pages" / name).read_text()
+    policy = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:"
+    return HTMLResponse(content, headers={"Content-Security-Policy": policy})
 
 
 def _caching(model: LoadedModel, plan: Generation, pinned: bool) -> dict[str, str]:

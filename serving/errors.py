@@ -73,7 +73,7 @@ async def answer_http_exception(request: Request, error: Exception) -> JSONRespo
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     detail = {
-        HTTPStatus.NOT_FOUND: f"there is no {request.url.path}; there are /generate, /interpolate and /models",
+        HTTPStatus.NOT_FOUND: f"there is no {request.url.path}; there are /generate, /interpolate, /models and /docs",
         HTTPStatus.METHOD_NOT_ALLOWED: f"{request.url.path} does not take {request.method}",
     }.get(status, error.detail)
     return problem(status, detail, [], error.headers)

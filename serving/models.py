@@ -1,9 +1,13 @@
 """The models a service answers with."""
 
 import multiprocessing
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from gan import artifact, runtime
 from gan.artifact import ModelFolder, ModelFolderError
@@ -21,8 +25,7 @@ def verify(settings: Settings) -> tuple[dict[str, ModelFolder], str]:
     for path in artifact.discover(settings.models):
         folder = artifact.read(path)
         if folder.manifest.name in folders:
-            other = folders[folder.manifest.name].path
-            raise ModelFolderError(f"{path} and {other} hold models of one name, {folder.manifest.name}: remove one of them")
+            raise _one_name(path, folders[folder.manifest.name].path, folder.manifest.name)
         folders[folder.manifest.name] = folder
     if not folders:
         raise ModelFolderError(
@@ -63,7 +66,7 @@ def check_in_a_child(settings: Settings) -> None:
 
 def _check(settings: Settings, answer: Connection) -> None:
     try:
-        Models(settings)
+        Models(settings.model_copy(update={"threads": 1}))  # nothing to choose then, and sooner done
         answer.send("")
     except ModelFolderError as error:
         answer.send(str(error))
@@ -78,21 +81,16 @@ class LoadedModel:
 
 
 class Models:
-    """All models of a service, loaded and warm."""
+    """All models of a service, loaded and warm. What is read from it is always whole, whichever thread changes it."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises ModelFolderError."""
+        self._settings = settings
+        self._changing = threading.Lock()
+        self._seen = {path: _state(path) for path in artifact.discover(settings.models)}
+        self._changing_folders: dict[Path, object] = {}
         folders, self.default = verify(settings)
-        self._by_name = {}
-        for name, folder in folders.items():
-            loaded = runtime.load(folder, settings.runtime, settings.device, settings.precision, settings.threads)
-            shape = runtime.draw(loaded, inputs([0], folder.manifest.space)).shape
-            manifest = folder.manifest
-            if shape != (1, manifest.height, manifest.width, manifest.channels):
-                raise ModelFolderError(
-                    f"{folder.path} draws pictures of another shape, {shape}, than its manifest says: export it again"
-                )
-            self._by_name[name] = LoadedModel(folder, loaded)
+        self._by_name = {name: self._load(folder) for name, folder in folders.items()}
 
     def choose(self, title: str | None) -> LoadedModel:
         """The model of this name or name@version; the default one for None. Raises RequestError, 404, if there is none."""
@@ -106,4 +104,87 @@ class Models:
 
     def all(self) -> list[LoadedModel]:
         """Every model, in the order of their names."""
-        return [self._by_name[name] for name in sorted(self._by_name)]
+        by_name = self._by_name
+        return [by_name[name] for name in sorted(by_name)]
+
+    def reload(self, name: str) -> LoadedModel:
+        """Take what now stands in the folder of a model. Blocks while it is loaded; the old one goes on meanwhile.
+
+        Raises RequestError, 404 if no folder holds such a model, 409 with the reason if the folder is bad. Then nothing changes.
+        """
+        path = self._folder_of(name)
+        if path is None:
+            raise RequestError(HTTPStatus.NOT_FOUND, f"there is no model {name[:100]!r} in {self._settings.models}")
+        try:
+            return self._take(path)
+        except ModelFolderError as error:
+            raise RequestError(HTTPStatus.CONFLICT, str(error)) from error
+
+    def look(self) -> Iterator[LoadedModel | ModelFolderError]:
+        """Take every folder that has changed since it was last looked at, and hold still: the new models, and the bad folders.
+
+        A folder that changes between two looks is being written, and is left until the next.
+        """
+        for path in artifact.discover(self._settings.models):
+            state = _state(path)
+            before, settled = self._seen.get(path), self._changing_folders.pop(path, None) == state
+            if state == before:
+                continue
+            if not settled:
+                self._changing_folders[path] = state
+                continue
+            try:
+                yield self._take(path)
+            except ModelFolderError as error:
+                yield error
+
+    def _take(self, path: Path) -> LoadedModel:
+        """Verify, load, warm up, and only then put a model in the place of the one of its name. Raises ModelFolderError."""
+        with self._changing:
+            self._seen[path] = _state(path)
+            folder = artifact.read(path)
+            name = folder.manifest.name
+            standing = self._by_name.get(name)
+            if standing and standing.folder.path != path and (standing.folder.path / artifact.MANIFEST).exists():
+                raise _one_name(path, standing.folder.path, name)
+            loaded = self._load(folder)
+            # One assignment: a request finds the old set of models or the new. Those at work keep what they have begun with.
+            self._by_name = {**self._by_name, name: loaded}
+            return loaded
+
+    def _load(self, folder: ModelFolder) -> LoadedModel:
+        settings, manifest = self._settings, folder.manifest
+        loaded = runtime.load(folder, settings.runtime, settings.device, settings.precision, settings.threads)
+        shape = runtime.draw(loaded, inputs([0], manifest.space)).shape
+        if shape != (1, manifest.height, manifest.width, manifest.channels):
+            raise ModelFolderError(
+                f"{folder.path} draws pictures of another shape, {shape}, than its manifest says: export it again"
+            )
+        return LoadedModel(folder, loaded)
+
+    def _folder_of(self, name: str) -> Path | None:
+        """That of the model of this name; of a folder that cannot be read, its own name."""
+        if name in self._by_name and (self._by_name[name].folder.path / artifact.MANIFEST).exists():
+            return self._by_name[name].folder.path
+        for path in artifact.discover(self._settings.models):
+            try:
+                found = artifact.read_manifest(path).name
+            except ModelFolderError:
+                found = path.name
+            if found == name:
+                return path
+        return None
+
+
+def _state(folder: Path) -> frozenset[tuple[str, int, int, int]]:
+    """What changes when a file of a folder does."""
+    found = set()
+    for path in folder.iterdir() if folder.is_dir() else ():
+        with suppress(OSError):  # it may be gone already
+            status = path.stat()
+            found.add((path.name, status.st_ino, status.st_size, status.st_mtime_ns))
+    return frozenset(found)
+
+
+def _one_name(path: Path, other: Path, name: str) -> ModelFolderError:
+    return ModelFolderError(f"{path} and {other} hold models of one name, {name}: remove one of them")

@@ -14,6 +14,7 @@ _ERRORS = {
     400: "The body is not JSON, or not an .npy file.",
     401: "A key is needed.",
     404: "There is no such model.",
+    409: "The folder of the model is bad; nothing was changed.",
     406: "None of the accepted types can be had.",
     413: "The body is too large.",
     415: "The body is neither JSON nor .npy.",
@@ -151,6 +152,14 @@ def document() -> dict[str, Any]:
                     "summary": "One model's manifest, by name or name@version.",
                     "parameters": [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}],
                     "responses": {"200": _json("The manifest.", "Manifest"), **_failed(401, 404, 500)},
+                }
+            },
+            "/models/{name}/reload": {
+                "post": {
+                    "operationId": "reloadModel",
+                    "summary": "Serve what now stands in the model's folder; requests under way finish on what they began with.",
+                    "parameters": [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}],
+                    "responses": {"200": _json("The manifest of the model now served.", "Manifest"), **_failed(401, 404, 409, 500)},
                 }
             },
         },

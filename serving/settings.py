@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     """seconds after which a request is given up with 504"""
     drain: float = Field(2.0, ge=0)
     """seconds between SIGTERM and closing the port, in which /readyz and new requests get 503, so that load balancers turn away"""
+    watch: float = Field(2.0, ge=0)
+    """seconds between two looks at the folder of models for new versions, which are then served without a restart; 0: never"""
     api_keys: Annotated[tuple[str, ...], NoDecode] = Field((), repr=False)
     """keys, separated by commas; with any, everything but health needs one as Authorization: Bearer KEY"""
     api_keys_file: Path | None = None

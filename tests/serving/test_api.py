@@ -214,7 +214,6 @@ def test_a_body_over_the_limit_is_refused(client):
 
 def test_paths_and_methods_that_do_not_exist(client):
     assert "/generate" in refused(client.get("/nothing"), 404)["detail"]
-    refused(client.get("/"), 404)
     response = client.delete("/generate")
     refused(response, 405)
     assert set(response.headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
@@ -254,3 +253,21 @@ def test_health_and_metrics_are_bentomls(client):
     assert client.get("/livez").status_code == 200
     assert client.get("/readyz").status_code == 200
     assert b"bentoml_service" in client.get("/metrics").content
+
+
+def test_bentomls_own_clients_get_the_same_picture(client):
+    asked = {"seed": 7, "n": 4, "truncation": 0.5}
+    response = client.post("/bento/generate", json=asked)
+    assert response.headers["content-type"] == "image/png"
+    assert response.content == client.post("/generate", json=asked).content
+    assert client.post("/bento/generate", json={}).status_code == 200
+    assert client.post("/bento/generate", json={"n": 0}).status_code == 422
+    assert "there is no model" in client.post("/bento/generate", json={"model": "nope"}).text
+    assert "/bento/generate" in client.get("/schema.json").text
+
+
+@pytest.mark.parametrize(
+    "body", ["[" * 100_000, '{"noise": ' + "[" * 300 + "]" * 300 + "}", '{"codes": ' * 1000 + "1" + "}" * 1000]
+)
+def test_json_that_is_nested_too_deep_is_refused(client, body):
+    refused(client.post("/generate", content=body[:100_000], headers={"Content-Type": "application/json"}), 400)

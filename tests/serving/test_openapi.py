@@ -22,7 +22,7 @@ def test_the_document_is_valid():
 def test_every_route_and_field_is_described(client):
     document = client.get("/openapi.json").json()
     assert document == openapi.document()
-    assert set(document["paths"]) == {"/generate", "/interpolate", "/models", "/models/{name}"}
+    assert set(document["paths"]) == {"/generate", "/interpolate", "/models", "/models/{name}", "/models/{name}/reload"}
     parameters = {parameter["name"] for parameter in document["paths"]["/generate"]["get"]["parameters"]}
     assert parameters == set(GenerateRequest.model_fields)
     for model in (GenerateRequest, InterpolateRequest):
@@ -49,7 +49,14 @@ def schema(trained):
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/generate"), ("POST", "/generate"), ("POST", "/interpolate"), ("GET", "/models"), ("GET", "/models/{name}")],
+    [
+        ("GET", "/generate"),
+        ("POST", "/generate"),
+        ("POST", "/interpolate"),
+        ("GET", "/models"),
+        ("GET", "/models/{name}"),
+        ("POST", "/models/{name}/reload"),
+    ],
 )
 def test_whatever_is_sent_the_answer_is_one_that_the_document_describes(schema, method, path):
     # Driven by hand, since Schemathesis's own pytest plugin lags behind pytest.

@@ -1,0 +1,179 @@
+"""Models change without a restart."""
+
+import json
+import re
+import shutil
+import threading
+import time
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+from starlette.testclient import TestClient
+
+from gan import artifact
+from gan.artifact import MANIFEST, ONNX, TORCHSCRIPT, WEIGHTS
+from gan.networks import dcgan
+from serving.app import Api
+from serving.batching import Batcher
+from serving.models import Models
+from serving.settings import Settings
+from tests.serving.test_api import pixels, refused
+from training import export
+
+
+@pytest.fixture
+def models(trained, tmp_path):
+    """A folder with one model, `shoes`."""
+    write(trained, tmp_path / "shoes", scale=1.0)
+    return tmp_path
+
+
+def write(trained, path, scale, name="shoes"):
+    """Put there, in one step, a version of the trained model whose first layer is scaled."""
+    generator = dcgan.Generator(width=16).eval()
+    weights = load_file(trained.model / WEIGHTS)
+    generator.load_state_dict(weights | {"layers.1.weight": scale * weights["layers.1.weight"]})
+    manifest = artifact.read(trained.model).manifest
+
+    def fill(folder):
+        save_file(generator.state_dict(), folder / WEIGHTS)
+        export.export_onnx(generator, folder / ONNX)
+        export.export_torchscript(generator, folder / TORCHSCRIPT)
+        files = artifact.digests(folder, [WEIGHTS, ONNX, TORCHSCRIPT])
+        changes = {"name": name, "version": files[WEIGHTS][:12], "files": files}
+        (folder / MANIFEST).write_text(manifest.model_copy(update=changes).model_dump_json())
+
+    artifact.write_atomically(path, fill, replace=True)
+    return artifact.read(path).title
+
+
+@pytest.fixture
+def api(models):
+    settings, batcher, api = Settings(models=models), Batcher(), Api()
+    api.open(Models(settings), batcher, settings)
+    yield api
+    batcher.close()
+
+
+@pytest.fixture
+def client(api):
+    with TestClient(api, raise_server_exceptions=False) as client:
+        yield client
+
+
+def served(client):
+    return [f"{model['name']}@{model['version']}" for model in client.get("/models").json()["models"]]
+
+
+def test_a_new_version_is_served_when_asked_to(client, trained, models):
+    (old,) = served(client)
+    before = client.get("/generate?seed=1")
+    new = write(trained, models / "shoes", scale=2.0)
+    assert client.get("/generate?seed=1").content == before.content
+    response = client.post("/models/shoes/reload")
+    assert response.status_code == 200
+    assert f"{response.json()['name']}@{response.json()['version']}" == new != old
+    assert served(client) == [new]
+    after = client.get("/generate?seed=1")
+    assert after.headers["x-model"] == new
+    assert not np.array_equal(pixels(after.content), pixels(before.content))
+    assert after.headers["etag"] != before.headers["etag"]
+    refused(client.get(f"/generate?seed=1&model={old}"), 404, ("model",))
+
+
+def test_a_model_that_was_not_there_can_be_loaded(client, trained, models):
+    refused(client.post("/models/hats/reload"), 404)
+    hats = write(trained, models / "another-folder", scale=3.0, name="hats")
+    assert client.post("/models/hats/reload").status_code == 200
+    assert served(client) == [hats, *served(client)[1:]]
+    assert client.post("/generate", json={"model": "hats"}).headers["x-model"] == hats
+    assert client.post("/generate").headers["x-model"].startswith("shoes@")  # the default stays
+
+
+@pytest.mark.parametrize("harm", ["cut", "no manifest", "bad manifest", "another model's name"])
+def test_a_bad_folder_changes_nothing_and_is_reported(client, trained, models, harm):
+    before, (title,) = client.get("/generate?seed=1").content, served(client)
+    folder, name = models / "shoes", "shoes"
+    if harm == "cut":
+        (folder / ONNX).write_bytes((folder / ONNX).read_bytes()[:-10])
+    elif harm == "no manifest":
+        (folder / MANIFEST).unlink()
+    elif harm == "bad manifest":
+        (folder / MANIFEST).write_text("{}")
+    else:
+        shutil.copytree(folder, models / "hats")
+        manifest = json.loads((models / "hats" / MANIFEST).read_text())
+        (models / "hats" / MANIFEST).write_text(json.dumps({**manifest, "name": "hats"}))
+        assert client.post("/models/hats/reload").status_code == 200
+        (models / "hats" / MANIFEST).write_text(json.dumps(manifest))
+        name, title = "hats", None
+    response = client.post(f"/models/{name}/reload")
+    assert response.status_code == 409
+    assert response.headers["content-type"] == "application/problem+json"
+    assert re.search("damaged|cannot read|not a manifest|hold models of one name", response.json()["detail"])
+    assert client.get("/generate?seed=1&model=shoes").content == before
+    assert title is None or served(client) == [title]
+
+
+def test_a_watched_folder_is_taken_once_it_holds_still(client, api, trained, models):
+    (old,) = served(client)
+    api.look_for_models()
+    assert served(client) == [old]
+    new = write(trained, models / "shoes", scale=2.0)
+    api.look_for_models()
+    assert served(client) == [old]  # it has just changed, and may be changing still
+    api.look_for_models()
+    assert served(client) == [new]
+
+
+def test_a_watched_folder_that_is_bad_is_reported_once_and_taken_when_mended(client, api, trained, models, caplog):
+    (old,) = served(client)
+    whole = (models / "shoes" / ONNX).read_bytes()
+    new = write(trained, models / "elsewhere", scale=2.0)
+    (models / "elsewhere").rename(models.parent / "elsewhere")
+    shutil.copytree(models.parent / "elsewhere", models / "shoes", dirs_exist_ok=True)
+    good = (models / "shoes" / ONNX).read_bytes()
+    (models / "shoes" / ONNX).write_bytes(whole)  # as if it were copied by halves
+    for _ in range(4):
+        api.look_for_models()
+    assert served(client) == [old]
+    assert sum("is damaged" in record.message for record in caplog.records) == 1
+    (models / "shoes" / ONNX).write_bytes(good)
+    for _ in range(2):
+        api.look_for_models()
+    assert served(client) == [new]
+
+
+def test_requests_under_way_finish_on_what_they_began_with(client, trained, models):
+    (old,) = served(client)
+    expected = {old: pixels(client.get("/generate?seed=1").content)}
+    new = write(trained, models / "shoes", scale=2.0)
+    answers, stop = [], threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            answers.append(client.post("/generate", json={"seed": 1, "n": 40}))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert client.post("/models/shoes/reload").status_code == 200
+    deadline = time.monotonic() + 20
+    while {answer.headers["x-model"] for answer in answers[-3:]} != {new}:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    expected[new] = pixels(client.get("/generate?seed=1").content)
+    assert {answer.headers["x-model"] for answer in answers} == {old, new}
+    for answer in answers:
+        assert answer.status_code == 200
+        assert np.array_equal(pixels(answer.content)[:32, :32], expected[answer.headers["x-model"]])
+
+
+def test_the_same_folder_again_changes_nothing(client):
+    before, titles = client.get("/generate?seed=1").content, served(client)
+    assert client.post("/models/shoes/reload").status_code == 200
+    assert (client.get("/generate?seed=1").content, served(client)) == (before, titles)
