@@ -1,122 +1,162 @@
-"""Single pictures a second over HTTP, against peers that serve the same ONNX file: `python -m benchmarks.serving`.
+"""The service over HTTP beside its peers, on the same machine with the same ONNX file: `python -m benchmarks.serving`.
 
-Needs wrk and FastAPI. Each side runs by itself, in turn with the others, and is loaded by wrk with random seeds.
+Needs wrk and the extra `bench`. Each side runs by itself, in turn with the others.
 """
 
 import argparse
+import asyncio
 import os
 import platform
-import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-PORT = 3099
-_BENTOML = [sys.executable, "-m", "bentoml", "serve"]
-SIDES = {
-    "ours": ([*_BENTOML, "service:GanService", "--host", "127.0.0.1", "--port", str(PORT)], '{"seed": %d}', "/readyz"),
-    "plain BentoML": (
-        [*_BENTOML, "benchmarks.peers.plain_bentoml:Plain", "--host", "127.0.0.1", "--port", str(PORT)],
-        '{"seeds": [%d]}',
-        "/readyz",
-    ),
-    "FastAPI, unbatched": (
-        [sys.executable, "-m", "uvicorn", "benchmarks.peers.fastapi_unbatched:app", "--port", str(PORT), "--no-access-log"],
-        '{"seed": %d}',
-        "/openapi.json",
-    ),
-}
+from benchmarks import overload
+from benchmarks.sides import ROOT, SIDES, Load, load, longest_block, process_memory, running
 
-
-@dataclass(frozen=True)
-class Load:
-    """What wrk saw."""
-
-    rate: float  # answers per second that were pictures
-    p99: float  # milliseconds
-    failed: int
-
-
-@contextmanager
-def running(side: str) -> Iterator[None]:
-    """The side's server, ready."""
-    command, _, probe = SIDES[side]
-    onnx = ROOT / "models" / "fashion-mnist-dcgan" / "generator.onnx"
-    environment = {**os.environ, "PEER_ONNX": str(onnx), "BENTOML_DO_NOT_TRACK": "True", "GAN_DRAIN": "0"}
-    server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{PORT}{probe}", timeout=5)
-                break
-            except OSError:
-                time.sleep(0.1)
-        else:
-            raise RuntimeError(f"{side} did not start")
-        yield
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def load(side: str, connections: int, seconds: float) -> Load:
-    """Run wrk against the running side."""
-    _, body, _ = SIDES[side]
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(
-            "request = function() return wrk.format('POST', '/generate', {['Content-Type']='application/json'}, "
-            f"string.format('{body}', math.random(0, 4294967295))) end\n"
-        )
-        script.flush()
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}", "--timeout", "30s", "--latency", "-s", script.name]
-        output = subprocess.run([*command, f"http://127.0.0.1:{PORT}"], capture_output=True, text=True, check=True).stdout
-    match = re.search(r"(\d+) requests in ([\d.]+)(m?s)", output)
-    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", output)
-    assert match
-    assert p99
-    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
-    failed = int(refused[1]) if refused else 0
-    return Load((int(match[1]) - failed) / float(match[2]), float(p99[1]) * {"us": 0.001, "ms": 1, "s": 1000}[p99[2]], failed)
+REFERENCE = ROOT / "models" / "fashion-mnist-dcgan"
 
 
 def main() -> None:
-    """Measure all sides in turn and print a table for each number of connections."""
+    """Measure and print."""
     parser = argparse.ArgumentParser("python -m benchmarks.serving", description=__doc__)
     parser.add_argument("--connections", type=int, nargs="+", default=[16, 256])
     parser.add_argument("--seconds", type=float, default=8, help="of each round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="for each side (default: %(default)s)")
+    parser.add_argument("--parts", nargs="+", default=[*PARTS], choices=[*PARTS], help="default: all")
     given = parser.parse_args()
     if shutil.which("wrk") is None:
         raise SystemExit("benchmarks.serving: wrk is not installed; it is in Debian's package wrk")
-    versions = ", ".join(f"{name} {version(name)}" for name in ("bentoml", "fastapi", "onnxruntime"))
+    versions = ", ".join(f"{name} {version(name)}" for name in ("bentoml", "fastapi", "litserve", "onnxruntime"))
     print(f"{os.cpu_count()} processors; Python {platform.python_version()}, {versions}; {' '.join(sys.orig_argv[1:])}")
-    found: dict[tuple[int, str], list[Load]] = {}
+    for part in given.parts:
+        PARTS[part](given)
+
+
+def singles(given: argparse.Namespace) -> None:
+    """Single pictures of the reference network."""
+    _compare("Single pictures, the reference network", REFERENCE, given)
+
+
+def half_width(given: argparse.Namespace) -> None:
+    """Single pictures of a network with a quarter of its arithmetic: what is left is the way through the service."""
+    with tempfile.TemporaryDirectory() as folder:
+        _compare("Single pictures, half its width", _half_width(Path(folder) / "half-width"), given)
+
+
+def large(given: argparse.Namespace) -> None:
+    """Requests for 64 pictures, four at a time, against the bare runtime in a loop."""
+    bare, ours = [], {"npz": [], "png": []}
     for _ in range(given.rounds):
-        for side in SIDES:
-            with running(side):
-                load(side, given.connections[0], 2)  # warm-up
+        command = [sys.executable, "-m", "benchmarks.peers.bare_loop", str(given.seconds)]
+        environment = {**os.environ, "PEER_ONNX": str(REFERENCE / "generator.onnx")}
+        bare.append(float(subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout))
+        with running("ours", REFERENCE):
+            for name, found in ours.items():
+                body = '{"seed": %d, "n": 64, "format": "' + name + '"}'
+                load(body, 4, 2)
+                found.append(64 * load(body, 4, given.seconds).rate)
+    print(
+        "\n### 64 pictures a request, four connections\n\n"
+        "| | pictures/s, each round | median | of the bare runtime |\n|---|---|---|---|"
+    )
+    for name, rates in (
+        ("the bare runtime in a loop, 64 at a time", bare),
+        *((f"ours, {name}", rates) for name, rates in ours.items()),
+    ):
+        median = statistics.median(rates)
+        print(f"| {name} | {' '.join(f'{rate:.0f}' for rate in rates)} | {median:.0f} | {median / statistics.median(bare):.2f} |")
+
+
+def too_much(given: argparse.Namespace) -> None:
+    """Ten times what the service can do, for half a minute."""
+    with running("ours", REFERENCE):
+        load('{"seed": %d}', 16, 2)
+        capacity = load('{"seed": %d}', 16, given.seconds).rate
+        found = asyncio.run(overload.offer(pictures_per_second=10 * capacity, seconds=30, memory=process_memory))
+    print(f"\n### Ten times too much\n\n{found}")
+
+
+def start(given: argparse.Namespace) -> None:
+    """Seconds from the command to /readyz, memory then, and how long the event loop was ever held up under a mixed load."""
+    times, memory = [], 0
+    for _ in range(given.rounds):
+        with running("ours", REFERENCE) as seconds:
+            times.append(seconds)
+            memory = process_memory()
+    print("\n### Start and event loop\n")
+    print(f"Ready after {statistics.median(times):.1f} s (median of {len(times)}); resident memory then {memory} MB.\n")
+    print(
+        "| 16 connections, each asking for | the event loop was away at most, ms | of that in work of its own, ms |\n|---|---|---|"
+    )
+    with running("ours, watched", REFERENCE):
+        load(_KINDS["a picture"], 16, 2)
+        longest_block()
+        for kind, body in _KINDS.items():
+            load(body, 16, given.seconds)
+            gap, work = longest_block()
+            print(f"| {kind} | {gap:.0f} | {work:.0f} |")
+
+
+_KINDS = {
+    "a picture": '{"seed": %d}',
+    "64 in a png": '{"seed": %d, "n": 64, "format": "png"}',
+    "256 in an npz": '{"seed": %d, "n": 256, "format": "npz"}',
+    "256 in json": '{"seed": %d, "n": 256, "format": "json"}',
+    "16 in a webp, enlarged 16 times": '{"seed": %d, "n": 16, "scale": 16, "format": "webp"}',
+}
+PARTS = {"singles": singles, "half-width": half_width, "large": large, "overload": too_much, "start": start}
+
+
+def _compare(title: str, model: Path, given: argparse.Namespace) -> None:
+    """Load all sides in turn and print a table for each number of connections."""
+    found: dict[tuple[int, str], list[Load]] = {}
+    sides = [side for side in SIDES if side != "ours, watched"]
+    for _ in range(given.rounds):
+        for side in sides:
+            with running(side, model):
+                load(SIDES[side].body, given.connections[0], 2)  # warm-up
                 for connections in given.connections:
-                    found.setdefault((connections, side), []).append(load(side, connections, given.seconds))
+                    found.setdefault((connections, side), []).append(load(SIDES[side].body, connections, given.seconds))
+    print(f"\n### {title}")
     for connections in given.connections:
         print(f"\n| {connections} connections | pictures/s, each round | median | ours to it | p99, ms | failed |")
         print("|---|---|---|---|---|---|")
         ours = statistics.median(one.rate for one in found[connections, "ours"])
-        for side in SIDES:
+        for side in sides:
             loads = found[connections, side]
             rates = " ".join(f"{one.rate:.0f}" for one in loads)
             median, p99 = statistics.median(one.rate for one in loads), statistics.median(one.p99 for one in loads)
             failed = sum(one.failed for one in loads)
             print(f"| {side} | {rates} | {median:.0f} | {ours / median:.2f} | {p99:.0f} | {failed} |")
+
+
+def _half_width(folder: Path) -> Path:
+    """A model folder with start weights: what it draws is noise, and takes as long as pictures do."""
+    import torch
+    from safetensors.torch import save_file
+
+    from gan import artifact
+    from gan.networks import dcgan
+    from training import export
+
+    generator = dcgan.Generator(width=64).eval()
+    dcgan.initialise(generator, torch.Generator().manual_seed(0))
+
+    def fill(path: Path) -> None:
+        save_file(generator.state_dict(), path / artifact.WEIGHTS)
+        export.export_onnx(generator, path / artifact.ONNX)
+        files = artifact.digests(path, [artifact.WEIGHTS, artifact.ONNX])
+        changes = {"name": folder.name, "version": files[artifact.WEIGHTS][:12], "files": files}
+        manifest = artifact.read(REFERENCE).manifest.model_copy(update=changes)
+        (path / artifact.MANIFEST).write_text(manifest.model_dump_json())
+
+    artifact.write_atomically(folder, fill)
+    return folder
 
 
 if __name__ == "__main__":

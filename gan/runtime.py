@@ -86,8 +86,8 @@ class OnnxRuntime:
     batch_size = 16  # as fast for each picture as larger batches, and sooner done
     in_flight = 1  # the processor draws while `start` is called
 
-    # More threads than one must make a batch so many times as fast, else they are left to the event loop and the encoders.
-    _WORTH = 1.2
+    # A batch that one thread draws in less gains little from others, which are then left to the event loop and the encoders.
+    _ONE_THREAD_SECONDS = 0.010
 
     def __init__(self, folder: ModelFolder, threads: int | None = None) -> None:
         """Raises ModelFolderError."""
@@ -108,24 +108,23 @@ class OnnxRuntime:
         """Open the file, with one thread where more of them gain little and change nothing."""
         probe = inputs(range(self.batch_size), space)
         self._session = session = _open(path, threads or usable_processors())
+        together = self._infer(probe)
         self._pad = not self._shapes_agree(probe)
         if threads is None and usable_processors() > 1:
-            together, seconds = self._time(probe)
             self._session = _open(path, 1)
-            alone, alone_seconds = self._time(probe)
-            worth_it = alone_seconds > self._WORTH * seconds
+            too_long = self._least_seconds(probe) > self._ONE_THREAD_SECONDS
             # The clock may choose otherwise after a restart, so both must draw the same in a batch of any size.
-            if worth_it or not np.array_equal(alone, together) or self._pad == self._shapes_agree(probe):
+            if too_long or not np.array_equal(self._infer(probe), together) or self._pad == self._shapes_agree(probe):
                 self._session = session
 
-    def _time(self, probe: Inputs) -> tuple[NDArray[np.float32], float]:
-        """Of a full batch: its numbers, and the least time it takes."""
+    def _least_seconds(self, probe: Inputs) -> float:
+        """That a batch takes; other work on the machine only ever makes it more."""
         seconds = []
         for _ in range(4):
             started = time.perf_counter()
-            found = self._infer(probe)
+            self._infer(probe)
             seconds.append(time.perf_counter() - started)
-        return found, min(seconds)
+        return min(seconds)
 
     def _infer(self, rows: Inputs) -> NDArray[np.float32]:
         pictures: NDArray[np.float32] = self._session.run(None, rows)[0]
@@ -141,6 +140,7 @@ class OnnxRuntime:
 def _open(path: Path, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Idle threads of the pool would otherwise turn over for work and take the processor from the event loop and the encoders.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Threads of the pool that find no work would otherwise go on looking for it after the batch, and take the processor from the
+    # event loop and the encoders.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

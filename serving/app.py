@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 import logging
 import time
 from collections.abc import Awaitable, Coroutine
@@ -23,7 +22,6 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from gan.artifact import ModelFolderError
-from gan.latents import count
 from gan.runtime import usable_processors
 from serving import errors, openapi
 from serving.admission import Admission
@@ -41,8 +39,9 @@ _log = logging.getLogger("bentoml.gan")
 
 _NPY = "application/x-npy"
 _LARGE_BODY = 2**15  # bytes
-# Pixels that are encoded within a millisecond: less than it takes to hand them to a thread and back under load
-_SMALL_ANSWER = 2**12
+# Pictures whose latent vectors are drawn, and pixels that are encoded, within a millisecond: less than it takes to hand them to
+# a thread and back under load
+_FEW_PICTURES, _SMALL_ANSWER = 16, 2**12
 
 AnyRequest = TypeVar("AnyRequest", GenerateRequest, InterpolateRequest)
 
@@ -113,7 +112,7 @@ class Api:
         """The body of POST /generate's answer, for callers who do not come by HTTP. Raises RequestError."""
         model = self._models.choose(asked.model)
         plan = Generation.of(asked, None, model.folder.manifest, self._settings, lambda: "png")
-        with self._admission.admit(count(plan.rows)):
+        with self._admission.admit(plan.n):
             body, _ = await self._before_the_deadline(self._work(model, plan), asyncio.Event().wait())
         return body
 
@@ -195,19 +194,20 @@ class Api:
         return _page("playground.html")
 
     async def _answer(self, request: Request, model: LoadedModel, plan: Plan, headers: dict[str, str]) -> Response:
-        with self._admission.admit(count(plan.rows)):
+        with self._admission.admit(plan.n):
             body, timing = await self._before_the_deadline(self._work(model, plan), _caller_leaves(request))
         headers = {**headers, "X-Model": model.folder.title, "Server-Timing": timing}
         return Response(body, headers=headers, media_type=plan.media_type)
 
     async def _work(self, model: LoadedModel, plan: Plan) -> tuple[bytes, str]:
         """The body, and what Server-Timing says of it."""
-        drawn = await self._batcher.draw(model.runtime, plan.rows)
+        rows = plan.inputs() if plan.n <= _FEW_PICTURES else await anyio.to_thread.run_sync(plan.inputs)
+        drawn = await self._batcher.draw(model.runtime, rows)
         started = time.perf_counter()
         if drawn.pictures[..., 0].size * plan.scale**2 <= _SMALL_ANSWER:
-            body = plan.encode(drawn.pictures, model.folder.title)
+            body = plan.encode(drawn.pictures, rows, model.folder.title)
         else:
-            body = await anyio.to_thread.run_sync(plan.encode, drawn.pictures, model.folder.title, limiter=self._encoders)
+            body = await anyio.to_thread.run_sync(plan.encode, drawn.pictures, rows, model.folder.title, limiter=self._encoders)
         seconds = {"queue": drawn.queue_seconds, "infer": drawn.infer_seconds, "encode": time.perf_counter() - started}
         metrics().queue_seconds.observe(seconds["queue"])
         metrics().encode_seconds.observe(seconds["encode"])
@@ -304,9 +304,8 @@ def _caching(model: LoadedModel, plan: Generation, pinned: bool) -> dict[str, st
     """What a cache may do with the answer: nothing where the seed was drawn; else the ETag covers all that the bytes depend on."""
     if not plan.reproducible:
         return {"Cache-Control": "no-store"}
-    what = [model.folder.title, model.runtime.name, ENCODER, plan.format, plan.seeds, repr(plan.sheet)]
-    rows = [values.tobytes() for values in plan.rows.values()]
-    digest = hashlib.sha256(b"".join([json.dumps(what).encode(), *rows])).hexdigest()[:32]
+    programs = f"{model.folder.title} {model.runtime.name} {ENCODER} "
+    digest = hashlib.sha256(programs.encode() + plan.parameters()).hexdigest()[:32]
     # name@version names these bytes for ever; a bare name may come to mean another version.
     return {"ETag": f'"{digest}"', "Cache-Control": "public, max-age=31536000, immutable" if pinned else "no-cache"}
 

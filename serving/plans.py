@@ -22,8 +22,8 @@ class Plan(Protocol):
     """A request with everything settled."""
 
     @property
-    def rows(self) -> Inputs:
-        """What to draw, one row for each picture."""
+    def n(self) -> int:
+        """How many pictures are to be drawn."""
         ...
 
     @property
@@ -36,7 +36,11 @@ class Plan(Protocol):
         """Whole-number enlargement of every pixel's side."""
         ...
 
-    def encode(self, pictures: Pictures, model: str) -> bytes:
+    def inputs(self) -> Inputs:
+        """What to draw, one row for each picture. For more than a few pictures, call it off the event loop."""
+        ...
+
+    def encode(self, pictures: Pictures, rows: Inputs, model: str) -> bytes:
         """The answer's body; `model` is name@version. For more than a few thousand pixels, call it off the event loop."""
         ...
 
@@ -45,9 +49,11 @@ class Plan(Protocol):
 class Generation:
     """Pictures, each by itself or in one sheet."""
 
-    rows: Inputs
+    n: int
     seeds: list[int] | None  # None for pictures from noise
-    classes: list[str] | None  # names of the labels; None for an unconditional model
+    given: Inputs  # what the request itself says: labels, codes, and latent vectors instead of seeds
+    truncation: float | None
+    manifest: Manifest
     reproducible: bool  # whether the same request asks for the same pictures again
     format: Format
     sheet: Sheet
@@ -75,14 +81,13 @@ class Generation:
         if noise is not None:
             if noise.shape[1] != manifest.z_dim:
                 raise field_error(("noise", 0), f"a latent vector of this model has {manifest.z_dim} numbers, not {noise.shape[1]}")
-            seeds, rows = None, _from_noise(asked, noise, manifest)
+            seeds, given = None, _from_noise(asked, noise, manifest)
         else:
             first = secrets.randbelow(SEEDS) if asked.seed is None else asked.seed
             seeds = asked.seeds or seed_range(first, n)
-            rows = inputs(seeds, manifest.space, _truncation(asked, manifest))
-            rows |= _asked_for(asked, n, manifest)
+            given = _asked_for(asked, n, manifest)
         reproducible = noise is not None or asked.seeds is not None or asked.seed is not None
-        return cls(rows, seeds, manifest.classes, reproducible, asked.format or accepted(), sheet)
+        return cls(n, seeds, given, _truncation(asked, manifest), manifest, reproducible, asked.format or accepted(), sheet)
 
     @property
     def media_type(self) -> str:
@@ -94,18 +99,32 @@ class Generation:
         """See Plan."""
         return self.sheet.scale
 
-    def encode(self, pictures: Pictures, model: str) -> bytes:
+    def inputs(self) -> Inputs:
         """See Plan."""
-        labels = self.rows["label"] if self.classes is not None else None
-        return encoding.encode(self.format, pictures, self.seeds, labels, self.classes, model, self.sheet)
+        if self.seeds is None:
+            return self.given
+        return inputs(self.seeds, self.manifest.space, self.truncation) | self.given
+
+    def encode(self, pictures: Pictures, rows: Inputs, model: str) -> bytes:
+        """See Plan."""
+        return encoding.encode(self.format, pictures, self.seeds, rows.get("label"), self.manifest.classes, model, self.sheet)
+
+    def parameters(self) -> bytes:
+        """All that the answer's bytes depend on, beside the model's version and the programs that draw and encode."""
+        what = repr((self.seeds, self.truncation, self.format, self.sheet, list(self.given)))
+        return b"".join([what.encode(), *(values.tobytes() for values in self.given.values())])
 
 
 @dataclass(frozen=True)
 class Interpolation:
     """A way from seed to seed."""
 
-    rows: Inputs
+    n: int
     seeds: list[int]
+    given: Inputs  # what the request itself says: labels and codes
+    truncation: float | None
+    loop: bool
+    manifest: Manifest
     format: AnimationFormat
     fps: float
     scale: int
@@ -121,16 +140,21 @@ class Interpolation:
         scale = asked.scale or 1
         _check_uses(asked, _ANIMATION_USES)
         _check_pixels("frames", frames, scale, manifest, settings)
-        stops = inputs(asked.seeds, manifest.space, _truncation(asked, manifest)) | _asked_for(asked, len(asked.seeds), manifest)
-        rows = interpolate(stops, frames, asked.loop or False, manifest.space)
-        return cls(rows, asked.seeds, asked.format or "webp", asked.fps or 12.0, scale, asked.quality or Sheet.quality)
+        given, truncation = _asked_for(asked, len(asked.seeds), manifest), _truncation(asked, manifest)
+        way = (frames, asked.seeds, given, truncation, asked.loop or False, manifest)
+        return cls(*way, asked.format or "webp", asked.fps or 12.0, scale, asked.quality or Sheet.quality)
 
     @property
     def media_type(self) -> str:
         """See Plan."""
         return ANIMATION_MEDIA_TYPES[self.format]
 
-    def encode(self, pictures: Pictures, model: str) -> bytes:  # noqa: ARG002, Plan has it
+    def inputs(self) -> Inputs:
+        """See Plan."""
+        stops = inputs(self.seeds, self.manifest.space, self.truncation) | self.given
+        return interpolate(stops, self.n, self.loop, self.manifest.space)
+
+    def encode(self, pictures: Pictures, rows: Inputs, model: str) -> bytes:  # noqa: ARG002, Plan has them
         """See Plan."""
         return encoding.encode_animation(self.format, pictures, self.fps, self.scale, self.quality)
 

@@ -112,8 +112,8 @@ def test_half_precision_draws_nearly_the_same_and_the_same_every_time(folder):
 def test_one_thread_is_taken_where_more_gain_little_and_only_if_it_draws_the_same(folder, monkeypatch):
     monkeypatch.setattr(runtime, "usable_processors", lambda: 2)
 
-    def threads(worth, differs=False):
-        monkeypatch.setattr(runtime.OnnxRuntime, "_WORTH", worth)
+    def threads(limit, differs=False):
+        monkeypatch.setattr(runtime.OnnxRuntime, "_ONE_THREAD_SECONDS", limit)
         plain = runtime.OnnxRuntime._infer
         with monkeypatch.context() as patch:
             if differs:
@@ -124,6 +124,6 @@ def test_one_thread_is_taken_where_more_gain_little_and_only_if_it_draws_the_sam
     def threads_of(drawer):
         return drawer._session.get_session_options().intra_op_num_threads
 
-    assert threads(worth=0) == 2
-    assert threads(worth=1000) == 1
-    assert threads(worth=1000, differs=True) == 2
+    assert threads(limit=0) == 2
+    assert threads(limit=1000) == 1
+    assert threads(limit=1000, differs=True) == 2

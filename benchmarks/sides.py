@@ -1,0 +1,125 @@
+"""The servers that are compared, started and loaded the same way."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+PORT = 3099
+ADDRESS = f"http://127.0.0.1:{PORT}"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One server: how it is started, asked for a picture, and known to be ready."""
+
+    command: list[str]
+    body: str  # with %d for the seed
+    ready: str
+
+
+def _bentoml(service: str) -> list[str]:
+    return [sys.executable, "-m", "bentoml", "serve", service, "--host", "127.0.0.1", "--port", str(PORT)]
+
+
+SIDES = {
+    "ours": Side(_bentoml("service:GanService"), '{"seed": %d}', "/readyz"),
+    "ours, watched": Side(_bentoml("benchmarks.watched:GanService"), '{"seed": %d}', "/readyz"),
+    "plain BentoML": Side(_bentoml("benchmarks.peers.plain_bentoml:Plain"), '{"seeds": [%d]}', "/readyz"),
+    "LitServe": Side([sys.executable, "-m", "benchmarks.peers.litserve_batched"], '{"seed": %d}', "/health"),
+    "FastAPI, unbatched": Side(
+        [sys.executable, "-m", "uvicorn", "benchmarks.peers.fastapi_unbatched:app", "--port", str(PORT), "--no-access-log"],
+        '{"seed": %d}',
+        "/openapi.json",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Load:
+    """What wrk saw."""
+
+    rate: float  # answers per second that were right
+    p99: float  # milliseconds
+    failed: int
+
+
+@contextmanager
+def running(side: str, model: Path) -> Iterator[float]:
+    """The side's server, ready to draw with a model folder; yields the seconds that it took to be."""
+    environment = {
+        **os.environ,
+        "PEER_ONNX": str(model / "generator.onnx"),
+        "PEER_PORT": str(PORT),
+        "GAN_MODELS": str(model.parent),
+        "GAN_DEFAULT_MODEL": model.name,
+        "GAN_DRAIN": "0",
+        "BENTOML_DO_NOT_TRACK": "True",
+    }
+    started = time.perf_counter()
+    server = subprocess.Popen(SIDES[side].command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not _answers(ADDRESS + SIDES[side].ready):
+            if time.perf_counter() > started + 60 or server.poll() is not None:
+                raise RuntimeError(f"{side} did not start: {' '.join(SIDES[side].command)}")
+            time.sleep(0.02)
+        yield time.perf_counter() - started
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def load(body: str, connections: int, seconds: float) -> Load:
+    """Run wrk against the running side: POST /generate with random seeds put into the body."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(
+            "request = function() return wrk.format('POST', '/generate', {['Content-Type']='application/json'}, "
+            f"string.format('{body}', math.random(0, 4294967295))) end\n"
+        )
+        script.flush()
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}", "--timeout", "30s", "--latency", "-s", script.name]
+        output = subprocess.run([*command, ADDRESS], capture_output=True, text=True, check=True).stdout
+    match = re.search(r"(\d+) requests in ([\d.]+)(m?s)", output)
+    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", output)
+    assert match
+    assert p99
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
+    broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
+    failed = (int(refused[1]) if refused else 0) + (sum(map(int, broken.groups())) if broken else 0)
+    answered = int(match[1]) - (int(refused[1]) if refused else 0)
+    return Load(answered / float(match[2]), float(p99[1]) * {"us": 0.001, "ms": 1, "s": 1000}[p99[2]], failed)
+
+
+def process_memory() -> int:
+    """Resident memory of the service's worker, in MB."""
+    workers = [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if "_bentoml_impl.worker.service" in " ".join(process.cmdline())
+    ]
+    return max(process.memory_info().rss for process in workers) // 2**20
+
+
+def longest_block() -> tuple[float, float]:
+    """Of the watched service's event loop since last asked: milliseconds away by the clock, and in work of its own."""
+    with urllib.request.urlopen(f"{ADDRESS}/longest-block", timeout=5) as answer:
+        gap, work = answer.read().split()
+    return float(gap), float(work)

@@ -1,0 +1,43 @@
+"""The service, telling at /longest-block how long its event loop was away at most: in milliseconds, by the clock and in work."""
+
+import asyncio
+import time
+
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+import service
+from serving.app import Api
+
+_TICK = 0.001  # seconds
+
+
+class WatchedApi(Api):
+    """The routes, and one more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._watch: asyncio.Task[None] | None = None
+        self._gap = self._work = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI's entry."""
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._tick())
+        if scope["path"] == "/longest-block":
+            await PlainTextResponse(f"{1000 * self._gap} {1000 * self._work}")(scope, receive, send)
+            self._gap = self._work = 0.0
+        else:
+            await super().__call__(scope, receive, send)
+
+    async def _tick(self) -> None:
+        """Come by every millisecond: what is later than that, the loop was doing something else, or had no processor."""
+        while True:
+            clock, work = time.perf_counter(), time.thread_time()
+            await asyncio.sleep(_TICK)
+            self._gap = max(self._gap, time.perf_counter() - clock - _TICK)
+            self._work = max(self._work, time.thread_time() - work)
+
+
+service.api = WatchedApi()
+GanService = service.GanService
