@@ -2,13 +2,14 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +68,8 @@ def running(side: str, model: Path) -> Iterator[float]:
         "BENTOML_DO_NOT_TRACK": "True",
     }
     started = time.perf_counter()
-    server = subprocess.Popen(SIDES[side].command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen(SIDES[side].command, cwd=ROOT, env=environment, start_new_session=True, **quiet)
     try:
         while not _answers(ADDRESS + SIDES[side].ready):
             if time.perf_counter() > started + 60 or server.poll() is not None:
@@ -76,6 +78,10 @@ def running(side: str, model: Path) -> Iterator[float]:
         yield time.perf_counter() - started
     finally:
         server.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(10)
+        with suppress(ProcessLookupError):  # some leave their workers behind, and with them the port
+            os.killpg(server.pid, signal.SIGKILL)
         server.wait()
 
 
