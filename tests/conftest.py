@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from gan.latents import Space, inputs
 
@@ -14,6 +15,14 @@ os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="gan-test-metrics-")
 
 SMALL_DATA = Path(__file__).parent / "data" / "fashion-mnist-small"  # 512 real pictures
+
+
+# Runtimes and devices that must all keep the same promises
+BACKENDS = [
+    ("onnx", "cpu"),
+    ("torchscript", "cpu"),
+    pytest.param(("torchscript", "cuda"), marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")),
+]
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,7 @@ import torch
 from gan import artifact, runtime
 from gan.artifact import ModelFolderError
 from gan.latents import count, inputs, select
-
-BACKENDS = [
-    ("onnx", "cpu"),
-    ("torchscript", "cpu"),
-    pytest.param("torchscript", "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")),
-]
+from tests.conftest import BACKENDS
 
 
 def alone(drawer, rows):
@@ -22,9 +17,9 @@ def folder(trained):
     return artifact.read(trained.model)
 
 
-@pytest.mark.parametrize(("name", "device"), BACKENDS)
-def test_a_picture_is_the_same_bytes_whatever_is_beside_it(folder, name, device):
-    drawer = runtime.load(folder, name, device, threads=2)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_picture_is_the_same_bytes_whatever_is_beside_it(folder, backend):
+    drawer = runtime.load(folder, *backend, threads=2)
     rows = inputs(range(70), folder.manifest.space)
     singly = alone(drawer, rows)
     assert singly.shape == (70, 32, 32, 1)
@@ -35,18 +30,18 @@ def test_a_picture_is_the_same_bytes_whatever_is_beside_it(folder, name, device)
     assert np.array_equal(runtime.draw(drawer, select(rows, slice(None, None, -1))), singly[::-1])
 
 
-@pytest.mark.parametrize(("name", "device"), BACKENDS)
-def test_a_reloaded_runtime_draws_the_same_bytes(folder, name, device):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_reloaded_runtime_draws_the_same_bytes(folder, backend):
     rows = inputs(range(5), folder.manifest.space)
-    first, second = (runtime.draw(runtime.load(folder, name, device, threads=2), rows) for _ in range(2))
+    first, second = (runtime.draw(runtime.load(folder, *backend, threads=2), rows) for _ in range(2))
     assert np.array_equal(first, second)
 
 
-@pytest.mark.parametrize(("name", "device"), BACKENDS[1:])
-def test_runtimes_agree_within_one_grey_level(folder, name, device):
+@pytest.mark.parametrize("backend", BACKENDS[1:])
+def test_runtimes_agree_within_one_grey_level(folder, backend):
     rows = inputs(range(64), folder.manifest.space)
     expected = runtime.draw(runtime.load(folder, "onnx", "cpu", threads=2), rows).astype(int)
-    assert np.abs(runtime.draw(runtime.load(folder, name, device, threads=2), rows) - expected).max() <= 1
+    assert np.abs(runtime.draw(runtime.load(folder, *backend, threads=2), rows) - expected).max() <= 1
 
 
 def test_a_runtime_whose_shapes_disagree_gets_one_shape(folder, monkeypatch):

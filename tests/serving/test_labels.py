@@ -20,7 +20,7 @@ from serving.app import Api
 from serving.batching import Batcher
 from serving.models import Models
 from serving.settings import Settings
-from tests.conftest import latents
+from tests.conftest import BACKENDS, latents
 from tests.serving.test_api import refused
 from training import export
 
@@ -60,15 +60,17 @@ def serving(models, **given):
     batcher.close()
 
 
-@pytest.fixture(scope="session", params=["onnx", "torchscript"])
+@pytest.fixture(scope="session", params=BACKENDS)
 def labelled_client(conditional, request):
-    with serving(conditional.models, runtime=request.param, device="cpu") as client:
+    runtime, device = request.param
+    with serving(conditional.models, runtime=runtime, device=device) as client:
         yield client
 
 
-@pytest.fixture(scope="session", params=["onnx", "torchscript"])
+@pytest.fixture(scope="session", params=BACKENDS)
 def coded_client(coded, request):
-    with serving(coded.parent, runtime=request.param, device="cpu") as client:
+    runtime, device = request.param
+    with serving(coded.parent, runtime=runtime, device=device) as client:
         yield client
 
 

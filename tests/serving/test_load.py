@@ -14,6 +14,7 @@ from serving.app import Api
 from serving.batching import Batcher
 from serving.models import Models
 from serving.settings import Settings
+from tests.conftest import BACKENDS
 from tests.serving.test_batching import Device, arrived
 
 
@@ -152,9 +153,10 @@ def test_a_small_request_does_not_wait_for_a_large_one(trained, device, monkeypa
     asyncio.run(scenario())
 
 
-def test_ten_thousand_pictures_under_mixed_load_are_the_bytes_they_are_alone(trained):
+@pytest.mark.parametrize("backend", BACKENDS[::2])
+def test_ten_thousand_pictures_under_mixed_load_are_the_bytes_they_are_alone(trained, backend):
     random = np.random.default_rng(0)
-    chosen = Settings(models=trained.models, queue=20_000)
+    chosen = Settings(models=trained.models, queue=20_000, runtime=backend[0], device=backend[1])
     models, batcher, routes = Models(chosen), Batcher(), Api()
     routes.open(models, batcher, chosen)
     wanted = []  # (seeds, truncation) of each request, 10,000 pictures in all
