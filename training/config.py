@@ -4,7 +4,11 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from gan.latents import Distribution, Space
+from training.objectives import ObjectiveName
+from training.recipes import RECIPES, RecipeName
 
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
 
@@ -26,22 +30,44 @@ class TrainingConfig(BaseModel):
 
     data: str = "fashion-mnist"
     """'fashion-mnist', a folder that holds its four files, or a folder of pictures"""
-    recipe: Literal["dcgan"] = "dcgan"
-    """a named set of defaults; dcgan is the article's: its networks, BCE loss, Adam 2e-4 with betas 0.5 and 0.999"""
+    recipe: RecipeName = "dcgan"
+    """a named set of defaults, each of which a flag can override; dcgan is the article's"""
     name: str | None = Field(None, pattern="^[a-z0-9][a-z0-9._-]{0,99}$")
     """the model's name; by default that of the data and the recipe, <data>-<recipe>"""
     resolution: int = 32
     """the side of the pictures in pixels, a power of two from 16 up; Fashion-MNIST is padded to it, other pictures are scaled"""
     width: int = Field(128, gt=0)
     """channels of the networks' outermost hidden layer; half of it trains about three times as fast"""
+    discriminator_norm: Literal["batch", "none"] = "batch"
+    """batch normalisation in the discriminator, or none, as penalties want it, which are on each picture by itself"""
     z_dim: int = Field(100, gt=0)
     """components of a latent vector"""
-    batch_size: int = Field(64, gt=1)
-    """pictures per step; smaller takes more steps for the same pictures, which on a processor counts most"""
+    latent: Distribution = "normal"
+    """what they are drawn from: N(0, 1) or U(-1, 1)"""
     conditional: bool = False
     """learn the labels, Fashion-MNIST's or the folders that pictures are in, so that pictures can be asked for by label"""
+    objective: ObjectiveName = "nonsaturating"
+    """what the players minimise"""
+    r1: float = Field(0.0, ge=0)
+    """gamma of the penalty on the discriminator's gradient at real pictures; steadier, and at least twice the time for a step"""
+    r2: float = Field(0.0, ge=0)
+    """the same at generated pictures"""
+    gradient_penalty: float = Field(0.0, ge=0)
+    """weight of WGAN-GP's penalty, which holds the discriminator's gradient at 1 between real and generated pictures"""
+    penalty_every: int = Field(1, gt=0)
+    """discriminator steps between two penalties, which then count so many times; cheaper, a little less steady"""
+    weight_clip: float | None = Field(None, gt=0)
+    """WGAN: after each step the discriminator's weights are cut off at this"""
+    augment: Literal["none", "diffaugment"] = "none"
+    """change what the discriminator sees, for sets of a few thousand pictures or less, which it would learn by heart"""
+    batch_size: int = Field(64, gt=1)
+    """pictures per step; smaller takes more steps for the same pictures, which on a processor counts most"""
+    discriminator_steps: int = Field(1, gt=0)
+    """steps of the discriminator for each of the generator's"""
     learning_rate: float = Field(2e-4, gt=0, le=1)
     """Adam's, for both networks"""
+    generator_learning_rate: float | None = Field(None, gt=0, le=1)
+    """Adam's for the generator, if another"""
     beta1: float = Field(0.5, ge=0, lt=1)
     """Adam's decay of the mean of gradients; 0.9 makes the game oscillate"""
     beta2: float = Field(0.999, ge=0, lt=1)
@@ -65,12 +91,24 @@ class TrainingConfig(BaseModel):
     checkpoint_every: Count = 50_000
     """pictures between two checkpoints"""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_the_recipe(cls, given: Any) -> Any:
+        """What is given overrides the recipe, which overrides the defaults."""
+        if not isinstance(given, dict):
+            return given
+        return {**RECIPES.get(given.get("recipe", "dcgan"), {}), **given}
+
     @field_validator("resolution")
     @classmethod
     def _is_power_of_two(cls, resolution: int) -> int:
         if resolution < 16 or resolution & (resolution - 1):
             raise ValueError("take a power of two from 16 up, such as 32 or 64")
         return resolution
+
+    def space(self, classes: int | None) -> Space:
+        """What the generator draws from; `classes` is None for a game without labels."""
+        return Space(self.z_dim, self.latent, classes)
 
     def is_reached(self, seen: int, seconds: float) -> bool:
         """Whether a run that has seen so many pictures in so many seconds is as long as it was to be."""

@@ -56,6 +56,7 @@ def export_model(
                 arguments={"channels": channels, "resolution": config.resolution, "width": config.width},
             ),
             z_dim=config.z_dim,
+            latent=config.latent,
             channels=channels,
             height=height,
             width=width,

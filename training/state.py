@@ -15,7 +15,6 @@ from torch.optim import Adam
 from torch.optim.swa_utils import update_bn
 
 from gan import artifact
-from gan.latents import Space
 from gan.networks import dcgan
 from gan.networks.conditions import tensors
 from training.config import TrainingConfig
@@ -62,8 +61,10 @@ class TrainingState:
     @classmethod
     def start(cls, config: TrainingConfig, channels: int, classes: int | None, device: torch.device) -> "TrainingState":
         """Fresh networks with the weights that the run's seed gives; `classes` is None for an unconditional game."""
-        generator = dcgan.Generator(Space(config.z_dim, classes=classes), channels, config.resolution, config.width)
-        discriminator = dcgan.Discriminator(channels, config.resolution, config.width, classes)
+        generator = dcgan.Generator(config.space(classes), channels, config.resolution, config.width)
+        discriminator = dcgan.Discriminator(
+            channels, config.resolution, config.width, classes, batch_norm=config.discriminator_norm == "batch"
+        )
         random = torch.Generator().manual_seed(config.seed)
         for network in (generator, discriminator):
             dcgan.initialise(network, random)
@@ -73,8 +74,8 @@ class TrainingState:
             generator,
             discriminator,
             copy.deepcopy(generator).requires_grad_(False),
-            _adam(generator, config),
-            _adam(discriminator, config),
+            _adam(generator, config, config.generator_learning_rate or config.learning_rate),
+            _adam(discriminator, config, config.learning_rate),
         )
 
     @torch.no_grad()
@@ -160,8 +161,8 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*.safetensors"))
 
 
-def _adam(network: nn.Module, config: TrainingConfig) -> Adam:
-    optimiser = Adam(network.parameters(), lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=True)
+def _adam(network: nn.Module, config: TrainingConfig, learning_rate: float) -> Adam:
+    optimiser = Adam(network.parameters(), lr=learning_rate, betas=(config.beta1, config.beta2), fused=True)
     # Adam makes its moments at its first step; made here, they are there to be restored into.
     for parameter in network.parameters():
         optimiser.state[parameter] = {

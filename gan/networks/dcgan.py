@@ -78,6 +78,7 @@ class Discriminator(nn.Module):
         resolution: int = 32,  # of a picture's side in pixels, a power of two from 16 up
         width: int = 128,  # channels of the outermost hidden layer; doubles at each layer away from the picture
         classes: int | None = None,  # how many labels, each a plane beside the picture; None: unconditional
+        batch_norm: bool = True,  # gradient penalties, which are on each picture by itself, go without
     ) -> None:
         """Raises ValueError for a resolution that is not a power of two from 16 up."""
         super().__init__()
@@ -90,7 +91,7 @@ class Discriminator(nn.Module):
         for outer, inner in pairwise(hidden):
             layers += [
                 nn.Conv2d(outer, inner, kernel_size=4, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(inner),
+                *([nn.BatchNorm2d(inner)] if batch_norm else []),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         layers.append(nn.Conv2d(hidden[-1], 1, kernel_size=4, stride=1, padding=0, bias=False))

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+import torch
+
+from training.augment import augment
+from training.penalties import squared_gradient, wasserstein_penalty
+
+
+def pictures(n=4, seed=0, channels=3):
+    return torch.randn(n, channels, 16, 16, generator=torch.Generator().manual_seed(seed)).clamp(-1, 1)
+
+
+def test_the_squared_gradient_of_a_plane_is_its_slopes_and_can_be_learned_from():
+    slope = torch.full((3, 16, 16), 0.1, requires_grad=True)
+    x = pictures().requires_grad_()
+    squared = squared_gradient((x * slope).sum((1, 2, 3)), x)
+    assert squared.tolist() == pytest.approx([0.01 * 768] * 4)
+    squared.mean().backward()
+    torch.testing.assert_close(slope.grad, 2 * slope.detach())
+
+
+def test_each_picture_has_its_own_gradient():
+    x = pictures().requires_grad_()
+    squared = squared_gradient(x.square().sum((1, 2, 3)), x)
+    torch.testing.assert_close(squared, 4 * x.detach().square().sum((1, 2, 3)))
+
+
+def test_the_wasserstein_penalty_is_taken_between_the_two():
+    real, fake, share = pictures(seed=1), pictures(seed=2), torch.tensor([0.0, 0.25, 0.5, 1.0])
+    seen = []
+
+    def discriminator(x):
+        seen.append(x.detach())
+        return 1.5 * x[:, 0, 0, 0] + 2.0 * x[:, 1, 1, 1]  # a slope of 2.5 everywhere
+
+    found = wasserstein_penalty(discriminator, real, fake, share)
+    assert found.tolist() == pytest.approx([(6.2501**0.5 - 1) ** 2] * 4)
+    torch.testing.assert_close(seen[0], real + share.view(-1, 1, 1, 1) * (fake - real))
+
+
+def test_a_flat_discriminator_has_a_penalty_that_can_be_learned_from():
+    slope = torch.zeros(3, 16, 16, requires_grad=True)
+    found = wasserstein_penalty(lambda x: (x * slope).sum((1, 2, 3)), pictures(seed=1), pictures(seed=2), torch.full((4,), 0.5))
+    found.mean().backward()
+    assert torch.isfinite(slope.grad).all()
+
+
+def test_augmentation_is_the_same_for_the_same_draws_and_lets_gradients_through():
+    x = pictures(64).requires_grad_()
+    once, again, other = (augment(x, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert torch.equal(once, again)
+    assert not torch.equal(once, other)
+    assert once.shape == x.shape
+    once.sum().backward()
+    assert torch.isfinite(x.grad).all()
+    assert (x.grad.abs().sum((1, 2, 3)) > 0).all()
+
+
+def test_augmentation_moves_something_in_and_cuts_a_quarter_out():
+    blank = augment(torch.ones(400, 1, 16, 16), np.random.default_rng(0)) == 0
+    assert 0.15 < blank.float().mean() < 0.4
+
+
+def test_every_channel_is_changed_alike_but_for_its_saturation():
+    grey = pictures(8, channels=1).repeat(1, 3, 1, 1)
+    changed = augment(grey, np.random.default_rng(0))
+    torch.testing.assert_close(changed[:, 0], changed[:, 1])
