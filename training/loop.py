@@ -16,6 +16,7 @@ from gan import artifact, imaging
 from gan.latents import Space
 from gan.networks import dcgan
 from gan.networks.conditions import tensors
+from training import report
 from training.config import TrainingConfig
 from training.data import Dataset
 from training.fast_convolutions import use_fast_weight_gradients
@@ -109,9 +110,11 @@ def train(
             # Now and then: a grid to look at, and a checkpoint to come back to
             if before // config.sample_every < state.seen // config.sample_every:
                 save_grid(state.finished_generator(), folder, state.seen, board)
+                report.write(folder)
             if before // config.checkpoint_every < state.seen // config.checkpoint_every:
                 state.save(folder, config)
         save_grid(state.finished_generator(), folder, state.seen, board)
+        report.write(folder)
         state.save(folder, config)
     return config.is_reached(state.seen, state.seconds)
 
