@@ -109,8 +109,7 @@ def curves(rows: Sequence[dict[str, Any]]) -> dict[str, Curve]:
                 pictures.append(seen)
                 values.append(value)
     return {
-        key: thin(Curve(np.array(pictures, np.float64), np.array(values, np.float64)))
-        for key, (pictures, values) in points.items()
+        key: thin(Curve(np.array(pictures, np.float64), np.array(values, np.float64))) for key, (pictures, values) in points.items()
     }
 
 
@@ -155,7 +154,9 @@ def draw(chart: Chart, curves: dict[str, Curve], pictures: tuple[float, float]) 
         text = number_text(last)
         if chart.line and chart.shows_distance:
             text += f" ({number_text(last - chart.line[0], sign=True)} from {chart.line[1]})"
-        legend.append(f'<li class="c{number}" data-key="{escape(key)}"{distance}>{label}{code} <output>{escape(text)}</output></li>')
+        legend.append(
+            f'<li class="c{number}" data-key="{escape(key)}"{distance}>{label}{code} <output>{escape(text)}</output></li>'
+        )
     if chart.line:
         legend.append(f'<li class="level">{escape(chart.line[1])} <output>{number_text(chart.line[0])}</output></li>')
     vertical = "".join(f'<span style="top:{100 * y(tick):.2f}%">{number_text(tick)}</span>' for tick in rows)
@@ -179,7 +180,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 def number_text(value: float, sign: bool = False) -> str:
-    """Four digits, such as 0.6931, −1.386 or 2.5e+06."""
+    """Four digits, such as 0.6931 or 2.5e+06; with a minus sign, not a hyphen."""
     text = f"{value:{'+' if sign else ''}.4g}" if abs(value) > 1e-12 else "0"
     return text.replace("-", "\N{MINUS SIGN}")
 

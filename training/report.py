@@ -100,7 +100,7 @@ def _mapping(file: Path) -> Row:
 def _rows(file: Path) -> list[Row]:
     """The objects of a JSON lines file that say after how many pictures, in that order; other lines are passed over."""
     try:
-        lines = file.read_bytes().splitlines()
+        lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
         return []
     rows = []
@@ -143,7 +143,9 @@ def _heading(run: _Run) -> str:
     if _is_number(last.get("pictures_per_second")):
         facts.append(f"{last['pictures_per_second']:,.0f} pictures/s")
     facts.append("finished" if run.manifest else "not finished")
-    names = [f"{key} <b>{escape(str(run.config[key]))}</b>" for key in ("name", "data", "recipe") if run.config.get(key) is not None]
+    names = [
+        f"{key} <b>{escape(str(run.config[key]))}</b>" for key in ("name", "data", "recipe") if run.config.get(key) is not None
+    ]
     if run.manifest:
         title = escape(f"{run.manifest.name}@{run.manifest.version}")
         names.append(f'model <a href="model/"><b>{title}</b></a>')
@@ -189,7 +191,9 @@ def _tables(run: _Run) -> str:
         tables = {"Model": {"name": run.manifest.name, "version": run.manifest.version, **measured}} | tables
     return "\n".join(
         f"<section><h2>{title}</h2><table>"
-        + "".join(f'<tr><th scope="row">{escape(str(key))}</th><td>{escape(_text(value))}</td></tr>' for key, value in table.items())
+        + "".join(
+            f'<tr><th scope="row">{escape(str(key))}</th><td>{escape(_text(value))}</td></tr>' for key, value in table.items()
+        )
         + "</table></section>"
         for title, table in tables.items()
         if table
