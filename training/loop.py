@@ -18,6 +18,7 @@ from gan import artifact, imaging
 from gan.latents import Space
 from gan.networks import dcgan
 from gan.networks.conditions import tensors
+from training import report
 from training.augment import augment
 from training.config import TrainingConfig
 from training.data import Dataset
@@ -149,9 +150,11 @@ def train(
             # Now and then: a grid to look at, and a checkpoint to come back to
             if before // config.sample_every < state.seen // config.sample_every:
                 save_grid(state.finished_generator(), folder, state.seen, board)
+                report.write(folder)
             if before // config.checkpoint_every < state.seen // config.checkpoint_every:
                 state.save(folder, config)
         save_grid(state.finished_generator(), folder, state.seen, board)
+        report.write(folder)
         state.save(folder, config)
     return config.is_reached(state.seen, state.seconds)
 

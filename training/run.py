@@ -102,6 +102,7 @@ def _run(given: dict[str, Any]) -> int:
     config = _resolve(flags, where.config, folder)
 
     from gan import artifact
+    from training import report
     from training.data import load
     from training.environment import record
     from training.export import export_model
@@ -149,7 +150,7 @@ def _run(given: dict[str, Any]) -> int:
         return 128 + stop.number
 
     manifest = export_model(folder / "model", name, state, dataset, config, environment)
-    print(f"exported {manifest.name}@{manifest.version} to {folder / 'model'}")
+    print(f"exported {manifest.name}@{manifest.version} to {folder / 'model'}; the report: {report.write(folder)}")
     try:
         artifact.copy(folder / "model", where.models / name)
         print(f"copied to {where.models / name}; `make serve` serves it")

@@ -1,0 +1,214 @@
+"""The curves of a run's report: which there are, how they are thinned, and how they are drawn as SVG."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOST_POINTS = 600  # of a curve: about one for each pixel of its width
+_LARGEST = 1e300  # beyond it the arithmetic of ticks and means overflows
+_SIDE = 1000  # of a plot in SVG units; the page stretches it to the width there is
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One statistic over the pictures seen, float64 [n] each, in the order of the pictures."""
+
+    pictures: NDArray[np.float64]
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Curves that belong together: they share a scale, and one sentence says how to read them."""
+
+    title: str
+    axis: str
+    labels: dict[str, str]  # key in stats.jsonl -> what the legend calls it
+    reading: str
+    line: tuple[float, str] | None = None  # a level to compare with, and its name
+    shows_distance: bool = False  # of the values from that level
+    shown: list[float] = field(default_factory=list)  # values that the axis always covers
+
+
+CHARTS = [
+    Chart(
+        "Losses",
+        "loss",
+        {"loss_d": "discriminator", "loss_g": "generator"},
+        "Steady is good, falling is not the aim: one near zero while the other climbs is a player that has won, and learning ends.",
+    ),
+    Chart(
+        "Gradient penalties",
+        "penalty",
+        {"penalty": "gradient penalty", "r1": "R1, at real pictures", "r2": "R2, at generated pictures"},
+        "Small and steady is good: a penalty that grows says that the discriminator's slopes are getting out of hand.",
+    ),
+    Chart(
+        "What the discriminator thinks",
+        "probability of being real",
+        {"d_real": "D(x), real pictures", "d_fake": "D(G(z)), generated pictures"},
+        "At the Nash equilibrium both are 0.5: the discriminator cannot tell.",
+        line=(0.5, "equilibrium"),
+        shown=[0, 1],
+    ),
+    Chart(
+        "Accuracy of the discriminator",
+        "share it gets right",
+        {"accuracy_held_out": "real pictures held out", "accuracy_fake": "generated pictures"},
+        "At 0.5 it guesses. Far less on pictures held out than on those it trains on: it knows its pictures by heart.",
+        line=(0.5, "guessing"),
+        shown=[0, 1],
+    ),
+    Chart(
+        "Value of the game",
+        "V(D, G)",
+        {"value": "V(D, G)"},
+        "The discriminator raises it, the generator lowers it; at the Nash equilibrium it is -log 4 = -1.386.",
+        line=(-math.log(4), "-log 4"),
+        shows_distance=True,
+    ),
+    Chart(
+        "Diversity",
+        "diversity",
+        {"spread": "spread", "recall": "recall"},
+        "Higher is more varied; a fall is mode collapse: the generator draws the same pictures for different latent vectors.",
+        shown=[0],
+    ),
+    Chart(
+        "Speed",
+        "pictures per second",
+        {"pictures_per_second": "pictures per second"},
+        "Level is good; a dip is another program at work on the same machine, or the evaluation of a checkpoint.",
+        shown=[0],
+    ),
+]
+_KNOWN = {key for chart in CHARTS for key in chart.labels} | {"pictures", "seconds"}
+
+
+def others(keys: Iterable[str]) -> list[Chart]:
+    """A chart of its own for each key that no chart above knows: nothing tells which of them share a scale."""
+    return [Chart(key, key, {key: key}, "No chart of its own is made for this statistic yet.") for key in keys if key not in _KNOWN]
+
+
+def curves(rows: Sequence[dict[str, Any]]) -> dict[str, Curve]:
+    """The thinned curve of every key that has a finite number in some row; other values are passed over."""
+    points: dict[str, tuple[list[float], list[float]]] = {}
+    for row in rows:
+        seen = row["pictures"]
+        for key, value in row.items():
+            # `type`, since a bool is an int too; the comparison is false for NaN, and takes an integer of any length.
+            if type(value) in (int, float) and -_LARGEST < value < _LARGEST:
+                if key not in points:
+                    points[key] = ([], [])
+                pictures, values = points[key]
+                pictures.append(seen)
+                values.append(value)
+    return {
+        key: thin(Curve(np.array(pictures, np.float64), np.array(values, np.float64))) for key, (pictures, values) in points.items()
+    }
+
+
+def thin(curve: Curve) -> Curve:
+    """At most MOST_POINTS points, each the mean of as many consecutive ones, give or take one."""
+    count = len(curve.values)
+    if count <= MOST_POINTS:
+        return curve
+    starts = np.arange(MOST_POINTS) * count // MOST_POINTS
+    sizes = np.diff(starts, append=count)
+    return Curve(np.add.reduceat(curve.pictures, starts) / sizes, np.add.reduceat(curve.values, starts) / sizes)
+
+
+def draw(chart: Chart, curves: dict[str, Curve], pictures: tuple[float, float]) -> str:
+    """A chart as HTML, of those of its keys that `curves` has; `pictures` is the range of the horizontal axis.
+
+    The plot is stretched SVG, the text around it HTML: so it fits any width, on paper too, without a script.
+    """
+    shown = {key: curves[key] for key in chart.labels if key in curves}
+    values = np.concatenate([curve.values for curve in shown.values()])
+    low, high, cut = _vertical_range(values, [*chart.shown, *([chart.line[0]] if chart.line else [])])
+    left, right = pictures if pictures[0] < pictures[1] else (pictures[0] - 1, pictures[0] + 1)
+
+    def x(seen: float) -> float:
+        return (seen - left) / (right - left)
+
+    def y(value: float) -> float:
+        return (high - value) / (high - low)
+
+    plot, legend = [], []
+    rows, columns = ticks(low, high), ticks(left, right)
+    grid = [f"M0 {_SIDE * y(tick):.1f}H{_SIDE}" for tick in rows] + [f"M{_SIDE * x(tick):.1f} 0V{_SIDE}" for tick in columns]
+    plot.append(f'<path class="grid" d="{"".join(grid)}"/>')
+    if chart.line:
+        plot.append(f'<path class="level" d="M0 {_SIDE * y(chart.line[0]):.1f}H{_SIDE}"/>')
+    for number, (key, curve) in enumerate(shown.items()):
+        plot.append(f'<path class="c{number}" d="{_path(curve, x, y)}"/>')
+        distance = f' data-level="{chart.line[0]}"' if chart.line and chart.shows_distance else ""
+        label = escape(chart.labels[key])
+        code = f" <code>{escape(key)}</code>" if chart.labels[key] != key else ""
+        last = float(curve.values[-1])
+        text = number_text(last)
+        if chart.line and chart.shows_distance:
+            text += f" ({number_text(last - chart.line[0], sign=True)} from {chart.line[1]})"
+        legend.append(
+            f'<li class="c{number}" data-key="{escape(key)}"{distance}>{label}{code} <output>{escape(text)}</output></li>'
+        )
+    if chart.line:
+        legend.append(f'<li class="level">{escape(chart.line[1])} <output>{number_text(chart.line[0])}</output></li>')
+    vertical = "".join(f'<span style="top:{100 * y(tick):.2f}%">{number_text(tick)}</span>' for tick in rows)
+    horizontal = "".join(f'<span style="left:{100 * x(tick):.2f}%">{count_text(tick)}</span>' for tick in columns)
+    reading = escape(chart.reading) + (" A few values lie beyond the axis." if cut else "")
+    return f"""<figure class="chart" data-pictures="{left},{right}" data-values="{low},{high}">
+<figcaption><h3>{escape(chart.title)}</h3><p>{reading}</p></figcaption>
+<ul class="legend">{"".join(legend)}</ul>
+<div class="frame"><div class="axis">{escape(chart.axis)}</div><div class="vertical">{vertical}</div>
+<div class="plot"><svg viewBox="0 0 {_SIDE} {_SIDE}" preserveAspectRatio="none" role="img" aria-label="{escape(chart.title)}">
+{"".join(plot)}</svg><div class="cursor" hidden></div></div>
+<div class="horizontal">{horizontal}</div><div class="axis below">pictures seen</div></div>
+</figure>"""
+
+
+def ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Round numbers from `low` to `high`, some `about` of them."""
+    step: float = 10.0 ** math.floor(math.log10((high - low) / about))
+    step *= next((factor for factor in (1, 2, 5) if step * factor * about >= high - low), 10)
+    return [step * index for index in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+
+
+def number_text(value: float, sign: bool = False) -> str:
+    """Four digits, such as 0.6931 or 2.5e+06; with a minus sign, not a hyphen."""
+    text = f"{value:{'+' if sign else ''}.4g}" if abs(value) > 1e-12 else "0"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def count_text(value: float) -> str:
+    """A count as an axis shows it: 500, 20k, 1.5M."""
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            return f"{value / unit:.4g}{name}"
+    return number_text(value)
+
+
+def _vertical_range(values: NDArray[np.float64], covered: list[float]) -> tuple[float, float, bool]:
+    """What the axis spans, with a margin, and whether lone values lie beyond: a spike must not flatten all the rest."""
+    low, high, cut = float(values.min()), float(values.max()), False
+    if len(values) >= 50:
+        first, last = (float(bound) for bound in np.quantile(values, (0.01, 0.99)))
+        if high - low > 5 * (last - first) > 0:
+            margin = (last - first) / 2
+            low, high, cut = max(low, first - margin), min(high, last + margin), True
+    low, high = min([low, *covered]), max([high, *covered])
+    # A level line gets an axis too, and one that its last digits can be told on.
+    margin = max((high - low) * 0.04, abs(high) * 1e-6, 1e-9)
+    return low - margin, high + margin, cut
+
+
+def _path(curve: Curve, x: Any, y: Any) -> str:
+    across, down = _SIDE * x(curve.pictures), _SIDE * np.clip(y(curve.values), -1, 2)
+    if len(across) == 1:  # a path of no length draws nothing but its round ends
+        return f"M{across[0]:.1f} {down[0]:.1f}h0"
+    return "M" + "L".join(f"{a:.1f} {d:.1f}" for a, d in zip(across.tolist(), down.tolist(), strict=True))
