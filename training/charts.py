@@ -83,7 +83,7 @@ CHARTS = [
         "Speed",
         "pictures per second",
         {"pictures_per_second": "pictures per second"},
-        "Level is good; a dip is another program at work on the same machine, or the evaluation of a checkpoint.",
+        "Level is good; a dip is another program at work on the same machine, or the drawing of samples.",
         shown=[0],
     ),
 ]
@@ -92,7 +92,7 @@ _KNOWN = {key for chart in CHARTS for key in chart.labels} | {"pictures", "secon
 
 def others(keys: Iterable[str]) -> list[Chart]:
     """A chart of its own for each key that no chart above knows: nothing tells which of them share a scale."""
-    return [Chart(key, key, {key: key}, "No chart of its own is made for this statistic yet.") for key in keys if key not in _KNOWN]
+    return [Chart(key, key, {key: key}, "A further statistic of this run.") for key in keys if key not in _KNOWN]
 
 
 def curves(rows: Sequence[dict[str, Any]]) -> dict[str, Curve]:
@@ -172,7 +172,7 @@ def draw(chart: Chart, curves: dict[str, Curve], pictures: tuple[float, float]) 
 </figure>"""
 
 
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
+def ticks(low: float, high: float, about: int = 6) -> list[float]:
     """Round numbers from `low` to `high`, some `about` of them."""
     step: float = 10.0 ** math.floor(math.log10((high - low) / about))
     step *= next((factor for factor in (1, 2, 5) if step * factor * about >= high - low), 10)

@@ -154,8 +154,8 @@ def train(
             if before // config.checkpoint_every < state.seen // config.checkpoint_every:
                 state.save(folder, config)
         save_grid(state.finished_generator(), folder, state.seen, board)
-        report.write(folder)
         state.save(folder, config)
+        report.write(folder)
     return config.is_reached(state.seen, state.seconds)
 
 

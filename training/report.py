@@ -176,7 +176,7 @@ def _samples(grids: list[tuple[int, bytes]]) -> str:
         for index, (seen, content) in enumerate(grids)
     ]
     last = len(grids) - 1
-    return f"""<section id="samples"><h2>Samples</h2>
+    return f"""<section id="samples"><h3>Samples</h3>
 <p>The same latent vectors each time: what moves is the generator. After <output>{grids[-1][0]:,}</output> pictures:</p>
 <div class="grids">{"".join(images)}</div>
 <div class="controls"><button type="button" aria-label="Play">▶</button>

@@ -40,7 +40,7 @@ def grids_of(page: str) -> dict[int, bytes]:
 
 
 def titles_of(page: str) -> list[str]:
-    return re.findall(r"<h3>(.*?)</h3>", page)
+    return re.findall(r"<figcaption><h3>(.*?)</h3>", page)
 
 
 def test_every_group_is_there_with_its_keys(tmp_path):
@@ -134,7 +134,7 @@ def test_warnings_are_at_the_top_and_the_latest_win(tmp_path):
     rows = [{"pictures": 1000 * number, "message": f"no. {number}."} for number in range(30)]
     (run / "warnings.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     page = page_of(run)
-    assert page.index("after 29,000 pictures: no. 29.") < page.index("<h2>Curves</h2>")
+    assert page.index("after 29,000 pictures: no. 29.") < page.index("<h2>Samples and curves</h2>")
     assert "no. 9." not in page
     assert "10 earlier ones" in page
 
