@@ -188,18 +188,18 @@ def _draw(config: TrainingConfig, space: Space, seen: int) -> list[Tensor]:
 
 
 def _statistics_of(objective: Objective, penalised: bool) -> list[str]:
-    """Names of what is summed up: D(x) and D(G(z)) and the value of the game only where a logit is the log-odds of being real."""
+    """Names of what is summed up.
+
+    D(x), D(G(z)) and V(D, G) = E log D(x) + E log(1 - D(G(z))) only where a logit is the log-odds of being real. At the Nash
+    equilibrium D is 1/2 everywhere and V is -log 4; the report shows how far from that it is.
+    """
     opinions = ["d_real", "d_fake", "value"] if objective.is_log_odds else ["logit_real", "logit_fake"]
     return ["loss_d", "loss_g", *opinions, *(["penalty"] if penalised else [])]
 
 
 def _statistics(names: list[str], means: Tensor, state: TrainingState, speed: float) -> dict[str, float]:
     rest = {"pictures": state.seen, "seconds": round(state.seconds, 3), "pictures_per_second": round(speed, 1)}
-    row = {**rest, **dict(zip(names, means.tolist(), strict=True))}
-    if "value" in row:
-        # At the Nash equilibrium D is 1/2 everywhere, and V(D, G) = E log D(x) + E log(1 - D(G(z))) is -log 4.
-        row["from_equilibrium"] = row["value"] + math.log(4)
-    return row
+    return {**rest, **dict(zip(names, means.tolist(), strict=True))}
 
 
 def _leave(pictures: Tensor) -> Tensor:
