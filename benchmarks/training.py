@@ -49,13 +49,15 @@ def measure(side: str, data: str, batch_size: int, seconds: float) -> float:
     """Pictures per second of one side, in this process."""
     clock = Clock(seconds)
     precision = "float32" if side == "ours-float32" else "auto"
-    config = TrainingConfig(data=data, batch_size=batch_size, images=10**12, precision=precision)
-    dataset = load(config.data, config.resolution)
+    config = TrainingConfig(
+        data=data, batch_size=batch_size, images=10**12, precision=precision, sample_every=10**12, checkpoint_every=10**12
+    )
+    dataset = load(config.data, config.size)
     if side == "article":
         article.train(dataset.pictures, batch_size, clock)
     else:
         hardware = Hardware.choose(config)
-        state = TrainingState.start(config, dataset.pictures.shape[1], None, hardware.device)
+        state = TrainingState.start(config, dataset.pictures.shape[1], None, hardware)
         with tempfile.TemporaryDirectory() as folder:
             train(state, dataset, config, hardware, Path(folder), clock)
     return clock.rate(batch_size)

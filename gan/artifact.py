@@ -20,6 +20,8 @@ TORCHSCRIPT = "generator.torchscript.pt"
 SAMPLES = "samples.png"
 CARD = "README.md"
 
+ArchitectureName = Literal["mlp", "dcgan", "resnet", "r3gan"]  # the network families, one file each in gan/networks/
+
 _NAME = r"[a-z0-9][a-z0-9._-]{0,99}"
 
 
@@ -34,7 +36,7 @@ class _Part(BaseModel):
 class Architecture(_Part):
     """Which network family the weights belong to, and the arguments that build its generator."""
 
-    name: Literal["dcgan"]
+    name: ArchitectureName
     arguments: dict[str, int]
 
 

@@ -12,6 +12,7 @@ from gan.latents import Space, inputs
 
 # BentoML reads these when it is first imported.
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="gan-test-cache-")
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="gan-test-metrics-")
 
 SMALL_DATA = Path(__file__).parent / "data" / "fashion-mnist-small"  # 512 real pictures
@@ -44,7 +45,7 @@ def train(folder: Path, *flags: str) -> Trained:
     from training.run import main
 
     where = ["--out", str(folder / "runs"), "--models", str(folder / "models")]
-    assert main(["--data", str(SMALL_DATA), *where, *flags]) == 0
+    assert main(["--data", str(SMALL_DATA), "--measure", "100", *where, *flags]) == 0
     (run,) = (folder / "runs").iterdir()
     (model,) = (folder / "models").iterdir()
     return Trained(run, folder / "models", model)

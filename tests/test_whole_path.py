@@ -1,46 +1,136 @@
 """From real pictures to a picture through HTTP, compared with the network that training left in memory."""
 
 import io
+from contextlib import contextmanager
 
 import numpy as np
-import torch
+import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from gan import imaging
-from gan.latents import Space
-from gan.networks.conditions import tensors
+from gan.artifact import read_manifest
+from gan.latents import inputs
 from serving.app import Api
 from serving.batching import Batcher
 from serving.models import Models
 from serving.settings import Settings
-from tests.conftest import train
+from tests.conftest import SMALL_DATA, train
+from tests.training.data.mixed import CLASSES, DAMAGED, write_mixed
 from training import export
+from training.diagnostics import draw_pictures
+from training.run import main
 
 
-def test_pictures_in_pictures_out(tmp_path, monkeypatch):
-    in_memory = []
-    export_onnx = export.export_onnx
+@pytest.fixture
+def in_memory(monkeypatch):
+    """The generators that were exported."""
+    kept, export_onnx = [], export.export_onnx
 
     def keep(generator, path):
-        in_memory.append(generator)
+        kept.append(generator)
         export_onnx(generator, path)
 
     monkeypatch.setattr(export, "export_onnx", keep)
+    return kept
+
+
+@contextmanager
+def serving(models, **given):
+    api, settings, batcher = Api(), Settings(models=models, **given), Batcher()
+    api.open(Models(settings), batcher, settings)
+    with TestClient(api) as client:
+        yield client
+    batcher.close()
+
+
+def picture(response):
+    assert response.status_code == 200, response.text
+    return np.asarray(Image.open(io.BytesIO(response.content))).astype(int)
+
+
+def arrays(client, **fields):
+    return np.load(io.BytesIO(client.post("/generate", json={**fields, "format": "npz"}).content))
+
+
+def assert_served_as_drawn(client, generator, seeds):
+    """All pictures of these seeds, alone and together."""
+    drawn = draw_pictures(generator, inputs(seeds, generator.space)).transpose(0, 2, 3, 1).astype(int)
+    assert drawn.std() > 10  # there is something to see
+    together = arrays(client, seeds=list(seeds))["images"]
+    assert together.shape == drawn.shape
+    assert np.abs(together - drawn).max() <= 1
+    alone = picture(client.post("/generate", json={"seed": seeds[0]}))
+    assert np.array_equal(alone.reshape(drawn[0].shape), together[0])
+
+
+def test_pictures_in_pictures_out(tmp_path, in_memory):
     trained = train(tmp_path, "--images", "2000", "--width", "32", "--name", "garments")
     (generator,) = in_memory
-    with torch.no_grad():
-        expected = imaging.grey_levels(generator(tensors(range(64), Space(100))[0]))[:, 0].to(torch.uint8).numpy()
-    assert expected.std() > 10
+    with serving(trained.models) as client:
+        response = client.post("/generate", json={"seed": 0, "n": 64})
+        assert response.headers["x-model"].startswith("garments@")
+        shown = np.asarray(Image.open(trained.model / "samples.png")).astype(int)
+        assert np.abs(picture(response) - shown).max() <= 1
+        assert_served_as_drawn(client, generator, range(64))
 
-    api, settings = Api(), Settings(models=trained.models)
-    api.open(Models(settings), Batcher(), settings)
-    with TestClient(api) as client:
-        for seed in (0, 7, 63):
-            response = client.post("/generate", json={"seed": seed})
-            assert response.headers["x-model"].startswith("garments@")
-            picture = np.asarray(Image.open(io.BytesIO(response.content))).astype(int)
-            assert np.abs(picture - expected[seed]).max() <= 1
-        grid = np.asarray(Image.open(io.BytesIO(client.post("/generate", json={"seed": 0, "n": 64}).content))).astype(int)
-    shown = np.asarray(Image.open(trained.model / "samples.png")).astype(int)
-    assert np.abs(grid - shown).max() <= 1
+
+@pytest.mark.parametrize(
+    ("flags", "size"),
+    [
+        ([], (64, 64)),  # what --recipe auto makes of them
+        (["--resolution", "48x32", "--arch", "resnet", "--fit", "pad", "--background", "navy"], (32, 48)),
+    ],
+)
+def test_a_folder_of_anything_is_trained_on_in_colour_and_served_by_class(tmp_path, in_memory, capsys, flags, size):
+    write_mixed(tmp_path / "emoji")
+    where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), "--measure", "100"]
+    command = ["--data", str(tmp_path / "emoji"), "--max-bad", "2%", "--conditional", "--width", "8", "--images", "400"]
+    assert main([*command, *where, *flags]) == 0
+    said = capsys.readouterr().out
+    for name in DAMAGED:
+        assert name in said
+    assert "--recipe auto, for 305 pictures of about 64x64" in said
+    manifest = read_manifest(tmp_path / "models" / "emoji-auto")
+    assert (manifest.channels, manifest.height, manifest.width) == (3, *size)
+    assert manifest.classes == list(CLASSES)
+    assert 270 <= manifest.origin.dataset_pictures <= 300
+    (generator,) = in_memory
+    with serving(tmp_path / "models") as client:
+        assert_served_as_drawn(client, generator, range(16))
+        food = arrays(client, seed=3, label="food")
+        assert food["labels"].tolist() == [CLASSES.index("food")]
+        assert not np.array_equal(food["images"], arrays(client, seed=3, label="travel")["images"])
+
+
+def test_too_many_damaged_files_are_refused_by_default(tmp_path, capsys):
+    write_mixed(tmp_path / "emoji")
+    assert main(["--data", str(tmp_path / "emoji"), "--out", str(tmp_path / "runs"), "--models", str(tmp_path)]) == 2
+    assert "5 of 305 files cannot be decoded" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_codes_are_learned_and_asked_for_by_name(tmp_path, in_memory):
+    flags = ["--recipe", "infogan", "--codes", "kind=4,slant", "--width", "16", "--images", "3000", "--batch-size", "64"]
+    trained = train(tmp_path, *flags)
+    (generator,) = in_memory
+    with serving(trained.models) as client:
+        (manifest,) = client.get("/models").json()["models"]
+        assert [code["name"] for code in manifest["codes"]] == ["kind", "slant"]
+        assert_served_as_drawn(client, generator, range(16))
+        kinds = [arrays(client, seed=3, codes={"kind": kind, "slant": 0.0})["images"] for kind in range(4)]
+        assert len({kind.tobytes() for kind in kinds}) == 4
+        slants = [arrays(client, seed=3, codes={"kind": 1, "slant": slant})["images"] for slant in (-1, 0, 1)]
+        assert len({slant.tobytes() for slant in slants}) == 3
+        assert client.post("/generate", json={"seed": 3, "codes": {"kind": 4}}).status_code == 422
+
+
+def test_a_conditional_model_of_every_family_is_served_by_label(tmp_path):
+    for arch, width in (("mlp", "40"), ("dcgan", "8"), ("resnet", "8"), ("r3gan", "16")):
+        flags = ["--arch", arch, "--width", width, "--conditional", "--images", "256", "--name", arch, "--resolution", "28"]
+        where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), "--measure", "100"]
+        assert main(["--data", str(SMALL_DATA), *where, *flags]) == 0
+    with serving(tmp_path / "models", default_model="mlp") as client:
+        for arch in ("mlp", "dcgan", "resnet", "r3gan"):
+            bag, boot = (arrays(client, model=arch, seed=1, label=label)["images"] for label in ("Bag", "Ankle boot"))
+            assert bag.shape == (1, 28, 28, 1)
+            assert not np.array_equal(bag, boot)

@@ -4,28 +4,24 @@ With few pictures a discriminator learns them by heart; it cannot where it never
 differentiable, so the generator learns through them, and since both sides get them they do not leak into what is drawn.
 """
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+CHANCES = 7  # numbers that decide what is done to a picture
 _SHIFT = 1 / 8  # of the side, at most
 _CUT_OUT = 1 / 2  # of the side
 
 
-def augment(pictures: Tensor, random: np.random.Generator) -> Tensor:
-    """Colour, translation and cutout with their own strengths for each picture of float [n, c, h, w] in [-1, 1].
+def augment(pictures: Tensor, chances: Tensor) -> Tensor:
+    """Colour, translation and cutout of float [n, c, h, w] in [-1, 1], by `chances`, uniform in [0, 1), [n, CHANCES].
 
     What is moved in at the edges is 0, mid grey, as in the paper.
     """
-    n = len(pictures)
-
-    def draw(low: float, high: float, *shape: int) -> Tensor:
-        return torch.from_numpy(random.uniform(low, high, (n, *shape)).astype(np.float32)).to(pictures.device)
-
-    pictures = _colour(pictures, draw(-0.5, 0.5, 1, 1, 1), draw(0, 2, 1, 1, 1), draw(0.5, 1.5, 1, 1, 1))
-    pictures = _translate(pictures, draw(-_SHIFT, _SHIFT, 2))
-    return _cut_out(pictures, draw(0, 1, 2))
+    brightness, saturation, contrast = chances[:, :3, None, None, None].unbind(1)
+    pictures = _colour(pictures, brightness - 0.5, 2 * saturation, contrast + 0.5)
+    pictures = _translate(pictures, _SHIFT * (2 * chances[:, 3:5] - 1))
+    return _cut_out(pictures, chances[:, 5:7])
 
 
 def _colour(pictures: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:

@@ -2,14 +2,18 @@
 
 import re
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from gan.latents import Distribution, Space
-from training.objectives import ObjectiveName
-from training.recipes import RECIPES, RecipeName
+from gan.artifact import ArchitectureName
+from gan.latents import Code, Distribution, Space
+from gan.networks.grid import Size, base_grid
+from training.recipes import ARCHITECTURES, RECIPES, RecipeName
 
+ObjectiveName = Literal["minimax", "nonsaturating", "lsgan", "hinge", "wgan", "wgan-gp", "relativistic"]
+
+_CODE = r"[a-z][a-z0-9_]{0,31}(=\d{1,4})?"
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
 
 
@@ -20,7 +24,15 @@ def _parse_count(value: Any) -> Any:
     return value
 
 
+def _parse_share(value: Any) -> Any:
+    """'1%' -> 0.01; anything that is not such text is left for pydantic to judge."""
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value.strip())):
+        return float(Decimal(match[1]) / 100)
+    return value
+
+
 Count = Annotated[int, BeforeValidator(_parse_count), Field(gt=0, le=10**12)]
+Share = Annotated[float, BeforeValidator(_parse_share), Field(ge=0, le=1)]
 
 
 class TrainingConfig(BaseModel):
@@ -28,26 +40,48 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
+    # The data
+
     data: str = "fashion-mnist"
-    """'fashion-mnist', a folder that holds its four files, or a folder of pictures"""
-    recipe: RecipeName = "dcgan"
-    """a named set of defaults, each of which a flag can override; dcgan is the article's"""
+    """a folder of pictures, a zip of one, or a set by name: fashion-mnist, mnist, kmnist, emnist, cifar10, svhn, stl10, digits"""
     name: str | None = Field(None, pattern="^[a-z0-9][a-z0-9._-]{0,99}$")
     """the model's name; by default that of the data and the recipe, <data>-<recipe>"""
-    resolution: int = 32
-    """the side of the pictures in pixels, a power of two from 16 up; Fashion-MNIST is padded to it, other pictures are scaled"""
+    resolution: str = "32"
+    """of the pictures in pixels: 32, 28, 64, or 48x64 for a width of 48 and a height of 64; sides must halve at least twice"""
+    fit: Literal["crop", "pad"] = "crop"
+    """how a picture of another shape is brought to it: cut to its middle, or given a margin"""
+    background: str = "white"
+    """what shows through transparent pictures and fills margins: a colour's name or #rrggbb"""
+    max_bad: Share = 0.01
+    """the share of files that may be broken, and are skipped, such as 1%"""
+    conditional: bool = False
+    """learn the labels, those of a known set or the folders that pictures are in, so that pictures can be asked for by label"""
+
+    # The players
+
+    recipe: RecipeName = "dcgan"
+    """a named set of defaults, each of which a flag can override; auto, for your own pictures, chooses by their count and size"""
+    arch: ArchitectureName = "dcgan"
+    """the networks: fully connected, convolutions, residual (SNGAN), or R3GAN's"""
     width: int = Field(128, gt=0)
-    """channels of the networks' outermost hidden layer; half of it trains about three times as fast"""
-    discriminator_norm: Literal["batch", "none"] = "batch"
-    """batch normalisation in the discriminator, or none, as penalties want it, which are on each picture by itself"""
+    """channels of the networks' hidden layers: of the outermost for dcgan, whose half trains about three times as fast"""
+    blocks: int = Field(1, gt=0)
+    """residual blocks for each size of picture in r3gan's networks"""
+    discriminator_norm: Literal["batch", "spectral", "none"] = "batch"
+    """in the discriminator: batch or spectral normalisation, or none, as penalties want it, which are on each picture by itself"""
     z_dim: int = Field(100, gt=0)
     """components of a latent vector"""
     latent: Distribution = "normal"
     """what they are drawn from: N(0, 1) or U(-1, 1)"""
-    conditional: bool = False
-    """learn the labels, Fashion-MNIST's or the folders that pictures are in, so that pictures can be asked for by label"""
+    codes: str = Field("", pattern=rf"^({_CODE}(,{_CODE})*)?$")
+    """InfoGAN: what the pictures shall tell, such as kind=10,slant,weight: one of ten kinds, and two numbers from -1 to 1"""
+
+    # The game
+
     objective: ObjectiveName = "nonsaturating"
     """what the players minimise"""
+    information: float = Field(1.0, ge=0)
+    """InfoGAN: weight of what the codes' reader gets wrong, in both players' losses"""
     r1: float = Field(0.0, ge=0)
     """gamma of the penalty on the discriminator's gradient at real pictures; steadier, and at least twice the time for a step"""
     r2: float = Field(0.0, ge=0)
@@ -60,8 +94,13 @@ class TrainingConfig(BaseModel):
     """WGAN: after each step the discriminator's weights are cut off at this"""
     augment: Literal["none", "diffaugment"] = "none"
     """change what the discriminator sees, for sets of a few thousand pictures or less, which it would learn by heart"""
+    mirror: bool = False
+    """show every picture as often from left to right; not for letters"""
+
+    # The optimisers
+
     batch_size: int = Field(64, gt=1)
-    """pictures per step; smaller takes more steps for the same pictures, which on a processor counts most"""
+    """pictures per step, of all processes together; smaller is more steps for as many pictures, which on a processor counts most"""
     discriminator_steps: int = Field(1, gt=0)
     """steps of the discriminator for each of the generator's"""
     learning_rate: float = Field(2e-4, gt=0, le=1)
@@ -72,8 +111,19 @@ class TrainingConfig(BaseModel):
     """Adam's decay of the mean of gradients; 0.9 makes the game oscillate"""
     beta2: float = Field(0.999, ge=0, lt=1)
     """Adam's decay of the mean of squared gradients"""
+    anneal_images: Count | None = None
+    """pictures over which the settings below, where given, go from start to end along a half cosine, to stay there"""
+    learning_rate_end: float | None = Field(None, ge=0, le=1)
+    """--learning-rate at the end; the generator's falls by the same factor"""
+    penalty_end: float | None = Field(None, ge=0)
+    """what r1, r2 and gradient_penalty are multiplied by at the end"""
+    beta2_end: float | None = Field(None, ge=0, lt=1)
+    """beta2 at the end"""
     ema_half_life: Count = 10_000
-    """pictures after which a weight counts half in the moving average of the generator; longer is smoother but slower"""
+    """pictures after which a weight counts half in the generator's moving average, or a twentieth of those seen if that is less"""
+
+    # The run
+
     images: Count = 800_000
     """length of the run in pictures seen by the discriminator, such as 600k or 2M"""
     minutes: float | None = Field(None, gt=0)
@@ -82,34 +132,78 @@ class TrainingConfig(BaseModel):
     """of the start weights, the order of the data and the noise"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes the GPU where there is one"""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """auto computes in bfloat16 where the processor or the GPU has instructions for it; weights stay float32"""
     threads: int | None = Field(None, gt=0)
     """processor threads, by default all; another number gives slightly other weights"""
+    compile: bool = False
+    """let torch.compile write kernels for these networks, which takes a minute at the start and a C++ compiler"""
     sample_every: Count = 20_000
     """pictures between two sample grids"""
     checkpoint_every: Count = 50_000
-    """pictures between two checkpoints"""
+    """pictures between two checkpoints, each of which is measured; the last three and the best are kept"""
+    measure: int = Field(1_000, ge=100)
+    """generated pictures that a checkpoint is measured by"""
 
     @model_validator(mode="before")
     @classmethod
     def _start_from_the_recipe(cls, given: Any) -> Any:
-        """What is given overrides the recipe, which overrides the defaults."""
+        """What is given overrides the recipe, which overrides what its networks want, which overrides the defaults."""
         if not isinstance(given, dict):
             return given
-        return {**RECIPES.get(given.get("recipe", "dcgan"), {}), **given}
+        recipe = RECIPES.get(given.get("recipe", "dcgan"), {})
+        arch = given.get("arch", recipe.get("arch", "dcgan"))
+        return {**ARCHITECTURES.get(arch, {}), **recipe, **given}
+
+    @field_validator("resolution", mode="before")
+    @classmethod
+    def _resolution_is_text(cls, resolution: Any) -> Any:
+        return str(resolution) if type(resolution) is int else resolution
 
     @field_validator("resolution")
     @classmethod
-    def _is_power_of_two(cls, resolution: int) -> int:
-        if resolution < 16 or resolution & (resolution - 1):
-            raise ValueError("take a power of two from 16 up, such as 32 or 64")
+    def _halves_often_enough(cls, resolution: str) -> str:
+        if not re.fullmatch(r"\d{1,5}(x\d{1,5})?", resolution):
+            raise ValueError("take one number, or width x height, such as 32 or 48x64")
+        base_grid(_size(resolution))
         return resolution
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        codes = [code.name for code in self.space(None).codes]
+        if len(set(codes)) < len(codes) or {"z", "label"} & set(codes):
+            raise ValueError("--codes: every code needs a name of its own, and z and label are taken")
+        if any(code.categories is not None and code.categories < 2 for code in self.space(None).codes):
+            raise ValueError("--codes: a code like kind=10 needs at least two kinds")
+        if self.discriminator_norm == "batch" and self.arch in ("mlp", "r3gan"):
+            raise ValueError(f"--discriminator-norm batch: {self.arch} has no batch normalisation; take none")
+        if self.discriminator_norm == "spectral" and self.arch == "r3gan":
+            raise ValueError("--discriminator-norm spectral: r3gan's start weights rule it out; take none")
+        ends = [name for name in ("learning_rate_end", "penalty_end", "beta2_end") if getattr(self, name) is not None]
+        if ends and self.anneal_images is None:
+            raise ValueError(f"--{ends[0].replace('_', '-')} needs --anneal-images, the pictures over which it is reached")
+        return self
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the pictures in pixels."""
+        return _size(self.resolution)
+
+    @property
+    def arguments(self) -> dict[str, int]:
+        """Those of the networks, beside what the data decides."""
+        return {"width": self.width, **({"blocks": self.blocks} if self.arch == "r3gan" else {})}
 
     def space(self, classes: int | None) -> Space:
         """What the generator draws from; `classes` is None for a game without labels."""
-        return Space(self.z_dim, self.latent, classes)
+        named = [code.partition("=") for code in self.codes.split(",") if code]
+        return Space(self.z_dim, self.latent, classes, tuple(Code(name, int(k) if k else None) for name, _, k in named))
 
     def is_reached(self, seen: int, seconds: float) -> bool:
         """Whether a run that has seen so many pictures in so many seconds is as long as it was to be."""
         return seen >= self.images or (self.minutes is not None and seconds >= 60 * self.minutes)
+
+
+def _size(resolution: str) -> Size:
+    width, _, height = resolution.partition("x")
+    return int(height or width), int(width)

@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from gan.artifact import Environment
+from training.checkpoint import CheckpointError
 from training.hardware import Hardware
-from training.state import CheckpointError
 
 _FILE = "environment.json"
 _LIBRARIES = ("torch", "numpy", "onnx", "onnxruntime")
@@ -21,7 +21,7 @@ def record(folder: Path, hardware: Hardware) -> Environment:
         try:
             return Environment.model_validate_json(path.read_bytes())
         except ValidationError as error:
-            raise CheckpointError(f"{path} is damaged: remove it, and today's environment will be recorded instead") from error
+            raise CheckpointError(path, "it is damaged: remove it, and today's environment will be recorded instead") from error
     environment = Environment(
         git_revision=_git_revision(),
         libraries={library: version(library) for library in _LIBRARIES},

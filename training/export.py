@@ -12,11 +12,11 @@ from safetensors.torch import save_file
 from gan import artifact, imaging
 from gan.artifact import CARD, MANIFEST, ONNX, SAMPLES, TORCHSCRIPT, WEIGHTS, Architecture, Environment, Export, Manifest, Origin
 from gan.latents import inputs
-from gan.networks import dcgan
 from gan.networks.conditions import tensors
+from gan.networks.families import Generator
 from training.config import TrainingConfig
 from training.data import Dataset
-from training.loop import GRID_SEEDS, draw_pictures
+from training.log import draw_grid
 from training.state import TrainingState
 
 COMPARED_LATENTS = 256
@@ -46,21 +46,19 @@ def export_model(
         save_file(generator.state_dict(), folder / WEIGHTS)
         export_onnx(generator, folder / ONNX)
         export_torchscript(generator, folder / TORCHSCRIPT)
-        (folder / SAMPLES).write_bytes(imaging.encode(imaging.grid(draw_pictures(generator, GRID_SEEDS)), "png"))
+        (folder / SAMPLES).write_bytes(imaging.encode(draw_grid(generator), "png"))
         files = artifact.digests(folder, [WEIGHTS, ONNX, TORCHSCRIPT])
         manifest = Manifest(
             name=name,
             version=files[WEIGHTS][:12],
-            architecture=Architecture(
-                name="dcgan",
-                arguments={"channels": channels, "resolution": config.resolution, "width": config.width},
-            ),
+            architecture=Architecture(name=config.arch, arguments=config.arguments),
             z_dim=config.z_dim,
             latent=config.latent,
             channels=channels,
             height=height,
             width=width,
             classes=list(dataset.classes) or None,
+            codes=list(state.space.codes),
             exports=compare(generator, folder),
             origin=Origin(
                 dataset=dataset.name,
@@ -83,7 +81,7 @@ def export_model(
     return written[0]
 
 
-def export_onnx(generator: dcgan.Generator, path: Path) -> None:
+def export_onnx(generator: Generator, path: Path) -> None:
     """`space.names`, such as z [n, z_dim], -> pictures [n, channels, height, width], any n, weights inside the file."""
     n = torch.export.Dim("n")
     first, *others = tensors(range(2), generator.space)
@@ -100,7 +98,7 @@ def export_onnx(generator: dcgan.Generator, path: Path) -> None:
     )
 
 
-def export_torchscript(generator: dcgan.Generator, path: Path) -> None:
+def export_torchscript(generator: Generator, path: Path) -> None:
     """The same as a traced and frozen module."""
     with warnings.catch_warnings():
         # torch calls TorchScript deprecated but keeps it; it is the one format that runs without the network's source.
@@ -108,7 +106,7 @@ def export_torchscript(generator: dcgan.Generator, path: Path) -> None:
         torch.jit.save(torch.jit.freeze(torch.jit.trace(generator, tuple(tensors(range(2), generator.space)))), path)  # type: ignore[no-untyped-call]
 
 
-def compare(generator: dcgan.Generator, folder: Path) -> dict[str, Export]:
+def compare(generator: Generator, folder: Path) -> dict[str, Export]:
     """Draw seeds 0 to 255 with the network in memory and with each exported file; the largest differences.
 
     Raises ExportError if one is over the tolerance.

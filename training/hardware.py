@@ -1,7 +1,9 @@
 """Which device a run computes on, in which precision, and how it is told to do so fast."""
 
 import ctypes
+import os
 import platform
+import resource
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ import torch
 
 from training.config import TrainingConfig
 
+_PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
 
 
@@ -18,7 +21,7 @@ class Hardware:
     """Where and how the networks compute; their weights are always float32."""
 
     device: torch.device
-    bfloat16: bool
+    precision: torch.dtype  # that convolutions and matrix products are computed in
     threads: int
 
     @classmethod
@@ -26,13 +29,14 @@ class Hardware:
         """Resolve 'auto'. Raises ValueError, naming the flag, for what this machine does not have."""
         if config.device == "cuda" and not torch.cuda.is_available():
             raise ValueError("--device cuda: torch sees no GPU here; use --device cpu")
-        device = torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
-        if device.type == "cuda":
-            has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        device = torch.device("cpu")
+        if config.device != "cpu" and torch.cuda.is_available():
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # torchrun's, one for each process
+        if config.precision == "auto":
+            precision = torch.bfloat16 if _has_bfloat16(device) else torch.float32
         else:
-            has_bfloat16 = "avx512_bf16" in _cpu_flags() or "amx_bf16" in _cpu_flags()
-        bfloat16 = has_bfloat16 if config.precision == "auto" else config.precision == "bfloat16"
-        return cls(device, bfloat16, config.threads or torch.get_num_threads())
+            precision = _PRECISIONS[config.precision]
+        return cls(device, precision, config.threads or torch.get_num_threads())
 
     def prepare(self) -> None:
         """Set what is set per process."""
@@ -40,15 +44,31 @@ class Hardware:
         keep_freed_memory()
 
     def autocast(self) -> AbstractContextManager[None]:
-        """Convolutions in bfloat16 where that is chosen; a context that does nothing otherwise."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16)
+        """Convolutions and matrix products in the precision chosen; a context that does nothing for float32."""
+        return torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision != torch.float32)
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """For losses whose gradients float16 could not hold; does nothing in other precisions."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
+
+    def peak_memory(self) -> int:
+        """The most bytes held at once so far: of the GPU on a GPU, else of the process."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
 
     def __str__(self) -> str:
         if self.device.type == "cuda":
             name = torch.cuda.get_device_name()
         else:
             name = f"{_cpu_name()}, {self.threads} thread{'s' if self.threads > 1 else ''}"
-        return f"{name}, {'bfloat16' if self.bfloat16 else 'float32'}"
+        return f"{name}, {str(self.precision).removeprefix('torch.')}"
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return "avx512_bf16" in _cpu_flags() or "amx_bf16" in _cpu_flags()
 
 
 def keep_freed_memory() -> None:

@@ -4,14 +4,14 @@
 picture is real, D is its sigmoid, and -log sigmoid(l) = softplus(-l) neither over- nor underflows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+import torch
 from torch import Tensor
-from torch.nn.functional import relu, softplus
+from torch.nn.functional import cross_entropy, relu, softplus
 
-ObjectiveName = Literal["minimax", "nonsaturating", "lsgan", "hinge", "wgan", "wgan-gp", "relativistic"]
+from training.config import ObjectiveName
 
 
 def logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -62,6 +62,19 @@ def relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
 def relativistic_generator(fake: Tensor, real: Tensor) -> Tensor:
     """softplus(-(D(G(z)) - D(x))) (the same)."""
     return softplus(real - fake)
+
+
+def code_error(readings: Sequence[Tensor], codes: Sequence[Tensor]) -> Tensor:
+    """-log Q(c | x) of each picture, [n], but for a constant (Chen et al. 2016, arXiv 1606.03657, equation 5).
+
+    Of a category the reading is logits [n, k], and the code int64 [n]; of a number it is the mean [n] of a normal distribution
+    with deviation 1, as in the paper's code, and the code float32 [n].
+    """
+    errors = [
+        cross_entropy(reading, code, reduction="none") if reading.dim() == 2 else (code - reading).square() / 2
+        for reading, code in zip(readings, codes, strict=True)
+    ]
+    return torch.stack(errors).sum(0)
 
 
 @dataclass(frozen=True)

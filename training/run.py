@@ -4,23 +4,33 @@ import argparse
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource
 
+from training import recipes, runs
 from training.config import TrainingConfig
+from training.runs import UsageError
+
+if TYPE_CHECKING:  # The libraries take seconds to import: --help and a mistyped flag should not.
+    from training.data import Dataset
+    from training.distributed import Group
+    from training.hardware import Hardware
+    from training.state import TrainingState
 
 _EXAMPLES = """examples:
   python -m training.run                                       the article's recipe on Fashion-MNIST
   python -m training.run --minutes 30 --width 64               half the width: sooner to a fair picture
-  python -m training.run --data ./my-pictures --name shoes     any folder of pictures
+  python -m training.run --data ./my-pictures --name shoes     any folder of pictures; --recipe auto chooses the rest
+  python -m training.run --data ./my-pictures --dry-run        what that would be, how long it would take, and a preview
+  python -m training.run --recipe infogan --codes kind=10,slant
   python -m training.run --resume latest                       go on where the last run stopped
+  torchrun --nproc-per-node 4 -m training.run                  on four GPUs
 """
 
 
@@ -32,11 +42,13 @@ class _CommandLine(TrainingConfig, BaseSettings):  # type: ignore[misc]  # both 
     models: Path = Path("models")
     """the folder the finished model is copied to, if none of its name stands there"""
     resume: str | None = Field(None, min_length=1)
-    """go on with a run, given by its folder, or 'latest'; --images and --minutes may be changed, nothing else"""
+    """go on with a run, given by its folder, or 'latest'; lengths and intervals may be changed, and what --change names"""
+    change: str = ""
+    """settings that --resume may change, such as learning_rate,beta1; data, if the pictures may be others"""
     config: Path | None = None
     """a YAML file of settings, such as a run's config.yaml; flags override it"""
     dry_run: bool = False
-    """show the configuration, the data and the networks, and train nothing"""
+    """show the configuration, the data, the networks, and what time and memory they would take; train nothing"""
 
     @classmethod
     def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
@@ -45,27 +57,21 @@ class _CommandLine(TrainingConfig, BaseSettings):  # type: ignore[misc]  # both 
 
 
 _ELSEWHERE = set(_CommandLine.model_fields) - set(TrainingConfig.model_fields)
-_MAY_CHANGE_ON_RESUME = {"images", "minutes", "sample_every", "checkpoint_every"}
-
-
-class UsageError(Exception):
-    """A command that cannot be carried out as given; the message names the flag and the remedy."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out the command; returns the exit status, 2 for a command that cannot be carried out as given."""
     given = _parse(sys.argv[1:] if arguments is None else list(arguments))
-    # The libraries take seconds to import: --help and a mistyped flag should not.
+    from training.checkpoint import CheckpointError
     from training.data import DataError
+    from training.diagnostics import GameOverError
     from training.export import ExportError
-    from training.loop import DivergedError
-    from training.state import CheckpointError
 
     try:
         return _run(given)
     except ValidationError as error:
         print("\n".join(_explain(error)), file=sys.stderr)
-    except (UsageError, DataError, CheckpointError, DivergedError, ExportError) as error:
+    except (UsageError, DataError, CheckpointError, GameOverError, ExportError) as error:
         print(f"training.run: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("training.run: stopped before training began", file=sys.stderr)
@@ -96,154 +102,224 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
 def _run(given: dict[str, Any]) -> int:
     flags = {name: value for name, value in given.items() if name not in _ELSEWHERE}
     where = _CommandLine.model_validate({name: value for name, value in given.items() if name in _ELSEWHERE})
-    folder = _find_run(where.out, where.resume) if where.resume else None
-    if where.resume and folder is None:
-        print(f"nothing to resume in {where.out}: starting anew")
-    config = _resolve(flags, where.config, folder)
+    changeable = {name.strip().replace("-", "_") for name in where.change.split(",") if name.strip()}
+    folder = runs.find(where.out, where.resume) if where.resume else None
+    config = _resolve(flags, where.config, folder, changeable)
+    for flag, target in (("--out", where.out), ("--models", where.models)):
+        runs.check_writable(flag, target)
 
-    from gan import artifact
-    from training import report
-    from training.data import load
+    from training import data
+    from training.distributed import Group
+    from training.hardware import Hardware
+    from training.state import TrainingState
+
+    with Group.join() as group:
+        say = print if group.is_first else _say_nothing
+        if where.resume and folder is None:
+            say(f"nothing to resume in {where.out}: starting anew")
+        if folder and _is_done(folder, config):
+            say(f"{folder} is done; its model is in {folder / 'model'}")
+            return 0
+        try:
+            hardware = Hardware.choose(config)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        with group.one_after_another():
+            dataset = data.load(
+                config.data,
+                config.size,
+                labelled=config.conditional,
+                fit=config.fit,
+                background=config.background,
+                max_bad=config.max_bad,
+            )
+        _check_batch_size(config, dataset, group)
+
+        say(runs.to_yaml(config).rstrip())
+        say(f"data: {dataset.name}, {'; '.join(dataset.notes)}")
+        for file in dataset.skipped:
+            say(f"skipped {file}")
+        say(f"hardware: {hardware}" + (f", {group.size} processes" if group.size > 1 else ""))
+        state = TrainingState.start(config, dataset.pictures.shape[1], len(dataset.classes) or None, hardware)
+        for player, network in (("generator", state.generator), ("discriminator", state.judge)):
+            say(f"{player}: {sum(parameter.numel() for parameter in network.parameters()):,} parameters")
+        if where.dry_run:
+            if group.is_first:
+                _foretell(where.out, dataset, config, hardware, state)
+            return 0
+
+        if folder is None and group.is_first:
+            folder = runs.create(where.out, f"{dataset.name}-{config.recipe}")
+        folder = Path(group.tell(str(folder)))
+        with runs.locked(folder) if group.is_first else nullcontext():
+            return _train(folder, where, "data" in changeable, dataset, config, hardware, state, group)
+
+
+def _train(
+    folder: Path,
+    where: _CommandLine,
+    data_may_change: bool,
+    dataset: "Dataset",
+    config: TrainingConfig,
+    hardware: "Hardware",
+    state: "TrainingState",
+    group: "Group",
+) -> int:
+    """Start or go on, and export at the end; returns the exit status."""
+    from training import checkpoint, report
     from training.environment import record
     from training.export import export_model
-    from training.hardware import Hardware
     from training.loop import train
-    from training.state import TrainingState, checkpoints
+
+    resumed_from = _restore(state, folder)
+    if group.is_first:
+        runs.check_data(folder, dataset.fingerprint, len(dataset.pictures), data_may_change)
+        runs.write_config(folder, config)
+        environment = record(folder, hardware)
+        print((f"resumed from {resumed_from}\n" if resumed_from else "") + f"run: {folder}")
+    stop = _StopSignal()
+    finished = train(state, dataset, config, hardware, folder, stop.received, group)
+    if not group.is_first:
+        return 0
+    if not finished:
+        print(f"stopped and saved; go on with: python -m training.run --resume {folder}", file=sys.stderr)
+        return 128 + stop.number
+
+    best = checkpoint.best(folder)
+    assert best is not None
+    state.restore(best)
+    name = config.name or f"{dataset.name}-{config.recipe}"
+    manifest = export_model(folder / "model", name, state, dataset, config, environment)
+    print(
+        f"exported {manifest.name}@{manifest.version}, of the best checkpoint, after {state.seen:,} pictures, "
+        f"to {folder / 'model'}; the report: {report.write(folder)}"
+    )
+    _publish(folder / "model", where.models / name)
+    return 0
+
+
+def _publish(model: Path, target: Path) -> None:
+    """Copy the model to where the service looks, unless something stands there."""
+    from gan import artifact
 
     try:
-        hardware = Hardware.choose(config)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    for flag, target in (("--out", where.out), ("--models", where.models)):
-        _check_writable(flag, target)
-    saved = checkpoints(folder) if folder else []
-    if folder and saved and _is_done(folder, saved[-1], config):
-        print(f"{folder} is done; its model is in {folder / 'model'}")
-        return 0
-    dataset = load(config.data, config.resolution, config.conditional)
-    name = config.name or f"{dataset.name}-{config.recipe}"
+        artifact.copy(model, target)
+        print(f"copied to {target}; `make serve` serves it")
+    except FileExistsError:
+        print(f"{target} stands already and was left alone; to serve the new model, copy {model} there")
+    except OSError as error:
+        raise UsageError(f"--models: cannot copy {model} to {target} ({error}); copy it by hand") from error
+
+
+def _resolve(flags: dict[str, Any], file: Path | None, folder: Path | None, changeable: set[str]) -> TrainingConfig:
+    """Defaults, overridden by the file, overridden by flags; for a resumed run its own configuration with few changes."""
+    settings = {**(runs.read_yaml(file, "--config") if file else {}), **flags}
+    if folder is None:
+        return TrainingConfig.model_validate(_with_choices(settings))
+    before = runs.read_config(folder)
+    after = TrainingConfig.model_validate({**before.model_dump(), **settings})
+    runs.check_changes(folder, before, after, changeable)
+    return after
+
+
+def _with_choices(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings, and those that --recipe auto, the default for pictures of one's own, chooses in addition."""
+    source = settings.get("data", TrainingConfig.model_fields["data"].default)
+    if not isinstance(source, str) or settings.get("recipe", "auto") != "auto":
+        return settings
+    from training.data import survey
+
+    found = survey(source)
+    if found.known and "recipe" not in settings:
+        return settings
+    print(f"--recipe auto, for {found.count:,} pictures of about {found.width}x{found.height}:")
+    chosen: dict[str, Any] = {"recipe": "auto"}
+    for choice in recipes.choose(found.count, found.height, found.width, found.channels):
+        flag = f"--{choice.field.replace('_', '-')}"
+        if choice.field in settings:
+            print(f"  {flag} {settings[choice.field]}, as asked")
+        else:
+            chosen[choice.field] = choice.value
+            print(f"  {flag} {choice.value}: {choice.reason}")
+    return {**chosen, **settings}
+
+
+def _restore(state: "TrainingState", folder: Path) -> Path | None:
+    """Bring back the last checkpoint that is whole; None where there is none. Raises CheckpointError if all are unusable."""
+    from training.checkpoint import CheckpointError, checkpoints
+
+    paths = checkpoints(folder)
+    for path in reversed(paths):
+        try:
+            state.restore(path)
+        except CheckpointError as error:
+            if path == paths[0]:
+                raise
+            print(f"warning: {error}: going on from the one before", file=sys.stderr)
+        else:
+            return path
+    return None
+
+
+def _is_done(folder: Path, config: TrainingConfig) -> bool:
+    """Whether the last checkpoint is at the run's end and the exported model was made from the best one."""
+    from gan import artifact
+    from training.checkpoint import CheckpointError, best, checkpoints, read_progress
+
+    best_path = best(folder)
+    if best_path is None:
+        return False
+    try:
+        last = read_progress(checkpoints(folder)[-1])
+        exported = artifact.read(folder / "model").manifest.origin.pictures_seen
+        return config.is_reached(last.seen, last.seconds) and exported == read_progress(best_path).seen
+    except (CheckpointError, artifact.ModelFolderError):
+        return False
+
+
+def _check_batch_size(config: TrainingConfig, dataset: "Dataset", group: "Group") -> None:
     if len(dataset.pictures) < config.batch_size:
         raise UsageError(
             f"--batch-size {config.batch_size} is more than the {len(dataset.pictures)} pictures there are: take fewer"
         )
-
-    print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).rstrip())
-    print(f"data: {dataset.name}, {'; '.join(dataset.notes)}\nhardware: {hardware}")
-    state = TrainingState.start(config, dataset.pictures.shape[1], len(dataset.classes) or None, hardware.device)
-    for player, network in (("generator", state.generator), ("discriminator", state.discriminator)):
-        print(f"{player}: {sum(parameter.numel() for parameter in network.parameters()):,} parameters")
-    if where.dry_run:
-        return 0
-
-    if folder is None:
-        folder = _new_run(where.out, f"{dataset.name}-{config.recipe}")
-    environment = record(folder, hardware)
-    (folder / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-    if saved:
-        state.restore(saved[-1])
-        print(f"resumed from {saved[-1]}")
-    print(f"run: {folder}")
-
-    stop = _StopSignal()
-    if not train(state, dataset, config, hardware, folder, stop.received):
-        print(f"stopped and saved; go on with: python -m training.run --resume {folder}", file=sys.stderr)
-        return 128 + stop.number
-
-    manifest = export_model(folder / "model", name, state, dataset, config, environment)
-    print(f"exported {manifest.name}@{manifest.version} to {folder / 'model'}; the report: {report.write(folder)}")
-    try:
-        artifact.copy(folder / "model", where.models / name)
-        print(f"copied to {where.models / name}; `make serve` serves it")
-    except FileExistsError:
-        print(f"{where.models / name} stands already and was left alone; to serve the new model, copy {folder / 'model'} there")
-    except OSError as error:
-        raise UsageError(f"--models: cannot copy {folder / 'model'} to {where.models / name} ({error}); copy it by hand") from error
-    return 0
+    if config.batch_size % group.size:
+        raise UsageError(
+            f"--batch-size {config.batch_size} cannot be shared by {group.size} processes: take a multiple of {group.size}"
+        )
 
 
-def _resolve(flags: dict[str, Any], file: Path | None, folder: Path | None) -> TrainingConfig:
-    """Defaults, overridden by the file, overridden by flags; for a resumed run its own configuration with few changes."""
-    settings: dict[str, Any] = {}
-    if file is not None:
-        settings = _read_yaml(file, "--config")
-    if folder is None:
-        return TrainingConfig.model_validate({**settings, **flags})
-    before = TrainingConfig.model_validate(_read_yaml(folder / "config.yaml", "--resume"))
-    after = TrainingConfig.model_validate({**before.model_dump(), **settings, **flags})
-    changes = [
-        f"{field} from {getattr(before, field)} to {getattr(after, field)}"
-        for field in TrainingConfig.model_fields
-        if field not in _MAY_CHANGE_ON_RESUME and getattr(before, field) != getattr(after, field)
-    ]
-    if changes:
-        raise UsageError(f"--resume {folder} would change {', '.join(changes)}: leave these flags out, or start a new run")
-    return after
+def _foretell(out: Path, dataset: "Dataset", config: TrainingConfig, hardware: "Hardware", state: "TrainingState") -> None:
+    """What a dry run says of time and memory, and a preview of the data."""
+    from gan import imaging
+    from training.estimate import estimate
 
-
-def _is_done(folder: Path, checkpoint: Path, config: TrainingConfig) -> bool:
-    """Whether the last checkpoint is at the run's end and the exported model was made from it."""
-    from gan import artifact
-    from training.state import read_progress
-
-    progress = read_progress(checkpoint)
-    if not config.is_reached(progress.seen, progress.seconds):
-        return False
-    try:
-        return artifact.read(folder / "model").manifest.origin.pictures_seen == progress.seen
-    except artifact.ModelFolderError:
-        return False
-
-
-def _check_writable(flag: str, folder: Path) -> None:
-    """Raises UsageError if a run could not write there, before hours are spent. Leaves nothing behind."""
-    standing = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
-    if not standing.is_dir():
-        raise UsageError(f"{flag} {folder}: {standing} is not a folder; give another")
-    try:
-        # Asked for by trying: permission bits do not tell of read-only file systems, nor root of anything.
-        with tempfile.TemporaryFile(dir=standing):
-            pass
-    except OSError as error:
-        raise UsageError(f"{flag} {folder}: cannot write to {standing} ({error.strerror}); give another folder") from error
-
-
-def _read_yaml(file: Path, flag: str) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text())
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{flag}: cannot read {file} ({error}); it must be a YAML file of settings") from error
-    if not isinstance(content, dict):
-        raise UsageError(f"{flag}: {file} must hold settings, one 'name: value' a line")
-    return content
-
-
-def _find_run(out: Path, resume: str) -> Path | None:
-    """The run's folder; None if 'latest' is asked for and there is none. Raises UsageError for a folder that is no run."""
-    if resume == "latest":
-        return max((path.parent for path in out.glob("*/config.yaml")), default=None, key=_number)
-    for folder in (Path(resume), out / resume):
-        if (folder / "config.yaml").is_file():
-            return folder
-    raise UsageError(f"--resume {resume}: no run there (a run's folder holds config.yaml); give one of {out}, or 'latest'")
-
-
-def _new_run(out: Path, title: str) -> Path:
     out.mkdir(parents=True, exist_ok=True)
-    folder = out / f"{max(map(_number, out.iterdir()), default=0) + 1:03d}-{title}"
-    folder.mkdir()
-    return folder
-
-
-def _number(run: Path) -> int:
-    number = run.name.partition("-")[0]
-    return int(number) if number.isdecimal() else 0
+    preview = out / f"preview-{dataset.name}.png"
+    preview.write_bytes(imaging.encode(imaging.grid(dataset.pictures[:64].transpose(0, 2, 3, 1)), "png"))
+    print(f"preview of the data: {preview}")
+    found = estimate(state, dataset, config, hardware)
+    minutes = config.images * found.seconds_per_picture / 60
+    if config.minutes is not None:
+        minutes = min(minutes, config.minutes)
+    print(
+        f"a few steps took {1000 * found.seconds_per_picture:.2f} s for each 1,000 pictures: {minutes:,.0f} minutes for this run, "
+        f"and {found.memory / 2**30:.2f} GiB of {'GPU ' if hardware.device.type == 'cuda' else ''}memory at most"
+    )
 
 
 def _explain(error: ValidationError) -> list[str]:
-    return [
-        f"training.run: --{str(item['loc'][0]).replace('_', '-')}: {item['msg']}, not {str(item['input'])[:80]!r}"
-        for item in error.errors()
-    ]
+    found = []
+    for item in error.errors():
+        if item["loc"]:
+            flag = f"--{str(item['loc'][0]).replace('_', '-')}: "
+            found.append(f"training.run: {flag}{item['msg']}, not {str(item['input'])[:80]!r}")
+        else:  # of several settings together, which the message names
+            found.append(f"training.run: {item['msg'].removeprefix('Value error, ')}")
+    return found
+
+
+def _say_nothing(*_: object) -> None:
+    """What processes beside the first print."""
 
 
 class _StopSignal:

@@ -1,25 +1,25 @@
-"""Everything that changes while a run goes on, and how it is saved and brought back."""
+"""Everything that changes while a run goes on, and how it is started and saved and brought back."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from pydantic import BaseModel
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.optim import Adam
 from torch.optim.swa_utils import update_bn
 
-from gan import artifact
-from gan.networks import dcgan
+from gan.latents import Space
+from gan.networks import families, infogan
 from gan.networks.conditions import tensors
+from gan.networks.families import Generator
+from training import checkpoint
+from training.checkpoint import CheckpointError, Progress
 from training.config import TrainingConfig
+from training.hardware import Hardware
+from training.steps import Judge
 
-_KEEP = 3
 _CALIBRATION_BATCHES, _CALIBRATION_BATCH_SIZE = 16, 64
 
 
@@ -35,130 +35,114 @@ class _Unpacking(nn.Module):
         return pictures
 
 
-class CheckpointError(Exception):
-    """A checkpoint that cannot be resumed from; the message names the file and the remedy."""
-
-
-class Progress(BaseModel):
-    """What a checkpoint says of itself."""
-
-    seen: int
-    seconds: float
-
-
 @dataclass
 class TrainingState:
     """The players, their optimisers, the generator's moving average, and how far the game has come."""
 
-    generator: dcgan.Generator
-    discriminator: dcgan.Discriminator
-    average: dcgan.Generator  # exponential moving average of the generator's weights: what is sampled and exported
+    generator: Generator
+    judge: Judge  # the discriminator, and the reader of the codes if there are any
+    average: Generator  # exponential moving average of the generator's weights: what is sampled and exported
     generator_optimiser: Adam
-    discriminator_optimiser: Adam
+    judge_optimiser: Adam
+    scalers: tuple[GradScaler, GradScaler]  # of the generator's losses and the discriminator's, for float16
     seen: int = 0  # real pictures the discriminator was trained on
     seconds: float = 0.0  # spent training, over all sittings
+    measures: dict[str, float] = field(default_factory=dict)  # as of the last checkpoint
 
     @classmethod
-    def start(cls, config: TrainingConfig, channels: int, classes: int | None, device: torch.device) -> "TrainingState":
+    def start(cls, config: TrainingConfig, channels: int, classes: int | None, hardware: Hardware) -> "TrainingState":
         """Fresh networks with the weights that the run's seed gives; `classes` is None for an unconditional game."""
-        generator = dcgan.Generator(config.space(classes), channels, config.resolution, config.width)
-        discriminator = dcgan.Discriminator(
-            channels, config.resolution, config.width, classes, batch_norm=config.discriminator_norm == "batch"
+        space = config.space(classes)
+        generator = families.generator(config.arch, space, channels, config.size, config.arguments)
+        discriminator = families.discriminator(
+            config.arch, channels, config.size, classes, config.discriminator_norm, config.arguments
         )
         random = torch.Generator().manual_seed(config.seed)
         for network in (generator, discriminator):
-            dcgan.initialise(network, random)
-            # On a processor too the fast convolution kernels take channels last.
-            network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            families.initialise(config.arch, network, random)
+        reader = None
+        if space.codes:
+            reader = infogan.CodePosterior(discriminator.features, space.codes)
+            infogan.initialise(reader, random)
+        judge = Judge(discriminator, reader)
+        for player in (generator, judge):
+            # Channels last is how the processor's convolutions want their memory.
+            player.to(hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return cls(
             generator,
-            discriminator,
+            judge,
             copy.deepcopy(generator).requires_grad_(False),
             _adam(generator, config, config.generator_learning_rate or config.learning_rate),
-            _adam(discriminator, config, config.learning_rate),
+            _adam(judge, config, config.learning_rate),
+            (hardware.scaler(), hardware.scaler()),
         )
 
+    @property
+    def space(self) -> Space:
+        """What the generator draws from."""
+        return self.generator.space
+
     @torch.no_grad()
-    def update_average(self, batch_size: int, half_life: int) -> None:
-        """Move the average a step towards the generator; a weight's share halves in `half_life` pictures."""
+    def update_average(self, weight: float) -> None:
+        """Move the average towards the generator, which then counts `weight` in it."""
         pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
         for averaged, current in pairs:
-            averaged.lerp_(current, 1 - 0.5 ** (batch_size / half_life))
+            averaged.lerp_(current, weight)
 
-    def finished_generator(self) -> dcgan.Generator:
+    def finished_generator(self) -> Generator:
         """The averaged generator as it is sampled and exported: on the processor, float32, in eval mode.
 
         Averaged weights do not fit the batch statistics of the generator they were averaged from, so the statistics are
         estimated again over fixed latents, seeds 0 to 1,023.
         """
-        network: dcgan.Generator = copy.deepcopy(self.average).to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        network: Generator = copy.deepcopy(self.average).to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         firsts = range(0, _CALIBRATION_BATCHES * _CALIBRATION_BATCH_SIZE, _CALIBRATION_BATCH_SIZE)
         # Of each item update_bn takes the first part: all inputs of the network, in a list.
-        batches = [[tensors(range(first, first + _CALIBRATION_BATCH_SIZE), network.space)] for first in firsts]
+        batches = [[tensors(range(first, first + _CALIBRATION_BATCH_SIZE), self.space)] for first in firsts]
         update_bn(batches, _Unpacking(network))
         return network.eval()
+
+    def is_finite(self) -> bool:
+        """Whether all weights are numbers."""
+        weights = [*self.generator.parameters(), *self.judge.parameters()]
+        return bool(torch.stack([weight.detach().abs().sum() for weight in weights]).isfinite().all())
 
     # Saving
 
     def save(self, folder: Path, config: TrainingConfig) -> Path:
-        """Write a checkpoint in one step and drop all but the last three; returns its path."""
-        path = folder / f"checkpoint-{self.seen:09d}.safetensors"
-        # safetensors stores dense tensors only, so channels-last ones are laid out anew.
-        tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in self._tensors().items()}
-        progress = Progress(seen=self.seen, seconds=self.seconds)
-        metadata = {"progress": progress.model_dump_json(), "config": config.model_dump_json()}
-        artifact.write_bytes_atomically(path, save(tensors, metadata))
-        for old in checkpoints(folder)[:-_KEEP]:
-            old.unlink()
-        return path
+        """Write a checkpoint in one step, and drop all but the last three and the best; returns its path."""
+        scalers = [scaler.state_dict() for scaler in self.scalers]
+        progress = Progress(seen=self.seen, seconds=self.seconds, measures=self.measures, scalers=scalers)
+        return checkpoint.write(folder, self._tensors(), progress, config)
 
     @torch.no_grad()
     def restore(self, path: Path) -> None:
         """Go back to where a checkpoint was written. Raises CheckpointError if it is damaged or of another shape."""
-        progress = read_progress(path)
-        try:
-            with safe_open(path, "pt") as file:
-                saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is not a dict
-            tensors = self._tensors()
-            if saved.keys() != tensors.keys():
-                raise KeyError(next(iter(saved.keys() ^ tensors.keys())))
-            for name, tensor in tensors.items():
-                # Copied into the tensors that stand, which keeps their memory layout: the fused Adam computes wrong
-                # updates, without an error, from moments whose strides are not their parameter's.
-                tensor.copy_(saved[name])
-        except (SafetensorError, KeyError, RuntimeError, OSError) as error:
-            raise _unusable(path, error) from error
-        self.seen, self.seconds = progress.seen, progress.seconds
+        saved, progress = checkpoint.read(path)
+        tensors = self._tensors()
+        if saved.keys() != tensors.keys():
+            raise CheckpointError(path, f"it is of other networks: {min(saved.keys() ^ tensors.keys())} is only on one side")
+        for name, tensor in tensors.items():
+            if saved[name].shape != tensor.shape:
+                raise CheckpointError(path, f"{name} has the shape {list(saved[name].shape)}, not {list(tensor.shape)}")
+        for name, tensor in tensors.items():
+            # Copied into the tensors that stand, which keeps their memory layout: the fused Adam computes wrong updates, without
+            # an error, from moments whose strides are not their parameter's.
+            tensor.copy_(saved[name])
+        for scaler, scale in zip(self.scalers, progress.scalers, strict=True):
+            scaler.load_state_dict(scale)
+        self.seen, self.seconds, self.measures = progress.seen, progress.seconds, progress.measures
 
     def _tensors(self) -> dict[str, Tensor]:
-        networks = {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
+        networks = {"generator": self.generator, "judge": self.judge, "average": self.average}
         tensors = {
             f"{player}.{name}": tensor for player, network in networks.items() for name, tensor in network.state_dict().items()
         }
-        optimisers = {"generator": self.generator_optimiser, "discriminator": self.discriminator_optimiser}
-        for player, optimiser in optimisers.items():
+        for player, optimiser in (("generator", self.generator_optimiser), ("judge", self.judge_optimiser)):
             for name, parameter in networks[player].named_parameters():
                 for moment, tensor in optimiser.state[parameter].items():
                     tensors[f"{player}_optimiser.{moment}.{name}"] = tensor
         return tensors
-
-
-def read_progress(path: Path) -> Progress:
-    """How far the run of a checkpoint had come. Raises CheckpointError if it is damaged."""
-    try:
-        with safe_open(path, "pt") as file:
-            return Progress.model_validate_json((file.metadata() or {})["progress"])
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise _unusable(path, error) from error
-
-
-def _unusable(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path} cannot be resumed from ({error}): remove it to resume from the one before")
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """A run's checkpoints, oldest first."""
-    return sorted(folder.glob("checkpoint-*.safetensors"))
 
 
 def _adam(network: nn.Module, config: TrainingConfig, learning_rate: float) -> Adam:
@@ -171,9 +155,3 @@ def _adam(network: nn.Module, config: TrainingConfig, learning_rate: float) -> A
             "exp_avg_sq": torch.zeros_like(parameter),
         }
     return optimiser
-
-
-def to_network(pictures: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """uint8 [n, channels, height, width] -> float32 in [-1, 1], channels last, on the device."""
-    uploaded = torch.from_numpy(pictures).to(device)
-    return uploaded.to(torch.float32, memory_format=torch.channels_last).div_(127.5).sub_(1)

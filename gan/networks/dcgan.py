@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gan.latents import Space
-from gan.networks import conditions
+from gan.networks import conditions, spectral
+from gan.networks.grid import Size, base_grid
+from gan.networks.norms import Norm, check_norm
 
 REFERENCE_SPACE = Space(z_dim=100)
 
@@ -20,32 +22,38 @@ REFERENCE_SPACE = Space(z_dim=100)
 _LARGEST_MULTIPLE = 8
 
 
-def _widths(resolution: int, width: int) -> list[int]:
-    """Channels of the hidden layers from the picture inwards: width, 2 width, 4 width ... one for each halving down to 4x4."""
-    if resolution < 16 or resolution & (resolution - 1):
-        raise ValueError(f"resolution must be a power of two from 16 up, not {resolution}")
-    return [width * min(2**level, _LARGEST_MULTIPLE) for level in range(resolution.bit_length() - 3)]
+def _widths(doublings: int, width: int) -> list[int]:
+    """Channels of the hidden layers from the picture inwards: width, 2 width, 4 width ... one for each halving."""
+    return [width * min(2**level, _LARGEST_MULTIPLE) for level in range(doublings)]
 
 
 class Generator(nn.Module):
     """Latent vectors to pictures: transposed convolutions with batch normalisation (paper, section 3, figure 1).
 
-    A 1x1 input grows to 4x4 and then doubles until it has the resolution asked for.
+    A 1x1 input grows to the base grid, 4x4 for a 32x32 picture, and then doubles until it has the size asked for.
     """
 
     def __init__(
         self,
         space: Space = REFERENCE_SPACE,  # latent vectors, and the label and the codes if there are any
         channels: int = 1,  # of a picture: 1 grey, 3 RGB
-        resolution: int = 32,  # of a picture's side in pixels, a power of two from 16 up
+        size: Size = (32, 32),  # of a picture in pixels, one that `base_grid` takes
         width: int = 128,  # channels of the outermost hidden layer; doubles at each layer towards the latent
     ) -> None:
-        """Raises ValueError for a resolution that is not a power of two from 16 up."""
+        """Raises ValueError for a size that `base_grid` does not take."""
         super().__init__()
+        grid = base_grid(size)
         self.space = space
-        outer, *_ = hidden = _widths(resolution, width)
+        outer, *_ = hidden = _widths(grid.doublings, width)
         layers: list[nn.Module] = [
-            nn.ConvTranspose2d(space.z_dim + conditions.size(space), hidden[-1], kernel_size=4, stride=1, padding=0, bias=False),
+            nn.ConvTranspose2d(
+                space.z_dim + conditions.size(space),
+                hidden[-1],
+                kernel_size=(grid.rows, grid.columns),
+                stride=1,
+                padding=0,
+                bias=False,
+            ),
             nn.BatchNorm2d(hidden[-1]),
             nn.ReLU(inplace=True),
         ]
@@ -59,7 +67,7 @@ class Generator(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor, *label_and_codes: Tensor) -> Tensor:
-        """float [n, z_dim], and the rest of `space.names`, each [n] -> float [n, channels, resolution, resolution] in [-1, 1].
+        """float [n, z_dim], and the rest of `space.names`, each [n] -> float [n, channels, height, width] in [-1, 1].
 
         Label and codes stand beside the latent vector (Mirza and Osindero 2014, arXiv 1411.1784, section 4.1).
         """
@@ -75,39 +83,52 @@ class Discriminator(nn.Module):
     def __init__(
         self,
         channels: int = 1,  # of a picture: 1 grey, 3 RGB
-        resolution: int = 32,  # of a picture's side in pixels, a power of two from 16 up
+        size: Size = (32, 32),  # of a picture in pixels, one that `base_grid` takes
         width: int = 128,  # channels of the outermost hidden layer; doubles at each layer away from the picture
         classes: int | None = None,  # how many labels, each a plane beside the picture; None: unconditional
-        batch_norm: bool = True,  # gradient penalties, which are on each picture by itself, go without
+        norm: Norm = "batch",  # gradient penalties, which are on each picture by itself, go without
     ) -> None:
-        """Raises ValueError for a resolution that is not a power of two from 16 up."""
+        """Raises ValueError for a size that `base_grid` does not take."""
         super().__init__()
+        check_norm("dcgan", norm)
+        grid = base_grid(size)
         self.classes = classes
-        hidden = _widths(resolution, width)
+        hidden = _widths(grid.doublings, width)
+        self.features = hidden[-1] * grid.rows * grid.columns
         layers: list[nn.Module] = [
-            nn.Conv2d(channels + (classes or 0), hidden[0], kernel_size=4, stride=2, padding=1, bias=False),
+            spectral.normalised(
+                nn.Conv2d(channels + (classes or 0), hidden[0], kernel_size=4, stride=2, padding=1, bias=False), norm
+            ),
             nn.LeakyReLU(0.2, inplace=True),
         ]
         for outer, inner in pairwise(hidden):
             layers += [
-                nn.Conv2d(outer, inner, kernel_size=4, stride=2, padding=1, bias=False),
-                *([nn.BatchNorm2d(inner)] if batch_norm else []),
+                spectral.normalised(nn.Conv2d(outer, inner, kernel_size=4, stride=2, padding=1, bias=False), norm),
+                *([nn.BatchNorm2d(inner)] if norm == "batch" else []),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
-        layers.append(nn.Conv2d(hidden[-1], 1, kernel_size=4, stride=1, padding=0, bias=False))
+        last = nn.Conv2d(hidden[-1], 1, kernel_size=(grid.rows, grid.columns), stride=1, padding=0, bias=False)
+        layers.append(spectral.normalised(last, norm))
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, pictures: Tensor, label: Tensor | None = None) -> Tensor:
-        """float [n, channels, resolution, resolution] in [-1, 1], labels int64 [n] -> logits, float [n].
-
-        A logit is the log-odds that a picture is real and, with labels, shows what its label says.
-        """
+    def judge(self, pictures: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits as of `forward`, float [n], and what the last layer makes them from, float [n, features]."""
         if self.classes is not None:
             assert label is not None
             planes = functional.one_hot(label, self.classes).to(pictures.dtype)[:, :, None, None]
             pictures = torch.cat([pictures, planes.expand(-1, -1, *pictures.shape[2:])], 1)
-        logits: Tensor = self.layers(pictures)
-        return logits.flatten()
+        *trunk, last = self.layers
+        seen = pictures
+        for layer in trunk:
+            seen = layer(seen)
+        return last(seen).flatten(), seen.flatten(1)
+
+    def forward(self, pictures: Tensor, label: Tensor | None = None) -> Tensor:
+        """float [n, channels, height, width] in [-1, 1], labels int64 [n] -> logits, float [n].
+
+        A logit is the log-odds that a picture is real and, with labels, shows what its label says.
+        """
+        return self.judge(pictures, label)[0]
 
 
 @torch.no_grad()
@@ -115,7 +136,8 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
     """Start weights of the paper (section 4): N(0, 0.02); the scales of batch normalisation N(1, 0.02) with shifts 0."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            module.weight.normal_(0.0, 0.02, generator=random)
+            spectral.weight_of(module).normal_(0.0, 0.02, generator=random)
         elif isinstance(module, nn.BatchNorm2d):
             module.weight.normal_(1.0, 0.02, generator=random)
             module.bias.zero_()
+    spectral.start(network, random)

@@ -14,9 +14,9 @@ from training.hardware import Hardware
 )
 def test_a_processor_computes_in_bfloat16_where_it_has_instructions_for_it(monkeypatch, flags, expected):
     monkeypatch.setattr(hardware, "_cpu_flags", flags.split)
-    assert Hardware.choose(TrainingConfig(device="cpu")).bfloat16 is expected
-    assert Hardware.choose(TrainingConfig(device="cpu", precision="bfloat16")).bfloat16
-    assert not Hardware.choose(TrainingConfig(device="cpu", precision="float32")).bfloat16
+    assert (Hardware.choose(TrainingConfig(device="cpu")).precision == torch.bfloat16) is expected
+    for precision in ("float32", "bfloat16", "float16"):
+        assert Hardware.choose(TrainingConfig(device="cpu", precision=precision)).precision == getattr(torch, precision)
 
 
 def test_threads_are_those_asked_for():

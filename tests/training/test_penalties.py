@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.augment import augment
+from training.augment import CHANCES, augment
 from training.penalties import squared_gradient, wasserstein_penalty
 
 
@@ -45,9 +45,13 @@ def test_a_flat_discriminator_has_a_penalty_that_can_be_learned_from():
     assert torch.isfinite(slope.grad).all()
 
 
+def chances(n, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).random((n, CHANCES), np.float32))
+
+
 def test_augmentation_is_the_same_for_the_same_draws_and_lets_gradients_through():
     x = pictures(64).requires_grad_()
-    once, again, other = (augment(x, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    once, again, other = (augment(x, chances(64, seed)) for seed in (1, 1, 2))
     assert torch.equal(once, again)
     assert not torch.equal(once, other)
     assert once.shape == x.shape
@@ -56,12 +60,31 @@ def test_augmentation_is_the_same_for_the_same_draws_and_lets_gradients_through(
     assert (x.grad.abs().sum((1, 2, 3)) > 0).all()
 
 
+def test_each_picture_is_augmented_by_its_own_chances():
+    x, by = pictures(8), chances(8)
+    torch.testing.assert_close(augment(x, by)[2:5], augment(x[2:5], by[2:5]))
+
+
+def test_augmentation_does_what_its_chances_say():
+    x = pictures(1)
+    still = torch.tensor([[0.5, 0.5, 0.5, 0.5, 0.5, 0.0, 0.0]])  # no change of colour, no shift, the cut at a corner
+    changed = augment(x, still)
+    torch.testing.assert_close(changed[:, :, 5:], x[:, :, 5:])
+    assert (changed[:, :, :5, :5] == 0).all()
+    right = still.clone()
+    right[0, 3] = 0.999  # two pixels, an eighth of the side
+    torch.testing.assert_close(augment(x, right)[:, :, 5:, :14], x[:, :, 5:, 2:])
+    brighter = still.clone()
+    brighter[0, 0] = 0.75
+    torch.testing.assert_close(augment(x, brighter)[:, :, 5:], x[:, :, 5:] + 0.25)
+
+
 def test_augmentation_moves_something_in_and_cuts_a_quarter_out():
-    blank = augment(torch.ones(400, 1, 16, 16), np.random.default_rng(0)) == 0
+    blank = augment(torch.ones(400, 1, 16, 16), chances(400)) == 0
     assert 0.15 < blank.float().mean() < 0.4
 
 
 def test_every_channel_is_changed_alike_but_for_its_saturation():
     grey = pictures(8, channels=1).repeat(1, 3, 1, 1)
-    changed = augment(grey, np.random.default_rng(0))
+    changed = augment(grey, chances(8))
     torch.testing.assert_close(changed[:, 0], changed[:, 1])

@@ -1,33 +1,47 @@
 """Every recipe trains on a small real set, and does in one step what its paper says."""
 
 import json
+import math
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy, cross_entropy, one_hot
 
 from gan import artifact
-from gan.networks import dcgan
 from tests.conftest import SMALL_DATA, train
-from training import data, loop
+from training import data, draws, loop
 from training.config import TrainingConfig
 from training.hardware import Hardware
-from training.recipes import RECIPES
+from training.recipes import RECIPES, choose
 from training.state import TrainingState
 
+NAMED = [name for name in RECIPES if name != "auto"]
+SMALL = {"mlp": 40, "dcgan": 8, "resnet": 8, "r3gan": 16}  # widths
 
-@pytest.mark.parametrize("recipe", RECIPES)
+
+def small(recipe, **given):
+    """Settings of a recipe with networks small enough to test."""
+    return {"recipe": recipe, "width": SMALL[RECIPES[recipe].get("arch", "dcgan")], **given}
+
+
+@pytest.mark.parametrize("recipe", NAMED)
 def test_every_recipe_trains_and_exports(tmp_path, recipe):
-    found = train(tmp_path, "--recipe", recipe, "--images", "2000", "--width", "8", "--batch-size", "32")
+    width = str(small(recipe)["width"])
+    found = train(tmp_path, "--recipe", recipe, "--images", "2000", "--width", width, "--batch-size", "32", "--measure", "100")
     rows = [json.loads(row) for row in (found.run / "stats.jsonl").read_text().splitlines()]
     assert rows[-1]["pictures"] >= 2000
     assert all(np.isfinite(value) for row in rows for value in row.values())
+    assert {"frechet", "precision", "recall", "spread"} <= rows[-1].keys()
     manifest = artifact.read(found.model).manifest
     assert manifest.name == f"fashion-mnist-{recipe}"
     assert manifest.origin.config["recipe"] == recipe
     assert (manifest.classes is not None) == (recipe == "cgan")
-    assert ("value" in rows[0]) == (recipe in ("dcgan", "cgan"))
-    if "value" in rows[0]:
+    assert [code.name for code in manifest.codes] == (["category", "first", "second"] if recipe == "infogan" else [])
+    assert manifest.architecture.name == RECIPES[recipe].get("arch", "dcgan")
+    assert ("value" in rows[0]) == (recipe in ("gan", "dcgan", "cgan", "infogan"))
+    if "value" in rows[0] and recipe != "infogan":
         assert rows[0]["value"] == pytest.approx(-rows[0]["loss_d"])
 
 
@@ -38,18 +52,34 @@ def test_a_flag_overrides_its_recipe_and_a_recipe_the_defaults():
     assert TrainingConfig().gradient_penalty == 0
 
 
-def one_step(tmp_path, **settings):
-    """The discriminator and the generator before and after one step in float32, and what the step was given."""
-    config = TrainingConfig(
-        data=str(SMALL_DATA), width=8, batch_size=8, images=8, precision="float32", threads=2, discriminator_steps=1, **settings
-    )
-    dataset = data.load(config.data, config.resolution)
-    hardware = Hardware.choose(config)
-    before, after = (TrainingState.start(config, 1, None, hardware.device) for _ in range(2))
-    loop.train(after, dataset, config, hardware, tmp_path, lambda: False)
-    real = torch.from_numpy(dataset.batch(config.seed, 0, 8)[0]).float() / 127.5 - 1
-    (z,) = loop._draw(config, before.generator.space, 0)
-    return before, after, real, z, config
+def test_networks_bring_their_own_defaults_unless_the_recipe_says_otherwise():
+    assert (TrainingConfig(recipe="gan").width, TrainingConfig(recipe="gan").discriminator_norm) == (1200, "none")
+    assert (TrainingConfig(arch="resnet").discriminator_norm, TrainingConfig(arch="resnet").z_dim) == ("spectral", 128)
+    assert TrainingConfig(recipe="r3gan").z_dim == 64
+    assert TrainingConfig(recipe="infogan").z_dim == 62
+
+
+class Step:
+    """One step in float32 of a recipe, and what it was given."""
+
+    def __init__(self, folder, **settings):
+        given = {"data": str(SMALL_DATA), "batch_size": 8, "images": 8, "precision": "float32", "threads": 2, "measure": 100}
+        self.config = TrainingConfig(**{**given, "discriminator_steps": 1, **settings})
+        self.dataset = data.load(self.config.data, self.config.size, labelled=self.config.conditional)
+        hardware = Hardware.choose(self.config)
+        start = (self.config, 1, len(self.dataset.classes) or None, hardware)
+        self.before, self.after = TrainingState.start(*start), TrainingState.start(*start)
+        loop.train(self.after, self.dataset, self.config, hardware, folder, lambda: False)
+        pictures, labels = self.dataset.batch(self.config.seed, 0, 8)
+        self.real = torch.from_numpy(pictures).float() / 127.5 - 1
+        self.label = None if labels is None else torch.from_numpy(labels)
+        z, *self.codes = (torch.from_numpy(values) for values in draws.latents(self.config, self.before.space, 0))
+        self.inputs = [z, *([] if labels is None else [self.label]), *self.codes]
+        self.fake = self.before.generator.train()(*self.inputs)
+
+    def logits(self, judge, pictures):
+        logits, features = judge.discriminator.judge(pictures, self.label)
+        return logits, features
 
 
 def adam(weight, gradient, rate):
@@ -57,46 +87,129 @@ def adam(weight, gradient, rate):
     return weight - rate * gradient / (gradient.abs() + 1e-8)
 
 
-def assert_moved(found, network, loss, rate):
+def assert_moved(found, network, loss, rate, clip=math.inf):
     parameters = dict(network.named_parameters())
-    for (name, parameter), gradient in zip(parameters.items(), torch.autograd.grad(loss, list(parameters.values())), strict=True):
-        clear = gradient.abs() > 1e-6  # where it is next to nothing, rounding decides the direction of Adam's first step
-        expected = adam(parameter.detach(), gradient, rate)
+    gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+    moved = 0
+    for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True):
+        if gradient is None:  # what a loss does not reach stays where it was
+            assert torch.equal(found[name], parameter)
+            continue
+        # Where it is next to nothing, rounding decides the direction of Adam's first step.
+        clear = gradient.abs() > max(1e-12, 1e-3 * gradient.abs().max().item())
+        expected = adam(parameter.detach(), gradient, rate).clamp(-clip, clip)
         torch.testing.assert_close(found[name][clear], expected[clear], rtol=0, atol=rate / 50)
+        moved += int(clear.sum())
+    assert moved > 100
 
 
-def penalty_by_hand(discriminator, x):
+def slope(step, judge, x):
+    """Length of each logit's gradient by its picture."""
     x = x.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
+    (gradient,) = torch.autograd.grad(step.logits(judge, x)[0].sum(), x, create_graph=True)
     return gradient.flatten(1).norm(dim=1)
 
 
-def test_one_step_with_r1_and_r2(tmp_path):
-    before, after, real, z, config = one_step(
-        tmp_path, objective="relativistic", r1=0.5, r2=0.25, discriminator_norm="none", beta1=0.0
-    )
-    fake = before.generator.train()(z)
-    discriminator: dcgan.Discriminator = before.discriminator
-    logits = torch.sigmoid(discriminator(real) - discriminator(fake.detach()))
-    loss = -logits.log().mean()
-    loss = loss + 0.25 * (penalty_by_hand(discriminator, real) ** 2).mean()
-    loss = loss + 0.125 * (penalty_by_hand(discriminator, fake) ** 2).mean()
-    assert_moved(dict(after.discriminator.named_parameters()), discriminator, loss, config.learning_rate)
+ONES, ZEROS = torch.ones(8), torch.zeros(8)
+
+
+def entropy(real, fake):
+    return binary_cross_entropy(real.sigmoid(), ONES) + binary_cross_entropy(fake.sigmoid(), ZEROS)
+
+
+# Recipe -> what the players minimise, with torch's own losses: (real, fake) -> discriminator's; (fake, real) -> generator's
+GAMES = {
+    **dict.fromkeys(("gan", "dcgan", "cgan", "infogan"), (entropy, lambda fake, _: binary_cross_entropy(fake.sigmoid(), ONES))),
+    "lsgan": (
+        lambda real, fake: (nn.MSELoss()(real, ONES) + nn.MSELoss()(fake, ZEROS)) / 2,
+        lambda fake, _: nn.MSELoss()(fake, ONES) / 2,
+    ),
+    **dict.fromkeys(("wgan", "wgan-gp"), (lambda real, fake: fake.mean() - real.mean(), lambda fake, _: -fake.mean())),
+    "sngan": (
+        lambda real, fake: (1 - real).clamp(min=0).mean() + (1 + fake).clamp(min=0).mean(),
+        lambda fake, _: -fake.mean(),
+    ),
+    "r3gan": (
+        lambda real, fake: -(real - fake).sigmoid().log().mean(),
+        lambda fake, real: -(fake - real).sigmoid().log().mean(),
+    ),
+}
+
+
+def information(step, judge, features):
+    """-log Q(c | x) of one category of ten and two numbers."""
+    kind, first, second = judge.reader(features)
+    by_hand = -(kind.log_softmax(1) * one_hot(step.codes[0], 10)).sum(1).mean()
+    torch.testing.assert_close(by_hand, cross_entropy(kind, step.codes[0]))
+    return by_hand + ((first - step.codes[1]) ** 2 + (second - step.codes[2]) ** 2).mean() / 2
+
+
+@pytest.mark.parametrize("recipe", NAMED)
+def test_one_step_of_every_recipe(tmp_path, recipe):
+    step = Step(tmp_path, **small(recipe))
+    config, fake, judge = step.config, step.fake, step.before.judge.train()
+    discriminators, generators = GAMES[recipe]
+
+    real_logits, fake_logits = step.logits(judge, step.real)[0], step.logits(judge, fake.detach())
+    loss = discriminators(real_logits, fake_logits[0])
+    if recipe == "infogan":
+        loss = loss + information(step, judge, fake_logits[1])
+    if recipe == "r3gan":
+        loss = loss + 0.025 * (slope(step, judge, step.real) ** 2).mean() + 0.025 * (slope(step, judge, fake) ** 2).mean()
+    if recipe == "wgan-gp":
+        chance = np.random.default_rng([0, 0, 2])
+        chance.random((4, 8, 7), np.float32)  # what an augmentation would take
+        share = torch.from_numpy(chance.random(8, np.float32)).view(-1, 1, 1, 1)
+        lengths = (slope(step, judge, (1 - share) * step.real + share * fake) ** 2 + 1e-4).sqrt()
+        loss = loss + 10 * ((lengths - 1) ** 2).mean()
+    clip = config.weight_clip or math.inf
+    assert_moved(dict(step.after.judge.discriminator.named_parameters()), judge.discriminator, loss, config.learning_rate, clip)
+
     # The generator plays against the discriminator as it is after its step.
-    generator_loss = -torch.sigmoid(after.discriminator(fake) - after.discriminator(real).detach()).log().mean()
-    assert_moved(dict(after.generator.named_parameters()), before.generator, generator_loss, config.learning_rate)
+    after = judge  # whose buffers are those after two batches, as they were then
+    after.load_state_dict(dict(step.after.judge.named_parameters()), strict=False)
+    logits, features = step.logits(after, fake)
+    loss = generators(logits, step.logits(after, step.real)[0].detach())
+    if recipe == "infogan":
+        loss = loss + information(step, after, features)
+    rate = config.generator_learning_rate or config.learning_rate
+    assert_moved(dict(step.after.generator.named_parameters()), step.before.generator, loss, rate)
 
 
-def test_one_step_of_wgan_gp(tmp_path):
-    before, after, real, z, config = one_step(tmp_path, recipe="wgan-gp")
-    fake = before.generator.train()(z)
-    share = torch.from_numpy(np.random.default_rng([0, 0, 2]).random(8, np.float32)).view(-1, 1, 1, 1)
-    discriminator = before.discriminator
-    norms = (penalty_by_hand(discriminator, (1 - share) * real + share * fake) ** 2 + 1e-4).sqrt()
-    loss = discriminator(fake.detach()).mean() - discriminator(real).mean() + 10 * ((norms - 1) ** 2).mean()
-    assert_moved(dict(after.discriminator.named_parameters()), discriminator, loss, config.learning_rate)
+def test_a_reader_of_codes_learns_with_the_discriminator(tmp_path):
+    step = Step(tmp_path, **small("infogan"))
+    judge = step.before.judge.train()
+    loss = information(step, judge, step.logits(judge, step.fake.detach())[1])
+    assert_moved(dict(step.after.judge.reader.named_parameters()), judge.reader, loss, step.config.learning_rate)
 
 
 def test_one_step_of_wgan_leaves_no_weight_over_the_clip(tmp_path):
-    _, after, *_ = one_step(tmp_path, recipe="wgan")
-    assert max(weight.abs().max().item() for weight in after.discriminator.parameters()) == pytest.approx(0.01)
+    after = Step(tmp_path, **small("wgan")).after
+    assert max(weight.abs().max().item() for weight in after.judge.parameters()) == pytest.approx(0.01)
+
+
+def test_the_average_begins_at_the_generator_and_lags_behind(tmp_path):
+    step = Step(tmp_path, width=8)
+    weight = 1 - 0.5 ** (8 / (0.05 * 8))  # a half-life of a twentieth of the pictures seen
+    for name, averaged in step.after.average.named_parameters():
+        before, after = (dict(state.generator.named_parameters())[name] for state in (step.before, step.after))
+        torch.testing.assert_close(averaged, before + weight * (after - before))
+
+
+def test_what_recipe_auto_chooses():
+    def chosen(*given):
+        return {choice.field: choice.value for choice in choose(*given)}
+
+    few = chosen(300, 72, 72, 3)
+    assert (few["resolution"], few["augment"], few["batch_size"]) == ("64", "diffaugment", 32)
+    many = chosen(50_000, 32, 32, 3)
+    assert many["resolution"] == "32"
+    assert "augment" not in many
+    assert "batch_size" not in many
+    assert chosen(50_000, 28, 28, 1)["resolution"] == "28"
+    assert chosen(50_000, 500, 375, 3)["resolution"] == "48x64"  # width x height
+    assert chosen(50_000, 300, 1000, 3)["resolution"] == "64x32"
+    assert chosen(50_000, 5, 7, 1)["resolution"] == "16"
+    for given in ((10**6, 1080, 1920, 3), (10, 33, 31, 1), (10, 1, 5000, 1)):
+        TrainingConfig(recipe="auto", **chosen(*given))  # whatever it chooses fits together
+    assert all(choice.reason for choice in choose(300, 72, 72, 3))

@@ -1,16 +1,23 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 import yaml
+from PIL import Image
+from safetensors.torch import load_file
 
 from tests.conftest import SMALL_DATA, train
-from training.run import _find_run, _new_run, main
+from training import data, runs
+from training.checkpoint import checkpoints
+from training.run import main
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +35,16 @@ def said(capsys, *flags):
         (["--images", "many"], "--images: Input should be a valid integer"),
         (["--name", "../up"], "--name: String should match pattern"),
         (["--data", "nowhere"], "--data nowhere: there is no such folder"),
-        (["--resolution", "48"], "--resolution: Value error, take a power of two from 16 up"),
+        (["--resolution", "30"], "--resolution: Value error, 30x30 pictures do not halve evenly"),
+        (["--resolution", "48x"], "--resolution: Value error, take one number, or width x height"),
+        (["--codes", "kind=1"], "--codes: a code like kind=10 needs at least two kinds"),
+        (["--codes", "a,a"], "--codes: every code needs a name of its own"),
+        (["--codes", "label"], "--codes: every code needs a name of its own, and z and label are taken"),
+        (["--codes", "Kind"], "--codes: String should match pattern"),
+        (["--arch", "r3gan", "--discriminator-norm", "batch"], "--discriminator-norm batch: r3gan has no batch normalisation"),
+        (["--learning-rate-end", "0"], "--learning-rate-end needs --anneal-images"),
+        (["--max-bad", "101%"], "--max-bad: Input should be less than or equal to 1"),
+        (["--recipe", "auto", "--data", "nowhere"], "--data nowhere"),
         (["--images", "9" * 400], "--images: Input should be less than or equal to"),
         (["--images", "0.0001k"], "--images: Input should be greater than 0"),
         (["--name", "x" * 101], "--name: String should match pattern"),
@@ -70,14 +86,21 @@ def test_the_environment_changes_nothing(capsys, monkeypatch, tmp_path):
     assert "987" not in capsys.readouterr().out
 
 
-def test_a_dry_run_shows_the_plan_and_makes_nothing(capsys, tmp_path):
-    assert main(["--data", str(SMALL_DATA), "--images", "1.5M", "--dry-run", "--out", str(tmp_path)]) == 0
+def test_a_dry_run_shows_the_plan_and_trains_nothing(capsys, tmp_path):
+    flags = ["--images", "1.5M", "--measure", "100", "--dry-run"]
+    assert main(["--data", str(SMALL_DATA), *flags, "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "images: 1500000" in out
     assert "512 pictures of 28x28 padded with black to 32x32" in out
     assert "generator: 3,444,480 parameters" in out
     assert "discriminator: 2,633,216 parameters" in out
-    assert list(tmp_path.iterdir()) == []
+    estimate = re.search(r"took ([\d.]+) s for each 1,000 pictures: ([\d,]+) minutes for this run, and ([\d.]+) GiB of memory", out)
+    seconds, minutes, memory = (float(text.replace(",", "")) for text in estimate.groups())
+    assert minutes == pytest.approx(1500 * seconds / 60, abs=1)
+    assert 0.2 < memory < 20
+    (preview,) = tmp_path.iterdir()
+    pictures = data.load(str(SMALL_DATA), (32, 32)).pictures
+    assert np.array_equal(np.asarray(Image.open(preview))[:32, 32:64], pictures[1, 0])
 
 
 def test_flags_override_the_file(capsys, tmp_path):
@@ -99,10 +122,11 @@ def test_a_run_leaves_its_configuration_statistics_and_grids(trained):
     assert trained.run.name == "001-fashion-mnist-dcgan"
     assert yaml.safe_load((trained.run / "config.yaml").read_text())["width"] == 16
     rows = [json.loads(line) for line in (trained.run / "stats.jsonl").read_text().splitlines()]
-    assert [row["pictures"] for row in rows] == [1024, 2048]
-    for row in rows:
+    assert [row["pictures"] for row in rows] == [1024, 2048, 2048]
+    for row in rows[:2]:
         assert row["pictures_per_second"] > 0
         assert 0 < row["d_fake"] < row["d_real"] < 1
+    assert {"frechet", "precision", "recall", "spread", "accuracy_fake", "accuracy_held_out"} <= rows[2].keys()
 
 
 def test_a_model_that_stands_is_never_replaced(capsys, tmp_path):
@@ -121,7 +145,9 @@ def test_a_model_that_stands_is_never_replaced(capsys, tmp_path):
     resume = ["--out", str(tmp_path / "runs"), "--models", str(first.models), "--resume", str(first.run)]
     assert main(resume) == 0
     assert f"{first.run} is done" in capsys.readouterr().out
-    assert "would change width from 4 to 8" in said(capsys, *resume, "--width", "8")
+    refused = said(capsys, *resume, "--width", "8", "--beta1", "0.4")
+    assert "  - width: 4\n  + width: 8\n  - beta1: 0.5\n  + beta1: 0.4\n" in refused
+    assert "add --change width,beta1" in refused
     assert main([*resume, "--images", "64"]) == 0  # it is past that
     assert f"{first.run} is done" in capsys.readouterr().out
     assert main([*resume, "--images", "192"]) == 0
@@ -149,8 +175,104 @@ def test_the_latest_run_is_the_one_with_the_highest_number(capsys, tmp_path):
     for name in ("999-z", "1000-a"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.yaml").write_text("width: 0\n")
-    assert _find_run(tmp_path, "latest") == tmp_path / "1000-a"
-    assert _new_run(tmp_path, "x").name == "1001-x"
+    assert runs.find(tmp_path, "latest") == tmp_path / "1000-a"
+    assert runs.create(tmp_path, "x").name == "1001-x"
+
+
+def test_what_is_named_may_change_on_resume(capsys, tmp_path):
+    first = train(tmp_path, "--images", "128", "--width", "4")
+    resume = ["--out", str(tmp_path / "runs"), "--models", str(first.models), "--resume", str(first.run), "--images", "192"]
+    assert "--change speed: there is no such setting" in said(capsys, *resume, "--change", "speed")
+    assert main([*resume, "--learning-rate", "1e-4", "--change", "learning-rate"]) == 0
+    assert yaml.safe_load((first.run / "config.yaml").read_text())["learning_rate"] == 1e-4
+    assert "cannot be used: " in said(capsys, *resume, "--images", "256", "--width", "8", "--change", "width")
+
+
+def test_pictures_that_changed_since_are_noticed(capsys, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for number in range(24):
+        Image.new("L", (16, 16), 10 * number).save(tmp_path / "pictures" / f"{number:02d}.png")
+    flags = ["--data", str(tmp_path / "pictures"), "--resolution", "16", "--width", "4", "--batch-size", "8", "--measure", "100"]
+    where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models")]
+    assert main([*flags, *where, "--images", "64"]) == 0
+    (tmp_path / "pictures" / "11.png").unlink()
+    resume = [*where, "--resume", "latest", "--images", "128"]
+    assert "--data has changed since the run began: it had 24 pictures and has 23" in said(capsys, *resume)
+    assert main([*resume, "--change", "data"]) == 0
+    assert main([*resume, "--images", "192"]) == 0  # those are its data now
+
+
+def test_a_run_that_goes_on_elsewhere_is_left_alone(capsys, tmp_path):
+    first = train(tmp_path, "--images", "128", "--width", "4")
+    resume = ["--out", str(tmp_path / "runs"), "--models", str(first.models), "--resume", str(first.run), "--images", "192"]
+    with runs.locked(first.run):
+        assert "this run is going on in another process; stop that first" in said(capsys, *resume)
+    assert main(resume) == 0
+
+
+def test_a_damaged_checkpoint_costs_no_more_than_what_came_after_the_one_before(capsys, tmp_path):
+    flags = ["--images", "256", "--width", "4", "--checkpoint-every", "64"]
+    whole = train(tmp_path / "whole", *flags)
+    harmed = train(tmp_path / "harmed", *flags)
+    first, *others = checkpoints(harmed.run)
+    for path in others:
+        path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    for run in (whole, harmed):
+        where = ["--out", str(run.run.parent), "--models", str(run.models)]
+        assert main([*where, "--resume", "latest", "--images", "320"]) == 0
+    said = capsys.readouterr()
+    assert said.err.count("going on from the one before") == len(others)
+    assert f"resumed from {first}" in said.out
+    assert same_tensors(checkpoints(whole.run)[-1], checkpoints(harmed.run)[-1])
+
+
+def same_tensors(one, other):
+    ours, theirs = load_file(one), load_file(other)
+    return ours.keys() == theirs.keys() and all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path):
+    flags = ["--data", str(SMALL_DATA), "--width", "16", "--images", "6k", "--checkpoint-every", "640", "--measure", "100"]
+    command = [sys.executable, "-m", "training.run", "--models", str(tmp_path / "models"), *flags]
+    subprocess.run([*command, "--out", str(tmp_path / "whole")], cwd=ROOT, capture_output=True, check=True)
+    killed = [*command, "--out", str(tmp_path / "killed"), "--resume", "latest"]
+    for wanted, moment in ((1, 0.0), (3, 0.05)):  # checkpoints that must be there, and how long after the last one it is killed
+        process = subprocess.Popen(killed, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while len(list(tmp_path.glob("killed/*/checkpoint-*"))) < wanted:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        time.sleep(moment)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    (tmp_path / "killed" / "001-fashion-mnist-dcgan" / ".checkpoint-half.written").write_bytes(b"what a kill leaves")
+    result = subprocess.run(killed, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "resumed from " in result.stdout
+    whole, parts = (next((tmp_path / name).iterdir()) for name in ("whole", "killed"))
+    assert same_tensors(checkpoints(whole)[-1], checkpoints(parts)[-1])
+    for name in ("generator.safetensors", "generator.onnx"):
+        assert (whole / "model" / name).read_bytes() == (parts / "model" / name).read_bytes()
+    assert not list(parts.glob(".checkpoint-*"))
+    seen = [[json.loads(row)["pictures"] for row in (run / "stats.jsonl").read_text().splitlines()] for run in (whole, parts)]
+    assert seen[0][-1] == seen[1][-1]
+    assert seen[1] == sorted(seen[1])
+
+
+def test_recipe_auto_is_the_default_for_pictures_of_ones_own(capsys, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for number in range(40):
+        Image.new("RGB", (40, 40), (number, 0, 0)).save(tmp_path / "pictures" / f"{number:02d}.png")
+    where = ["--data", str(tmp_path / "pictures"), "--out", str(tmp_path / "runs"), "--measure", "100", "--width", "8"]
+    assert main([*where, "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "--recipe auto, for 40 pictures of about 40x40:" in out
+    assert "--augment diffaugment: of 40 pictures, fewer than 10,000, the discriminator would learn each by heart" in out
+    assert "--width 8, as asked" in out
+    assert "recipe: auto" in out
+    assert "resolution: '40'" in out
+    assert main([*where, "--recipe", "dcgan", "--dry-run", "--batch-size", "8"]) == 0
+    assert "augment: none" in capsys.readouterr().out
 
 
 def test_minutes_end_a_run_before_its_pictures_do(tmp_path):

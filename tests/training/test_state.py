@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,67 +9,123 @@ from gan.latents import Space
 from gan.networks.conditions import tensors
 from tests.conftest import SMALL_DATA
 from training import data, loop
+from training.checkpoint import CheckpointError, best, checkpoints
 from training.config import TrainingConfig
+from training.diagnostics import GameOverError
+from training.draws import to_network
 from training.hardware import Hardware
-from training.state import CheckpointError, TrainingState, checkpoints, to_network
+from training.state import TrainingState
 
-CONFIG = TrainingConfig(data=str(SMALL_DATA), width=8, images=256, batch_size=32, threads=2, checkpoint_every=64)
+CONFIG = TrainingConfig(data=str(SMALL_DATA), width=8, images=256, batch_size=32, threads=2, checkpoint_every=64, measure=100)
 
 
 @pytest.fixture(scope="module")
 def dataset():
-    return data.load(CONFIG.data, CONFIG.resolution)
+    return data.load(CONFIG.data, CONFIG.size)
 
 
-def play(dataset, folder, stop_after=None, state=None):
+def start(config=CONFIG):
+    return TrainingState.start(config, 1, None, Hardware.choose(config))
+
+
+def play(dataset, folder, stop_after=None, state=None, config=CONFIG):
     """Train in `folder`, from a start or from `state`, and stop after so many steps if asked to."""
     folder.mkdir(exist_ok=True)
-    hardware = Hardware.choose(CONFIG)
-    state = state or TrainingState.start(CONFIG, 1, None, hardware.device)
+    state = state or start(config)
     looks = iter(range(10**9))
-    loop.train(state, dataset, CONFIG, hardware, folder, lambda: stop_after is not None and next(looks) >= stop_after)
+    loop.train(
+        state, dataset, config, Hardware.choose(config), folder, lambda: stop_after is not None and next(looks) >= stop_after
+    )
     return state
 
 
-def resumed(folder):
-    state = TrainingState.start(CONFIG, 1, None, torch.device("cpu"))
+def resumed(folder, config=CONFIG):
+    state = start(config)
     state.restore(checkpoints(folder)[-1])
     return state
 
 
-def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(dataset, tmp_path):
-    whole = play(dataset, tmp_path / "whole")
-    play(dataset, tmp_path / "parts", stop_after=3)
-    assert resumed(tmp_path / "parts").seen == 96
-    parts = play(dataset, tmp_path / "parts", state=resumed(tmp_path / "parts"))
+# The default settings, and all that has a state of its own: power iterations, penalties, a reader, schedules, loss scales.
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"arch": "resnet", "width": 4, "objective": "hinge", "augment": "diffaugment", "mirror": True},
+        {"arch": "r3gan", "width": 16, "objective": "relativistic", "r1": 1.0, "r2": 1.0, "penalty_every": 2},
+        {"recipe": "infogan", "width": 4, "batch_size": 32, "anneal_images": 200, "learning_rate_end": 0.0, "beta2_end": 0.9},
+        {"precision": "float16"},
+    ],
+    ids=lambda settings: " ".join(settings) or "defaults",
+)
+def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(dataset, tmp_path, settings):
+    config = TrainingConfig(**{**CONFIG.model_dump(exclude_defaults=True), "width": 8, **settings})
+    whole = play(dataset, tmp_path / "whole", config=config)
+    play(dataset, tmp_path / "parts", stop_after=3, config=config)
+    assert resumed(tmp_path / "parts", config).seen == 96
+    parts = play(dataset, tmp_path / "parts", state=resumed(tmp_path / "parts", config), config=config)
     assert parts.seen == whole.seen == 256
     for name, tensor in whole._tensors().items():
         assert torch.equal(tensor, parts._tensors()[name]), name
 
 
+def test_float16_scales_its_losses_and_remembers_the_scale(dataset, tmp_path):
+    config = CONFIG.model_copy(update={"precision": "float16"})
+    state = play(dataset, tmp_path / "run", config=config)
+    state.scalers[0].update(1024.0)
+    state.save(tmp_path / "run", config)
+    again = resumed(tmp_path / "run", config)
+    assert [scaler.get_scale() for scaler in again.scalers] == [1024.0, state.scalers[1].get_scale()]
+    assert not start().scalers[0].is_enabled()
+
+
+def test_measuring_and_sampling_change_nothing(dataset, tmp_path):
+    config = CONFIG.model_copy(update={"arch": "resnet", "discriminator_norm": "spectral", "width": 4})
+    often = play(dataset, tmp_path / "often", config=config.model_copy(update={"sample_every": 32, "checkpoint_every": 32}))
+    seldom = play(dataset, tmp_path / "seldom", config=config.model_copy(update={"checkpoint_every": 10**6}))
+    for name, tensor in often._tensors().items():
+        assert torch.equal(tensor, seldom._tensors()[name]), name
+
+
 def test_statistics_of_steps_that_are_taken_again_are_dropped(dataset, tmp_path):
     play(dataset, tmp_path / "run", stop_after=4)
-    stats = tmp_path / "run" / "stats.jsonl"
-    stats.write_text('{"pictures": 64}\n{"pictures": 128}\n{"pictures": 160}\n{"pict')
+    (tmp_path / "run" / "stats.jsonl").write_text('{"pictures": 64}\n{"pictures": 128}\n{"pictures": 160}\n{"pict')
+    (tmp_path / "run" / "warnings.jsonl").write_text('{"pictures": 64, "message": "a"}\n{"pictures": 160, "message": "b"}\n')
     play(dataset, tmp_path / "run", state=resumed(tmp_path / "run"))
-    assert [json.loads(row)["pictures"] for row in stats.read_text().splitlines()] == [64, 128, 256]
+    seen = [json.loads(row)["pictures"] for row in (tmp_path / "run" / "stats.jsonl").read_text().splitlines()]
+    assert seen[:2] == [64, 128]
+    assert set(seen[2:]) == {192, 256}  # each a tick and a checkpoint
+    assert '"b"' not in (tmp_path / "run" / "warnings.jsonl").read_text()
 
 
 def test_losses_that_leave_the_numbers_stop_the_run(dataset, tmp_path):
-    state = TrainingState.start(CONFIG, 1, None, torch.device("cpu"))
+    play(dataset, tmp_path / "run", stop_after=2)
+    state = resumed(tmp_path / "run")
     with torch.no_grad():
         state.generator.layers[0].weight.fill_(float("nan"))
-    with pytest.raises(
-        loop.DivergedError, match=r"loss_g.* became infinite or not a number after 256 pictures: .* --learning-rate"
-    ):
+    expected = r"loss_g.* became infinite or not a number after 128 pictures: .*--learning-rate.*the last good checkpoint is .*064"
+    with pytest.raises(GameOverError, match=expected):
         play(dataset, tmp_path / "run", state=state)
+    assert len(checkpoints(tmp_path / "run")) == 1  # none of what came after
 
 
-def test_the_last_three_checkpoints_are_kept(dataset, tmp_path):
-    play(dataset, tmp_path / "run")
-    assert [path.name for path in checkpoints(tmp_path / "run")] == [
-        f"checkpoint-{seen:09d}.safetensors" for seen in (128, 192, 256)
-    ]
+def test_weights_that_leave_the_numbers_are_not_saved(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop.Watch, "look", lambda *_: None)  # losses that say nothing of it
+    state = start()
+    with torch.no_grad():
+        state.judge.discriminator.layers[-1].weight.fill_(float("inf"))
+    with pytest.raises(GameOverError, match="weights became infinite or not a number after 64 pictures"):
+        play(dataset, tmp_path / "run", state=state)
+    assert checkpoints(tmp_path / "run") == []
+
+
+def test_the_last_three_checkpoints_and_the_best_are_kept(dataset, tmp_path, monkeypatch):
+    scores = iter([9.0, 2.0, 5.0, 6.0, 4.0, 7.0])
+    monkeypatch.setattr(loop, "measure", lambda *_: {"frechet": next(scores), "spread": 1.0, "recall": 1.0, "precision": 1.0})
+    folder = tmp_path / "run"
+    play(dataset, folder, config=CONFIG.model_copy(update={"images": 384}))
+    assert [path.name for path in checkpoints(folder)] == [f"checkpoint-{seen:09d}.safetensors" for seen in (128, 256, 320, 384)]
+    assert best(folder) == checkpoints(folder)[0]
+    assert resumed(folder).measures["frechet"] == 7.0
 
 
 def test_checkpoints_hold_no_pickle_and_every_layout_survives(dataset, tmp_path):
@@ -83,30 +140,38 @@ def test_checkpoints_hold_no_pickle_and_every_layout_survives(dataset, tmp_path)
     assert 8 + int.from_bytes(content[:8], "little") + max(ends) == len(content)  # tensors and nothing else
 
 
-@pytest.mark.parametrize("harm", ["cut", "empty", "other width", "other metadata"])
+@pytest.mark.parametrize("harm", ["cut", "empty", "other width", "other metadata", "flipped bit", "other progress"])
 def test_a_checkpoint_that_does_not_fit_is_refused(dataset, tmp_path, harm):
     play(dataset, tmp_path / "run")
     path = checkpoints(tmp_path / "run")[-1]
-    config = CONFIG
+    content, config = path.read_bytes(), CONFIG
     if harm == "cut":
-        path.write_bytes(path.read_bytes()[:-100])
+        path.write_bytes(content[:-100])
     elif harm == "empty":
         path.write_bytes(b"")
     elif harm == "other metadata":
-        path.write_bytes(path.read_bytes().replace(b"progress", b"pr0gress"))
+        path.write_bytes(content.replace(b"progress", b"pr0gress"))
+    elif harm == "other progress":
+        path.write_bytes(re.sub(rb'(\\"seen\\":)256', rb"\g<1>255", content))
+        assert path.read_bytes() != content
+    elif harm == "flipped bit":
+        path.write_bytes(content[:-2000] + bytes([content[-2000] ^ 1]) + content[-1999:])
     else:
         config = CONFIG.model_copy(update={"width": 4})
-    with pytest.raises(CheckpointError, match=f"{path.name} cannot be resumed from"):
-        TrainingState.start(config, 1, None, torch.device("cpu")).restore(path)
+    state = start(config)
+    before = {name: tensor.clone() for name, tensor in state._tensors().items()}
+    with pytest.raises(CheckpointError, match=f"{path.name} cannot be used: "):
+        state.restore(path)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in state._tensors().items())
 
 
 def test_the_average_forgets_half_in_its_half_life():
-    state = TrainingState.start(CONFIG, 1, None, torch.device("cpu"))
+    state = start()
     first = state.average.layers[0].weight.clone()
     with torch.no_grad():
         state.generator.layers[0].weight.zero_()
     for _ in range(10):
-        state.update_average(batch_size=100, half_life=1000)
+        state.update_average(1 - 0.5 ** (100 / 1000))
     torch.testing.assert_close(state.average.layers[0].weight, first / 2)
 
 

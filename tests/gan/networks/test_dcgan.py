@@ -1,9 +1,16 @@
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import load_file
 from torch import nn
 
+from gan.imaging import grey_levels, grid
 from gan.latents import Code, Space
 from gan.networks import dcgan
+from gan.networks.conditions import tensors
 
 
 def parameters(network):
@@ -35,24 +42,44 @@ def test_the_reference_discriminator_is_the_articles_layer_by_layer():
     assert all(layer.negative_slope == 0.2 for layer in layers if isinstance(layer, nn.LeakyReLU))
 
 
-@pytest.mark.parametrize("resolution", [16, 32, 64, 128])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_any_power_of_two_from_16_up(resolution, channels):
-    generator = dcgan.Generator(Space(10), channels=channels, resolution=resolution, width=4)
-    pictures = generator(torch.zeros(2, 10))
-    assert pictures.shape == (2, channels, resolution, resolution)
-    assert dcgan.Discriminator(channels, resolution, width=4)(pictures).shape == (2,)
+@pytest.mark.parametrize(("size", "base"), [((32, 32), (4, 4)), ((28, 28), (7, 7)), ((64, 48), (8, 6))])
+def test_the_innermost_kernels_are_the_base_grid(size, base):
+    assert dcgan.Generator(size=size, width=4).layers[0].kernel_size == base
+    discriminator = dcgan.Discriminator(size=size, width=4)
+    assert discriminator.layers[-1].kernel_size == base
+    assert discriminator.features == discriminator.layers[-1].in_channels * base[0] * base[1]
 
 
 def test_channels_stop_doubling_at_eight_times_the_width():
-    first = dcgan.Generator(resolution=256, width=4).layers[0]
+    first = dcgan.Generator(size=(256, 256), width=4).layers[0]
     assert first.out_channels == 32
 
 
-@pytest.mark.parametrize("resolution", [8, 20, 33, 0])
-def test_other_resolutions_are_refused(resolution):
-    with pytest.raises(ValueError, match=f"power of two from 16 up, not {resolution}"):
-        dcgan.Generator(resolution=resolution)
+@pytest.mark.parametrize("network", [dcgan.Generator, dcgan.Discriminator])
+def test_sizes_that_do_not_halve_are_refused(network):
+    with pytest.raises(ValueError, match=r"30x30 pictures .* take 28 or 32"):
+        network(size=(30, 30))
+
+
+def test_the_weights_that_ship_fit_and_draw_what_they_drew():
+    folder = Path(__file__).parents[3] / "models" / "fashion-mnist-dcgan"
+    generator = dcgan.Generator()
+    generator.load_state_dict(load_file(folder / "generator.safetensors"))
+    with torch.no_grad():
+        levels = grey_levels(generator.eval()(*tensors(range(64), dcgan.REFERENCE_SPACE))).to(torch.uint8)
+    sheet = grid(levels.permute(0, 2, 3, 1).numpy())[:, :, 0]
+    shipped = np.asarray(Image.open(folder / "samples.png"))
+    assert np.abs(sheet.astype(int) - shipped).max() <= 1
+
+
+def test_start_weights_of_a_seed_never_change():
+    generator, discriminator = dcgan.Generator(), dcgan.Discriminator()
+    random = torch.Generator().manual_seed(0)
+    dcgan.initialise(generator, random)
+    dcgan.initialise(discriminator, random)
+    first, last = generator.layers[0].weight, discriminator.layers[-1].weight
+    assert first.flatten()[:3].tolist() == pytest.approx([-0.0225167964, -0.0230472032, -0.0050115716], rel=1e-6)
+    assert last.flatten()[-3:].tolist() == pytest.approx([0.0135073280, 0.0050435560, -0.0114225484], rel=1e-6)
 
 
 def test_start_weights_are_those_of_the_paper_and_of_the_seed():
@@ -79,6 +106,22 @@ def test_label_and_codes_stand_beside_the_latent_vector():
 
 
 def test_a_conditional_discriminator_sees_the_label():
-    discriminator = dcgan.Discriminator(1, 16, width=4, classes=3).eval()
+    discriminator = dcgan.Discriminator(1, (16, 16), width=4, classes=3).eval()
     pictures = torch.zeros(1, 1, 16, 16)
     assert len({discriminator(pictures, torch.tensor([label])).item() for label in range(3)}) == 3
+
+
+def test_the_logits_are_the_last_layers_of_the_features():
+    discriminator = dcgan.Discriminator(3, (28, 28), width=4, classes=3)
+    logits, features = discriminator.judge(torch.randn(5, 3, 28, 28), torch.arange(5) % 3)
+    assert features.shape == (5, discriminator.features)
+    assert torch.allclose(logits, features @ discriminator.layers[-1].weight.flatten(), atol=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["none", "spectral"])
+def test_other_normalisations_go_without_batch_normalisation(norm):
+    discriminator = dcgan.Discriminator(width=4, norm=norm)
+    assert not [module for module in discriminator.modules() if isinstance(module, nn.BatchNorm2d)]
+    pictures = torch.randn(4, 1, 32, 32)
+    discriminator.eval()
+    assert torch.allclose(discriminator(pictures)[:1], discriminator(pictures[:1]), atol=1e-6)

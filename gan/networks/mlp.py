@@ -1,0 +1,125 @@
+"""The first GAN (Goodfellow et al. 2014, arXiv 1406.2661): layers that see all of a picture at once.
+
+The layers, their sizes and their start weights are those of the paper's MNIST experiment, which its code spells out (mnist.yaml in
+goodfeli/adversarial). With a width of 1200 and 28x28 grey pictures the generator has 2,503,984 parameters and the discriminator
+1,231,441. Any size of picture will do.
+"""
+
+from itertools import pairwise
+from math import prod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gan.latents import Space
+from gan.networks import conditions, spectral
+from gan.networks.grid import Size
+from gan.networks.norms import Norm, check_norm
+
+_PIECES = 5
+_GENERATOR_RANGE, _DISCRIMINATOR_RANGE = 0.05, 0.005
+
+
+class Generator(nn.Module):
+    """Latent vectors to pictures: two layers of rectified linear units and one of pixels.
+
+    The paper ends in a sigmoid, for pixels in [0, 1]; here pictures lie in [-1, 1], so it is the hyperbolic tangent.
+    """
+
+    def __init__(
+        self,
+        space: Space,  # latent vectors, and the label and the codes if there are any
+        channels: int,  # of a picture: 1 grey, 3 RGB
+        size: Size,  # of a picture in pixels, any
+        width: int,  # units of each hidden layer; the paper has 1200
+    ) -> None:
+        super().__init__()
+        self.space = space
+        self.shape = (channels, *size)
+        units = [space.z_dim + conditions.size(space), width, width, prod(self.shape)]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(units):
+            layers += [nn.Linear(before, after), nn.ReLU()]
+        self.layers = nn.Sequential(*layers[:-1], nn.Tanh())
+
+    def forward(self, z: Tensor, *label_and_codes: Tensor) -> Tensor:
+        """float [n, z_dim], and the rest of `space.names`, each [n] -> float [n, channels, height, width] in [-1, 1].
+
+        Label and codes stand beside the latent vector (Mirza and Osindero 2014, arXiv 1411.1784, section 4.1).
+        """
+        if label_and_codes:
+            z = torch.cat([z, conditions.vector(self.space, label_and_codes).to(z.dtype)], 1)
+        pixels: Tensor = self.layers(z)
+        return pixels.view(-1, *self.shape)
+
+
+class Maxout(nn.Module):
+    """Each unit is the largest of five linear pieces (Goodfellow et al. 2013, arXiv 1302.4389, section 2)."""
+
+    def __init__(self, before: int, units: int, norm: Norm) -> None:
+        super().__init__()
+        self.units = units
+        self.linear = spectral.normalised(nn.Linear(before, units * _PIECES), norm)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """float [n, before] -> float [n, units]."""
+        pieces: Tensor = self.linear(input)
+        return pieces.view(-1, self.units, _PIECES).amax(2)
+
+
+class Discriminator(nn.Module):
+    """Pictures to logits: two maxout layers.
+
+    The paper trains them with dropout. It is left out: its masks would be random state of the network's own, which a run that is
+    resumed exactly would have to store or draw again.
+    """
+
+    def __init__(
+        self,
+        channels: int,  # of a picture: 1 grey, 3 RGB
+        size: Size,  # of a picture in pixels, any
+        width: int,  # five times the units of each layer, so 1200 gives the paper's 240
+        classes: int | None = None,  # how many labels, one-hot beside the pixels; None: unconditional
+        norm: Norm = "none",  # or "spectral"
+    ) -> None:
+        """Raises ValueError for a width below 5 and for batch normalisation."""
+        super().__init__()
+        check_norm("mlp", norm)
+        if width < _PIECES:
+            raise ValueError(
+                f"the mlp discriminator has a fifth of the width as units: take a width of {_PIECES} or more, not {width}"
+            )
+        self.classes = classes
+        self.features = width // _PIECES
+        self.trunk = nn.Sequential(
+            Maxout(channels * prod(size) + (classes or 0), self.features, norm), Maxout(self.features, self.features, norm)
+        )
+        self.last = spectral.normalised(nn.Linear(self.features, 1), norm)
+
+    def judge(self, pictures: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits as of `forward`, float [n], and what the last layer makes them from, float [n, features]."""
+        seen = pictures.flatten(1)
+        if self.classes is not None:
+            assert label is not None
+            seen = torch.cat([seen, functional.one_hot(label, self.classes).to(seen.dtype)], 1)
+        features: Tensor = self.trunk(seen)
+        return self.last(features).flatten(), features
+
+    def forward(self, pictures: Tensor, label: Tensor | None = None) -> Tensor:
+        """float [n, channels, height, width] in [-1, 1], labels int64 [n] -> logits, float [n].
+
+        A logit is the log-odds that a picture is real and, with labels, shows what its label says.
+        """
+        return self.judge(pictures, label)[0]
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, random: torch.Generator) -> None:
+    """Start weights of the paper's code: U(-0.05, 0.05) in a generator, U(-0.005, 0.005) in a discriminator, biases 0."""
+    reach = _GENERATOR_RANGE if isinstance(network, Generator) else _DISCRIMINATOR_RANGE
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            spectral.weight_of(module).uniform_(-reach, reach, generator=random)
+            module.bias.zero_()
+    spectral.start(network, random)

@@ -1,0 +1,216 @@
+"""SNGAN's residual networks (Miyato et al. 2018, arXiv 1802.05957, appendix B.4, table 4: 32x32 pictures), at any size.
+
+Labels are taken as by Miyato and Koyama 2018 (arXiv 1802.05637): the generator by class-conditional batch normalisation, the
+discriminator by projection. With a width of 128 and 32x32 RGB pictures the generator (z of 128 components) has 4,276,739 parameters
+and the discriminator 1,053,824, both without labels.
+"""
+
+from dataclasses import replace
+from itertools import pairwise
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional, init
+
+from gan.latents import Space
+from gan.networks import conditions, spectral
+from gan.networks.grid import Size, base_grid
+from gan.networks.norms import Norm, check_norm
+
+_PAPERS_DOUBLINGS = 3  # from 4x4 to 32x32
+
+
+def _narrowed(width: int, times: int, smallest: int) -> int:
+    """A width halved some times, but not below the smallest."""
+    return max(width >> times, smallest, 1)
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Batch normalisation whose gain and bias are the label's own (Miyato and Koyama 2018); plain without labels."""
+
+    def __init__(self, channels: int, classes: int | None) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=classes is None)
+        self.gain = None if classes is None else nn.Embedding(classes, channels)
+        self.bias = None if classes is None else nn.Embedding(classes, channels)
+
+    def forward(self, input: Tensor, label: Tensor | None) -> Tensor:
+        """float [n, channels, rows, columns], int64 [n] or None without labels -> float of the same shape."""
+        normal: Tensor = self.norm(input)
+        if self.gain is None or self.bias is None:
+            return normal
+        gain, bias = (values(label)[:, :, None, None].to(normal.dtype) for values in (self.gain, self.bias))
+        modulated: Tensor = normal * gain + bias
+        return modulated
+
+
+class UpBlock(nn.Module):
+    """Twice the rows and columns: normalise, ReLU, double, convolve, normalise, ReLU, convolve; beside it a 1x1 shortcut."""
+
+    def __init__(self, before: int, after: int, classes: int | None) -> None:
+        super().__init__()
+        self.first_norm = ConditionalBatchNorm(before, classes)
+        self.first = nn.Conv2d(before, after, kernel_size=3, padding=1)
+        self.second_norm = ConditionalBatchNorm(after, classes)
+        self.second = nn.Conv2d(after, after, kernel_size=3, padding=1)
+        self.shortcut = nn.Conv2d(before, after, kernel_size=1)
+
+    def forward(self, input: Tensor, label: Tensor | None) -> Tensor:
+        """float [n, before, rows, columns], int64 [n] or None -> float [n, after, 2 rows, 2 columns]."""
+        residual: Tensor = self.first(_doubled(functional.relu(self.first_norm(input, label))))
+        residual = self.second(functional.relu(self.second_norm(residual, label)))
+        # A 1x1 convolution and the doubling commute; this way round it takes a quarter of the work.
+        return residual + _doubled(self.shortcut(input))
+
+
+class Generator(nn.Module):
+    """Latent vectors to pictures: a linear layer to the base grid, then one residual block for each doubling.
+
+    The first three blocks have twice the width, which are all for a 32x32 picture; each one beyond has half the channels of the one
+    before, but not below a quarter of the width.
+    """
+
+    def __init__(
+        self,
+        space: Space,  # latent vectors, and the label and the codes if there are any
+        channels: int,  # of a picture: 1 grey, 3 RGB
+        size: Size,  # of a picture in pixels, one that `base_grid` takes
+        width: int,  # half the channels of a block: the paper's 256 are a width of 128
+    ) -> None:
+        """Raises ValueError for a size that `base_grid` does not take."""
+        super().__init__()
+        grid = base_grid(size)
+        self.space = space
+        self.codes = replace(space, classes=None)  # what stands beside the latent vector; the label does not
+        self.grid = (2 * width, grid.rows, grid.columns)
+        widths = [
+            _narrowed(2 * width, max(doubling - _PAPERS_DOUBLINGS, 0), smallest=width // 4)
+            for doubling in range(grid.doublings + 1)
+        ]
+        self.first = nn.Linear(space.z_dim + conditions.size(self.codes), 2 * width * grid.rows * grid.columns)
+        self.blocks = nn.ModuleList(UpBlock(before, after, space.classes) for before, after in pairwise(widths))
+        self.norm = nn.BatchNorm2d(widths[-1])
+        self.last = nn.Conv2d(widths[-1], channels, kernel_size=3, padding=1)
+
+    def forward(self, z: Tensor, *label_and_codes: Tensor) -> Tensor:
+        """float [n, z_dim], and the rest of `space.names`, each [n] -> float [n, channels, height, width] in [-1, 1].
+
+        The label chooses the gains and biases of the normalisation; codes stand beside the latent vector.
+        """
+        label, codes = None, label_and_codes
+        if self.space.classes is not None:
+            label, *others = label_and_codes
+            codes = tuple(others)
+        if codes:
+            z = torch.cat([z, conditions.vector(self.codes, codes).to(z.dtype)], 1)
+        pictures: Tensor = self.first(z).view(-1, *self.grid)
+        for block in self.blocks:
+            pictures = block(pictures, label)
+        return torch.tanh(self.last(functional.relu(self.norm(pictures))))
+
+
+class DownBlock(nn.Module):
+    """ReLU, convolve, ReLU, convolve, and halve where asked for; beside it a shortcut, 1x1 where anything changes.
+
+    The first block of a network has no ReLU before its first convolution, which would cut off half of the picture's values.
+    """
+
+    def __init__(self, before: int, after: int, norm: Norm, first: bool = False, halve: bool = True) -> None:
+        super().__init__()
+        inner = after if first else before
+        self.is_first, self.halve = first, halve
+        self.first = spectral.normalised(nn.Conv2d(before, inner, kernel_size=3, padding=1), norm)
+        self.second = spectral.normalised(nn.Conv2d(inner, after, kernel_size=3, padding=1), norm)
+        changes = halve or before != after
+        self.shortcut = spectral.normalised(nn.Conv2d(before, after, kernel_size=1), norm) if changes else nn.Identity()
+        # Before each ReLU, as in the generator; the picture itself is not normalised.
+        self.first_norm = nn.BatchNorm2d(before) if norm == "batch" and not first else nn.Identity()
+        self.second_norm = nn.BatchNorm2d(inner) if norm == "batch" else nn.Identity()
+
+    def forward(self, input: Tensor) -> Tensor:
+        """float [n, before, rows, columns] -> float [n, after, rows, columns], or half as many of these two."""
+        residual = self.first(input if self.is_first else functional.relu(self.first_norm(input)))
+        residual = self.second(functional.relu(self.second_norm(residual)))
+        if not self.halve:
+            return residual + self.shortcut(input)  # type: ignore[no-any-return]
+        # A 1x1 convolution and the mean commute; this way round it takes a quarter of the work.
+        return functional.avg_pool2d(residual, 2) + self.shortcut(functional.avg_pool2d(input, 2))  # type: ignore[no-any-return]
+
+
+class Discriminator(nn.Module):
+    """Pictures to logits: residual blocks that halve, one less than the generator's that double, then two that do not.
+
+    All have the width as channels for a 32x32 picture; in larger ones the blocks nearer to the picture have half of the next one's,
+    but not below a quarter of the width.
+    """
+
+    def __init__(
+        self,
+        channels: int,  # of a picture: 1 grey, 3 RGB
+        size: Size,  # of a picture in pixels, one that `base_grid` takes
+        width: int,  # channels of a block; the paper has 128
+        classes: int | None = None,  # how many labels, by projection; None: unconditional
+        norm: Norm = "spectral",
+    ) -> None:
+        """Raises ValueError for a size that `base_grid` does not take."""
+        super().__init__()
+        check_norm("resnet", norm)
+        halvings = base_grid(size).doublings - 1
+        self.classes = classes
+        self.features = width
+        beyond = max(halvings + 1 - _PAPERS_DOUBLINGS, 0)
+        widths = [_narrowed(width, max(beyond - block, 0), smallest=width // 4) for block in range(halvings)]
+        self.blocks = nn.Sequential(
+            DownBlock(channels, widths[0], norm, first=True),
+            *(DownBlock(before, after, norm) for before, after in pairwise(widths)),
+            DownBlock(widths[-1], width, norm, halve=False),
+            DownBlock(width, width, norm, halve=False),
+        )
+        self.last = spectral.normalised(nn.Linear(width, 1, bias=False), norm)
+        self.embedding = None if classes is None else spectral.normalised(nn.Embedding(classes, width), norm)
+
+    def judge(self, pictures: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits as of `forward`, float [n], and what the last layer makes them from, float [n, features]."""
+        features = functional.relu(self.blocks(pictures)).sum((2, 3))
+        logits: Tensor = self.last(features).flatten()
+        if self.embedding is not None:
+            assert label is not None
+            logits = logits + (self.embedding(label) * features).sum(1)
+        return logits, features
+
+    def forward(self, pictures: Tensor, label: Tensor | None = None) -> Tensor:
+        """float [n, channels, height, width] in [-1, 1], labels int64 [n] -> logits, float [n].
+
+        With labels, the projection of the features on the label's embedding is added (Miyato and Koyama 2018, figure 1d).
+        """
+        return self.judge(pictures, label)[0]
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, random: torch.Generator) -> None:
+    """Start weights of the paper's code: Glorot's uniform ones, those of residual convolutions times sqrt(2); biases 0.
+
+    Gains of batch normalisation are 1 and its biases 0, for every label.
+    """
+    residual = {
+        layer for block in network.modules() if isinstance(block, UpBlock | DownBlock) for layer in (block.first, block.second)
+    }
+    for module in network.modules():
+        if isinstance(module, ConditionalBatchNorm) and module.gain is not None and module.bias is not None:
+            init.ones_(module.gain.weight)
+            init.zeros_(module.bias.weight)
+        elif isinstance(module, nn.BatchNorm2d) and module.affine:
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, nn.Conv2d | nn.Linear):
+            init.xavier_uniform_(spectral.weight_of(module), sqrt(2) if module in residual else 1.0, generator=random)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+    if isinstance(network, Discriminator) and network.embedding is not None:
+        init.xavier_uniform_(spectral.weight_of(network.embedding), generator=random)
+    spectral.start(network, random)
+
+
+def _doubled(pictures: Tensor) -> Tensor:
+    return functional.interpolate(pictures, scale_factor=2.0, mode="nearest")

@@ -1,0 +1,8 @@
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    """Layers draw their weights, and tests their pictures, from torch's global generator."""
+    torch.manual_seed(0)

@@ -1,0 +1,56 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.conftest import SMALL_DATA
+from training import runs
+from training.checkpoint import checkpoints
+from training.hardware import Hardware
+from training.run import main
+from training.state import TrainingState
+
+ROOT = Path(__file__).parents[2]
+# Networks without batch statistics, and everything that chance decides within a step.
+FLAGS = [
+    *("--data", str(SMALL_DATA), "--recipe", "r3gan", "--width", "16", "--gradient-penalty", "1", "--augment", "diffaugment"),
+    *("--mirror", "--batch-size", "16", "--images", "256", "--threads", "1", "--precision", "float32", "--measure", "100"),
+]
+
+
+def run_two(tmp_path, *flags):
+    """The training command in two processes that meet through gloo."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "training.run"]
+    where = ["--out", str(tmp_path / "two"), "--models", str(tmp_path / "models")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*command, *where, *flags], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=170, check=False
+    )
+
+
+def test_two_processes_train_what_one_trains(tmp_path):
+    assert main([*FLAGS, "--out", str(tmp_path / "one"), "--models", str(tmp_path / "models")]) == 0
+    result = run_two(tmp_path, *FLAGS)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("exported ") == 1  # by the first process alone
+    assert "2 processes" in result.stdout
+    (one,), (two,) = (list((tmp_path / name).iterdir()) for name in ("one", "two"))
+    ours, theirs = load_file(checkpoints(one)[-1]), load_file(checkpoints(two)[-1])
+    assert ours.keys() == theirs.keys()
+    config = runs.read_config(one)
+    start = TrainingState.start(config, 1, None, Hardware.choose(config))._tensors()
+    names = [name for name in ours if name.startswith(("generator.", "judge.", "average."))]
+    way, apart = (sum(float((ours[name] - other[name]).square().sum()) for name in names) ** 0.5 for other in (start, theirs))
+    # Sums of gradients in another order; two processes with the same half of each batch would be a good part of the way apart.
+    assert apart < 0.03 * way
+    assert len((two / "stats.jsonl").read_text().splitlines()) == len((one / "stats.jsonl").read_text().splitlines())
+
+
+@pytest.mark.parametrize("flags", [["--batch-size", "33"]])
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, flags):
+    result = run_two(tmp_path, *FLAGS, *flags)
+    assert result.returncode != 0
+    assert "--batch-size 33 cannot be shared by 2 processes: take a multiple of 2" in result.stderr

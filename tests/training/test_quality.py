@@ -1,0 +1,133 @@
+import numpy as np
+import pytest
+
+from tests.conftest import SMALL_DATA
+from training import data, features, quality
+from training.classifier import Schedule, train
+from training.gauge import Gauge
+from training.quality import Real, assess
+
+QUICK = Schedule(epochs=8, width=8, batch_size=32)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return data.load(str(SMALL_DATA), (32, 32), labelled=True)
+
+
+@pytest.fixture(scope="module")
+def split(small):
+    """256 pictures to train on, 156 held out, 100 that play the generated ones."""
+    return Real(small.pictures[:256], small.pictures[256:412], small.labels[256:412])
+
+
+@pytest.fixture(scope="module")
+def classifier(small, split):
+    held_out = (split.held_out, split.held_out_labels)
+    return train(split.train, small.labels[:256], classes=10, held_out=held_out, schedule=QUICK)
+
+
+def by_name(found):
+    return {one.name: one for one in found.measurements}
+
+
+def test_fresh_real_pictures_measure_like_real_ones(small, split, classifier):
+    found = assess(
+        small.pictures[412:],
+        split,
+        features.classifier_network(classifier),
+        labels=small.labels[412:],
+        classifier=classifier,
+        class_names=small.classes,
+    )
+    named = by_name(found)
+    for name in ("precision", "recall", "density", "coverage", "score", "label_accuracy"):
+        assert named[name].value == pytest.approx(named[name].real, rel=0.25)
+    assert named["frechet"].value < 3 * named["frechet"].real
+    assert named["memorised"].value <= 0.04
+    assert named["memorised"].real == 0.01
+    assert named["label_accuracy"].real == pytest.approx(classifier.record.accuracy)
+    assert {name for name in named if name.startswith("label_accuracy/")} == {f"label_accuracy/{name}" for name in small.classes}
+    assert found.class_shares.sum() == pytest.approx(1)
+    assert named["share_error"].value == pytest.approx(np.abs(found.class_shares - 0.1).max())
+
+
+def test_copies_of_training_pictures_are_found_out(split):
+    found = assess(split.train[:50], split, features.random_network())
+    assert by_name(found)["memorised"].value == 1
+    assert [pair.ratio for pair in found.memorisation.pairs] == [0] * 16
+    assert found.class_shares is None
+
+
+def test_every_number_says_how_it_was_found(small, split):
+    generated = small.pictures[412:]
+    named = by_name(assess(generated, split, features.random_network()))
+    assert named["precision"].protocol == (
+        "features of a fixed random network, pictures at 32x32 as RGB; 100 generated against 156 held-out pictures; k = 3"
+    )
+    assert "mean over 100 subsets of 100" in named["kernel_distance"].protocol
+    assert "one of 256 training pictures than 1 % of held-out pictures" in named["memorised"].protocol
+    named = by_name(assess(generated, split, features.random_network(), against="training"))
+    assert "100 generated against 256 training pictures" in named["frechet"].protocol
+    # Nothing is held out: half of the set is the reference and the other half the yardstick.
+    alone = by_name(assess(generated, Real(split.train), features.random_network()))
+    assert "100 generated against 128 training pictures" in alone["frechet"].protocol
+    assert alone["frechet"].real > 0
+    assert "training pictures and all others are" in alone["memorised"].protocol
+    with pytest.raises(ValueError, match="no held-out pictures"):
+        assess(generated, Real(split.train), features.random_network(), against="held-out")
+
+
+def test_asking_for_the_wrong_labels_is_noticed(small, split, classifier):
+    extractor = features.classifier_network(classifier)
+    arguments = {"classifier": classifier, "class_names": small.classes}
+    right = by_name(assess(split.held_out, split, extractor, labels=split.held_out_labels, **arguments))
+    swapped = split.held_out_labels.copy()
+    swapped[split.held_out_labels == 1], swapped[split.held_out_labels == 8] = 8, 1
+    wrong = by_name(assess(split.held_out, split, extractor, labels=swapped, **arguments))
+    assert right["label_accuracy/Trouser"].value > 0.6
+    assert wrong["label_accuracy/Bag"].value < 0.2  # what was asked for as a bag are trousers
+    assert wrong["label_accuracy/Sneaker"] == right["label_accuracy/Sneaker"]
+    assert wrong["label_accuracy"].value < right["label_accuracy"].value
+
+
+def test_label_accuracy_and_shares():
+    seen, asked = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1])
+    overall, each = quality.label_accuracy(seen, asked, classes=4)
+    assert (overall, each) == (0.5, {0: 1.0, 1: pytest.approx(1 / 3)})
+    assert quality.class_shares(seen, classes=4).tolist() == [0.5, 0.25, 0.25, 0]
+
+
+def test_grey_is_repeated_and_nothing_else():
+    grey = np.zeros((2, 1, 4, 4), np.uint8)
+    assert quality.match_channels(grey, 3).shape == (2, 3, 4, 4)
+    assert quality.match_channels(grey, 1) is grey
+    with pytest.raises(ValueError, match="have 3 channels, the data has 1"):
+        quality.match_channels(grey.repeat(3, 1), 1)
+
+
+def test_large_pictures_are_compared_small():
+    random = np.random.default_rng(0)
+    large = random.integers(0, 256, (60, 3, 4, 4), np.uint8).repeat(12, 2).repeat(16, 3)
+    found = assess(large[:20], Real(large[20:]), features.random_network())
+    assert "pixels at 32x32" in by_name(found)["memorised"].protocol
+    assert by_name(assess(large[20:40], Real(large[20:]), features.random_network()))["memorised"].value == 1
+
+
+@pytest.mark.parametrize("with_held_out", [True, False])
+def test_the_gauge(small, split, with_held_out):
+    gauge = Gauge(split.train, split.held_out if with_held_out else None, features.random_network(), size=100)
+    fresh, dark, one = small.pictures[412:], small.pictures[412:] // 2, small.pictures[412:413].repeat(100, 0)
+    found = gauge.measure(fresh)
+    assert set(found) == {"frechet", "precision", "recall"}
+    assert found == gauge.measure(fresh.copy())
+    assert gauge.measure(dark)["frechet"] > 3 * max(found["frechet"], gauge.real["frechet"])
+    noise = np.random.default_rng(0).integers(0, 256, fresh.shape, np.uint8)
+    assert gauge.measure(noise)["precision"] == 0 < found["precision"]
+    assert gauge.measure(one)["recall"] == 0 < found["recall"]
+    assert f"100 {'held-out' if with_held_out else 'training'} pictures" in gauge.protocol
+    # The real side was computed once, from real pictures that measure as perfect when they come back.
+    if with_held_out:
+        assert Gauge(split.train, split.held_out[:100], features.random_network(), size=100).measure(split.held_out[:100])[
+            "frechet"
+        ] == pytest.approx(0, abs=1e-6)

@@ -1,0 +1,103 @@
+"""Checkpoints: single files, written in one step, verified when they are read."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from gan import artifact
+from training.config import TrainingConfig
+
+_KEEP = 3
+BEST_BY = "frechet"  # the measure of which less is better
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be resumed from; the message names the file and the reason."""
+
+    def __init__(self, path: Path, reason: object) -> None:
+        super().__init__(f"{path} cannot be used: {reason}")
+
+
+class Progress(BaseModel):
+    """What a checkpoint says of itself, beside its tensors."""
+
+    seen: int
+    seconds: float
+    measures: dict[str, float] = {}
+    scalers: list[dict[str, Any]] = [{}, {}]  # of float16's losses
+
+
+def write(folder: Path, tensors: dict[str, Tensor], progress: Progress, config: TrainingConfig) -> Path:
+    """Write checkpoint-<pictures seen>.safetensors and drop all but the last three and the best; returns its path."""
+    path = folder / f"checkpoint-{progress.seen:09d}.safetensors"
+    # safetensors stores dense tensors only, so channels-last ones are laid out anew.
+    dense = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+    metadata = {"progress": progress.model_dump_json(), "config": config.model_dump_json()}
+    artifact.write_bytes_atomically(path, save(dense, {**metadata, "digest": _digest(dense, metadata)}))
+    kept = {*checkpoints(folder)[-_KEEP:], best(folder)}
+    for old in checkpoints(folder):
+        if old not in kept:
+            old.unlink()
+    return path
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], Progress]:
+    """All that `write` was given but the configuration. Raises CheckpointError if not every byte is as it was written."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is not a dict
+        if metadata.pop("digest", None) != _digest(tensors, metadata):
+            raise ValueError("its content does not fit its digest")
+        return tensors, Progress.model_validate_json(metadata["progress"])
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise CheckpointError(path, error) from error
+
+
+def read_progress(path: Path) -> Progress:
+    """How far the run of a checkpoint had come, without a look at its tensors. Raises CheckpointError."""
+    try:
+        with safe_open(path, "pt") as file:
+            return Progress.model_validate_json((file.metadata() or {})["progress"])
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise CheckpointError(path, error) from error
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """A run's checkpoints, oldest first."""
+    return sorted(folder.glob("checkpoint-*.safetensors"))
+
+
+def best(folder: Path) -> Path | None:
+    """Of a run's checkpoints the one that was measured best, the last if none was measured; None if there is none."""
+    scores = {}
+    for path in checkpoints(folder):
+        try:
+            scores[path] = read_progress(path).measures.get(BEST_BY, float("inf"))
+        except CheckpointError:
+            continue
+    return min(reversed(scores), key=scores.__getitem__, default=None)
+
+
+def measures_of(folder: Path) -> list[dict[str, float]]:
+    """Those of a run's checkpoints, oldest first, as far as they can be read."""
+    found = []
+    for path in checkpoints(folder):
+        try:
+            found.append(read_progress(path).measures)
+        except CheckpointError:
+            continue
+    return found
+
+
+def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    digest = hashlib.sha256(repr(sorted(metadata.items())).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,94 @@
+"""The sets that have names, what is known of them without reading them, and how their raw files are recognised."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.data.dataset import slug
+from training.data.idx import find_idx
+
+_SEE_ITS_PAGE = "see the data set's own page"
+_CC_BY_SA_3 = "CC BY-SA 3.0 (MNIST, Yann LeCun and Corinna Cortes)"
+_CC_BY_SA_4 = "CC BY-SA 4.0 (KMNIST, created by CODH from the Kuzushiji Dataset by NIJL and others, doi:10.20676/00000341)"
+_CC_BY_4 = "CC BY 4.0 (Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, doi:10.24432/C50P49)"
+
+_DIGITS = tuple("0123456789")
+_GARMENTS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+_KANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
+_CHARACTERS = tuple("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt")  # lower case only where it looks different
+_OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_OBJECTS_OF_STL = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
+
+
+@dataclass(frozen=True)
+class Known:
+    """A set that has a name."""
+
+    count: int  # pictures to train on; of digits some are held out of these
+    height: int
+    width: int
+    channels: int
+    classes: tuple[str, ...]
+    licence: str
+    torchvision: str | None  # the class there that downloads it; None for scikit-learn's digits
+    marker: str | None = None  # what torchvision's folder for it holds; None for files in the format of MNIST
+    training: str = "train-"  # what the names of such files begin with
+    test: str = "t10k-"
+
+
+KNOWN_SETS = {
+    "fashion-mnist": Known(60_000, 28, 28, 1, _GARMENTS, "MIT (Fashion-MNIST, Zalando SE)", "FashionMNIST"),
+    "mnist": Known(60_000, 28, 28, 1, _DIGITS, _CC_BY_SA_3, "MNIST"),
+    "kmnist": Known(60_000, 28, 28, 1, _KANA, _CC_BY_SA_4, "KMNIST"),
+    # Of its splits the balanced one: digits and both cases of letters, as many of each.
+    "emnist": Known(
+        *(112_800, 28, 28, 1, _CHARACTERS, _SEE_ITS_PAGE, "EMNIST"), training="emnist-balanced-train-", test="emnist-balanced-test-"
+    ),
+    "cifar10": Known(50_000, 32, 32, 3, _OBJECTS, _SEE_ITS_PAGE, "CIFAR10", "cifar-10-batches-py"),
+    "svhn": Known(73_257, 32, 32, 3, _DIGITS, _SEE_ITS_PAGE, "SVHN", "train_32x32.mat"),
+    # With the 100,000 that have no labels; with labels it has 5,000.
+    "stl10": Known(105_000, 96, 96, 3, _OBJECTS_OF_STL, _SEE_ITS_PAGE, "STL10", "stl10_binary"),
+    "digits": Known(1_797, 8, 8, 1, _DIGITS, _CC_BY_4, None),
+}
+KNOWN = tuple(KNOWN_SETS)
+
+
+@dataclass(frozen=True)
+class RawSet:
+    """A folder that holds the files a set is published as."""
+
+    name: str  # of the known set, or made from the folder's
+    known: Known | None  # None for files in the format of MNIST of which nothing more is known
+    folder: Path  # of the files themselves, or for cifar10, svhn and stl10 the one that torchvision calls root
+
+
+def images_file(set_: Known | None, test: bool = False) -> str:
+    """The name of the file of pictures, without .gz, for sets in the format of MNIST."""
+    prefixes = ("train-", "t10k-") if set_ is None else (set_.training, set_.test)
+    return f"{prefixes[test]}images-idx3-ubyte"
+
+
+def labels_file(set_: Known | None, test: bool = False) -> str:
+    """The name of the file of labels, likewise."""
+    return images_file(set_, test).replace("images-idx3", "labels-idx1")
+
+
+def recognise(folder: Path) -> RawSet | None:
+    """The set whose raw files a folder holds; None for any other folder.
+
+    The files of MNIST, Fashion-MNIST and KMNIST have the same names: which it is, the name of the folder says, or of the one
+    around it (torchvision's is KMNIST/raw).
+    """
+    for name, known in KNOWN_SETS.items():
+        for root in (folder, folder.resolve().parent):
+            if known.marker and (root == folder or folder.resolve().name == known.marker) and (root / known.marker).exists():
+                return RawSet(name, known, root)
+    emnist = KNOWN_SETS["emnist"]
+    if find_idx(folder, images_file(emnist)):
+        return RawSet("emnist", emnist, folder)
+    if not find_idx(folder, images_file(None)):
+        return None
+    around = [slug(part).replace("-", "") for part in folder.resolve().parts[:-3:-1]]
+    for name, word in (("fashion-mnist", "fashion"), ("kmnist", "kmnist"), ("mnist", "mnist")):
+        if any(word in part for part in around):
+            return RawSet(name, KNOWN_SETS[name], folder)
+    return RawSet(slug(folder.resolve().name), None, folder)

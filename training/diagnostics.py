@@ -1,0 +1,174 @@
+"""How the game goes, in numbers: what stops a run, what warns of collapse, and how good a checkpoint is."""
+
+import copy
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gan import imaging
+from gan.latents import Inputs, inputs
+from gan.networks.families import Generator
+from training.checkpoint import checkpoints
+from training.config import TrainingConfig
+from training.data import Dataset
+from training.draws import to_network
+from training.features import random_network
+from training.gauge import Gauge
+from training.hardware import Hardware
+from training.objectives import OBJECTIVES
+from training.state import TrainingState
+
+_DRAWN_AT_ONCE = 64
+_SPREAD_SEEDS = 64
+_DEAD_AFTER = 20_000  # pictures through which a discriminator said the same of all of them
+_LOST_AFTER = 100_000  # pictures through which it was next to certain of all of them
+_CERTAIN = 1e-4
+_COLLAPSED = 0.5  # of the spread of the data, or of the recall that the run once had
+_EARLY = 100_000  # pictures before which a generator that draws all alike is only at its start
+
+
+class GameOverError(Exception):
+    """A game that learns nothing any more; the message says why, names the last good checkpoint, and the remedy."""
+
+
+@dataclass
+class Watch:
+    """Looks at the statistics of a run, tick by tick."""
+
+    folder: Path  # of the run
+    _since: dict[str, int] = field(default_factory=dict)  # sign of trouble -> pictures seen when it came, to stay
+
+    def look(self, row: dict[str, float]) -> None:
+        """Raises GameOverError if the game has left the numbers or its discriminator is dead or has won for good."""
+        seen = int(row["pictures"])
+        wrong = [name for name, value in row.items() if not math.isfinite(value)]
+        if wrong:
+            self.give_up(*not_finite(", ".join(wrong), seen))
+        if self._lasts("flat", seen, row["logit_std"] <= 1e-5 * abs(row["logit_mean"])) >= _DEAD_AFTER:
+            self.give_up(
+                f"the discriminator is dead: for {_DEAD_AFTER:,} pictures it has said the same of all of them",
+                "take a lower --learning-rate or another --discriminator-norm",
+            )
+        certain = row.get("d_real", 0) > 1 - _CERTAIN and row.get("d_fake", 1) < _CERTAIN
+        if self._lasts("lost", seen, certain) >= _LOST_AFTER:
+            self.give_up(
+                f"the discriminator has won: for {_LOST_AFTER:,} pictures it has been certain of all of them, "
+                "and the generator learns next to nothing from that",
+                "take --discriminator-norm spectral, a penalty such as --r1 1, or --augment diffaugment",
+            )
+
+    def give_up(self, reason: str, remedy: str) -> None:
+        """Raises GameOverError."""
+        last = next(reversed(checkpoints(self.folder)), None)
+        back = (
+            f"the last good checkpoint is {last}, from which --resume {self.folder} goes on, with --change for what is changed"
+            if last
+            else "there is no checkpoint yet"
+        )
+        raise GameOverError(f"{reason}: {remedy} ({back})")
+
+    def _lasts(self, sign: str, seen: int, shows: bool) -> int:
+        if not shows:
+            self._since.pop(sign, None)
+            return 0
+        return seen - self._since.setdefault(sign, seen)
+
+
+def build_gauge(dataset: Dataset, config: TrainingConfig) -> Gauge:
+    """What checkpoints are measured with: features that need no download and no labels; against pictures held out, if any are."""
+    held_out = None if dataset.held_out is None else dataset.held_out.pictures
+    return Gauge(dataset.pictures, held_out, random_network(), size=config.measure)
+
+
+def measure(state: TrainingState, dataset: Dataset, config: TrainingConfig, hardware: Hardware, gauge: Gauge) -> dict[str, float]:
+    """What a checkpoint is worth: distance, precision and recall, spread, and how often the discriminator is right.
+
+    Changes nothing, and is a function of the weights alone.
+    """
+    rows = inputs(range(config.measure), state.space)
+    pictures = draw_pictures(state.finished_generator(), rows)
+    found = {**gauge.measure(pictures), "spread": spread(pictures) / max(spread(dataset.pictures[:_SPREAD_SEEDS]), 1e-9)}
+    boundary = OBJECTIVES[config.objective].boundary
+    if boundary is not None:
+        labels = rows.get("label")
+        found["accuracy_fake"] = 1 - _share_over(boundary, state, config, hardware, pictures, labels)
+        if dataset.held_out is not None:
+            real, real_labels = dataset.held_out.pictures[: config.measure], dataset.held_out.labels
+            real_labels = None if real_labels is None else real_labels[: config.measure]
+            found["accuracy_held_out"] = _share_over(boundary, state, config, hardware, real, real_labels)
+    return found
+
+
+def warnings_of(measures: dict[str, float], before: list[dict[str, float]], seen: int) -> list[str]:
+    """What people should know of a checkpoint's measures; `before` are those of earlier checkpoints of the run."""
+    found = []
+    if seen >= _EARLY and measures["spread"] < _COLLAPSED:
+        found.append(
+            f"mode collapse: the pictures of {_SPREAD_SEEDS} seeds differ {measures['spread']:.0%} as much as real ones do; "
+            "a penalty (--r1), --discriminator-norm spectral or a lower --learning-rate may prevent it"
+        )
+    recalls = [earlier["recall"] for earlier in before if "recall" in earlier]
+    if recalls and measures.get("recall", 1) < _COLLAPSED * max(recalls):
+        found.append(
+            f"modes are being lost: recall is {measures['recall']:.2f} and was {max(recalls):.2f}; the best checkpoint is kept, "
+            "and a lower --learning-rate goes on from it more steadily"
+        )
+    held_out = measures.get("accuracy_held_out")
+    if held_out is not None and held_out < 0.2 and measures["accuracy_fake"] > 0.8:
+        found.append(
+            f"overfitting: the discriminator takes {held_out:.0%} of the real pictures it was not trained on for real; "
+            "--augment diffaugment, or more pictures, may help"
+        )
+    return found
+
+
+def spread(pictures: NDArray[np.uint8]) -> float:
+    """Root of the mean squared distance of two of the first 64 pictures, per pixel value: 0 if they are all alike."""
+    values = pictures[:_SPREAD_SEEDS].astype(np.float64)
+    return float(np.sqrt(2 * values.var(0, ddof=1).mean())) if len(values) > 1 else 0.0
+
+
+def draw_pictures(generator: Generator, rows: Inputs) -> NDArray[np.uint8]:
+    """The pictures of these rows from a finished generator, uint8 [n, channels, height, width]."""
+    values = [torch.split(torch.from_numpy(column), _DRAWN_AT_ONCE) for column in rows.values()]
+    with torch.no_grad():
+        drawn = [imaging.grey_levels(generator(*batch)).to(torch.uint8) for batch in zip(*values, strict=True)]
+    pictures: NDArray[np.uint8] = torch.cat(drawn).numpy()
+    return pictures
+
+
+def not_finite(what: str, seen: int) -> tuple[str, str]:
+    """What has happened, and the remedy."""
+    return (
+        f"{what} became infinite or not a number after {seen:,} pictures",
+        "take a lower --learning-rate, or --precision float32, or a penalty such as --r1 1",
+    )
+
+
+@torch.no_grad()
+def _share_over(
+    boundary: float,
+    state: TrainingState,
+    config: TrainingConfig,
+    hardware: Hardware,
+    pictures: NDArray[np.uint8],
+    labels: NDArray[np.int64] | None,
+) -> float:
+    """The share of the pictures that the discriminator takes for real.
+
+    Asked as it is in training, in batches of one kind, but of a copy: power iterations and running statistics go on with each call.
+    """
+    judge = copy.deepcopy(state.judge)
+    right = []
+    for start in range(0, len(pictures) - config.batch_size + 1, config.batch_size) or [0]:
+        rows = slice(start, start + config.batch_size)
+        label = None if labels is None else torch.from_numpy(labels[rows]).to(hardware.device)
+        with hardware.autocast():
+            logits: Tensor = judge(to_network(pictures[rows], hardware.device), label)[0]
+        right.append((logits > boundary).float().mean())
+    return float(torch.stack(right).mean())

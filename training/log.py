@@ -1,0 +1,129 @@
+"""What people see of a run while it goes on: progress bar, statistics, TensorBoard, sample grids, warnings, report."""
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from gan import artifact, imaging
+from gan.latents import inputs
+from gan.networks.families import Generator
+from training import report
+from training.config import TrainingConfig
+from training.diagnostics import draw_pictures
+from training.distributed import Group
+from training.state import TrainingState
+
+GRID_SEEDS = range(64)
+STATS, WARNINGS = "stats.jsonl", "warnings.jsonl"
+_ON_THE_BAR = ("loss_d", "loss_g", "d_real", "d_fake")
+
+
+class Log:
+    """Of one process; all but the first only compute their share of the means."""
+
+    def __init__(self, state: TrainingState, config: TrainingConfig, folder: Path, group: Group) -> None:
+        """Drops what a killed run wrote after the checkpoint that `state` is at: those steps will be taken again."""
+        self._state, self._config, self._folder, self._group = state, config, folder, group
+        self._names: list[str] = []
+        self._sum: Tensor | None = None
+        self._steps, self._pictures = 0, 0
+        self._started = time.perf_counter()
+        if group.is_first:
+            for file in (STATS, WARNINGS):
+                _forget_after(folder / file, state.seen)
+            self._board = SummaryWriter(str(folder), purge_step=state.seen)
+            self._stats = (folder / STATS).open("a")
+        self._bar = tqdm(
+            total=config.images,
+            initial=state.seen,
+            unit="pic",
+            unit_scale=True,
+            smoothing=0.05,
+            dynamic_ncols=True,
+            disable=not group.is_first,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.close()
+        if self._group.is_first:
+            self._stats.close()
+            self._board.close()
+
+    def add(self, measured: dict[str, Tensor], pictures: int) -> None:
+        """Scalars of one step, which saw so many pictures; they stay on the device."""
+        values = torch.stack([value.detach() for value in measured.values()])
+        self._names = list(measured)
+        self._sum = values if self._sum is None else self._sum + values
+        self._steps += 1
+        self._pictures += pictures
+        self._bar.update(pictures)
+
+    def tick(self) -> dict[str, float]:
+        """The means since the last tick, over all processes, with pictures seen, seconds and speed. Waits for the device."""
+        assert self._sum is not None
+        means = self._group.mean(self._sum / self._steps).tolist()
+        now = time.perf_counter()
+        row = {
+            "pictures": self._state.seen,
+            "seconds": round(self._state.seconds, 3),
+            "pictures_per_second": round(self._pictures / (now - self._started), 1),
+            **dict(zip(self._names, means, strict=True)),
+        }
+        self._sum, self._steps, self._pictures, self._started = None, 0, 0, now
+        return row
+
+    def write(self, row: dict[str, float]) -> None:
+        """Add to stats.jsonl, TensorBoard and the bar."""
+        if not self._group.is_first:
+            return
+        self._bar.total = _expected_length(self._config, self._state)
+        self._bar.set_postfix({name: f"{row[name]:.3f}" for name in _ON_THE_BAR if name in row})
+        self._stats.write(json.dumps(row) + "\n")
+        self._stats.flush()
+        for name, value in row.items():
+            self._board.add_scalar(name, value, self._state.seen)
+
+    def warn(self, messages: list[str]) -> None:
+        """Say it now, and add to warnings.jsonl, which the report shows."""
+        for message in messages if self._group.is_first else []:
+            self._bar.write(f"warning, after {self._state.seen:,} pictures: {message}")
+            with (self._folder / WARNINGS).open("a") as file:
+                file.write(json.dumps({"pictures": self._state.seen, "message": message}) + "\n")
+
+    def show(self) -> None:
+        """Draw the grid, the same 64 seeds each time, and write the report with it."""
+        if self._group.is_first:
+            sheet = draw_grid(self._state.finished_generator())
+            path = self._folder / f"samples-{self._state.seen:09d}.png"
+            path.write_bytes(imaging.encode(sheet, "png"))
+            self._board.add_image("samples", sheet, self._state.seen, dataformats="HWC")
+            report.write(self._folder)
+
+
+def draw_grid(finished: Generator) -> imaging.Pictures:
+    """Seeds 0 to 63 from a finished generator, uint8 [8 height, 8 width, channels]."""
+    return imaging.grid(draw_pictures(finished, inputs(GRID_SEEDS, finished.space)).transpose(0, 2, 3, 1))
+
+
+def _expected_length(config: TrainingConfig, state: TrainingState) -> int:
+    """Pictures that the run will have seen at its end, as far as that can be told: --minutes may end it before --images."""
+    if config.minutes is None or not state.seconds:
+        return config.images
+    return min(config.images, round(state.seen * max(60 * config.minutes / state.seconds, 1)))
+
+
+def _forget_after(rows: Path, seen: int) -> None:
+    if rows.is_file():
+        lines = rows.read_text().splitlines()
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["pictures"] <= seen]
+        artifact.write_bytes_atomically(rows, "".join(f"{line}\n" for line in kept).encode())

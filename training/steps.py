@@ -1,0 +1,92 @@
+"""The losses of one step, from networks and a batch to what the players minimise."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from gan.networks.families import Discriminator
+from gan.networks.infogan import CodePosterior
+from training.augment import augment
+from training.config import TrainingConfig
+from training.draws import Batch
+from training.objectives import OBJECTIVES, code_error
+from training.penalties import squared_gradient, wasserstein_penalty
+
+
+class Judge(nn.Module):
+    """The discriminator and, in a game with codes, who reads them off its features (InfoGAN's Q)."""
+
+    def __init__(self, discriminator: Discriminator, reader: CodePosterior | None = None) -> None:
+        super().__init__()
+        self.discriminator = discriminator
+        self.reader = reader
+
+    def forward(self, pictures: Tensor, label: Tensor | None = None, read: bool = False) -> tuple[Tensor, list[Tensor]]:
+        """Pictures float [n, channels, height, width] -> logits float32 [n]; and the readings of the codes if asked for."""
+        logits, features = self.discriminator.judge(pictures, label)
+        readings = self.reader(features) if read and self.reader is not None else []
+        return logits.float(), [reading.float() for reading in readings]
+
+
+def is_penalised(config: TrainingConfig) -> bool:
+    """Whether the game has a gradient penalty, whose steps need gradients of gradients."""
+    return bool(config.r1 or config.r2 or config.gradient_penalty)
+
+
+def discriminator_loss(
+    judge: nn.Module,
+    config: TrainingConfig,
+    batch: Batch,
+    fake: Tensor,  # [n, channels, height, width], what the generator draws for this batch
+    penalise: bool,  # in this step; then to be called outside autocast
+) -> dict[str, Tensor]:
+    """`loss` and `penalty`, scalars to minimise; `game`, the loss without the `codes`' error; `real` and `fake`, logits [n]."""
+    real, fake = batch.real.requires_grad_(penalise), fake.detach().float().requires_grad_(penalise)
+    change = _changes(config, batch)
+    real_logits, _ = judge(change(real, 0), batch.label)
+    fake_logits, readings = judge(change(fake, 1), batch.label, read=bool(config.codes))
+    loss = OBJECTIVES[config.objective].discriminator(real_logits, fake_logits).mean()
+    found = {"game": loss, "real": real_logits, "fake": fake_logits}
+    if readings:
+        found["codes"] = code_error(readings, _codes(batch, readings)).mean()
+        loss = loss + config.information * found["codes"]
+    penalty = torch.zeros_like(loss)
+    if penalise:
+        if config.r1:
+            penalty = penalty + config.r1 / 2 * squared_gradient(real_logits, real).mean()
+        if config.r2:
+            penalty = penalty + config.r2 / 2 * squared_gradient(fake_logits, fake).mean()
+        if config.gradient_penalty:
+            logits_of = partial(_logits, judge, batch.label)
+            points = wasserstein_penalty(logits_of, real.detach(), fake.detach(), batch.share)
+            penalty = penalty + config.gradient_penalty * points.mean()
+    return {"loss": loss, "penalty": penalty, **found}
+
+
+def generator_loss(judge: nn.Module, config: TrainingConfig, batch: Batch, fake: Tensor, real_logits: Tensor) -> Tensor:
+    """A scalar; `real_logits` [n] are the discriminator's own, for objectives that do not compare."""
+    objective, change = OBJECTIVES[config.objective], _changes(config, batch)
+    fake_logits, readings = judge(change(fake, 2), batch.label, read=bool(config.codes))
+    if objective.compares:
+        real_logits, _ = judge(change(batch.real.detach(), 3), batch.label)
+    loss = objective.generator(fake_logits, real_logits).mean()
+    if readings:
+        loss = loss + config.information * code_error(readings, _codes(batch, readings)).mean()
+    return loss
+
+
+def _changes(config: TrainingConfig, batch: Batch) -> Callable[[Tensor, int], Tensor]:
+    if config.augment == "none":
+        return lambda pictures, _: pictures
+    return lambda pictures, turn: augment(pictures, batch.chances[turn])
+
+
+def _codes(batch: Batch, readings: list[Tensor]) -> list[Tensor]:
+    return batch.inputs[-len(readings) :]
+
+
+def _logits(judge: nn.Module, label: Tensor | None, pictures: Tensor) -> Tensor:
+    logits: Tensor = judge(pictures, label)[0]
+    return logits
