@@ -8,20 +8,32 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from training.config import AugmentName
+
 CHANCES = 7  # numbers that decide what is done to a picture
+# What is done, as the paper calls it: all of it, or what the paper does to CIFAR-10, or the mildest.
+POLICIES: dict[AugmentName, tuple[str, ...]] = {
+    "none": (),
+    "translation": ("translation",),
+    "translation-cutout": ("translation", "cutout"),
+    "diffaugment": ("colour", "translation", "cutout"),
+}
 _SHIFT = 1 / 8  # of the side, at most
 _CUT_OUT = 1 / 2  # of the side
 
 
-def augment(pictures: Tensor, chances: Tensor) -> Tensor:
+def augment(pictures: Tensor, chances: Tensor, policy: AugmentName = "diffaugment") -> Tensor:
     """Colour, translation and cutout of float [n, c, h, w] in [-1, 1], by `chances`, uniform in [0, 1), [n, CHANCES].
 
     What is moved in at the edges is 0, mid grey, as in the paper.
     """
-    brightness, saturation, contrast = chances[:, :3, None, None, None].unbind(1)
-    pictures = _colour(pictures, brightness - 0.5, 2 * saturation, contrast + 0.5)
-    pictures = _translate(pictures, _SHIFT * (2 * chances[:, 3:5] - 1))
-    return _cut_out(pictures, chances[:, 5:7])
+    parts = POLICIES[policy]
+    if "colour" in parts:
+        brightness, saturation, contrast = chances[:, :3, None, None, None].unbind(1)
+        pictures = _colour(pictures, brightness - 0.5, 2 * saturation, contrast + 0.5)
+    if "translation" in parts:
+        pictures = _translate(pictures, _SHIFT * (2 * chances[:, 3:5] - 1))
+    return _cut_out(pictures, chances[:, 5:7]) if "cutout" in parts else pictures
 
 
 def _colour(pictures: Tensor, brightness: Tensor, saturation: Tensor, contrast: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from gan.latents import Code, Distribution, Space
 from gan.networks.grid import Size, base_grid
 from training.recipes import ARCHITECTURES, RECIPES, RecipeName
 
+AugmentName = Literal["none", "translation", "translation-cutout", "diffaugment"]
 ObjectiveName = Literal["minimax", "nonsaturating", "lsgan", "hinge", "wgan", "wgan-gp", "relativistic"]
 
 _CODE = r"[a-z][a-z0-9_]{0,31}(=\d{1,4})?"
@@ -92,7 +93,7 @@ class TrainingConfig(BaseModel):
     """discriminator steps between two penalties, which then count so many times; cheaper, a little less steady"""
     weight_clip: float | None = Field(None, gt=0)
     """WGAN: after each step the discriminator's weights are cut off at this"""
-    augment: Literal["none", "diffaugment"] = "none"
+    augment: AugmentName = "none"
     """change what the discriminator sees, for sets of a few thousand pictures or less, which it would learn by heart"""
     mirror: bool = False
     """show every picture as often from left to right; not for letters"""

@@ -13,6 +13,7 @@ from torch import Tensor
 from gan import imaging
 from gan.latents import Inputs, inputs
 from gan.networks.families import Generator
+from training.augment import CHANCES, augment
 from training.checkpoint import checkpoints
 from training.config import TrainingConfig
 from training.data import Dataset
@@ -161,14 +162,17 @@ def _share_over(
 ) -> float:
     """The share of the pictures that the discriminator takes for real.
 
-    Asked as it is in training, in batches of one kind, but of a copy: power iterations and running statistics go on with each call.
+    Asked as it is in training, in batches of one kind and augmented, but of a copy: power iterations and running statistics go on
+    with each call.
     """
     judge = copy.deepcopy(state.judge)
     right = []
     for start in range(0, len(pictures) - config.batch_size + 1, config.batch_size) or [0]:
         rows = slice(start, start + config.batch_size)
         label = None if labels is None else torch.from_numpy(labels[rows]).to(hardware.device)
+        shown = to_network(pictures[rows], hardware.device)
+        chances = torch.from_numpy(np.random.default_rng(start).random((len(shown), CHANCES), np.float32)).to(hardware.device)
         with hardware.autocast():
-            logits: Tensor = judge(to_network(pictures[rows], hardware.device), label)[0]
+            logits: Tensor = judge(augment(shown, chances, config.augment), label)[0]
         right.append((logits > boundary).float().mean())
     return float(torch.stack(right).mean())

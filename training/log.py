@@ -22,6 +22,7 @@ from training.state import TrainingState
 
 GRID_SEEDS = range(64)
 STATS, WARNINGS = "stats.jsonl", "warnings.jsonl"
+_REPORT_AGE = 30.0  # seconds, at most while ticks come in: writing a report takes a fifth of one
 _ON_THE_BAR = ("loss_d", "loss_g", "d_real", "d_fake")
 
 
@@ -34,7 +35,7 @@ class Log:
         self._names: list[str] = []
         self._sum: Tensor | None = None
         self._steps, self._pictures = 0, 0
-        self._started = time.perf_counter()
+        self._started = self._reported = time.perf_counter()
         if group.is_first:
             for file in (STATS, WARNINGS):
                 _forget_after(folder / file, state.seen)
@@ -92,6 +93,8 @@ class Log:
         self._stats.flush()
         for name, value in row.items():
             self._board.add_scalar(name, value, self._state.seen)
+        if time.perf_counter() - self._reported > _REPORT_AGE:
+            self._report()
 
     def warn(self, messages: list[str]) -> None:
         """Say it now, and add to warnings.jsonl, which the report shows."""
@@ -107,7 +110,11 @@ class Log:
             path = self._folder / f"samples-{self._state.seen:09d}.png"
             path.write_bytes(imaging.encode(sheet, "png"))
             self._board.add_image("samples", sheet, self._state.seen, dataformats="HWC")
-            report.write(self._folder)
+            self._report()
+
+    def _report(self) -> None:
+        report.write(self._folder)
+        self._reported = time.perf_counter()
 
 
 def draw_grid(finished: Generator) -> imaging.Pictures:

@@ -13,7 +13,7 @@ ARCHITECTURES: dict[ArchitectureName, dict[str, Any]] = {
     "mlp": {"width": 1200, "discriminator_norm": "none", "latent": "uniform"},
     "dcgan": {},
     "resnet": {"width": 128, "discriminator_norm": "spectral", "z_dim": 128},
-    "r3gan": {"width": 128, "discriminator_norm": "none", "z_dim": 64},
+    "r3gan": {"width": 64, "discriminator_norm": "none", "z_dim": 64},
 }
 
 RECIPES: dict[RecipeName, dict[str, Any]] = {
@@ -112,7 +112,7 @@ def choose(count: int, height: int, width: int, channels: int) -> list[Choice]:
     ]
     if count < _SMALL_SET:
         why = f"of {count:,} pictures, fewer than {_SMALL_SET:,}, the discriminator would learn each by heart"
-        found.append(Choice("augment", "diffaugment", why))
+        found.append(Choice("augment", "translation" if channels == 1 else "diffaugment", why))
     if count < _TINY_SET:
         found.append(Choice("batch_size", 32, f"{count:,} pictures make few steps otherwise"))
     found.append(

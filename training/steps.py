@@ -78,9 +78,7 @@ def generator_loss(judge: nn.Module, config: TrainingConfig, batch: Batch, fake:
 
 
 def _changes(config: TrainingConfig, batch: Batch) -> Callable[[Tensor, int], Tensor]:
-    if config.augment == "none":
-        return lambda pictures, _: pictures
-    return lambda pictures, turn: augment(pictures, batch.chances[turn])
+    return lambda pictures, turn: augment(pictures, batch.chances[turn], config.augment)
 
 
 def _codes(batch: Batch, readings: list[Tensor]) -> list[Tensor]:

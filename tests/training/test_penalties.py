@@ -88,3 +88,13 @@ def test_every_channel_is_changed_alike_but_for_its_saturation():
     grey = pictures(8, channels=1).repeat(1, 3, 1, 1)
     changed = augment(grey, chances(8))
     torch.testing.assert_close(changed[:, 0], changed[:, 1])
+
+
+def test_a_milder_policy_leaves_out_the_rest():
+    x, by = pictures(4), chances(4)
+    assert torch.equal(augment(x, by, "none"), x)
+    moved, cut = augment(x, by, "translation"), augment(x, by, "translation-cutout")
+    assert set(moved.unique().tolist()) <= {0.0, *x.unique().tolist()}
+    assert torch.equal(cut[cut != 0], moved[cut != 0])
+    assert (cut == 0).sum() > (moved == 0).sum()
+    assert not set(augment(x, by).unique().tolist()) <= {0.0, *x.unique().tolist()}  # colours too
