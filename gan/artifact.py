@@ -213,7 +213,9 @@ def write_atomically(target: Path, fill: Callable[[Path], None], replace: bool =
             _sync(path)
         temporary.chmod(0o755)
         _sync(temporary)
-        if target.exists():
+        if os.path.lexists(target):
+            if not replace:  # somebody else has put it there meanwhile
+                raise FileExistsError(f"{target} stands already")
             old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
             target.rename(old)
             temporary.rename(target)

@@ -50,8 +50,9 @@ def _translate(pictures: Tensor, shares: Tensor) -> Tensor:
     moves = 2 * (shares * sides).round() / sides  # in the coordinates of affine_grid, where a side is 2 long
     matrices = torch.eye(2, 3, device=pictures.device).repeat(len(pictures), 1, 1)
     matrices[:, :, 2] = moves
-    grid = affine_grid(matrices, list(pictures.shape), align_corners=False)
-    return grid_sample(pictures.float(), grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    with torch.autocast(pictures.device.type, enabled=False):  # whose half precision cannot tell the pixels of large pictures apart
+        grid = affine_grid(matrices, list(pictures.shape), align_corners=False)
+        return grid_sample(pictures.float(), grid, mode="nearest", padding_mode="zeros", align_corners=False)
 
 
 def _cut_out(pictures: Tensor, centres: Tensor) -> Tensor:

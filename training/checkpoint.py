@@ -29,6 +29,7 @@ class Progress(BaseModel):
     seen: int
     seconds: float
     measures: dict[str, float] = {}
+    troubles: dict[str, int] = {}  # of diagnostics.Watch
     scalers: list[dict[str, Any]] = [{}, {}]  # of float16's losses
 
 
@@ -39,7 +40,7 @@ def write(folder: Path, tensors: dict[str, Tensor], progress: Progress, config: 
     dense = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     metadata = {"progress": progress.model_dump_json(), "config": config.model_dump_json()}
     artifact.write_bytes_atomically(path, save(dense, {**metadata, "digest": _digest(dense, metadata)}))
-    kept = {*checkpoints(folder)[-_KEEP:], best(folder)}
+    kept = {*checkpoints(folder)[-_KEEP:], *ranked(folder)[:1]}
     for old in checkpoints(folder):
         if old not in kept:
             old.unlink()
@@ -73,15 +74,15 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*.safetensors"))
 
 
-def best(folder: Path) -> Path | None:
-    """Of a run's checkpoints the one that was measured best, the last if none was measured; None if there is none."""
+def ranked(folder: Path) -> list[Path]:
+    """A run's checkpoints, the one that was measured best first; those not measured last, and of those the latest first."""
     scores = {}
-    for path in checkpoints(folder):
+    for path in reversed(checkpoints(folder)):
         try:
             scores[path] = read_progress(path).measures.get(BEST_BY, float("inf"))
         except CheckpointError:
             continue
-    return min(reversed(scores), key=scores.__getitem__, default=None)
+    return sorted(scores, key=scores.__getitem__)
 
 
 def measures_of(folder: Path) -> list[dict[str, float]]:

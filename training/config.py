@@ -180,6 +180,12 @@ class TrainingConfig(BaseModel):
             raise ValueError(f"--discriminator-norm batch: {self.arch} has no batch normalisation; take none")
         if self.discriminator_norm == "spectral" and self.arch == "r3gan":
             raise ValueError("--discriminator-norm spectral: r3gan's start weights rule it out; take none")
+        bounded = self.weight_clip or self.gradient_penalty or self.discriminator_norm == "spectral"
+        if self.objective in ("wgan", "wgan-gp") and not bounded:
+            raise ValueError(
+                f"--objective {self.objective} needs a critic that is held in bounds: add --weight-clip 0.01, "
+                "--gradient-penalty 10 --discriminator-norm none, or --discriminator-norm spectral"
+            )
         ends = [name for name in ("learning_rate_end", "penalty_end", "beta2_end") if getattr(self, name) is not None]
         if ends and self.anneal_images is None:
             raise ValueError(f"--{ends[0].replace('_', '-')} needs --anneal-images, the pictures over which it is reached")

@@ -42,7 +42,7 @@ class Watch:
     """Looks at the statistics of a run, tick by tick."""
 
     folder: Path  # of the run
-    _since: dict[str, int] = field(default_factory=dict)  # sign of trouble -> pictures seen when it came, to stay
+    since: dict[str, int] = field(default_factory=dict)  # sign of trouble -> pictures seen when it came, to stay; is saved
 
     def look(self, row: dict[str, float]) -> None:
         """Raises GameOverError if the game has left the numbers or its discriminator is dead or has won for good."""
@@ -53,14 +53,14 @@ class Watch:
         if self._lasts("flat", seen, row["logit_std"] <= 1e-5 * abs(row["logit_mean"])) >= _DEAD_AFTER:
             self.give_up(
                 f"the discriminator is dead: for {_DEAD_AFTER:,} pictures it has said the same of all of them",
-                "take a lower --learning-rate or another --discriminator-norm",
+                "take a lower --learning-rate, or start a new run with another --discriminator-norm",
             )
         certain = row.get("d_real", 0) > 1 - _CERTAIN and row.get("d_fake", 1) < _CERTAIN
         if self._lasts("lost", seen, certain) >= _LOST_AFTER:
             self.give_up(
                 f"the discriminator has won: for {_LOST_AFTER:,} pictures it has been certain of all of them, "
                 "and the generator learns next to nothing from that",
-                "take --discriminator-norm spectral, a penalty such as --r1 1, or --augment diffaugment",
+                "start a new run with --discriminator-norm spectral, or none and --r1 1, or go on with --augment diffaugment",
             )
 
     def give_up(self, reason: str, remedy: str) -> None:
@@ -75,9 +75,9 @@ class Watch:
 
     def _lasts(self, sign: str, seen: int, shows: bool) -> int:
         if not shows:
-            self._since.pop(sign, None)
+            self.since.pop(sign, None)
             return 0
-        return seen - self._since.setdefault(sign, seen)
+        return seen - self.since.setdefault(sign, seen)
 
 
 def build_gauge(dataset: Dataset, config: TrainingConfig) -> Gauge:
@@ -93,7 +93,7 @@ def measure(state: TrainingState, dataset: Dataset, config: TrainingConfig, hard
     """
     rows = inputs(range(config.measure), state.space)
     pictures = draw_pictures(state.finished_generator(), rows)
-    found = {**gauge.measure(pictures), "spread": spread(pictures) / max(spread(dataset.pictures[:_SPREAD_SEEDS]), 1e-9)}
+    found = {**gauge.measure(pictures), "spread": spread(pictures) / max(spread(_some(dataset.pictures)), 1e-9)}
     boundary = OBJECTIVES[config.objective].boundary
     if boundary is not None:
         labels = rows.get("label")
@@ -111,7 +111,7 @@ def warnings_of(measures: dict[str, float], before: list[dict[str, float]], seen
     if seen >= _EARLY and measures["spread"] < _COLLAPSED:
         found.append(
             f"mode collapse: the pictures of {_SPREAD_SEEDS} seeds differ {measures['spread']:.0%} as much as real ones do; "
-            "a penalty (--r1), --discriminator-norm spectral or a lower --learning-rate may prevent it"
+            "--discriminator-norm spectral, or none and a penalty (--r1), or a lower --learning-rate may prevent it"
         )
     recalls = [earlier["recall"] for earlier in before if "recall" in earlier]
     if recalls and measures.get("recall", 1) < _COLLAPSED * max(recalls):
@@ -134,6 +134,12 @@ def spread(pictures: NDArray[np.uint8]) -> float:
     return float(np.sqrt(2 * values.var(0, ddof=1).mean())) if len(values) > 1 else 0.0
 
 
+def _some(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """As many as `spread` takes, from anywhere: neighbours in a folder are often alike."""
+    places = np.random.RandomState(0).permutation(len(pictures))[:_SPREAD_SEEDS]
+    return pictures[np.sort(places)]
+
+
 def draw_pictures(generator: Generator, rows: Inputs) -> NDArray[np.uint8]:
     """The pictures of these rows from a finished generator, uint8 [n, channels, height, width]."""
     values = [torch.split(torch.from_numpy(column), _DRAWN_AT_ONCE) for column in rows.values()]
@@ -147,7 +153,7 @@ def not_finite(what: str, seen: int) -> tuple[str, str]:
     """What has happened, and the remedy."""
     return (
         f"{what} became infinite or not a number after {seen:,} pictures",
-        "take a lower --learning-rate, or --precision float32, or a penalty such as --r1 1",
+        "take a lower --learning-rate, or --precision float32",
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from gan.artifact import Environment
+from gan.artifact import Environment, write_bytes_atomically
 from training.checkpoint import CheckpointError
 from training.hardware import Hardware
 
@@ -27,7 +27,7 @@ def record(folder: Path, hardware: Hardware) -> Environment:
         libraries={library: version(library) for library in _LIBRARIES},
         hardware=str(hardware),
     )
-    path.write_text(environment.model_dump_json(indent=2) + "\n")
+    write_bytes_atomically(path, environment.model_dump_json(indent=2).encode() + b"\n")
     return environment
 
 

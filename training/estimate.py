@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
+from gan import imaging
 from training.config import TrainingConfig
 from training.data import Dataset
 from training.hardware import Hardware
@@ -43,3 +44,19 @@ def estimate(
         train(state, dataset, rarely, hardware, Path(folder), enough)
     took = [after - before for before, after in zip(times[_WARM_UP_STEPS:], times[_WARM_UP_STEPS + 1 :], strict=False)]
     return Estimate(median(took) / (config.batch_size * config.discriminator_steps), hardware.peak_memory())
+
+
+def foretell(out: Path, state: TrainingState, dataset: Dataset, config: TrainingConfig, hardware: Hardware) -> None:
+    """Print what a run would take in time and memory, and write a preview of the data, a grid of 64 pictures, into `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    preview = out / f"preview-{dataset.name}.png"
+    preview.write_bytes(imaging.encode(imaging.grid(dataset.pictures[:64].transpose(0, 2, 3, 1)), "png"))
+    print(f"preview of the data: {preview}")
+    found = estimate(state, dataset, config, hardware)
+    minutes = config.images * found.seconds_per_picture / 60
+    if config.minutes is not None:
+        minutes = min(minutes, config.minutes)
+    print(
+        f"a few steps took {1000 * found.seconds_per_picture:.2f} s for each 1,000 pictures: {minutes:,.0f} minutes for this run, "
+        f"and {found.memory / 2**30:.2f} GiB of {'GPU ' if hardware.device.type == 'cuda' else ''}memory at most"
+    )

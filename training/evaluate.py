@@ -1,6 +1,5 @@
 """The measuring command: `python -m training.evaluate`."""
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, CliPositionalArg, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
+from training.commands import Flags, explain, parse
 from training.config import Count
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _EXAMPLES = """examples:
 """
 
 
-class _CommandLine(BaseSettings):
+class _CommandLine(Flags):
     """Measure how good generated pictures are: a model's, a run's, or those in a folder, beside real ones.
 
     Each number is printed with its protocol, and beside it what real pictures get under the same one, as a yardstick.
@@ -60,15 +60,10 @@ class _CommandLine(BaseSettings):
     as_json: bool = Field(False, validation_alias="json")
     """print JSON instead of a table"""
 
-    @classmethod
-    def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags only: an environment variable that happens to be called DATA must not change what is measured."""
-        return (sources["init_settings"],)
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out the command; returns the exit status, 2 for a command that cannot be carried out as given."""
-    given = _parse(sys.argv[1:] if arguments is None else list(arguments))
+    given = parse(_CommandLine, "training.evaluate", _EXAMPLES, sys.argv[1:] if arguments is None else arguments)
     from gan.artifact import ModelFolderError
     from training.data import DataError
     from training.features import FeaturesUnavailableError
@@ -77,9 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _evaluate(_CommandLine.model_validate(given))
     except ValidationError as error:
-        for item in error.errors():
-            flag = str(item["loc"][0]).replace("_", "-")
-            print(f"training.evaluate: --{flag}: {item['msg']}, not {str(item['input'])[:80]!r}", file=sys.stderr)
+        print(explain("training.evaluate", error), file=sys.stderr)
     except (SubjectError, ModelFolderError, DataError, FeaturesUnavailableError) as error:
         print(f"training.evaluate: {error}", file=sys.stderr)
     except KeyboardInterrupt:
@@ -87,27 +80,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         return 0
     return 2
-
-
-def _parse(arguments: list[str]) -> dict[str, Any]:
-    """The flags that were given, as text, by field name."""
-    parser = argparse.ArgumentParser(
-        "python -m training.evaluate",
-        description=_CommandLine.__doc__,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    source = CliSettingsSource[argparse.ArgumentParser](
-        _CommandLine,
-        root_parser=parser,
-        cli_kebab_case=True,
-        cli_implicit_flags=True,
-        cli_hide_none_type=True,
-        cli_enforce_required=True,
-    )
-    source(args=arguments)
-    return dict(source())
 
 
 def _evaluate(command: _CommandLine) -> None:

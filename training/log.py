@@ -39,7 +39,7 @@ class Log:
         if group.is_first:
             for file in (STATS, WARNINGS):
                 _forget_after(folder / file, state.seen)
-            self._board = SummaryWriter(str(folder), purge_step=state.seen)
+            self._board = SummaryWriter(str(folder), purge_step=state.seen + 1 if state.seen else None)
             self._stats = (folder / STATS).open("a")
         self._bar = tqdm(
             total=config.images,

@@ -44,16 +44,19 @@ def train(
     generator, judge = group.wrap(state.generator.train()), group.wrap(state.judge.train())
     generator_scaler, judge_scaler = state.scalers
     mine = group.share(config.batch_size)
-    watch, gauge = Watch(folder), build_gauge(dataset, config)
+    watch, gauge = Watch(folder, state.troubles), build_gauge(dataset, config)
     saved_at = state.seen
 
-    def keep() -> None:
-        """Measure, and save a checkpoint."""
+    def keep(measured: bool) -> None:
+        """Save a checkpoint, and measure it: afterwards, since who asked to stop may not wait that long."""
         nonlocal saved_at
         if not state.is_finite():
             watch.give_up(*not_finite("weights", state.seen))
         saved_at = state.seen
+        state.measures = {}
         if group.is_first:
+            state.save(folder, config)
+        if group.is_first and measured:
             state.measures = measure(state, dataset, config, hardware, gauge)
             log.write({"pictures": state.seen, "seconds": round(state.seconds, 3), **state.measures})
             log.warn(warnings_of(state.measures, measures_of(folder), state.seen))
@@ -63,7 +66,8 @@ def train(
         if state.seen == 0:
             log.show()
         now = perf_counter()
-        while not group.any(config.is_reached(state.seen, state.seconds) or asked_to_stop()):
+        over = group.any(config.is_reached(state.seen, state.seconds))  # by the slowest clock, so that all go on or none
+        while not over and not group.any(asked_to_stop()):
             before = state.seen
             _set_schedules(state, config)
 
@@ -101,7 +105,7 @@ def train(
             state.seconds += now - previous
 
             # Once per tick: read the statistics, the only time the loop waits for the device
-            over = config.is_reached(state.seen, state.seconds)
+            over = group.any(config.is_reached(state.seen, state.seconds))
             tick_due, grid_due, checkpoint_due = (
                 over or before // every < state.seen // every
                 for every in (config.batch_size * _STEPS_PER_TICK, config.sample_every, config.checkpoint_every)
@@ -113,13 +117,13 @@ def train(
 
             # Now and then: a checkpoint to come back to, measured, and a grid to look at
             if checkpoint_due:
-                keep()
+                keep(measured=True)
             if grid_due or checkpoint_due:
                 log.show()
         if state.seen > saved_at:
-            keep()
+            keep(measured=False)
             log.show()
-    return config.is_reached(state.seen, state.seconds)
+    return over
 
 
 def _set_schedules(state: TrainingState, config: TrainingConfig) -> None:

@@ -114,7 +114,7 @@ def choose(count: int, height: int, width: int, channels: int) -> list[Choice]:
         why = f"of {count:,} pictures, fewer than {_SMALL_SET:,}, the discriminator would learn each by heart"
         found.append(Choice("augment", "translation" if channels == 1 else "diffaugment", why))
     if count < _TINY_SET:
-        found.append(Choice("batch_size", 32, f"{count:,} pictures make few steps otherwise"))
+        found.append(Choice("batch_size", min(32, max(count // 2, 2)), f"{count:,} pictures make few steps otherwise"))
     found.append(
         Choice(
             "width", 64, f"half the article's, for {'grey' if channels == 1 else 'coloured'} pictures this size, is thrice as fast"

@@ -1,6 +1,5 @@
 """The training command: `python -m training.run`."""
 
-import argparse
 import os
 import signal
 import sys
@@ -11,10 +10,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource
 
-from training import recipes, runs
+from training import runs
+from training.commands import Flags, explain, parse
 from training.config import TrainingConfig
+from training.resolve import resolve
 from training.runs import UsageError
 
 if TYPE_CHECKING:  # The libraries take seconds to import: --help and a mistyped flag should not.
@@ -34,7 +34,7 @@ _EXAMPLES = """examples:
 """
 
 
-class _CommandLine(TrainingConfig, BaseSettings):  # type: ignore[misc]  # both have a model_config; they merge
+class _CommandLine(TrainingConfig, Flags):  # type: ignore[misc]  # both have a model_config; they merge
     """Train a generator on a folder of pictures and export it to a model folder that the service serves."""
 
     out: Path = Path("runs")
@@ -50,18 +50,14 @@ class _CommandLine(TrainingConfig, BaseSettings):  # type: ignore[misc]  # both 
     dry_run: bool = False
     """show the configuration, the data, the networks, and what time and memory they would take; train nothing"""
 
-    @classmethod
-    def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags only: an environment variable that happens to be called SEED or NAME must not change a run."""
-        return (sources["init_settings"],)
 
-
+_FEWEST_PICTURES = 20  # half of them to be measured by the other half
 _ELSEWHERE = set(_CommandLine.model_fields) - set(TrainingConfig.model_fields)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out the command; returns the exit status, 2 for a command that cannot be carried out as given."""
-    given = _parse(sys.argv[1:] if arguments is None else list(arguments))
+    given = parse(_CommandLine, "training.run", _EXAMPLES, sys.argv[1:] if arguments is None else arguments)
     from training.checkpoint import CheckpointError
     from training.data import DataError
     from training.diagnostics import GameOverError
@@ -70,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(given)
     except ValidationError as error:
-        print("\n".join(_explain(error)), file=sys.stderr)
+        print(explain("training.run", error), file=sys.stderr)
     except (UsageError, DataError, CheckpointError, GameOverError, ExportError) as error:
         print(f"training.run: {error}", file=sys.stderr)
     except KeyboardInterrupt:
@@ -79,37 +75,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 2
 
 
-def _parse(arguments: list[str]) -> dict[str, Any]:
-    """The flags that were given, as text, by field name."""
-    parser = argparse.ArgumentParser(
-        "python -m training.run",
-        description=_CommandLine.__doc__,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    source = CliSettingsSource[argparse.ArgumentParser](
-        _CommandLine,
-        root_parser=parser,
-        cli_kebab_case=True,
-        cli_implicit_flags=True,
-        cli_hide_none_type=True,
-    )
-    source(args=arguments)
-    return dict(source())
-
-
 def _run(given: dict[str, Any]) -> int:
     flags = {name: value for name, value in given.items() if name not in _ELSEWHERE}
     where = _CommandLine.model_validate({name: value for name, value in given.items() if name in _ELSEWHERE})
     changeable = {name.strip().replace("-", "_") for name in where.change.split(",") if name.strip()}
     folder = runs.find(where.out, where.resume) if where.resume else None
-    config = _resolve(flags, where.config, folder, changeable)
+    config = resolve(flags, where.config, folder, changeable)
     for flag, target in (("--out", where.out), ("--models", where.models)):
         runs.check_writable(flag, target)
 
     from training import data
     from training.distributed import Group
+    from training.estimate import foretell
     from training.hardware import Hardware
     from training.state import TrainingState
 
@@ -119,6 +96,8 @@ def _run(given: dict[str, Any]) -> int:
             say(f"nothing to resume in {where.out}: starting anew")
         if folder and _is_done(folder, config):
             say(f"{folder} is done; its model is in {folder / 'model'}")
+            if group.is_first:
+                _publish(folder / "model", where.models)
             return 0
         try:
             hardware = Hardware.choose(config)
@@ -140,12 +119,15 @@ def _run(given: dict[str, Any]) -> int:
         for file in dataset.skipped:
             say(f"skipped {file}")
         say(f"hardware: {hardware}" + (f", {group.size} processes" if group.size > 1 else ""))
-        state = TrainingState.start(config, dataset.pictures.shape[1], len(dataset.classes) or None, hardware)
+        try:
+            state = TrainingState.start(config, dataset.pictures.shape[1], len(dataset.classes) or None, hardware)
+        except ValueError as error:  # what the networks cannot be
+            raise UsageError(f"--arch {config.arch}: {error}") from error
         for player, network in (("generator", state.generator), ("discriminator", state.judge)):
             say(f"{player}: {sum(parameter.numel() for parameter in network.parameters()):,} parameters")
         if where.dry_run:
             if group.is_first:
-                _foretell(where.out, dataset, config, hardware, state)
+                foretell(where.out, state, dataset, config, hardware)
             return 0
 
         if folder is None and group.is_first:
@@ -171,7 +153,7 @@ def _train(
     from training.export import export_model
     from training.loop import train
 
-    resumed_from = _restore(state, folder)
+    resumed_from = _restore(state, checkpoint.checkpoints(folder)[::-1])
     if group.is_first:
         runs.check_data(folder, dataset.fingerprint, len(dataset.pictures), data_may_change)
         runs.write_config(folder, config)
@@ -185,23 +167,22 @@ def _train(
         print(f"stopped and saved; go on with: python -m training.run --resume {folder}", file=sys.stderr)
         return 128 + stop.number
 
-    best = checkpoint.best(folder)
-    assert best is not None
-    state.restore(best)
+    _restore(state, checkpoint.ranked(folder))
     name = config.name or f"{dataset.name}-{config.recipe}"
     manifest = export_model(folder / "model", name, state, dataset, config, environment)
     print(
         f"exported {manifest.name}@{manifest.version}, of the best checkpoint, after {state.seen:,} pictures, "
         f"to {folder / 'model'}; the report: {report.write(folder)}"
     )
-    _publish(folder / "model", where.models / name)
+    _publish(folder / "model", where.models)
     return 0
 
 
-def _publish(model: Path, target: Path) -> None:
+def _publish(model: Path, models: Path) -> None:
     """Copy the model to where the service looks, unless something stands there."""
     from gan import artifact
 
+    target = models / artifact.read_manifest(model).name
     try:
         artifact.copy(model, target)
         print(f"copied to {target}; `make serve` serves it")
@@ -211,51 +192,17 @@ def _publish(model: Path, target: Path) -> None:
         raise UsageError(f"--models: cannot copy {model} to {target} ({error}); copy it by hand") from error
 
 
-def _resolve(flags: dict[str, Any], file: Path | None, folder: Path | None, changeable: set[str]) -> TrainingConfig:
-    """Defaults, overridden by the file, overridden by flags; for a resumed run its own configuration with few changes."""
-    settings = {**(runs.read_yaml(file, "--config") if file else {}), **flags}
-    if folder is None:
-        return TrainingConfig.model_validate(_with_choices(settings))
-    before = runs.read_config(folder)
-    after = TrainingConfig.model_validate({**before.model_dump(), **settings})
-    runs.check_changes(folder, before, after, changeable)
-    return after
+def _restore(state: "TrainingState", paths: list[Path]) -> Path | None:
+    """Bring back the first checkpoint that is whole; None where there is none. Raises CheckpointError if all are unusable."""
+    from training.checkpoint import CheckpointError
 
-
-def _with_choices(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings, and those that --recipe auto, the default for pictures of one's own, chooses in addition."""
-    source = settings.get("data", TrainingConfig.model_fields["data"].default)
-    if not isinstance(source, str) or settings.get("recipe", "auto") != "auto":
-        return settings
-    from training.data import survey
-
-    found = survey(source)
-    if found.known and "recipe" not in settings:
-        return settings
-    print(f"--recipe auto, for {found.count:,} pictures of about {found.width}x{found.height}:")
-    chosen: dict[str, Any] = {"recipe": "auto"}
-    for choice in recipes.choose(found.count, found.height, found.width, found.channels):
-        flag = f"--{choice.field.replace('_', '-')}"
-        if choice.field in settings:
-            print(f"  {flag} {settings[choice.field]}, as asked")
-        else:
-            chosen[choice.field] = choice.value
-            print(f"  {flag} {choice.value}: {choice.reason}")
-    return {**chosen, **settings}
-
-
-def _restore(state: "TrainingState", folder: Path) -> Path | None:
-    """Bring back the last checkpoint that is whole; None where there is none. Raises CheckpointError if all are unusable."""
-    from training.checkpoint import CheckpointError, checkpoints
-
-    paths = checkpoints(folder)
-    for path in reversed(paths):
+    for path in paths:
         try:
             state.restore(path)
         except CheckpointError as error:
-            if path == paths[0]:
+            if path == paths[-1]:
                 raise
-            print(f"warning: {error}: going on from the one before", file=sys.stderr)
+            print(f"warning: {error}: going on from the next one", file=sys.stderr)
         else:
             return path
     return None
@@ -264,20 +211,24 @@ def _restore(state: "TrainingState", folder: Path) -> Path | None:
 def _is_done(folder: Path, config: TrainingConfig) -> bool:
     """Whether the last checkpoint is at the run's end and the exported model was made from the best one."""
     from gan import artifact
-    from training.checkpoint import CheckpointError, best, checkpoints, read_progress
+    from training.checkpoint import CheckpointError, checkpoints, ranked, read_progress
 
-    best_path = best(folder)
-    if best_path is None:
+    best = next(iter(ranked(folder)), None)
+    if best is None:
         return False
     try:
         last = read_progress(checkpoints(folder)[-1])
         exported = artifact.read(folder / "model").manifest.origin.pictures_seen
-        return config.is_reached(last.seen, last.seconds) and exported == read_progress(best_path).seen
+        return config.is_reached(last.seen, last.seconds) and exported == read_progress(best).seen
     except (CheckpointError, artifact.ModelFolderError):
         return False
 
 
 def _check_batch_size(config: TrainingConfig, dataset: "Dataset", group: "Group") -> None:
+    if len(dataset.pictures) < _FEWEST_PICTURES:
+        raise UsageError(
+            f"--data {config.data}: {len(dataset.pictures)} pictures are too few to learn from; bring {_FEWEST_PICTURES}"
+        )
     if len(dataset.pictures) < config.batch_size:
         raise UsageError(
             f"--batch-size {config.batch_size} is more than the {len(dataset.pictures)} pictures there are: take fewer"
@@ -286,36 +237,6 @@ def _check_batch_size(config: TrainingConfig, dataset: "Dataset", group: "Group"
         raise UsageError(
             f"--batch-size {config.batch_size} cannot be shared by {group.size} processes: take a multiple of {group.size}"
         )
-
-
-def _foretell(out: Path, dataset: "Dataset", config: TrainingConfig, hardware: "Hardware", state: "TrainingState") -> None:
-    """What a dry run says of time and memory, and a preview of the data."""
-    from gan import imaging
-    from training.estimate import estimate
-
-    out.mkdir(parents=True, exist_ok=True)
-    preview = out / f"preview-{dataset.name}.png"
-    preview.write_bytes(imaging.encode(imaging.grid(dataset.pictures[:64].transpose(0, 2, 3, 1)), "png"))
-    print(f"preview of the data: {preview}")
-    found = estimate(state, dataset, config, hardware)
-    minutes = config.images * found.seconds_per_picture / 60
-    if config.minutes is not None:
-        minutes = min(minutes, config.minutes)
-    print(
-        f"a few steps took {1000 * found.seconds_per_picture:.2f} s for each 1,000 pictures: {minutes:,.0f} minutes for this run, "
-        f"and {found.memory / 2**30:.2f} GiB of {'GPU ' if hardware.device.type == 'cuda' else ''}memory at most"
-    )
-
-
-def _explain(error: ValidationError) -> list[str]:
-    found = []
-    for item in error.errors():
-        if item["loc"]:
-            flag = f"--{str(item['loc'][0]).replace('_', '-')}: "
-            found.append(f"training.run: {flag}{item['msg']}, not {str(item['input'])[:80]!r}")
-        else:  # of several settings together, which the message names
-            found.append(f"training.run: {item['msg'].removeprefix('Value error, ')}")
-    return found
 
 
 def _say_nothing(*_: object) -> None:

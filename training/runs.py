@@ -12,12 +12,13 @@ from typing import Any
 
 import yaml
 
+from gan.artifact import write_bytes_atomically
 from training.config import TrainingConfig
 
 CONFIG = "config.yaml"
 _DATA, _LOCK = "data.json", ".lock"
 # What does not change the weights that a run comes to after so many pictures.
-_FREE_TO_CHANGE = {"images", "minutes", "sample_every", "checkpoint_every", "measure"}
+_FREE_TO_CHANGE = {"images", "minutes", "sample_every", "checkpoint_every"}
 
 
 class UsageError(Exception):
@@ -67,7 +68,7 @@ def read_config(folder: Path) -> TrainingConfig:
 
 def write_config(folder: Path, config: TrainingConfig) -> None:
     """Config.yaml, fully resolved."""
-    (folder / CONFIG).write_text(to_yaml(config))
+    write_bytes_atomically(folder / CONFIG, to_yaml(config).encode())
 
 
 def to_yaml(config: TrainingConfig) -> str:
@@ -107,16 +108,20 @@ def check_changes(folder: Path, before: TrainingConfig, after: TrainingConfig, a
 def check_data(folder: Path, fingerprint: str, pictures: int, may_change: bool) -> None:
     """Remember what a run is trained on; raises UsageError if a run that goes on finds other pictures than it began with."""
     path, now = folder / _DATA, {"fingerprint": fingerprint, "pictures": pictures}
-    try:
-        before = json.loads(path.read_text())
-    except (OSError, ValueError):
-        before = now
+    before = now
+    if path.is_file():
+        try:
+            before = json.loads(path.read_text())
+        except ValueError as error:
+            raise UsageError(
+                f"--resume {folder}: {path} is damaged; remove it to go on with the pictures as they are now"
+            ) from error
     if before != now and not may_change:
         raise UsageError(
             f"--resume {folder}: --data has changed since the run began: it had {before['pictures']:,} pictures and has "
             f"{pictures:,}, not all the same; bring them back, start a new run, or, to go on with these, add --change data"
         )
-    path.write_text(json.dumps(now) + "\n")
+    write_bytes_atomically(path, json.dumps(now).encode())
 
 
 def check_writable(flag: str, folder: Path) -> None:

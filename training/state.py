@@ -48,6 +48,7 @@ class TrainingState:
     seen: int = 0  # real pictures the discriminator was trained on
     seconds: float = 0.0  # spent training, over all sittings
     measures: dict[str, float] = field(default_factory=dict)  # as of the last checkpoint
+    troubles: dict[str, int] = field(default_factory=dict)  # of diagnostics.Watch
 
     @classmethod
     def start(cls, config: TrainingConfig, channels: int, classes: int | None, hardware: Hardware) -> "TrainingState":
@@ -112,7 +113,7 @@ class TrainingState:
     def save(self, folder: Path, config: TrainingConfig) -> Path:
         """Write a checkpoint in one step, and drop all but the last three and the best; returns its path."""
         scalers = [scaler.state_dict() for scaler in self.scalers]
-        progress = Progress(seen=self.seen, seconds=self.seconds, measures=self.measures, scalers=scalers)
+        progress = Progress(seen=self.seen, seconds=self.seconds, measures=self.measures, troubles=self.troubles, scalers=scalers)
         return checkpoint.write(folder, self._tensors(), progress, config)
 
     @torch.no_grad()
@@ -130,7 +131,9 @@ class TrainingState:
             # an error, from moments whose strides are not their parameter's.
             tensor.copy_(saved[name])
         for scaler, scale in zip(self.scalers, progress.scalers, strict=True):
-            scaler.load_state_dict(scale)
+            if scale:  # there is none of a run in another precision
+                scaler.load_state_dict(scale)
+        self.troubles = progress.troubles
         self.seen, self.seconds, self.measures = progress.seen, progress.seconds, progress.measures
 
     def _tensors(self) -> dict[str, Tensor]:

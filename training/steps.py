@@ -60,7 +60,7 @@ def discriminator_loss(
             penalty = penalty + config.r2 / 2 * squared_gradient(fake_logits, fake).mean()
         if config.gradient_penalty:
             logits_of = partial(_logits, judge, batch.label)
-            points = wasserstein_penalty(logits_of, real.detach(), fake.detach(), batch.share)
+            points = wasserstein_penalty(logits_of, change(real, 0).detach(), change(fake, 1).detach(), batch.share)
             penalty = penalty + config.gradient_penalty * points.mean()
     return {"loss": loss, "penalty": penalty, **found}
 

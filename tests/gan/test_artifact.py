@@ -110,3 +110,15 @@ def test_half_written_folders_are_not_discovered(tmp_path):
     (tmp_path / "README.md").touch()
     assert artifact.discover(tmp_path) == [tmp_path / "a", tmp_path / "b"]
     assert artifact.discover(tmp_path / "nothing") == []
+
+
+def test_a_folder_that_appears_while_another_is_written_is_left_alone(tmp_path):
+    def fill(folder):
+        (folder / "model.json").write_text("ours")
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "model.json").write_text("theirs")
+
+    with pytest.raises(FileExistsError, match="stands already"):
+        artifact.write_atomically(tmp_path / "model", fill)
+    assert (tmp_path / "model" / "model.json").read_text() == "theirs"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -49,6 +49,12 @@ def test_two_processes_train_what_one_trains(tmp_path):
     assert len((two / "stats.jsonl").read_text().splitlines()) == len((one / "stats.jsonl").read_text().splitlines())
 
 
+def test_minutes_end_all_processes_at_one_step(tmp_path):
+    result = run_two(tmp_path, *FLAGS, "--images", "10M", "--minutes", "0.05")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("exported ") == 1
+
+
 @pytest.mark.parametrize("flags", [["--batch-size", "33"]])
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, flags):
     result = run_two(tmp_path, *FLAGS, *flags)

@@ -90,6 +90,13 @@ def test_every_channel_is_changed_alike_but_for_its_saturation():
     torch.testing.assert_close(changed[:, 0], changed[:, 1])
 
 
+def test_large_pictures_are_moved_by_whole_pixels_in_half_precision_too():
+    x, by = torch.randn(2, 1, 512, 512, generator=torch.Generator().manual_seed(0)), chances(2)
+    exact = augment(x, by, "translation")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(augment(x, by, "translation"), exact)
+
+
 def test_a_milder_policy_leaves_out_the_rest():
     x, by = pictures(4), chances(4)
     assert torch.equal(augment(x, by, "none"), x)

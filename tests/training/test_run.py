@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from safetensors.torch import load_file
 
 from tests.conftest import SMALL_DATA, train
 from training import data, runs
-from training.checkpoint import checkpoints
+from training.checkpoint import checkpoints, ranked
 from training.run import main
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +44,8 @@ def said(capsys, *flags):
         (["--codes", "Kind"], "--codes: String should match pattern"),
         (["--arch", "r3gan", "--discriminator-norm", "batch"], "--discriminator-norm batch: r3gan has no batch normalisation"),
         (["--learning-rate-end", "0"], "--learning-rate-end needs --anneal-images"),
+        (["--objective", "wgan"], "--objective wgan needs a critic that is held in bounds"),
+        (["--arch", "r3gan", "--width", "40"], "--arch r3gan: r3gan has groups of 16 channels"),
         (["--max-bad", "101%"], "--max-bad: Input should be less than or equal to 1"),
         (["--recipe", "auto", "--data", "nowhere"], "--data nowhere"),
         (["--images", "9" * 400], "--images: Input should be less than or equal to"),
@@ -221,9 +224,47 @@ def test_a_damaged_checkpoint_costs_no_more_than_what_came_after_the_one_before(
         where = ["--out", str(run.run.parent), "--models", str(run.models)]
         assert main([*where, "--resume", "latest", "--images", "320"]) == 0
     said = capsys.readouterr()
-    assert said.err.count("going on from the one before") == len(others)
+    assert said.err.count("going on from the next one") == len(others)
     assert f"resumed from {first}" in said.out
     assert same_tensors(checkpoints(whole.run)[-1], checkpoints(harmed.run)[-1])
+
+
+def test_a_damaged_best_checkpoint_does_not_keep_a_run_from_its_export(capsys, tmp_path):
+    flags = ["--images", "256", "--width", "4", "--checkpoint-every", "64"]
+    first = train(tmp_path, *flags)
+    best = ranked(first.run)[0]
+    content = best.read_bytes()
+    best.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    shutil.rmtree(first.run / "model")
+    where = ["--out", str(first.run.parent), "--models", str(first.models)]
+    assert main([*where, "--resume", "latest"]) == 0
+    assert f"{best.name} cannot be used" in capsys.readouterr().err
+    assert (first.run / "model" / "model.json").is_file()
+
+
+def test_a_run_killed_before_its_model_was_copied_copies_it_the_next_time(capsys, tmp_path):
+    first = train(tmp_path, "--images", "128", "--width", "4")
+    shutil.rmtree(first.model)
+    assert main(["--out", str(first.run.parent), "--models", str(first.models), "--resume", "latest"]) == 0
+    assert f"copied to {first.model}" in capsys.readouterr().out
+    assert (first.model / "model.json").is_file()
+
+
+def test_a_file_of_the_data_that_is_damaged_is_no_leave_to_change_it(capsys, tmp_path):
+    first = train(tmp_path, "--images", "128", "--width", "4")
+    (first.run / "data.json").write_text("{")
+    resume = ["--out", str(first.run.parent), "--models", str(first.models), "--resume", "latest", "--images", "192"]
+    assert "data.json is damaged; remove it" in said(capsys, *resume)
+
+
+@pytest.mark.parametrize(("count", "status"), [(19, 2), (20, 0)])
+def test_the_fewest_pictures_that_can_be_learned_from(capsys, tmp_path, count, status):
+    (tmp_path / "few").mkdir()
+    for number in range(count):
+        Image.new("L", (16, 16), 10 * number).save(tmp_path / "few" / f"{number:02d}.png")
+    where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), "--measure", "100"]
+    assert main(["--data", str(tmp_path / "few"), "--width", "4", "--images", "20", *where]) == status
+    assert (f"{count} pictures are too few to learn from; bring 20" in capsys.readouterr().err) == (status == 2)
 
 
 def same_tensors(one, other):

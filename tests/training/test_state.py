@@ -9,7 +9,7 @@ from gan.latents import Space
 from gan.networks.conditions import tensors
 from tests.conftest import SMALL_DATA
 from training import data, loop
-from training.checkpoint import CheckpointError, best, checkpoints
+from training.checkpoint import CheckpointError, checkpoints, ranked
 from training.config import TrainingConfig
 from training.diagnostics import GameOverError
 from training.draws import to_network
@@ -124,8 +124,34 @@ def test_the_last_three_checkpoints_and_the_best_are_kept(dataset, tmp_path, mon
     folder = tmp_path / "run"
     play(dataset, folder, config=CONFIG.model_copy(update={"images": 384}))
     assert [path.name for path in checkpoints(folder)] == [f"checkpoint-{seen:09d}.safetensors" for seen in (128, 256, 320, 384)]
-    assert best(folder) == checkpoints(folder)[0]
+    assert ranked(folder) == [folder / f"checkpoint-{seen:09d}.safetensors" for seen in (128, 320, 256, 384)]
     assert resumed(folder).measures["frechet"] == 7.0
+
+
+def test_who_asks_to_stop_does_not_wait_for_measures_and_changes_no_choice(dataset, tmp_path, monkeypatch):
+    def measured(*_):
+        raise AssertionError("a run that is asked to stop saves at once")
+
+    monkeypatch.setattr(loop, "measure", measured)
+    play(dataset, tmp_path / "run", stop_after=1)
+    (path,) = checkpoints(tmp_path / "run")
+    assert resumed(tmp_path / "run").measures == {}
+    with pytest.raises(AssertionError):  # even where measuring fails, what was trained is saved
+        play(dataset, tmp_path / "run", state=resumed(tmp_path / "run"))
+    assert [one.name for one in checkpoints(tmp_path / "run")] == [path.name, "checkpoint-000000064.safetensors"]
+
+
+def test_trouble_is_remembered_over_a_stop(dataset, tmp_path):
+    state = start()
+    state.troubles["lost"] = 7
+    state.save(tmp_path, CONFIG)
+    assert resumed(tmp_path).troubles == {"lost": 7}
+
+
+def test_another_precision_may_go_on(dataset, tmp_path):
+    play(dataset, tmp_path / "run", stop_after=1)
+    config = CONFIG.model_copy(update={"precision": "float16"})
+    assert play(dataset, tmp_path / "run", state=resumed(tmp_path / "run", config), config=config).seen == 256
 
 
 def test_checkpoints_hold_no_pickle_and_every_layout_survives(dataset, tmp_path):

@@ -1,0 +1,43 @@
+"""Flags, a file and the data -> the configuration of a run."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from training import recipes, runs
+from training.config import TrainingConfig
+
+
+def resolve(flags: dict[str, Any], file: Path | None, folder: Path | None, changeable: Collection[str]) -> TrainingConfig:
+    """Defaults, overridden by the file, overridden by flags; for a resumed run its own configuration with few changes."""
+    settings = {**(runs.read_yaml(file, "--config") if file else {}), **flags}
+    if folder is None:
+        return TrainingConfig.model_validate(_with_choices(settings))
+    before = runs.read_config(folder)
+    after = TrainingConfig.model_validate({**before.model_dump(), **settings})
+    runs.check_changes(folder, before, after, changeable)
+    return after
+
+
+def _with_choices(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings, and those that --recipe auto, the default for pictures of one's own, chooses in addition."""
+    source = settings.get("data", TrainingConfig.model_fields["data"].default)
+    if not isinstance(source, str) or settings.get("recipe", "auto") != "auto":
+        return settings
+    from training.data import survey
+
+    found = survey(source)
+    if found.known and "recipe" not in settings:
+        return settings
+    print(f"--recipe auto, for {found.count:,} pictures of about {found.width}x{found.height}:")
+    chosen: dict[str, Any] = {"recipe": "auto"}
+    for choice in recipes.choose(found.count, found.height, found.width, found.channels):
+        flag = f"--{choice.field.replace('_', '-')}"
+        if choice.field == "width" and settings.get("arch", "dcgan") != "dcgan":
+            continue  # it is said of those networks
+        if choice.field in settings:
+            print(f"  {flag} {settings[choice.field]}, as asked")
+        else:
+            chosen[choice.field] = choice.value
+            print(f"  {flag} {choice.value}: {choice.reason}")
+    return {**chosen, **settings}
