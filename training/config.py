@@ -137,8 +137,6 @@ class TrainingConfig(BaseModel):
     """auto computes in bfloat16 where the processor or the GPU has instructions for it; weights stay float32"""
     threads: int | None = Field(None, gt=0)
     """processor threads, by default all; another number gives slightly other weights"""
-    compile: bool = False
-    """let torch.compile write kernels for these networks, which takes a minute at the start and a C++ compiler"""
     sample_every: Count = 20_000
     """pictures between two sample grids"""
     checkpoint_every: Count = 50_000

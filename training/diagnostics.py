@@ -123,7 +123,7 @@ def warnings_of(measures: dict[str, float], before: list[dict[str, float]], seen
     if held_out is not None and held_out < 0.2 and measures["accuracy_fake"] > 0.8:
         found.append(
             f"overfitting: the discriminator takes {held_out:.0%} of the real pictures it was not trained on for real; "
-            "--augment diffaugment, or more pictures, may help"
+            "--augment translation or diffaugment, or more pictures, may help"
         )
     return found
 

@@ -115,6 +115,8 @@ def choose(count: int, height: int, width: int, channels: int) -> list[Choice]:
         found.append(Choice("augment", "translation" if channels == 1 else "diffaugment", why))
     if count < _TINY_SET:
         found.append(Choice("batch_size", min(32, max(count // 2, 2)), f"{count:,} pictures make few steps otherwise"))
+        found.append(Choice("r1", 0.1, f"so few as {count:,} pictures are learned sooner by a discriminator with gentle slopes"))
+        found.append(Choice("penalty_every", 4, "which costs less than a penalty in every step"))
     found.append(
         Choice(
             "width", 64, f"half the article's, for {'grey' if channels == 1 else 'coloured'} pictures this size, is thrice as fast"

@@ -61,7 +61,7 @@ def test_warnings_name_the_sign_and_a_remedy():
     assert "recall is 0.30 and was 0.80" in lost
     (overfitting,) = warnings_of({**FINE, "accuracy_held_out": 0.1, "accuracy_fake": 0.9}, [], 50_000)
     assert "takes 10% of the real pictures it was not trained on for real" in overfitting
-    assert "--augment diffaugment" in overfitting
+    assert "--augment translation or diffaugment" in overfitting
 
 
 def test_the_spread_is_the_distance_of_two_pictures():

@@ -201,10 +201,11 @@ def test_what_recipe_auto_chooses():
         return {choice.field: choice.value for choice in choose(*given)}
 
     few = chosen(300, 72, 72, 3)
-    assert (few["resolution"], few["augment"], few["batch_size"]) == ("64", "diffaugment", 32)
+    assert (few["resolution"], few["augment"], few["batch_size"], few["r1"]) == ("64", "diffaugment", 32, 0.1)
+    assert chosen(300, 28, 28, 1)["augment"] == "translation"
     many = chosen(50_000, 32, 32, 3)
     assert many["resolution"] == "32"
-    assert "augment" not in many
+    assert not {"augment", "r1"} & many.keys()
     assert "batch_size" not in many
     assert chosen(50_000, 28, 28, 1)["resolution"] == "28"
     assert chosen(50_000, 500, 375, 3)["resolution"] == "48x64"  # width x height
