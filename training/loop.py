@@ -67,6 +67,10 @@ def train(
             log.show()
         now = perf_counter()
         over = group.any(config.is_reached(state.seen, state.seconds))  # by the slowest clock, so that all go on or none
+        step = config.batch_size * config.discriminator_steps
+        at_checkpoint = (state.seen - step) // config.checkpoint_every < state.seen // config.checkpoint_every
+        if state.seen and not state.measures and (over or at_checkpoint):
+            keep(measured=True)  # what a killed run had saved and not yet measured
         while not over and not group.any(asked_to_stop()):
             before = state.seen
             _set_schedules(state, config)

@@ -9,7 +9,7 @@ from gan.latents import Space
 from gan.networks.conditions import tensors
 from tests.conftest import SMALL_DATA
 from training import data, loop
-from training.checkpoint import CheckpointError, checkpoints, ranked
+from training.checkpoint import CheckpointError, checkpoints, measures_of, ranked
 from training.config import TrainingConfig
 from training.diagnostics import GameOverError
 from training.draws import to_network
@@ -139,6 +139,28 @@ def test_who_asks_to_stop_does_not_wait_for_measures_and_changes_no_choice(datas
     with pytest.raises(AssertionError):  # even where measuring fails, what was trained is saved
         play(dataset, tmp_path / "run", state=resumed(tmp_path / "run"))
     assert [one.name for one in checkpoints(tmp_path / "run")] == [path.name, "checkpoint-000000064.safetensors"]
+
+
+@pytest.mark.parametrize("killed_at", [64, 256])
+def test_a_checkpoint_that_was_not_yet_measured_when_the_run_was_killed_is_measured_on_resume(
+    dataset, tmp_path, monkeypatch, killed_at
+):
+    whole = play(dataset, tmp_path / "whole")
+    measure = loop.measure
+
+    def killed(state, *rest):
+        if state.seen == killed_at:
+            raise KeyboardInterrupt
+        return measure(state, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "measure", killed)
+        with pytest.raises(KeyboardInterrupt):
+            play(dataset, tmp_path / "parts")
+    assert resumed(tmp_path / "parts").measures == {}
+    play(dataset, tmp_path / "parts", state=resumed(tmp_path / "parts"))
+    assert measures_of(tmp_path / "parts") == measures_of(tmp_path / "whole")
+    assert resumed(tmp_path / "parts").measures == whole.measures != {}
 
 
 def test_trouble_is_remembered_over_a_stop(dataset, tmp_path):
