@@ -59,7 +59,7 @@ def measure(side: str, data: str, batch_size: int, seconds: float) -> float:
         hardware = Hardware.choose(config)
         state = TrainingState.start(config, dataset.pictures.shape[1], None, hardware)
         with tempfile.TemporaryDirectory() as folder:
-            train(state, dataset, config, hardware, Path(folder), clock)
+            train(state, dataset, config, hardware, Path(folder), None, clock)
     return clock.rate(batch_size)
 
 

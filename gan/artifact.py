@@ -80,7 +80,8 @@ class Metric(_Part):
 
     name: str
     value: float
-    protocol: str
+    protocol: str  # features, counts, split, sizes, parameters
+    real: float | None = None  # what real pictures that are not the reference get under the same protocol
 
 
 class Manifest(_Part):
@@ -244,13 +245,13 @@ def write_bytes_atomically(target: Path, content: bytes) -> None:
     _sync(target.parent)
 
 
-def copy(source: Path, target: Path) -> None:
-    """Copy a model folder in one step; FileExistsError if something stands at `target`."""
+def copy(source: Path, target: Path, replace: bool = False) -> None:
+    """Copy a model folder in one step; unless it is to be replaced, FileExistsError if something stands at `target`."""
 
     def fill(folder: Path) -> None:
         shutil.copytree(source, folder, dirs_exist_ok=True)
 
-    write_atomically(target, fill)
+    write_atomically(target, fill, replace)
 
 
 def _sync(path: Path) -> None:

@@ -15,6 +15,9 @@ os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="gan-test-cache-")
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="gan-test-metrics-")
 
+# Flags of the training command: by few pictures
+QUICKLY_MEASURED = ("--measure", "100", "--measure-final", "100")
+
 SMALL_DATA = Path(__file__).parent / "data" / "fashion-mnist-small"  # 512 real pictures
 
 
@@ -40,12 +43,12 @@ def latents(seeds, z_dim: int = 100, truncation: float | None = None):
     return inputs(seeds, Space(z_dim), truncation)["z"]
 
 
-def train(folder: Path, *flags: str) -> Trained:
-    """Run the training command on the small data set within `folder`."""
+def train(folder: Path, *flags: str, data: Path = SMALL_DATA) -> Trained:
+    """Run the training command within `folder`."""
     from training.run import main
 
     where = ["--out", str(folder / "runs"), "--models", str(folder / "models")]
-    assert main(["--data", str(SMALL_DATA), "--measure", "100", *where, *flags]) == 0
+    assert main(["--data", str(data), *QUICKLY_MEASURED, *where, *flags]) == 0
     (run,) = (folder / "runs").iterdir()
     (model,) = (folder / "models").iterdir()
     return Trained(run, folder / "models", model)

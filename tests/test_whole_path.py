@@ -14,7 +14,7 @@ from serving.app import Api
 from serving.batching import Batcher
 from serving.models import Models
 from serving.settings import Settings
-from tests.conftest import SMALL_DATA, train
+from tests.conftest import QUICKLY_MEASURED, SMALL_DATA, train
 from tests.training.data.mixed import CLASSES, DAMAGED, write_mixed
 from training import export
 from training.diagnostics import draw_pictures
@@ -83,7 +83,7 @@ def test_pictures_in_pictures_out(tmp_path, in_memory):
 )
 def test_a_folder_of_anything_is_trained_on_in_colour_and_served_by_class(tmp_path, in_memory, capsys, flags, size):
     write_mixed(tmp_path / "emoji")
-    where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), "--measure", "100"]
+    where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), *QUICKLY_MEASURED]
     command = ["--data", str(tmp_path / "emoji"), "--max-bad", "2%", "--conditional", "--width", "8", "--images", "400"]
     assert main([*command, *where, *flags]) == 0
     said = capsys.readouterr().out
@@ -127,7 +127,16 @@ def test_codes_are_learned_and_asked_for_by_name(tmp_path, in_memory):
 def test_a_conditional_model_of_every_family_is_served_by_label(tmp_path):
     for arch, width in (("mlp", "40"), ("dcgan", "8"), ("resnet", "8"), ("r3gan", "16")):
         flags = ["--arch", arch, "--width", width, "--conditional", "--images", "256", "--name", arch, "--resolution", "28"]
-        where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), "--measure", "100"]
+        where = [
+            "--out",
+            str(tmp_path / "runs"),
+            "--models",
+            str(tmp_path / "models"),
+            "--measure",
+            "100",
+            "--measure-final",
+            "100",
+        ]
         assert main(["--data", str(SMALL_DATA), *where, *flags]) == 0
     with serving(tmp_path / "models", default_model="mlp") as client:
         for arch in ("mlp", "dcgan", "resnet", "r3gan"):

@@ -75,8 +75,8 @@ CHARTS = [
     Chart(
         "Distance from the data",
         "Fréchet distance",
-        {"frechet": "Fréchet distance on random features"},
-        "Less is better. It compares the checkpoints of one run, and runs on the same data, and is no FID; the best is exported.",
+        {"frechet": "generated pictures", "frechet_real": "real pictures", "fid": "FID", "fid_real": "FID of real pictures"},
+        "Less is better; the best checkpoint is exported. It compares those of one run, and of runs measured alike.",
         shown=[0],
     ),
     Chart(
@@ -85,6 +85,8 @@ CHARTS = [
         {
             "precision": "precision, generated pictures that could be real",
             "recall": "recall, real pictures that could be generated",
+            "precision_real": "precision of real pictures",
+            "recall_real": "recall of real pictures",
         },
         "Precision is fidelity, recall is variety; recall that falls while precision stays is a generator that leaves things out.",
         shown=[0, 1],
@@ -95,6 +97,13 @@ CHARTS = [
         {"spread": "spread"},
         "Of what it is among real pictures; a fall is mode collapse: the same pictures for different latent vectors.",
         line=(1.0, "as real pictures"),
+        shown=[0],
+    ),
+    Chart(
+        "Labels",
+        "-log P(label | x)",
+        {"label_error": "what the reader of the labels gets wrong of real pictures"},
+        "Falls as the discriminator comes to tell the classes apart, which it then asks of generated pictures too.",
         shown=[0],
     ),
     Chart(

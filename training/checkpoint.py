@@ -1,6 +1,7 @@
 """Checkpoints: single files, written in one step, verified when they are read."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from gan import artifact
 from training.config import TrainingConfig
 
 _KEEP = 3
-BEST_BY = "frechet"  # the measure of which less is better
+RANKED_BY = ("fid", "frechet")  # the measures of which less is better; a checkpoint has one
 
 
 class CheckpointError(Exception):
@@ -29,6 +30,7 @@ class Progress(BaseModel):
     seen: int
     seconds: float
     measures: dict[str, float] = {}
+    protocol: str = ""  # of the measures
     troubles: dict[str, int] = {}  # of diagnostics.Watch
     scalers: list[dict[str, Any]] = [{}, {}]  # of float16's losses
 
@@ -75,14 +77,23 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def ranked(folder: Path) -> list[Path]:
-    """A run's checkpoints, the one that was measured best first; those not measured last, and of those the latest first."""
-    scores = {}
+    """A run's checkpoints, the one that was measured best first.
+
+    Those not measured, or under another protocol than the latest, come last, and of those the latest first.
+    """
+    found = {}
     for path in reversed(checkpoints(folder)):
         try:
-            scores[path] = read_progress(path).measures.get(BEST_BY, float("inf"))
+            found[path] = read_progress(path)
         except CheckpointError:
             continue
-    return sorted(scores, key=scores.__getitem__)
+    protocol = next((progress.protocol for progress in found.values() if progress.measures), "")
+    return sorted(found, key=lambda path: distance(found[path].measures) if found[path].protocol == protocol else float("inf"))
+
+
+def distance(measures: Mapping[str, float]) -> float:
+    """The one measure that checkpoints are ranked by; infinite for those not measured."""
+    return next((measures[name] for name in RANKED_BY if name in measures), float("inf"))
 
 
 def measures_of(folder: Path) -> list[dict[str, float]]:

@@ -21,8 +21,8 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from gan.artifact import write_atomically
+from training.data.cache import cache_root
 
-CACHE = Path.home() / ".cache" / "gan-service" / "classifiers"
 SIDE = 32  # pixels that pictures of any size are scaled to
 
 _FORMAT = 1  # of the cached files and of the network; another number lets all be trained anew
@@ -113,7 +113,7 @@ def load_or_train(
     fingerprint: str,  # of pictures and labels: names the classifier in the cache
     held_out: tuple[NDArray[np.uint8], NDArray[np.int64]] | None = None,  # pictures and labels; None: a tenth is set aside
     schedule: Schedule = Schedule(),
-    cache: Path = CACHE,
+    cache: Path | None = None,  # None: gan-service/classifiers in $XDG_CACHE_HOME, or in ~/.cache
     progress: bool = True,
 ) -> Classifier:
     """The classifier of these pictures from the cache, or else trained, which takes minutes, and put there.
@@ -122,7 +122,7 @@ def load_or_train(
     """
     about = {"format": _FORMAT, "set": fingerprint, "classes": classes, "tested": len(held_out[0]) if held_out else None}
     key = hashlib.sha256(json.dumps(about | asdict(schedule), sort_keys=True).encode()).hexdigest()[:16]
-    folder = cache / key
+    folder = (cache or cache_root() / "classifiers") / key
     found = _read(folder)
     if found is not None:
         return found

@@ -81,6 +81,9 @@ class TrainingConfig(BaseModel):
 
     objective: ObjectiveName = "nonsaturating"
     """what the players minimise"""
+    label_reader: float = Field(0.0, ge=0)
+    """AC-GAN: weight of what a reader of the labels, on the discriminator's features, gets wrong, in both players' losses; pictures
+    then show more surely what was asked for"""
     information: float = Field(1.0, ge=0)
     """InfoGAN: weight of what the codes' reader gets wrong, in both players' losses"""
     r1: float = Field(0.0, ge=0)
@@ -141,8 +144,13 @@ class TrainingConfig(BaseModel):
     """pictures between two sample grids"""
     checkpoint_every: Count = 50_000
     """pictures between two checkpoints, each of which is measured; the last three and the best are kept"""
+    features: Literal["auto", "classifier", "random", "inception"] = "auto"
+    """the network whose features measure: a classifier of the data's labels, trained once, in minutes; random, which needs
+    nothing and says least; inception, slow on a processor; auto is classifier where there are labels, else random"""
     measure: int = Field(1_000, ge=100)
     """generated pictures that a checkpoint is measured by"""
+    measure_final: int = Field(5_000, ge=100)
+    """generated pictures that the finished model is measured by, for its manifest and its card"""
 
     @model_validator(mode="before")
     @classmethod
@@ -162,9 +170,7 @@ class TrainingConfig(BaseModel):
     @field_validator("resolution")
     @classmethod
     def _halves_often_enough(cls, resolution: str) -> str:
-        if not re.fullmatch(r"\d{1,5}(x\d{1,5})?", resolution):
-            raise ValueError("take one number, or width x height, such as 32 or 48x64")
-        base_grid(_size(resolution))
+        base_grid(parse_size(resolution))
         return resolution
 
     @model_validator(mode="after")
@@ -178,6 +184,10 @@ class TrainingConfig(BaseModel):
             raise ValueError(f"--discriminator-norm batch: {self.arch} has no batch normalisation; take none")
         if self.discriminator_norm == "spectral" and self.arch == "r3gan":
             raise ValueError("--discriminator-norm spectral: r3gan's start weights rule it out; take none")
+        if self.label_reader and not self.conditional:
+            raise ValueError("--label-reader reads labels: add --conditional")
+        if self.label_reader and self.arch == "mlp":
+            raise ValueError("--label-reader: mlp's discriminator is shown the label and need not read it; take another --arch")
         bounded = self.weight_clip or self.gradient_penalty or self.discriminator_norm == "spectral"
         if self.objective in ("wgan", "wgan-gp") and not bounded:
             raise ValueError(
@@ -192,7 +202,7 @@ class TrainingConfig(BaseModel):
     @property
     def size(self) -> Size:
         """Height and width of the pictures in pixels."""
-        return _size(self.resolution)
+        return parse_size(self.resolution)
 
     @property
     def arguments(self) -> dict[str, int]:
@@ -209,6 +219,9 @@ class TrainingConfig(BaseModel):
         return seen >= self.images or (self.minutes is not None and seconds >= 60 * self.minutes)
 
 
-def _size(resolution: str) -> Size:
+def parse_size(resolution: str) -> Size:
+    """'32' -> (32, 32), and '48x64', width and height in pixels, -> (64, 48). Raises ValueError for anything else."""
+    if not re.fullmatch(r"[1-9]\d{0,4}(x[1-9]\d{0,4})?", resolution):
+        raise ValueError("take one number, or width x height, such as 32 or 48x64")
     width, _, height = resolution.partition("x")
     return int(height or width), int(width)

@@ -18,7 +18,6 @@ from training.checkpoint import checkpoints
 from training.config import TrainingConfig
 from training.data import Dataset
 from training.draws import to_network
-from training.features import random_network
 from training.gauge import Gauge
 from training.hardware import Hardware
 from training.objectives import OBJECTIVES
@@ -78,12 +77,6 @@ class Watch:
             self.since.pop(sign, None)
             return 0
         return seen - self.since.setdefault(sign, seen)
-
-
-def build_gauge(dataset: Dataset, config: TrainingConfig) -> Gauge:
-    """What checkpoints are measured with: features that need no download and no labels; against pictures held out, if any are."""
-    held_out = None if dataset.held_out is None else dataset.held_out.pictures
-    return Gauge(dataset.pictures, held_out, random_network(), size=config.measure)
 
 
 def measure(state: TrainingState, dataset: Dataset, config: TrainingConfig, hardware: Hardware, gauge: Gauge) -> dict[str, float]:

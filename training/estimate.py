@@ -41,7 +41,7 @@ def estimate(
     with tempfile.TemporaryDirectory() as folder:
         # Nothing but steps: what is done now and then is left out.
         rarely = config.model_copy(update={"images": 10**12, "sample_every": 10**12, "checkpoint_every": 10**12, "minutes": None})
-        train(state, dataset, rarely, hardware, Path(folder), enough)
+        train(state, dataset, rarely, hardware, Path(folder), None, enough)
     took = [after - before for before, after in zip(times[_WARM_UP_STEPS:], times[_WARM_UP_STEPS + 1 :], strict=False)]
     return Estimate(median(took) / (config.batch_size * config.discriminator_steps), hardware.peak_memory())
 

@@ -1,6 +1,7 @@
 """A finished generator -> a model folder, each exported file compared with the network in memory."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,20 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from gan import artifact, imaging
-from gan.artifact import CARD, MANIFEST, ONNX, SAMPLES, TORCHSCRIPT, WEIGHTS, Architecture, Environment, Export, Manifest, Origin
+from gan.artifact import (
+    CARD,
+    MANIFEST,
+    ONNX,
+    SAMPLES,
+    TORCHSCRIPT,
+    WEIGHTS,
+    Architecture,
+    Environment,
+    Export,
+    Manifest,
+    Metric,
+    Origin,
+)
 from gan.latents import inputs
 from gan.networks.conditions import tensors
 from gan.networks.families import Generator
@@ -36,6 +50,7 @@ def export_model(
     dataset: Dataset,
     config: TrainingConfig,
     environment: Environment,  # as it was when the run was started
+    measure: Callable[[Path], list[Metric]],  # a model folder that can be drawn from -> what its card is to say of it
 ) -> Manifest:
     """Write the model folder in one step. Raises ExportError, and leaves nothing behind, if an export is over its tolerance."""
     generator = state.finished_generator()
@@ -73,12 +88,18 @@ def export_model(
             licence=dataset.licence,
             files=files,
         )
-        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
+        _write_manifest(folder, manifest)
+        manifest = manifest.model_copy(update={"metrics": measure(folder)})
+        _write_manifest(folder, manifest)
         (folder / CARD).write_text(_card(manifest))
         written.append(manifest)
 
     artifact.write_atomically(target, fill, replace=True)
     return written[0]
+
+
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
 
 
 def export_onnx(generator: Generator, path: Path) -> None:
@@ -145,9 +166,27 @@ It saw {origin.pictures_seen:,} pictures in {origin.wall_time_seconds / 60:.0f} 
 
 The grid shows seeds 0 to 63, unselected, as the service draws them. Licence: {manifest.licence}.
 
+{_quality(manifest)}
+
 | file | largest difference from the network in memory, {COMPARED_LATENTS} latents, range -1 to 1 |
 |---|---|
 {exports}
 
 What it draws is limited to what it was trained on. {MANIFEST} has the whole configuration and the digests of the files.
 """
+
+
+def _quality(manifest: Manifest) -> str:
+    """The metrics as tables, one for each protocol."""
+    protocols: dict[str, list[Metric]] = {}
+    for metric in manifest.metrics:
+        protocols.setdefault(metric.protocol, []).append(metric)
+    parts = []
+    for protocol, metrics in protocols.items():
+        rows = [
+            f"| {metric.name} | {metric.value:.4g} | {'' if metric.real is None else f'{metric.real:.4g}'} |" for metric in metrics
+        ]
+        parts.append(
+            "\n".join([f"Measured with {protocol}:", "", "| measure | generated | real pictures |", "|---|---|---|", *rows])
+        )
+    return "\n\n".join(parts)

@@ -30,7 +30,7 @@ class Gauge:
         self._real = extractor(reference[np.sort(places[:size])])
         self.real = self._measure(extractor(train[np.sort(others)]))  # what training pictures get: as good as it can be
         side = "training" if held_out is None else "held-out"
-        self.protocol = f"{extractor.protocol}; {size} {side} pictures; k = {metrics.PRECISION_NEIGHBOUR}"
+        self.protocol = f"{extractor.protocol}; {size} {side} pictures; k = {metrics.NEIGHBOUR}"
 
     def measure(self, fake: NDArray[np.uint8]) -> dict[str, float]:
         """frechet (or fid), precision and recall of generated pictures, uint8 [m, c, h, w]; m should be the same each time.

@@ -83,13 +83,13 @@ class Log:
         self._sum, self._steps, self._pictures, self._started = None, 0, 0, now
         return row
 
-    def write(self, row: dict[str, float]) -> None:
-        """Add to stats.jsonl, TensorBoard and the bar."""
+    def write(self, row: dict[str, float], protocol: str | None = None) -> None:
+        """Add to stats.jsonl, TensorBoard and the bar; `protocol` is that of a row of measures."""
         if not self._group.is_first:
             return
         self._bar.total = _expected_length(self._config, self._state)
         self._bar.set_postfix({name: f"{row[name]:.3f}" for name in _ON_THE_BAR if name in row})
-        self._stats.write(json.dumps(row) + "\n")
+        self._stats.write(json.dumps(row if protocol is None else {**row, "protocol": protocol}) + "\n")
         self._stats.flush()
         for name, value in row.items():
             self._board.add_scalar(name, value, self._state.seen)

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from training.checkpoint import measures_of
 from training.config import TrainingConfig
 from training.data import Dataset
-from training.diagnostics import Watch, build_gauge, measure, not_finite, warnings_of
+from training.diagnostics import Watch, measure, not_finite, warnings_of
 from training.distributed import Group
 from training.draws import draw
 from training.fast_convolutions import use_fast_weight_gradients
+from training.gauge import Gauge
 from training.hardware import Hardware
 from training.log import Log
 from training.objectives import OBJECTIVES
@@ -31,6 +32,7 @@ def train(
     config: TrainingConfig,
     hardware: Hardware,
     folder: Path,  # of the run: gets statistics, samples, checkpoints, the report and TensorBoard's files
+    gauge: Gauge | None,  # what checkpoints are measured with; needed by the first process
     asked_to_stop: Callable[[], bool],  # looked at between two steps
     group: Group = Group(),  # noqa: B008, it is frozen
 ) -> bool:
@@ -44,7 +46,7 @@ def train(
     generator, judge = group.wrap(state.generator.train()), group.wrap(state.judge.train())
     generator_scaler, judge_scaler = state.scalers
     mine = group.share(config.batch_size)
-    watch, gauge = Watch(folder, state.troubles), build_gauge(dataset, config)
+    watch = Watch(folder, state.troubles)
     saved_at = state.seen
 
     def keep(measured: bool) -> None:
@@ -53,12 +55,13 @@ def train(
         if not state.is_finite():
             watch.give_up(*not_finite("weights", state.seen))
         saved_at = state.seen
-        state.measures = {}
+        state.measures, state.protocol = {}, ""
         if group.is_first:
             state.save(folder, config)
-        if group.is_first and measured:
-            state.measures = measure(state, dataset, config, hardware, gauge)
-            log.write({"pictures": state.seen, "seconds": round(state.seconds, 3), **state.measures})
+        if gauge is not None and measured:
+            state.measures, state.protocol = measure(state, dataset, config, hardware, gauge), gauge.protocol
+            real = {f"{name}_real": value for name, value in gauge.real.items()}
+            log.write({"pictures": state.seen, "seconds": round(state.seconds, 3), **state.measures, **real}, gauge.protocol)
             log.warn(warnings_of(state.measures, measures_of(folder), state.seen))
             state.save(folder, config)
 
@@ -163,6 +166,7 @@ def _statistics(config: TrainingConfig, found: dict[str, Tensor], loss_g: Tensor
     measured |= {"logit_mean": both.mean(), "logit_std": both.std()}
     if is_penalised(config):
         measured["penalty"] = found["penalty"]
-    if "codes" in found:
-        measured["code_error"] = found["codes"]
+    for name, error in (("labels", "label_error"), ("codes", "code_error")):
+        if name in found:
+            measured[error] = found[name]
     return measured

@@ -18,8 +18,7 @@ from gan.artifact import Metric
 from training.classifier import prepare
 
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000  # torch-fidelity's; smaller sets take all they have
-PRECISION_NEIGHBOUR = 3  # Kynkaanniemi et al. 2019, section 3
-DENSITY_NEIGHBOUR = 5  # Naeem et al. 2020, section 4
+NEIGHBOUR = 5  # whose distance is a picture's radius, for precision, recall, density and coverage (Naeem et al. 2020, section 4)
 SCORE_SPLITS = 10  # Salimans et al. 2016
 FEWEST = 10  # pictures on either side that can be measured at all
 
@@ -44,7 +43,8 @@ def to_metrics(measurements: list[Measurement]) -> list[Metric]:
         Metric(
             name=one.name,
             value=one.value,
-            protocol=one.protocol + ("" if one.real is None else f"; real pictures get {one.real:.4g}"),
+            protocol=one.protocol,
+            real=one.real,
         )
         for one in measurements
     ]
@@ -64,13 +64,13 @@ def frechet(real: NDArray[np.float32], fake: NDArray[np.float32]) -> float:
 def precision_recall(real: NDArray[np.float32], fake: NDArray[np.float32]) -> tuple[float, float]:
     """The share of generated pictures among the real ones, and of real among the generated (Kynkaanniemi et al. 2019, equation 2).
 
-    A picture is among others if it is no farther from one of them than that one's third nearest neighbour of its own kind.
+    A picture is among others if it is no farther from one of them than that one's fifth nearest neighbour of its own kind.
     """
     _check(real, fake)
     found = prc_features_to_metric(
         _tensor(fake),
         _tensor(real),
-        prc_neighborhood=PRECISION_NEIGHBOUR,
+        prc_neighborhood=NEIGHBOUR,
         prc_batch_size=_CHUNK,
         save_cpu_ram=True,
         verbose=False,
@@ -78,9 +78,7 @@ def precision_recall(real: NDArray[np.float32], fake: NDArray[np.float32]) -> tu
     return float(found[KEY_METRIC_PRECISION]), float(found[KEY_METRIC_RECALL])
 
 
-def density_coverage(
-    real: NDArray[np.float32], fake: NDArray[np.float32], neighbour: int = DENSITY_NEIGHBOUR
-) -> tuple[float, float]:
+def density_coverage(real: NDArray[np.float32], fake: NDArray[np.float32], neighbour: int = NEIGHBOUR) -> tuple[float, float]:
     """Density, 0 or more and 1 for equal sets on average, and coverage, 0 to 1 (Naeem et al. 2020, section 3).
 
     With R_i the distance of the real x_i to its k-th nearest real neighbour: density is the mean over generated y of how many
@@ -158,10 +156,8 @@ def parameters(name: str, real: int, fake: int) -> str:
     """What else the protocol has to say of one of `measure`'s numbers, for sets of so many pictures; empty if nothing."""
     if name in ("kid", "kernel_distance"):
         return f"mean over {KID_SUBSETS} subsets of {kid_subset_size(real, fake)}, cubic kernel"
-    if name in ("precision", "recall"):
-        return f"k = {PRECISION_NEIGHBOUR}"
-    if name in ("density", "coverage"):
-        return f"k = {DENSITY_NEIGHBOUR}"
+    if name in ("precision", "recall", "density", "coverage"):
+        return f"k = {NEIGHBOUR}"
     return f"{SCORE_SPLITS} splits" if name in ("score", "inception_score") else ""
 
 

@@ -14,7 +14,6 @@ from training.metrics import Measurement
 
 Against = Literal["held-out", "training"]
 
-_MOST_REFERENCES = 10_000  # real pictures that generated ones are compared with, as many as Fashion-MNIST holds out
 _MOST_QUERIES = 5_000  # held-out pictures whose nearest training picture is looked for
 _SEED = 2020
 
@@ -97,15 +96,15 @@ def assess(
 
 
 def _sides(real: Real, against: Against, n: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The real pictures to compare with, and others, as many as were generated where there are so many, for the yardstick."""
+    """The real pictures to compare with, and others for the yardstick: as many as were generated, or as there are."""
     if against == "held-out":
         if real.held_out is None:
             raise ValueError("there are no held-out pictures to compare with: compare with training pictures")
-        return _some(real.held_out, _MOST_REFERENCES), _some(real.train, n)
+        return _some(real.held_out, n), _some(real.train, n)
     if real.held_out is not None:
-        return _some(real.train, _MOST_REFERENCES), _some(real.held_out, n)
+        return _some(real.train, n), _some(real.held_out, n)
     places = np.random.RandomState(_SEED).permutation(len(real.train))
-    half = min(_MOST_REFERENCES, max(len(places) // 2, metrics.FEWEST))
+    half = min(n, max(len(places) // 2, metrics.FEWEST))
     others = places[half : half + n] if len(places) - half >= metrics.FEWEST else places[:0]
     return real.train[np.sort(places[:half])], real.train[np.sort(others)]
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from gan.artifact import ArchitectureName
 from gan.networks.grid import Size, base_grid
 
-RecipeName = Literal["auto", "gan", "dcgan", "lsgan", "wgan", "wgan-gp", "sngan", "cgan", "infogan", "r3gan"]
+RecipeName = Literal["auto", "gan", "dcgan", "lsgan", "wgan", "wgan-gp", "sngan", "cgan", "acgan", "infogan", "r3gan"]
 
 # What the papers have where the networks come from.
 ARCHITECTURES: dict[ArchitectureName, dict[str, Any]] = {
@@ -56,8 +56,11 @@ RECIPES: dict[RecipeName, dict[str, Any]] = {
         "anneal_images": 16_000_000,
         "learning_rate_end": 0.0,
     },
-    # Labels beside the latent vector and the picture (Mirza and Osindero 2014, arXiv 1411.1784).
+    # Labels for both players (Mirza and Osindero 2014, arXiv 1411.1784).
     "cgan": {"conditional": True},
+    # And a reader of the labels on the discriminator's features (Odena et al. 2017, arXiv 1610.09585), which learns from real
+    # pictures only: of generated ones, as in the paper, it helps pictures that it can read but that look like none.
+    "acgan": {"conditional": True, "label_reader": 1.0},
     # Codes that a third player reads off the pictures (Chen et al. 2016, arXiv 1606.03657, appendix C.1).
     "infogan": {
         "width": 64,

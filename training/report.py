@@ -14,7 +14,7 @@ import yaml
 from gan import artifact
 from training import charts
 
-REPORT = "report.html"
+REPORT, NEAREST = "report.html", "nearest.png"
 _TEMPLATE = Path(__file__).with_name("report.html")
 _MOST_GRIDS, _MOST_GRID_BYTES = 40, 24_000_000  # embedded; a grid of large pictures has megabytes
 _MOST_WARNINGS = 20  # shown; the last ones
@@ -33,6 +33,7 @@ class _Run:
     warnings: list[Row]
     grids: list[tuple[int, Path]]  # pictures seen, file
     manifest: artifact.Manifest | None  # of the finished model
+    nearest: bytes  # a PNG of the model's pictures that are nearest to training pictures
 
 
 def write(folder: Path, grid_every: int = 1) -> Path:
@@ -59,6 +60,7 @@ def write(folder: Path, grid_every: int = 1) -> Path:
         "samples": _samples(grids),
         "charts": "\n".join(known),
         "other": '<h2>Other</h2>\n<div class="charts">\n' + "\n".join(other) + "\n</div>" if other else "",
+        "quality": _quality(run),
         "tables": _tables(run),
         # In a script element only "<" could end it; the name of a key is anybody's.
         "data": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
@@ -84,6 +86,7 @@ def _read(folder: Path) -> _Run:
         warnings=_rows(folder / "warnings.jsonl"),
         grids=sorted(grids),
         manifest=manifest,
+        nearest=_content(folder / NEAREST),
     )
 
 
@@ -184,11 +187,32 @@ def _samples(grids: list[tuple[int, bytes]]) -> str:
 </section>"""
 
 
+def _quality(run: _Run) -> str:
+    """What the finished model was measured at, and its pictures that come nearest to training pictures."""
+    if run.manifest is None or not run.manifest.metrics:
+        return ""
+    rows = [
+        f'<tr><th scope="row">{escape(metric.name)}</th><td>{metric.value:.4g}</td>'
+        f"<td>{'' if metric.real is None else f'{metric.real:.4g}'}</td><td>{escape(metric.protocol)}</td></tr>"
+        for metric in run.manifest.metrics
+    ]
+    nearest = ""
+    if run.nearest:
+        nearest = (
+            "<h3>Nearest training pictures</h3><p>In each pair a generated picture, and to its right the training picture nearest "
+            "to it; the nearest pairs of all, so the first to look alike if pictures were learned by heart.</p>"
+            f'<img class="nearest" alt="Generated pictures beside the nearest training pictures" '
+            f'src="data:image/png;base64,{base64.b64encode(run.nearest).decode()}">'
+        )
+    return f"""<section class="quality"><h2>Quality of the model</h2>
+<table><tr><th>measure</th><th>generated</th><th>real pictures</th><th>protocol</th></tr>{"".join(rows)}</table>
+{nearest}</section>"""
+
+
 def _tables(run: _Run) -> str:
     tables = {"Configuration": _flat(run.config), "Environment": _flat(run.environment)}
     if run.manifest:
-        measured = {metric.name: f"{metric.value:.6g} ({metric.protocol})" for metric in run.manifest.metrics}
-        tables = {"Model": {"name": run.manifest.name, "version": run.manifest.version, **measured}} | tables
+        tables = {"Model": {"name": run.manifest.name, "version": run.manifest.version}} | tables
     return "\n".join(
         f"<section><h2>{title}</h2><table>"
         + "".join(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # The libraries take seconds to import: --help and a mistyped
     from training.data import Dataset
     from training.distributed import Group
     from training.hardware import Hardware
+    from training.ruler import Ruler
     from training.state import TrainingState
 
 _EXAMPLES = """examples:
@@ -43,6 +44,8 @@ class _CommandLine(TrainingConfig, Flags):  # type: ignore[misc]  # both have a 
     """the folder the finished model is copied to, if none of its name stands there"""
     resume: str | None = Field(None, min_length=1)
     """go on with a run, given by its folder, or 'latest'; lengths and intervals may be changed, and what --change names"""
+    promote: bool = False
+    """replace the model of that name in --models if the new one is better: the smaller Fréchet distance, measured alike"""
     change: str = ""
     """settings that --resume may change, such as learning_rate,beta1; data, if the pictures may be others"""
     config: Path | None = None
@@ -84,35 +87,35 @@ def _run(given: dict[str, Any]) -> int:
     for flag, target in (("--out", where.out), ("--models", where.models)):
         runs.check_writable(flag, target)
 
-    from training import data
     from training.distributed import Group
     from training.estimate import foretell
     from training.hardware import Hardware
+    from training.publishing import promote, publish
     from training.state import TrainingState
 
     with Group.join() as group:
         say = print if group.is_first else _say_nothing
         if where.resume and folder is None:
             say(f"nothing to resume in {where.out}: starting anew")
-        if folder and _is_done(folder, config):
-            say(f"{folder} is done; its model is in {folder / 'model'}")
+        done = folder is not None and _is_done(folder, config)
+        if done:
+            say(f"{folder} is done; its model is in {folder}/model")
+        if folder is not None and done and not where.promote:
             if group.is_first:
-                _publish(folder / "model", where.models)
+                publish(folder / "model", where.models)
             return 0
         try:
             hardware = Hardware.choose(config)
         except ValueError as error:
             raise UsageError(str(error)) from error
         with group.one_after_another():
-            dataset = data.load(
-                config.data,
-                config.size,
-                labelled=config.conditional,
-                fit=config.fit,
-                background=config.background,
-                max_bad=config.max_bad,
-            )
+            known = _load(config)
+        dataset = known if config.conditional else known.without_labels()
         _check_batch_size(config, dataset, group)
+        if folder is not None and done:
+            if group.is_first:
+                promote(folder / "model", where.models, _ruler(config, known), config.measure_final)
+            return 0
 
         say(runs.to_yaml(config).rstrip())
         say(f"data: {dataset.name}, {'; '.join(dataset.notes)}")
@@ -134,25 +137,29 @@ def _run(given: dict[str, Any]) -> int:
             folder = runs.create(where.out, f"{dataset.name}-{config.recipe}")
         folder = Path(group.tell(str(folder)))
         with runs.locked(folder) if group.is_first else nullcontext():
-            return _train(folder, where, "data" in changeable, dataset, config, hardware, state, group)
+            return _train(folder, where, "data" in changeable, known, dataset, config, hardware, state, group)
 
 
 def _train(
     folder: Path,
     where: _CommandLine,
     data_may_change: bool,
-    dataset: "Dataset",
+    known: "Dataset",  # with its labels if there are any, to measure by
+    dataset: "Dataset",  # to learn from
     config: TrainingConfig,
     hardware: "Hardware",
     state: "TrainingState",
     group: "Group",
 ) -> int:
     """Start or go on, and export at the end; returns the exit status."""
+    from gan.artifact import Metric
     from training import checkpoint, report
     from training.environment import record
     from training.export import export_model
     from training.loop import train
+    from training.publishing import measure_model, promote, publish
 
+    ruler = _ruler(config, known) if group.is_first else None
     resumed_from = _restore(state, checkpoint.checkpoints(folder)[::-1])
     if group.is_first:
         runs.check_data(folder, dataset.fingerprint, len(dataset.pictures), data_may_change)
@@ -160,8 +167,9 @@ def _train(
         environment = record(folder, hardware)
         print((f"resumed from {resumed_from}\n" if resumed_from else "") + f"run: {folder}")
     stop = _StopSignal()
-    finished = train(state, dataset, config, hardware, folder, stop.received, group)
-    if not group.is_first:
+    gauge = None if ruler is None else ruler.gauge(config.measure)
+    finished = train(state, dataset, config, hardware, folder, gauge, stop.received, group)
+    if ruler is None:
         return 0
     if not finished:
         print(f"stopped and saved; go on with: python -m training.run --resume {folder}", file=sys.stderr)
@@ -169,27 +177,44 @@ def _train(
 
     _restore(state, checkpoint.ranked(folder))
     name = config.name or f"{dataset.name}-{config.recipe}"
-    manifest = export_model(folder / "model", name, state, dataset, config, environment)
+
+    def measure(model: Path) -> list[Metric]:
+        return measure_model(ruler, model, config.measure_final, folder / report.NEAREST)
+
+    manifest = export_model(folder / "model", name, state, dataset, config, environment, measure)
     print(
         f"exported {manifest.name}@{manifest.version}, of the best checkpoint, after {state.seen:,} pictures, "
         f"to {folder / 'model'}; the report: {report.write(folder)}"
     )
-    _publish(folder / "model", where.models)
+    if where.promote:
+        promote(folder / "model", where.models, ruler, config.measure_final)
+    else:
+        publish(folder / "model", where.models)
     return 0
 
 
-def _publish(model: Path, models: Path) -> None:
-    """Copy the model to where the service looks, unless something stands there."""
-    from gan import artifact
+def _load(config: TrainingConfig) -> "Dataset":
+    """The data, with its labels if it is to be measured by them, even where the game does not know them."""
+    from training.subjects import Source, has_known_labels
 
-    target = models / artifact.read_manifest(model).name
+    by_labels = config.features in ("auto", "classifier") and has_known_labels(config.data)
+    source = Source(config.data, config.size, config.fit, config.background, config.max_bad)
+    return source.load(labelled=config.conditional or by_labels)
+
+
+def _ruler(config: TrainingConfig, known: "Dataset") -> "Ruler":
+    """What checkpoints and the finished model are measured with. Raises UsageError for features that cannot be had."""
+    from training.features import FeaturesUnavailableError
+    from training.ruler import Ruler, has_labels
+
+    features = config.features
+    if features == "auto":
+        features = "classifier" if has_labels(known) else "random"
+    print(f"features: {features}")
     try:
-        artifact.copy(model, target)
-        print(f"copied to {target}; `make serve` serves it")
-    except FileExistsError:
-        print(f"{target} stands already and was left alone; to serve the new model, copy {model} there")
-    except OSError as error:
-        raise UsageError(f"--models: cannot copy {model} to {target} ({error}); copy it by hand") from error
+        return Ruler.of(known, features, progress=True)
+    except (FeaturesUnavailableError, ValueError) as error:
+        raise UsageError(f"--features {features}: {error}") from error
 
 
 def _restore(state: "TrainingState", paths: list[Path]) -> Path | None:

@@ -16,9 +16,9 @@ from gan.artifact import write_bytes_atomically
 from training.config import TrainingConfig
 
 CONFIG = "config.yaml"
-_DATA, _LOCK = "data.json", ".lock"
+DATA, _LOCK = "data.json", ".lock"
 # What does not change the weights that a run comes to after so many pictures.
-_FREE_TO_CHANGE = {"images", "minutes", "sample_every", "checkpoint_every"}
+_FREE_TO_CHANGE = {"images", "minutes", "sample_every", "checkpoint_every", "features", "measure", "measure_final"}
 
 
 class UsageError(Exception):
@@ -107,7 +107,7 @@ def check_changes(folder: Path, before: TrainingConfig, after: TrainingConfig, a
 
 def check_data(folder: Path, fingerprint: str, pictures: int, may_change: bool) -> None:
     """Remember what a run is trained on; raises UsageError if a run that goes on finds other pictures than it began with."""
-    path, now = folder / _DATA, {"fingerprint": fingerprint, "pictures": pictures}
+    path, now = folder / DATA, {"fingerprint": fingerprint, "pictures": pictures}
     before = now
     if path.is_file():
         try:

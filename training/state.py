@@ -10,7 +10,7 @@ from torch.amp import GradScaler
 from torch.optim import Adam
 from torch.optim.swa_utils import update_bn
 
-from gan.latents import Space
+from gan.latents import Code, Space
 from gan.networks import families, infogan
 from gan.networks.conditions import tensors
 from gan.networks.families import Generator
@@ -48,6 +48,7 @@ class TrainingState:
     seen: int = 0  # real pictures the discriminator was trained on
     seconds: float = 0.0  # spent training, over all sittings
     measures: dict[str, float] = field(default_factory=dict)  # as of the last checkpoint
+    protocol: str = ""  # of the measures
     troubles: dict[str, int] = field(default_factory=dict)  # of diagnostics.Watch
 
     @classmethod
@@ -62,8 +63,9 @@ class TrainingState:
         for network in (generator, discriminator):
             families.initialise(config.arch, network, random)
         reader = None
-        if space.codes:
-            reader = infogan.CodePosterior(discriminator.features, space.codes)
+        read = (*((Code("label", classes),) if config.label_reader else ()), *space.codes)
+        if read:
+            reader = infogan.CodePosterior(discriminator.features, read)
             infogan.initialise(reader, random)
         judge = Judge(discriminator, reader)
         for player in (generator, judge):
@@ -113,7 +115,14 @@ class TrainingState:
     def save(self, folder: Path, config: TrainingConfig) -> Path:
         """Write a checkpoint in one step, and drop all but the last three and the best; returns its path."""
         scalers = [scaler.state_dict() for scaler in self.scalers]
-        progress = Progress(seen=self.seen, seconds=self.seconds, measures=self.measures, troubles=self.troubles, scalers=scalers)
+        progress = Progress(
+            seen=self.seen,
+            seconds=self.seconds,
+            measures=self.measures,
+            protocol=self.protocol,
+            troubles=self.troubles,
+            scalers=scalers,
+        )
         return checkpoint.write(folder, self._tensors(), progress, config)
 
     @torch.no_grad()
@@ -133,7 +142,7 @@ class TrainingState:
         for scaler, scale in zip(self.scalers, progress.scalers, strict=True):
             if scale:  # there is none of a run in another precision
                 scaler.load_state_dict(scale)
-        self.troubles = progress.troubles
+        self.troubles, self.protocol = progress.troubles, progress.protocol
         self.seen, self.seconds, self.measures = progress.seen, progress.seconds, progress.measures
 
     def _tensors(self) -> dict[str, Tensor]:

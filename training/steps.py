@@ -16,7 +16,7 @@ from training.penalties import squared_gradient, wasserstein_penalty
 
 
 class Judge(nn.Module):
-    """The discriminator and, in a game with codes, who reads them off its features (InfoGAN's Q)."""
+    """The discriminator and, in a game with codes or a label reader, who reads them off its features (InfoGAN's Q, AC-GAN's C)."""
 
     def __init__(self, discriminator: Discriminator, reader: CodePosterior | None = None) -> None:
         super().__init__()
@@ -42,15 +42,18 @@ def discriminator_loss(
     fake: Tensor,  # [n, channels, height, width], what the generator draws for this batch
     penalise: bool,  # in this step; then to be called outside autocast
 ) -> dict[str, Tensor]:
-    """`loss` and `penalty`, scalars to minimise; `game`, the loss without the `codes`' error; `real` and `fake`, logits [n]."""
+    """`loss` and `penalty`, scalars to minimise; `game`, the loss but for errors of `labels` and `codes`; `real`, `fake`: logits [n]."""
     real, fake = batch.real.requires_grad_(penalise), fake.detach().float().requires_grad_(penalise)
     change = _changes(config, batch)
-    real_logits, _ = judge(change(real, 0), batch.label)
+    real_logits, real_readings = judge(change(real, 0), batch.label, read=bool(config.label_reader))
     fake_logits, readings = judge(change(fake, 1), batch.label, read=bool(config.codes))
     loss = OBJECTIVES[config.objective].discriminator(real_logits, fake_logits).mean()
     found = {"game": loss, "real": real_logits, "fake": fake_logits}
-    if readings:
-        found["codes"] = code_error(readings, _codes(batch, readings)).mean()
+    if config.label_reader:
+        found["labels"] = _label_error(real_readings, batch)
+        loss = loss + config.label_reader * found["labels"]
+    if config.codes:
+        found["codes"] = _code_error(readings, config, batch)
         loss = loss + config.information * found["codes"]
     penalty = torch.zeros_like(loss)
     if penalise:
@@ -68,12 +71,14 @@ def discriminator_loss(
 def generator_loss(judge: nn.Module, config: TrainingConfig, batch: Batch, fake: Tensor, real_logits: Tensor) -> Tensor:
     """A scalar; `real_logits` [n] are the discriminator's own, for objectives that do not compare."""
     objective, change = OBJECTIVES[config.objective], _changes(config, batch)
-    fake_logits, readings = judge(change(fake, 2), batch.label, read=bool(config.codes))
+    fake_logits, readings = judge(change(fake, 2), batch.label, read=bool(config.label_reader or config.codes))
     if objective.compares:
         real_logits, _ = judge(change(batch.real.detach(), 3), batch.label)
     loss = objective.generator(fake_logits, real_logits).mean()
-    if readings:
-        loss = loss + config.information * code_error(readings, _codes(batch, readings)).mean()
+    if config.label_reader:
+        loss = loss + config.label_reader * _label_error(readings, batch)
+    if config.codes:
+        loss = loss + config.information * _code_error(readings, config, batch)
     return loss
 
 
@@ -81,8 +86,16 @@ def _changes(config: TrainingConfig, batch: Batch) -> Callable[[Tensor, int], Te
     return lambda pictures, turn: augment(pictures, batch.chances[turn], config.augment)
 
 
-def _codes(batch: Batch, readings: list[Tensor]) -> list[Tensor]:
-    return batch.inputs[-len(readings) :]
+def _label_error(readings: list[Tensor], batch: Batch) -> Tensor:
+    """-log P(label | picture), of the first reading (Odena et al. 2017, arXiv 1610.09585, equation 3)."""
+    assert batch.label is not None, "a label reader needs labels"
+    return code_error(readings[:1], [batch.label]).mean()
+
+
+def _code_error(readings: list[Tensor], config: TrainingConfig, batch: Batch) -> Tensor:
+    """Of the readings of the codes, which come after that of the label and are the last inputs of the generator."""
+    readings = readings[1:] if config.label_reader else readings
+    return code_error(readings, batch.inputs[-len(readings) :]).mean()
 
 
 def _logits(judge: nn.Module, label: Tensor | None, pictures: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
-"""What the measuring command measures: a model's seeds or the pictures in a folder; and the data set beside them."""
+"""What is measured: the seeds of a model, or the pictures in a folder; and the data that a model was trained on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,10 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from gan import artifact, runtime
+from gan import artifact, imaging, runtime
+from gan.artifact import Manifest
 from gan.latents import inputs, seed_range
 from training import data
-from training.quality import Real, match_channels
+from training.data import Dataset, Fit
+from training.memorisation import Pair
+from training.quality import match_channels
 
 
 class SubjectError(Exception):
@@ -18,14 +22,18 @@ class SubjectError(Exception):
 
 
 @dataclass(frozen=True)
-class RealData:
-    """What of a data set is used here."""
+class Source:
+    """Where pictures come from and how they are brought to a size: what `data.load` is told."""
 
-    real: Real
-    labels: NDArray[np.int64] | None  # [n], of the training pictures
-    classes: tuple[str, ...]  # names of the labels; empty without labels
-    fingerprint: str
-    about: str  # for people
+    data: str
+    size: tuple[int, int]  # height, width
+    fit: Fit = "crop"
+    background: str = "white"
+    max_bad: float = 0.01
+
+    def load(self, *, labelled: bool) -> Dataset:
+        """Raises data.DataError."""
+        return data.load(self.data, self.size, labelled=labelled, fit=self.fit, background=self.background, max_bad=self.max_bad)
 
 
 @dataclass(frozen=True)
@@ -59,14 +67,14 @@ def has_known_labels(source: str) -> bool:
     return found.known and found.classes is not None
 
 
-def load(source: str, size: tuple[int, int], *, labelled: bool) -> RealData:
-    """A data set at a size of (height, width); the only place here that knows how they are loaded. Raises data.DataError."""
-    dataset = data.load(source, size, labelled=labelled)
-    held_out = dataset.held_out
-    real = Real(dataset.pictures) if held_out is None else Real(dataset.pictures, held_out.pictures, held_out.labels)
-    held = 0 if held_out is None else len(held_out.pictures)
-    about = f"{dataset.name}, {len(dataset.pictures)} training pictures, {held} held out"
-    return RealData(real, dataset.labels, dataset.classes, dataset.fingerprint, about)
+def source_of(manifest: Manifest) -> Source:
+    """What a model was trained on, as its manifest has it. Raises SubjectError if the manifest does not say."""
+    config = manifest.origin.config
+    try:
+        found = {name: config[name] for name in ("data", "fit", "background", "max_bad") if name in config}
+        return Source(size=(manifest.height, manifest.width), **found)
+    except TypeError as error:
+        raise SubjectError(f"{manifest.name} does not say what it was trained on: give --data") from error
 
 
 def draw(folder: Path, *, samples: int, seed_start: int) -> Drawn:
@@ -89,19 +97,28 @@ def draw(folder: Path, *, samples: int, seed_start: int) -> Drawn:
     return Drawn(np.concatenate(pictures), np.concatenate(labels) if labels else None, about)
 
 
-def read(folder: Path, size: tuple[int, int], *, samples: int) -> Drawn:
-    """The pictures in a folder, or so many of them, chosen at random but always the same. Raises data.DataError."""
-    real = load(str(folder), size, labelled=False).real
-    pictures = real.train if real.held_out is None else np.concatenate([real.train, real.held_out])
+def read(folder: Path, source: Source, *, samples: int) -> Drawn:
+    """The pictures in a folder, or so many of them, chosen at random but always the same, brought to size as the source's.
+
+    Raises data.DataError.
+    """
+    dataset = replace(source, data=str(folder)).load(labelled=False)
+    pictures = dataset.pictures if dataset.held_out is None else np.concatenate([dataset.pictures, dataset.held_out.pictures])
     found = len(pictures)
     if found > samples:
         pictures = pictures[np.sort(np.random.RandomState(0).permutation(found)[:samples])]
-    return Drawn(pictures, None, f"{len(pictures)} of the {found} pictures in {folder}, at {size[0]}x{size[1]}")
+    return Drawn(pictures, None, f"{len(pictures)} of the {found} pictures in {folder}, at {pictures.shape[3]}x{pictures.shape[2]}")
 
 
-def fit(drawn: Drawn, real: Real) -> Drawn:
+def fit(drawn: Drawn, dataset: Dataset) -> Drawn:
     """Drawn pictures with as many channels as the real ones. Raises SubjectError where that cannot be."""
     try:
-        return replace(drawn, pictures=match_channels(drawn.pictures, real.train.shape[1]))
+        return replace(drawn, pictures=match_channels(drawn.pictures, dataset.pictures.shape[1]))
     except ValueError as error:
         raise SubjectError(f"{error}: give the --data that they were made from") from error
+
+
+def beside(generated: NDArray[np.uint8], train: NDArray[np.uint8], pairs: Sequence[Pair]) -> bytes:
+    """A PNG of four pairs a row, twice as large: each generated picture, and to its right the training picture nearest to it."""
+    sheet = np.stack([picture for pair in pairs for picture in (generated[pair.generated], train[pair.training])])
+    return imaging.encode(imaging.enlarge(imaging.grid(sheet.transpose(0, 2, 3, 1), columns=8), 2), "png")

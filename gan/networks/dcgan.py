@@ -8,7 +8,6 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from gan.latents import Space
 from gan.networks import conditions, spectral
@@ -85,7 +84,7 @@ class Discriminator(nn.Module):
         channels: int = 1,  # of a picture: 1 grey, 3 RGB
         size: Size = (32, 32),  # of a picture in pixels, one that `base_grid` takes
         width: int = 128,  # channels of the outermost hidden layer; doubles at each layer away from the picture
-        classes: int | None = None,  # how many labels, each a plane beside the picture; None: unconditional
+        classes: int | None = None,  # how many labels, by projection; None: unconditional
         norm: Norm = "batch",  # gradient penalties, which are on each picture by itself, go without
     ) -> None:
         """Raises ValueError for a size that `base_grid` does not take."""
@@ -96,9 +95,7 @@ class Discriminator(nn.Module):
         hidden = _widths(grid.doublings, width)
         self.features = hidden[-1] * grid.rows * grid.columns
         layers: list[nn.Module] = [
-            spectral.normalised(
-                nn.Conv2d(channels + (classes or 0), hidden[0], kernel_size=4, stride=2, padding=1, bias=False), norm
-            ),
+            spectral.normalised(nn.Conv2d(channels, hidden[0], kernel_size=4, stride=2, padding=1, bias=False), norm),
             nn.LeakyReLU(0.2, inplace=True),
         ]
         for outer, inner in pairwise(hidden):
@@ -110,23 +107,25 @@ class Discriminator(nn.Module):
         last = nn.Conv2d(hidden[-1], 1, kernel_size=(grid.rows, grid.columns), stride=1, padding=0, bias=False)
         layers.append(spectral.normalised(last, norm))
         self.layers = nn.Sequential(*layers)
+        self.embedding = None if classes is None else spectral.normalised(nn.Embedding(classes, self.features), norm)
 
     def judge(self, pictures: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Logits as of `forward`, float [n], and what the last layer makes them from, float [n, features]."""
-        if self.classes is not None:
-            assert label is not None
-            planes = functional.one_hot(label, self.classes).to(pictures.dtype)[:, :, None, None]
-            pictures = torch.cat([pictures, planes.expand(-1, -1, *pictures.shape[2:])], 1)
         *trunk, last = self.layers
         seen = pictures
         for layer in trunk:
             seen = layer(seen)
-        return last(seen).flatten(), seen.flatten(1)
+        logits, features = last(seen).flatten(), seen.flatten(1)
+        if self.embedding is not None:
+            assert label is not None
+            logits = logits + (self.embedding(label) * features).sum(1)
+        return logits, features
 
     def forward(self, pictures: Tensor, label: Tensor | None = None) -> Tensor:
         """float [n, channels, height, width] in [-1, 1], labels int64 [n] -> logits, float [n].
 
-        A logit is the log-odds that a picture is real and, with labels, shows what its label says.
+        A logit is the log-odds that a picture is real and, with labels, shows what its label says: then the projection of its
+        features on the label's embedding is added (Miyato and Koyama 2018, arXiv 1802.05637, figure 1d). The features do not know the label, so that it can be read off them.
         """
         return self.judge(pictures, label)[0]
 
@@ -135,7 +134,7 @@ class Discriminator(nn.Module):
 def initialise(network: nn.Module, random: torch.Generator) -> None:
     """Start weights of the paper (section 4): N(0, 0.02); the scales of batch normalisation N(1, 0.02) with shifts 0."""
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Embedding):
             spectral.weight_of(module).normal_(0.0, 0.02, generator=random)
         elif isinstance(module, nn.BatchNorm2d):
             module.weight.normal_(1.0, 0.02, generator=random)

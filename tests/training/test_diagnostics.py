@@ -8,9 +8,10 @@ import torch
 from tests.conftest import SMALL_DATA
 from training import data
 from training.config import TrainingConfig
-from training.diagnostics import GameOverError, Watch, build_gauge, measure, spread, warnings_of
+from training.diagnostics import GameOverError, Watch, measure, spread, warnings_of
 from training.hardware import Hardware
 from training.objectives import OBJECTIVES
+from training.ruler import Ruler
 from training.state import TrainingState
 
 CONFIG = TrainingConfig(data=str(SMALL_DATA), width=8, batch_size=16, threads=2, measure=128, precision="float32")
@@ -80,7 +81,7 @@ def dataset():
 def test_a_checkpoint_is_measured_by_its_weights_alone(dataset):
     state = TrainingState.start(CONFIG, 1, None, Hardware.choose(CONFIG))
     before = copy.deepcopy(state._tensors())
-    gauge = build_gauge(dataset, CONFIG)
+    gauge = Ruler.of(dataset, "random").gauge(100)
     found = measure(state, dataset, CONFIG, Hardware.choose(CONFIG), gauge)
     assert measure(state, dataset, CONFIG, Hardware.choose(CONFIG), gauge) == found
     assert found.keys() == {"frechet", "precision", "recall", "spread", "accuracy_fake", "accuracy_held_out"}
@@ -93,5 +94,5 @@ def test_a_checkpoint_is_measured_by_its_weights_alone(dataset):
 def test_accuracy_counts_fakes_below_and_real_pictures_over_the_boundary(dataset, monkeypatch, boundary, fake, held_out):
     monkeypatch.setitem(OBJECTIVES, "nonsaturating", replace(OBJECTIVES["nonsaturating"], boundary=boundary))
     state = TrainingState.start(CONFIG, 1, None, Hardware.choose(CONFIG))
-    found = measure(state, dataset, CONFIG, Hardware.choose(CONFIG), build_gauge(dataset, CONFIG))
+    found = measure(state, dataset, CONFIG, Hardware.choose(CONFIG), Ruler.of(dataset, "random").gauge(100))
     assert (found["accuracy_fake"], found["accuracy_held_out"]) == (fake, held_out)

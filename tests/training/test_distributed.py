@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from tests.conftest import SMALL_DATA
+from tests.conftest import QUICKLY_MEASURED, SMALL_DATA
 from training import runs
 from training.checkpoint import checkpoints
 from training.hardware import Hardware
@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 # Networks without batch statistics, and everything that chance decides within a step.
 FLAGS = [
     *("--data", str(SMALL_DATA), "--recipe", "r3gan", "--width", "16", "--gradient-penalty", "1", "--augment", "diffaugment"),
-    *("--mirror", "--batch-size", "16", "--images", "256", "--threads", "1", "--precision", "float32", "--measure", "100"),
+    *("--mirror", "--batch-size", "16", "--images", "256", "--threads", "1", "--precision", "float32"),
+    *QUICKLY_MEASURED,
 ]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import SMALL_DATA
+from tests.conftest import SMALL_DATA, train
 from training import classifier, evaluate
 
 ARGUMENTS = ["--data", str(SMALL_DATA), "--samples", "40"]
@@ -43,6 +43,23 @@ def test_a_model_folder(trained, tmp_path, capsys):
     assert measured(capsys, trained.model, *ARGUMENTS, "--seed-start", "4294967290")["measurements"] == found["measurements"]
 
 
+def test_a_model_knows_what_it_was_trained_on(trained, tmp_path, capsys):
+    assert measured(capsys, trained.model, "--samples", "40")["data"] == "fashion-mnist, 512 training pictures, 128 held out"
+    assert evaluate.main([str(SMALL_DATA), "--samples", "40"]) == 2
+    assert "is a folder of pictures: give the --data that they are to be like" in capsys.readouterr().err
+
+
+def test_a_model_of_no_square_is_measured_at_its_own_size_and_margin(tmp_path, capsys):
+    (tmp_path / "pictures").mkdir()
+    for number, level in enumerate(np.random.default_rng(0).integers(0, 256, (40, 20, 30), np.uint8)):
+        Image.fromarray(level).save(tmp_path / "pictures" / f"{number:02d}.png")
+    shape = ["--resolution", "32x16", "--fit", "pad", "--background", "black"]
+    found = train(tmp_path, *shape, "--width", "4", "--images", "64", "--batch-size", "8", data=tmp_path / "pictures")
+    assert measured(capsys, found.model, "--samples", "40")["data"] == "pictures, 40 training pictures, 0 held out"
+    flags = ["--data", str(tmp_path / "pictures"), "--samples", "40", "--resolution", "32x16"]
+    assert measured(capsys, tmp_path / "pictures", *flags)["pictures"].endswith("at 32x16")
+
+
 def test_a_conditional_model_is_asked_for_the_labels_of_its_seeds(conditional, capsys):
     found = measured(capsys, conditional.run, *ARGUMENTS, "--features", "random")
     named = {one["name"]: one for one in found["measurements"]}
@@ -62,7 +79,7 @@ def test_a_folder_of_pictures_in_a_table(tmp_path, capsys):
     assert lines[0] == f"pictures: 40 of the 50 pictures in {tmp_path / 'drawn'}, at 32x32"
     (precision,) = (line for line in lines if line.startswith("precision"))
     assert precision.split()[1] == "0"  # noise is not a garment
-    assert precision.endswith("40 generated against 128 held-out pictures; k = 3")
+    assert precision.endswith("40 generated against 128 held-out pictures; k = 5")
 
 
 def test_colours_that_cannot_be_compared(tmp_path, capsys):
@@ -88,6 +105,7 @@ def test_other_classes_are_refused(conditional, tmp_path, capsys):
         ([str(SMALL_DATA), "--seed-start", "-1"], "--seed-start: Input should be greater than or equal to 0"),
         ([str(SMALL_DATA), "--samples", "some"], "--samples: "),
         ([str(SMALL_DATA), "--features", "vgg"], "--features: "),
+        ([str(SMALL_DATA), "--resolution", "32x"], "--resolution: Value error, take one number, or width x height"),
         ([str(SMALL_DATA), "--data", "nowhere"], "--data nowhere: there is no such folder"),
         ([str(SMALL_DATA), "--data", str(SMALL_DATA), "--samples", "5", "--features", "random"], "at least 10 pictures"),
     ],

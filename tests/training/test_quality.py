@@ -63,7 +63,7 @@ def test_every_number_says_how_it_was_found(small, split):
     generated = small.pictures[412:]
     named = by_name(assess(generated, split, features.random_network()))
     assert named["precision"].protocol == (
-        "features of a fixed random network, pictures at 32x32 as RGB; 100 generated against 156 held-out pictures; k = 3"
+        "features of a fixed random network, pictures at 32x32 as RGB; 100 generated against 156 held-out pictures; k = 5"
     )
     assert "mean over 100 subsets of 100" in named["kernel_distance"].protocol
     assert "one of 256 training pictures than 1 % of held-out pictures" in named["memorised"].protocol

@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from tests.conftest import SMALL_DATA, train
+from tests.conftest import QUICKLY_MEASURED, SMALL_DATA, train
 from training import data, runs
 from training.checkpoint import checkpoints, ranked
 from training.run import main
@@ -90,7 +90,7 @@ def test_the_environment_changes_nothing(capsys, monkeypatch, tmp_path):
 
 
 def test_a_dry_run_shows_the_plan_and_trains_nothing(capsys, tmp_path):
-    flags = ["--images", "1.5M", "--measure", "100", "--dry-run"]
+    flags = ["--images", "1.5M", *QUICKLY_MEASURED, "--dry-run"]
     assert main(["--data", str(SMALL_DATA), *flags, "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "images: 1500000" in out
@@ -140,7 +140,7 @@ def test_a_model_that_stands_is_never_replaced(capsys, tmp_path):
         main(["--data", str(SMALL_DATA), "--out", str(tmp_path / "runs"), "--models", str(first.models), *flags, "--seed", "1"])
         == 0
     )
-    assert "stands already and was left alone; to serve the new model, copy" in capsys.readouterr().out
+    assert "stands already and was left alone; add --promote" in capsys.readouterr().out
     assert {path.name: path.read_bytes() for path in first.model.iterdir()} == before
     assert (tmp_path / "runs" / "002-fashion-mnist-dcgan" / "model" / "model.json").is_file()
 
@@ -155,6 +155,53 @@ def test_a_model_that_stands_is_never_replaced(capsys, tmp_path):
     assert f"{first.run} is done" in capsys.readouterr().out
     assert main([*resume, "--images", "192"]) == 0
     assert pictures_seen(first.run) == 192
+
+
+def test_the_better_model_is_promoted_at_the_end_or_later(capsys, tmp_path):
+    first = train(tmp_path, "--images", "128", "--width", "4")
+    where = ["--out", str(tmp_path / "runs"), "--models", str(first.models)]
+    longer = ["--data", str(SMALL_DATA), "--images", "2k", "--width", "8", *QUICKLY_MEASURED, *where]
+    assert main(longer) == 0
+    assert pictures_seen(tmp_path / "runs" / "002-fashion-mnist-dcgan") > pictures_seen(first.run)
+    capsys.readouterr()
+    assert main(["--resume", "latest", "--promote", *where]) == 0
+    assert f"{first.model} was replaced by fashion-mnist-dcgan@" in capsys.readouterr().out
+    assert (first.model / "model.json").read_bytes() == (
+        tmp_path / "runs" / "002-fashion-mnist-dcgan" / "model" / "model.json"
+    ).read_bytes()
+    assert main(["--data", str(SMALL_DATA), "--images", "64", "--width", "4", *QUICKLY_MEASURED, *where, "--promote"]) == 0
+    assert "was left alone, since the new model is not better" in capsys.readouterr().out
+
+
+def test_a_finished_model_is_measured_and_says_so(trained, conditional):
+    manifest = json.loads((trained.model / "model.json").read_text())
+    metrics = {metric["name"]: metric for metric in manifest["metrics"]}
+    assert {"frechet", "precision", "recall", "memorised", "share_error"} <= metrics.keys()
+    assert metrics["frechet"]["protocol"].startswith("classifier features (LeNet-like, ")
+    assert metrics["frechet"]["protocol"].endswith("100 generated against 100 held-out pictures")
+    assert 0 < metrics["frechet"]["real"] < metrics["frechet"]["value"]
+    card = (trained.model / "README.md").read_text()
+    assert f"| frechet | {metrics['frechet']['value']:.4g} | {metrics['frechet']['real']:.4g} |" in card
+    asked = {metric["name"] for metric in json.loads((conditional.model / "model.json").read_text())["metrics"]}
+    assert {"label_accuracy", "label_accuracy/Coat"} <= asked
+    page = (trained.run / "report.html").read_text()
+    assert "Quality of the model" in page
+    assert 'class="nearest"' in page
+
+
+def test_features_are_chosen_and_said(capsys, tmp_path):
+    where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), *QUICKLY_MEASURED]
+    flags = ["--data", str(SMALL_DATA), "--images", "64", "--width", "4", "--features", "random"]
+    assert main([*flags, *where]) == 0
+    (stats,) = (tmp_path / "runs").glob("*/stats.jsonl")
+    row = json.loads(stats.read_text().splitlines()[-1])
+    assert row["protocol"].startswith("features of a fixed random network")
+    assert 0 < row["frechet_real"] < row["frechet"]
+    (tmp_path / "pictures").mkdir()
+    for number in range(24):
+        Image.new("L", (16, 16), 10 * number).save(tmp_path / "pictures" / f"{number:02d}.png")
+    folder = ["--data", str(tmp_path / "pictures"), "--resolution", "16", "--features", "classifier", *where]
+    assert "--features classifier: classifier features need labels of two classes or more" in said(capsys, *folder)
 
 
 def pictures_seen(run):
@@ -195,7 +242,20 @@ def test_pictures_that_changed_since_are_noticed(capsys, tmp_path):
     (tmp_path / "pictures").mkdir()
     for number in range(24):
         Image.new("L", (16, 16), 10 * number).save(tmp_path / "pictures" / f"{number:02d}.png")
-    flags = ["--data", str(tmp_path / "pictures"), "--resolution", "16", "--width", "4", "--batch-size", "8", "--measure", "100"]
+    flags = [
+        "--data",
+        str(tmp_path / "pictures"),
+        "--resolution",
+        "16",
+        "--width",
+        "4",
+        "--batch-size",
+        "8",
+        "--measure",
+        "100",
+        "--measure-final",
+        "100",
+    ]
     where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models")]
     assert main([*flags, *where, "--images", "64"]) == 0
     (tmp_path / "pictures" / "11.png").unlink()
@@ -262,7 +322,7 @@ def test_the_fewest_pictures_that_can_be_learned_from(capsys, tmp_path, count, s
     (tmp_path / "few").mkdir()
     for number in range(count):
         Image.new("L", (16, 16), 10 * number).save(tmp_path / "few" / f"{number:02d}.png")
-    where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), "--measure", "100"]
+    where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), *QUICKLY_MEASURED]
     assert main(["--data", str(tmp_path / "few"), "--width", "4", "--images", "20", *where]) == status
     assert (f"{count} pictures are too few to learn from; bring 20" in capsys.readouterr().err) == (status == 2)
 
@@ -273,7 +333,20 @@ def same_tensors(one, other):
 
 
 def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path):
-    flags = ["--data", str(SMALL_DATA), "--width", "16", "--images", "6k", "--checkpoint-every", "640", "--measure", "100"]
+    flags = [
+        "--data",
+        str(SMALL_DATA),
+        "--width",
+        "16",
+        "--images",
+        "6k",
+        "--checkpoint-every",
+        "640",
+        "--measure",
+        "100",
+        "--measure-final",
+        "100",
+    ]
     command = [sys.executable, "-m", "training.run", "--models", str(tmp_path / "models"), *flags]
     subprocess.run([*command, "--out", str(tmp_path / "whole")], cwd=ROOT, capture_output=True, check=True)
     killed = [*command, "--out", str(tmp_path / "killed"), "--resume", "latest"]
@@ -304,7 +377,18 @@ def test_recipe_auto_is_the_default_for_pictures_of_ones_own(capsys, tmp_path):
     (tmp_path / "pictures").mkdir()
     for number in range(40):
         Image.new("RGB", (40, 40), (number, 0, 0)).save(tmp_path / "pictures" / f"{number:02d}.png")
-    where = ["--data", str(tmp_path / "pictures"), "--out", str(tmp_path / "runs"), "--measure", "100", "--width", "8"]
+    where = [
+        "--data",
+        str(tmp_path / "pictures"),
+        "--out",
+        str(tmp_path / "runs"),
+        "--measure",
+        "100",
+        "--measure-final",
+        "100",
+        "--width",
+        "8",
+    ]
     assert main([*where, "--dry-run"]) == 0
     out = capsys.readouterr().out
     assert "--recipe auto, for 40 pictures of about 40x40:" in out

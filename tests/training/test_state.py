@@ -14,6 +14,7 @@ from training.config import TrainingConfig
 from training.diagnostics import GameOverError
 from training.draws import to_network
 from training.hardware import Hardware
+from training.ruler import Ruler
 from training.state import TrainingState
 
 CONFIG = TrainingConfig(data=str(SMALL_DATA), width=8, images=256, batch_size=32, threads=2, checkpoint_every=64, measure=100)
@@ -33,8 +34,9 @@ def play(dataset, folder, stop_after=None, state=None, config=CONFIG):
     folder.mkdir(exist_ok=True)
     state = state or start(config)
     looks = iter(range(10**9))
+    gauge = Ruler.of(dataset, "random").gauge(config.measure)
     loop.train(
-        state, dataset, config, Hardware.choose(config), folder, lambda: stop_after is not None and next(looks) >= stop_after
+        state, dataset, config, Hardware.choose(config), folder, gauge, lambda: stop_after is not None and next(looks) >= stop_after
     )
     return state
 
@@ -126,6 +128,19 @@ def test_the_last_three_checkpoints_and_the_best_are_kept(dataset, tmp_path, mon
     assert [path.name for path in checkpoints(folder)] == [f"checkpoint-{seen:09d}.safetensors" for seen in (128, 256, 320, 384)]
     assert ranked(folder) == [folder / f"checkpoint-{seen:09d}.safetensors" for seen in (128, 320, 256, 384)]
     assert resumed(folder).measures["frechet"] == 7.0
+
+
+def test_checkpoints_are_ranked_by_numbers_of_one_protocol(dataset, tmp_path, monkeypatch):
+    scores = iter([1.0, 2.0])
+    monkeypatch.setattr(loop, "measure", lambda *_: {"frechet": next(scores), "spread": 1.0, "recall": 1.0, "precision": 1.0})
+    state = play(dataset, tmp_path / "run", config=CONFIG.model_copy(update={"images": 64}))
+    assert state.protocol.endswith("100 held-out pictures; k = 5")
+    longer = CONFIG.model_copy(update={"images": 128, "measure": 110})
+    play(dataset, tmp_path / "run", state=resumed(tmp_path / "run"), config=longer)
+    assert [path.name for path in ranked(tmp_path / "run")] == [
+        "checkpoint-000000128.safetensors",
+        "checkpoint-000000064.safetensors",
+    ]
 
 
 def test_who_asks_to_stop_does_not_wait_for_measures_and_changes_no_choice(dataset, tmp_path, monkeypatch):

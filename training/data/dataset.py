@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -41,6 +41,11 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 over shape, pixels and labels: the same pictures in the same order have the same one on any machine."""
         return self.recorded_fingerprint or fingerprint(self.pictures, self.classes, self.labels)
+
+    def without_labels(self) -> "Dataset":
+        """The same pictures, for a game that is not to know their classes."""
+        held_out = None if self.held_out is None else HeldOut(self.held_out.pictures)
+        return replace(self, classes=(), labels=None, held_out=held_out, recorded_fingerprint=None)
 
     def batch(self, seed: int, seen: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
         """The `size` pictures that follow the `seen` ones before them, and their labels: a pure function of its arguments.

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import SMALL_DATA
 from training import data
 from training.data import Dataset, dataset
 
@@ -64,6 +65,13 @@ def test_the_fingerprint_is_that_of_shape_pixels_and_labels(monkeypatch):
 
 
 @pytest.mark.skipif(not DEBIAN.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed")
+def test_labels_can_be_left_out():
+    labelled, plain = data.load(str(SMALL_DATA), (32, 32), labelled=True), data.load(str(SMALL_DATA), (32, 32))
+    without = labelled.without_labels()
+    assert (without.labels, without.classes, without.held_out.labels) == (None, (), None)
+    assert without.fingerprint == plain.fingerprint != labelled.fingerprint
+
+
 def test_the_shipped_model_was_trained_on_what_fashion_mnist_is_today():
     whole = data.load("fashion-mnist", (32, 32))
     assert whole.fingerprint == json.loads(SHIPPED.read_text())["origin"]["dataset_fingerprint"]

@@ -1,0 +1,104 @@
+"""What becomes of a finished model: it is measured, and copied to where the service looks; a better one replaces a worse one."""
+
+from pathlib import Path
+
+from gan import artifact
+from gan.artifact import Manifest, Metric, ModelFolderError
+from training import checkpoint, subjects
+from training.metrics import to_metrics
+from training.ruler import Ruler
+from training.runs import UsageError
+
+
+def measure_model(ruler: Ruler, model: Path, samples: int, nearest: Path | None = None) -> list[Metric]:
+    """The first `samples` seeds of a model folder, drawn as the service draws them, beside real pictures.
+
+    `nearest` is a PNG file to write: the pictures nearest to training pictures, each beside that one.
+    """
+    drawn = subjects.draw(model, samples=samples, seed_start=0)
+    found = ruler.assess(drawn.pictures, drawn.labels, progress=True)
+    if nearest is not None:
+        artifact.write_bytes_atomically(nearest, subjects.beside(drawn.pictures, ruler.real.train, found.memorisation.pairs))
+    return to_metrics(found.measurements)
+
+
+def publish(model: Path, models: Path) -> None:
+    """Copy a finished model to where the service looks, unless something stands there. Raises UsageError."""
+    target = models / artifact.read_manifest(model).name
+    try:
+        artifact.copy(model, target)
+        print(f"copied to {target}; `make serve` serves it")
+    except FileExistsError:
+        print(f"{target} stands already and was left alone; add --promote to replace it if the new model is better")
+    except OSError as error:
+        raise _not_copied(model, target, error) from error
+
+
+def promote(model: Path, models: Path, ruler: Ruler, samples: int) -> None:
+    """The same, but a worse model that stands there is replaced: one with the larger Fréchet distance under the same protocol.
+
+    What is replaced is kept beside the model, in the run's folder. Raises UsageError.
+    """
+    new = artifact.read_manifest(model)
+    target = models / new.name
+    if not target.exists():
+        publish(model, models)
+        return
+    try:
+        old = artifact.read(target).manifest
+    except ModelFolderError as error:
+        raise UsageError(f"--promote: {error}, or move {target} away") from error
+    if old.version == new.version:
+        print(f"{target} is this model already")
+        return
+    if _shape(old) != _shape(new):
+        print(
+            f"{target} was left alone: it draws {_describe(old)}, and the new model {_describe(new)}; "
+            "give the new one another --name, or move the old one away"
+        )
+        return
+
+    before, after = _distance(old.metrics), _distance(new.metrics)
+    if before is None or after is None or before.protocol != after.protocol:
+        print(f"measuring {target} as the new model is measured")
+        before = _distance(measure_model(ruler, target, samples))
+        if before is not None and (after is None or before.protocol != after.protocol):
+            after = _distance(measure_model(ruler, model, samples))
+    assert before is not None, "every measurement has a distance"
+    assert after is not None, "the same"
+    distances = f"{after.name}: {after.value:.4g}, and {before.value:.4g} of {old.name}@{old.version} ({after.protocol})"
+    if not after.value < before.value:
+        print(f"{target} was left alone, since the new model is not better. {distances}")
+        return
+    kept = model.parent / f"replaced-{old.version}"
+    try:
+        if not kept.exists():
+            artifact.copy(target, kept)
+        artifact.copy(model, target, replace=True)
+    except OSError as error:
+        raise _not_copied(model, target, error) from error
+    print(
+        f"{target} was replaced by {new.name}@{new.version}, which is better. {distances}\n"
+        f"the old one is in {kept}; to go back: rm -r {target} && cp -r {kept} {target}"
+    )
+
+
+def _distance(metrics: list[Metric]) -> Metric | None:
+    """That by which checkpoints are ranked too."""
+    return next((metric for name in checkpoint.RANKED_BY for metric in metrics if metric.name == name), None)
+
+
+def _shape(manifest: Manifest) -> tuple[object, ...]:
+    """What those who ask a model for pictures depend on."""
+    return manifest.channels, manifest.height, manifest.width, manifest.classes, manifest.codes
+
+
+def _describe(manifest: Manifest) -> str:
+    colour = "grey" if manifest.channels == 1 else "coloured"
+    classes = f" of {len(manifest.classes)} classes" if manifest.classes else ""
+    codes = f" by {', '.join(code.name for code in manifest.codes)}" if manifest.codes else ""
+    return f"{colour} {manifest.width}x{manifest.height} pictures{classes}{codes}"
+
+
+def _not_copied(model: Path, target: Path, error: OSError) -> UsageError:
+    return UsageError(f"--models: cannot copy {model} to {target} ({error}); copy it by hand")
