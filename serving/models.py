@@ -15,6 +15,8 @@ from gan.latents import inputs
 from serving.errors import RequestError
 from serving.settings import Settings
 
+SHIPPED = "fashion-mnist"  # the default model where it is one of several and no setting says otherwise
+
 
 def verify(settings: Settings) -> tuple[dict[str, ModelFolder], str]:
     """Read and check every model folder; returns them by name, and the name of the default model.
@@ -31,8 +33,8 @@ def verify(settings: Settings) -> tuple[dict[str, ModelFolder], str]:
         raise ModelFolderError(
             f"there is no model in {settings.models}: train one (python -m training.run), or set GAN_MODELS to a folder of models"
         )
-    default = settings.default_model or (next(iter(folders)) if len(folders) == 1 else None)
-    if default is None:
+    default = settings.default_model or (next(iter(folders)) if len(folders) == 1 else SHIPPED)
+    if default not in folders and settings.default_model is None:
         raise ModelFolderError(
             f"there are several models in {settings.models} ({', '.join(folders)}): set GAN_DEFAULT_MODEL to one"
         )

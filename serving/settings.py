@@ -18,7 +18,7 @@ class Settings(BaseSettings):
     models: Path = Path(__file__).resolve().parent.parent / "models"
     """the folder that holds the model folders"""
     default_model: str | None = None
-    """the model for requests that name none; needed only where there are several"""
+    """the model for requests that name none; by default the only one there is, or else fashion-mnist"""
     runtime: RuntimeName = "onnx"
     """onnx runs on the processor without torch; torchscript needs torch and can use a GPU"""
     device: DeviceName = "auto"

@@ -42,7 +42,10 @@ def discriminator_loss(
     fake: Tensor,  # [n, channels, height, width], what the generator draws for this batch
     penalise: bool,  # in this step; then to be called outside autocast
 ) -> dict[str, Tensor]:
-    """`loss` and `penalty`, scalars to minimise; `game`, the loss but for errors of `labels` and `codes`; `real`, `fake`: logits [n]."""
+    """`loss` and `penalty`, scalars to minimise; `game`, the loss but for the errors of `labels` and `codes`, which are there too.
+
+    And `real` and `fake`, the logits [n].
+    """
     real, fake = batch.real.requires_grad_(penalise), fake.detach().float().requires_grad_(penalise)
     change = _changes(config, batch)
     real_logits, real_readings = judge(change(real, 0), batch.label, read=bool(config.label_reader))

@@ -125,7 +125,8 @@ class Discriminator(nn.Module):
         """float [n, channels, height, width] in [-1, 1], labels int64 [n] -> logits, float [n].
 
         A logit is the log-odds that a picture is real and, with labels, shows what its label says: then the projection of its
-        features on the label's embedding is added (Miyato and Koyama 2018, arXiv 1802.05637, figure 1d). The features do not know the label, so that it can be read off them.
+        features on the label's embedding is added (Miyato and Koyama 2018, arXiv 1802.05637, figure 1d). The features do not
+        know the label, so that it can be read off them.
         """
         return self.judge(pictures, label)[0]
 

@@ -28,6 +28,13 @@ def test_several_models_need_a_default(two_models):
     assert [model.folder.manifest.name for model in models.all()] == ["first", "second"]
 
 
+def test_of_several_the_one_that_ships_is_the_default(two_models):
+    path = two_models / "first" / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "name": "fashion-mnist"}))
+    assert verify(Settings(models=two_models))[1] == "fashion-mnist"
+    assert verify(Settings(models=two_models, default_model="second"))[1] == "second"
+
+
 def test_a_default_that_is_not_there(two_models):
     with pytest.raises(ModelFolderError, match=r"GAN_DEFAULT_MODEL is third, but .* holds first, second: set it to one of these"):
         verify(Settings(models=two_models, default_model="third"))

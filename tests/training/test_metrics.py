@@ -172,7 +172,7 @@ def test_sliced_wasserstein():
 
 def test_the_manifest_says_what_real_pictures_get():
     found = metrics.to_metrics([Measurement("frechet", 3.0, "how", 1.23456), Measurement("score", 2.0, "otherwise")])
-    assert [(one.name, one.value, one.protocol) for one in found] == [
-        ("frechet", 3.0, "how; real pictures get 1.235"),
-        ("score", 2.0, "otherwise"),
+    assert [(one.name, one.value, one.protocol, one.real) for one in found] == [
+        ("frechet", 3.0, "how", 1.23456),
+        ("score", 2.0, "otherwise", None),
     ]

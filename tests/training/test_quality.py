@@ -63,15 +63,15 @@ def test_every_number_says_how_it_was_found(small, split):
     generated = small.pictures[412:]
     named = by_name(assess(generated, split, features.random_network()))
     assert named["precision"].protocol == (
-        "features of a fixed random network, pictures at 32x32 as RGB; 100 generated against 156 held-out pictures; k = 5"
+        "features of a fixed random network, pictures at 32x32 as RGB; 100 generated against 100 held-out pictures; k = 5"
     )
     assert "mean over 100 subsets of 100" in named["kernel_distance"].protocol
     assert "one of 256 training pictures than 1 % of held-out pictures" in named["memorised"].protocol
     named = by_name(assess(generated, split, features.random_network(), against="training"))
-    assert "100 generated against 256 training pictures" in named["frechet"].protocol
-    # Nothing is held out: half of the set is the reference and the other half the yardstick.
+    assert "100 generated against 100 training pictures" in named["frechet"].protocol
+    # Nothing is held out: one part of the set is the reference and another the yardstick.
     alone = by_name(assess(generated, Real(split.train), features.random_network()))
-    assert "100 generated against 128 training pictures" in alone["frechet"].protocol
+    assert "100 generated against 100 training pictures" in alone["frechet"].protocol
     assert alone["frechet"].real > 0
     assert "training pictures and all others are" in alone["memorised"].protocol
     with pytest.raises(ValueError, match="no held-out pictures"):

@@ -40,9 +40,9 @@ def test_every_recipe_trains_and_exports(tmp_path, recipe):
     assert (manifest.classes is not None) == (recipe in ("cgan", "acgan"))
     assert [code.name for code in manifest.codes] == (["category", "first", "second"] if recipe == "infogan" else [])
     assert manifest.architecture.name == RECIPES[recipe].get("arch", "dcgan")
-    assert ("value" in rows[0]) == (recipe in ("gan", "dcgan", "cgan", "infogan"))
+    assert ("value" in rows[0]) == (recipe in ("gan", "dcgan", "cgan", "acgan", "infogan"))
     if "value" in rows[0] and recipe != "infogan":
-        assert rows[0]["value"] == pytest.approx(-rows[0]["loss_d"])
+        assert rows[0]["value"] == pytest.approx(rows[0].get("label_error", 0) - rows[0]["loss_d"])
 
 
 def test_a_flag_overrides_its_recipe_and_a_recipe_the_defaults():
@@ -119,7 +119,9 @@ def entropy(real, fake):
 
 # Recipe -> what the players minimise, with torch's own losses: (real, fake) -> discriminator's; (fake, real) -> generator's
 GAMES = {
-    **dict.fromkeys(("gan", "dcgan", "cgan", "infogan"), (entropy, lambda fake, _: binary_cross_entropy(fake.sigmoid(), ONES))),
+    **dict.fromkeys(
+        ("gan", "dcgan", "cgan", "acgan", "infogan"), (entropy, lambda fake, _: binary_cross_entropy(fake.sigmoid(), ONES))
+    ),
     "lsgan": (
         lambda real, fake: (nn.MSELoss()(real, ONES) + nn.MSELoss()(fake, ZEROS)) / 2,
         lambda fake, _: nn.MSELoss()(fake, ONES) / 2,
@@ -144,14 +146,23 @@ def information(step, judge, features):
     return by_hand + ((first - step.codes[1]) ** 2 + (second - step.codes[2]) ** 2).mean() / 2
 
 
+def label_error(step, judge, features):
+    """-log P(label | x), of the label that a picture has or was asked for."""
+    (reading,) = judge.reader(features)
+    return -(reading.log_softmax(1) * one_hot(step.label, 10)).sum(1).mean()
+
+
 @pytest.mark.parametrize("recipe", NAMED)
 def test_one_step_of_every_recipe(tmp_path, recipe):
     step = Step(tmp_path, **small(recipe))
     config, fake, judge = step.config, step.fake, step.before.judge.train()
     discriminators, generators = GAMES[recipe]
 
-    real_logits, fake_logits = step.logits(judge, step.real)[0], step.logits(judge, fake.detach())
+    real_logits, real_features = step.logits(judge, step.real)
+    fake_logits = step.logits(judge, fake.detach())
     loss = discriminators(real_logits, fake_logits[0])
+    if recipe == "acgan":
+        loss = loss + label_error(step, judge, real_features)
     if recipe == "infogan":
         loss = loss + information(step, judge, fake_logits[1])
     if recipe == "r3gan":
@@ -172,6 +183,8 @@ def test_one_step_of_every_recipe(tmp_path, recipe):
     loss = generators(logits, step.logits(after, step.real)[0].detach())
     if recipe == "infogan":
         loss = loss + information(step, after, features)
+    if recipe == "acgan":
+        loss = loss + label_error(step, after, features)
     rate = config.generator_learning_rate or config.learning_rate
     assert_moved(dict(step.after.generator.named_parameters()), step.before.generator, loss, rate)
 
@@ -181,6 +194,30 @@ def test_a_reader_of_codes_learns_with_the_discriminator(tmp_path):
     judge = step.before.judge.train()
     loss = information(step, judge, step.logits(judge, step.fake.detach())[1])
     assert_moved(dict(step.after.judge.reader.named_parameters()), judge.reader, loss, step.config.learning_rate)
+
+
+def test_a_reader_of_labels_learns_from_real_pictures_alone(tmp_path):
+    step = Step(tmp_path, **small("acgan"))
+    judge = step.before.judge.train()
+    loss = label_error(step, judge, step.logits(judge, step.real)[1])
+    assert_moved(dict(step.after.judge.reader.named_parameters()), judge.reader, loss, step.config.learning_rate)
+
+
+def test_a_label_reader_needs_labels_that_it_is_not_shown():
+    with pytest.raises(ValueError, match="--label-reader reads labels: add --conditional"):
+        TrainingConfig(label_reader=1.0)
+    with pytest.raises(ValueError, match="--label-reader: mlp's discriminator is shown the label"):
+        TrainingConfig(label_reader=1.0, conditional=True, arch="mlp")
+
+
+def test_labels_and_codes_are_read_side_by_side(tmp_path):
+    step = Step(tmp_path, **small("infogan", conditional=True, label_reader=1.0))
+    judge = step.before.judge.train()
+    label, kind, *_ = judge.reader(step.logits(judge, step.fake.detach())[1])
+    assert (label.shape, kind.shape) == ((8, 10), (8, 10))
+    rows = [json.loads(row) for row in (tmp_path / "stats.jsonl").read_text().splitlines()]
+    assert rows[0]["label_error"] > 1
+    assert rows[0]["code_error"] > 1
 
 
 def test_one_step_of_wgan_leaves_no_weight_over_the_clip(tmp_path):

@@ -107,15 +107,20 @@ def test_label_and_codes_stand_beside_the_latent_vector():
 
 def test_a_conditional_discriminator_sees_the_label():
     discriminator = dcgan.Discriminator(1, (16, 16), width=4, classes=3).eval()
-    pictures = torch.zeros(1, 1, 16, 16)
+    pictures = torch.randn(1, 1, 16, 16)
     assert len({discriminator(pictures, torch.tensor([label])).item() for label in range(3)}) == 3
 
 
 def test_the_logits_are_the_last_layers_of_the_features():
     discriminator = dcgan.Discriminator(3, (28, 28), width=4, classes=3)
-    logits, features = discriminator.judge(torch.randn(5, 3, 28, 28), torch.arange(5) % 3)
+    pictures, label = torch.randn(5, 3, 28, 28), torch.arange(5) % 3
+    logits, features = discriminator.judge(pictures, label)
     assert features.shape == (5, discriminator.features)
-    assert torch.allclose(logits, features @ discriminator.layers[-1].weight.flatten(), atol=1e-6)
+    plain = features @ discriminator.layers[-1].weight.flatten()
+    projection = torch.stack([features[n] @ discriminator.embedding.weight[n % 3] for n in range(5)])
+    torch.testing.assert_close(logits, plain + projection, rtol=1e-5, atol=1e-4)
+    # So that a reader has to look at the picture, the features do not depend on the label.
+    assert torch.equal(discriminator.judge(pictures, (label + 1) % 3)[1], features)
 
 
 @pytest.mark.parametrize("norm", ["none", "spectral"])
