@@ -34,7 +34,7 @@ def verify(settings: Settings) -> tuple[dict[str, ModelFolder], str]:
             f"there is no model in {settings.models}: train one (python -m training.run), or set GAN_MODELS to a folder of models"
         )
     default = settings.default_model or (next(iter(folders)) if len(folders) == 1 else SHIPPED)
-    if default not in folders and settings.default_model is None:
+    if default not in folders and not settings.default_model:
         raise ModelFolderError(
             f"there are several models in {settings.models} ({', '.join(folders)}): set GAN_DEFAULT_MODEL to one"
         )

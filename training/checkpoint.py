@@ -42,7 +42,7 @@ def write(folder: Path, tensors: dict[str, Tensor], progress: Progress, config: 
     dense = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     metadata = {"progress": progress.model_dump_json(), "config": config.model_dump_json()}
     artifact.write_bytes_atomically(path, save(dense, {**metadata, "digest": _digest(dense, metadata)}))
-    kept = {*checkpoints(folder)[-_KEEP:], *ranked(folder)[:1]}
+    kept = {*checkpoints(folder)[-_KEEP:], *ranked(folder)[:1], *_best_of_each_protocol(folder)}
     for old in checkpoints(folder):
         if old not in kept:
             old.unlink()
@@ -81,14 +81,12 @@ def ranked(folder: Path) -> list[Path]:
 
     Those not measured, or under another protocol than the latest, come last, and of those the latest first.
     """
-    found = {}
-    for path in reversed(checkpoints(folder)):
-        try:
-            found[path] = read_progress(path)
-        except CheckpointError:
-            continue
-    protocol = next((progress.protocol for progress in found.values() if progress.measures), "")
-    return sorted(found, key=lambda path: distance(found[path].measures) if found[path].protocol == protocol else float("inf"))
+    found = _progress(folder)
+    newest_first = list(reversed(found))
+    protocol = next((found[path].protocol for path in newest_first if found[path].measures), "")
+    return sorted(
+        newest_first, key=lambda path: distance(found[path].measures) if found[path].protocol == protocol else float("inf")
+    )
 
 
 def distance(measures: Mapping[str, float]) -> float:
@@ -96,15 +94,30 @@ def distance(measures: Mapping[str, float]) -> float:
     return next((measures[name] for name in RANKED_BY if name in measures), float("inf"))
 
 
-def measures_of(folder: Path) -> list[dict[str, float]]:
-    """Those of a run's checkpoints, oldest first, as far as they can be read."""
-    found = []
+def measures_of(folder: Path, protocol: str) -> list[dict[str, float]]:
+    """Those of a run's checkpoints under one protocol, oldest first, as far as they can be read."""
+    return [progress.measures for progress in _progress(folder).values() if progress.measures and progress.protocol == protocol]
+
+
+def _progress(folder: Path) -> dict[Path, Progress]:
+    """That of every checkpoint that can be read, oldest first."""
+    found = {}
     for path in checkpoints(folder):
         try:
-            found.append(read_progress(path).measures)
+            found[path] = read_progress(path)
         except CheckpointError:
             continue
     return found
+
+
+def _best_of_each_protocol(folder: Path) -> list[Path]:
+    """Who goes on measuring in another way may come back to the first one."""
+    best: dict[str, tuple[float, Path]] = {}
+    for path, progress in _progress(folder).items():
+        if progress.measures:
+            scored = distance(progress.measures), path
+            best[progress.protocol] = min(best.get(progress.protocol, scored), scored)
+    return [path for _, path in best.values()]
 
 
 def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:

@@ -85,8 +85,17 @@ class Classifier:
     network: Network
     record: Record
 
+    @property
+    def version(self) -> str:
+        """First 8 hex digits of the SHA-256 of the weights: another number of threads trains slightly other ones."""
+        digest = hashlib.sha256()
+        for _, weight in sorted(self.network.state_dict().items()):
+            digest.update(weight.contiguous().numpy().tobytes())
+        return digest.hexdigest()[:8]
+
     def __str__(self) -> str:
-        return f"LeNet-like, {100 * self.record.accuracy:.1f} % accurate on {self.record.tested} held-out pictures"
+        accuracy = f"{100 * self.record.accuracy:.1f} % accurate on {self.record.tested} held-out pictures"
+        return f"LeNet-like, {self.version}, {accuracy}"
 
 
 def prepare(pictures: NDArray[np.uint8], channels: int, side: int = SIDE) -> Tensor:

@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -147,6 +148,8 @@ class TrainingConfig(BaseModel):
     features: Literal["auto", "classifier", "random", "inception"] = "auto"
     """the network whose features measure: a classifier of the data's labels, trained once, in minutes; random, which needs
     nothing and says least; inception, slow on a processor; auto is classifier where there are labels, else random"""
+    inception_weights: Path | None = None
+    """torch-fidelity's file of Inception V3 weights, where it cannot be downloaded"""
     measure: int = Field(1_000, ge=100)
     """generated pictures that a checkpoint is measured by"""
     measure_final: int = Field(5_000, ge=100)

@@ -1,9 +1,9 @@
 """The measuring command: `python -m training.evaluate`."""
 
 import json
+import math
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -93,14 +93,13 @@ def _evaluate(command: _CommandLine) -> None:
     model = subjects.find_model(command.target)
     manifest = None if model is None else read_manifest(model)
     if manifest is not None:
-        source = subjects.source_of(manifest)
-        source = source if command.data is None else replace(source, data=command.data)
+        source = subjects.source_of(manifest, command.data)
     elif command.data is None:
         raise subjects.SubjectError(f"{command.target} is a folder of pictures: give the --data that they are to be like")
     else:
         source = subjects.Source(command.data, parse_size(command.resolution))
     conditional = manifest is not None and manifest.classes is not None
-    known = conditional or subjects.has_known_labels(source.data)
+    known = (manifest is not None and len(manifest.classes or ()) > 1) or subjects.has_known_labels(source.data)
     preferred = None if command.features == "auto" else command.features
     name, why = choose(preferred, labelled=known, inception_weights=command.inception_weights)
     # Training a classifier takes minutes: whoever asks for random features of an unconditional model is not to wait for it.
@@ -130,7 +129,7 @@ def _evaluate(command: _CommandLine) -> None:
                 f"--pairs {command.pairs}: cannot be written ({error.strerror}); give another file"
             ) from error
     if command.as_json:
-        print(json.dumps(_as_json(drawn, data, why, found), indent=2))
+        print(json.dumps(_as_json(drawn, data, why, found), indent=2, allow_nan=False))
     else:
         print(_as_table(drawn, data, why, found))
 
@@ -151,7 +150,9 @@ def _as_json(drawn: "Drawn", data: "Dataset", why: str, found: "Assessment") -> 
         ],
         "class_shares": shares,
         "nearest": [
-            {"generated": pair.generated, "training": pair.training, "ratio": pair.ratio} for pair in found.memorisation.pairs
+            # JSON has no infinity, which is what a ratio is where 1 % of the real pictures are doubles.
+            {"generated": pair.generated, "training": pair.training, "ratio": pair.ratio if math.isfinite(pair.ratio) else None}
+            for pair in found.memorisation.pairs
         ],
     }
 

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from training import metrics
 from training.features import Extractor
+from training.quality import Real
 
 _SEED = 2020
 
@@ -14,12 +15,12 @@ class Gauge:
 
     def __init__(
         self,
-        train: NDArray[np.uint8],  # [n, c, h, w]
-        held_out: NDArray[np.uint8] | None,  # the same of pictures that are not trained on; None: training pictures stand in
+        real: Real,  # where nothing is held out, training pictures stand in
         extractor: Extractor,
         *,
-        size: int = 1000,  # pictures on the real side, or as many as there are
+        size: int = 1000,  # pictures on either side, on the real one at most as many as there are
     ) -> None:
+        train, held_out, generated = real.train, real.held_out, size
         random = np.random.RandomState(_SEED)
         reference = train if held_out is None else held_out
         places = random.permutation(len(reference))
@@ -29,11 +30,11 @@ class Gauge:
         self._extract = extractor
         self._real = extractor(reference[np.sort(places[:size])])
         self.real = self._measure(extractor(train[np.sort(others)]))  # what training pictures get: as good as it can be
-        side = "training" if held_out is None else "held-out"
-        self.protocol = f"{extractor.protocol}; {size} {side} pictures; k = {metrics.NEIGHBOUR}"
+        counts = real.against(generated, size, "training" if held_out is None else "held-out")
+        self.protocol = f"{extractor.protocol}; {counts}; k = {metrics.NEIGHBOUR}"
 
     def measure(self, fake: NDArray[np.uint8]) -> dict[str, float]:
-        """frechet (or fid), precision and recall of generated pictures, uint8 [m, c, h, w]; m should be the same each time.
+        """frechet (or fid), precision and recall of generated pictures, uint8 [size, c, h, w].
 
         Raises ValueError as `metrics.measure` does.
         """

@@ -32,7 +32,7 @@ def train(
     config: TrainingConfig,
     hardware: Hardware,
     folder: Path,  # of the run: gets statistics, samples, checkpoints, the report and TensorBoard's files
-    gauge: Gauge | None,  # what checkpoints are measured with; needed by the first process
+    gauge: Gauge | None,  # what checkpoints are measured with, by the first process; None: not at all
     asked_to_stop: Callable[[], bool],  # looked at between two steps
     group: Group = Group(),  # noqa: B008, it is frozen
 ) -> bool:
@@ -62,7 +62,7 @@ def train(
             state.measures, state.protocol = measure(state, dataset, config, hardware, gauge), gauge.protocol
             real = {f"{name}_real": value for name, value in gauge.real.items()}
             log.write({"pictures": state.seen, "seconds": round(state.seconds, 3), **state.measures, **real}, gauge.protocol)
-            log.warn(warnings_of(state.measures, measures_of(folder), state.seen))
+            log.warn(warnings_of(state.measures, measures_of(folder, state.protocol), state.seen))
             state.save(folder, config)
 
     with Log(state, config, folder, group) as log:

@@ -1,15 +1,14 @@
 """What runs came to, checkpoint by checkpoint: read from their statistics, sorted by how they were measured, and plotted."""
 
-import json
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from training import checkpoint
+from training import checkpoint, report
 from training.log import STATS
-from training.runs import CONFIG, DATA
+from training.runs import CONFIG
 
 _FORMATS = (".png", ".svg", ".pdf")
 
@@ -34,8 +33,7 @@ class Measured:
     """A run, as far as it was measured under one protocol."""
 
     name: str
-    data: str  # fingerprint of what it was trained on
-    protocol: str
+    protocol: str  # which names the data too
     distance_name: str  # fid or frechet
     real: dict[str, float]  # what real pictures get
     points: list[Point]  # one or more, in the order of the pictures
@@ -57,7 +55,10 @@ def read(folder: Path, minutes: float | None = None) -> Measured:
     """
     if not (folder / CONFIG).is_file():
         raise MeasuredError(f"{folder} is no run: give the folders that training.run made, which hold {CONFIG}")
-    rows = [row for row in _rows(folder / STATS) if "protocol" in row]
+    rows = report.read_rows(folder / STATS)
+    if any(name in row and "protocol" not in row for row in rows for name in checkpoint.RANKED_BY):
+        raise MeasuredError(f"{folder} was measured by an older version: train it anew")
+    rows = [row for row in rows if "protocol" in row]
     if not rows:
         raise MeasuredError(f"{folder} has no measured checkpoint yet: wait for its first, or see --checkpoint-every")
     protocol = rows[-1]["protocol"]
@@ -69,16 +70,17 @@ def read(folder: Path, minutes: float | None = None) -> Measured:
         if math.isfinite(row[name]) and (minutes is None or row["seconds"] <= 60 * minutes)
     ]
     if not points:
-        raise MeasuredError(f"{folder} has no measured checkpoint in its first {minutes:g} minutes: give more --minutes")
+        limit = "" if minutes is None else f" in its first {minutes:g} minutes: give more --minutes"
+        raise MeasuredError(f"{folder} has no checkpoint with a finite distance{limit}")
     real = {key.removesuffix("_real"): value for key, value in rows[-1].items() if key.endswith("_real")}
-    return Measured(folder.resolve().name, _fingerprint(folder), protocol, name, real, points)
+    return Measured(folder.resolve().name, protocol, name, real, points)
 
 
 def alike(runs: Sequence[Measured]) -> list[list[Measured]]:
-    """The runs in groups whose numbers compare: the same data under the same protocol. In the order in which they were given."""
-    groups: dict[tuple[str, str], list[Measured]] = {}
+    """The runs in groups whose numbers compare, those under the same protocol; in the order in which they were given."""
+    groups: dict[str, list[Measured]] = {}
     for run in runs:
-        groups.setdefault((run.data, run.protocol), []).append(run)
+        groups.setdefault(run.protocol, []).append(run)
     return list(groups.values())
 
 
@@ -117,6 +119,7 @@ def draw(groups: Sequence[Sequence[Measured]], path: Path) -> None:
                 if across == "pictures":
                     place.xaxis.set_major_formatter("{x:,.0f}")
         axes[0][2 * number].legend(fontsize="small")
+        axes[0][2 * number].set_title("\n".join(textwrap.wrap(group[0].protocol, 70)), fontsize="x-small", loc="left")
     try:
         figure.savefig(path, dpi=120)
     except OSError as error:
@@ -124,19 +127,3 @@ def draw(groups: Sequence[Sequence[Measured]], path: Path) -> None:
 
 
 _TITLES = {"fid": "FID", "frechet": "Fréchet distance"}
-
-
-def _rows(file: Path) -> list[dict[str, Any]]:
-    """Those of a JSON lines file, but for a last line that is being written."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    return [json.loads(line) for line in lines if line.endswith("}")]
-
-
-def _fingerprint(folder: Path) -> str:
-    try:
-        return str(json.loads((folder / DATA).read_text())["fingerprint"])
-    except (OSError, ValueError, KeyError) as error:
-        raise MeasuredError(f"{folder / DATA} cannot be read ({error}): go on with the run (training.run --resume)") from error

@@ -1,5 +1,6 @@
 """Does a model draw its training pictures again? Distances to the nearest ones, beside those of real pictures it never saw."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,13 @@ from tqdm import tqdm
 PERCENTILE = 1.0  # of the held-out pictures' distances: nearer than that is suspicious, and happens to 1 in 100 by chance
 
 _QUERIES, _REFERENCES = 500, 4000  # rows compared at once: some tens of megabytes for 32x32 pictures
+
+
+Shrink = Callable[[NDArray[np.generic]], NDArray[np.generic]]
+
+
+def _as_they_are(rows: NDArray[np.generic]) -> NDArray[np.generic]:
+    return rows
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ def nearest(
     references: NDArray[np.generic],  # [n, ...] of the same shape
     *,
     exclude: NDArray[np.int64] | None = None,  # [q]: a reference for each query that does not count, such as itself
+    shrink: Shrink = _as_they_are,  # what is done to some rows before they are compared
     progress: bool = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Euclidean distance of each query to its nearest reference, and that one's place: [q] and [q].
@@ -49,10 +58,10 @@ def nearest(
     total = -(-len(queries) // _QUERIES) * -(-len(references) // _REFERENCES)
     with tqdm(total=total, desc="nearest training pictures", unit="chunk", leave=False, disable=None if progress else True) as bar:
         for first in range(0, len(references), _REFERENCES):
-            chunk = _rows(references[first : first + _REFERENCES], np.float32)
+            chunk = _rows(shrink(references[first : first + _REFERENCES]), np.float32)
             for start in range(0, len(queries), _QUERIES):
                 rows = slice(start, start + _QUERIES)
-                distances = torch.cdist(torch.from_numpy(_rows(queries[rows], np.float32)), torch.from_numpy(chunk)).numpy()
+                distances = torch.cdist(torch.from_numpy(_rows(shrink(queries[rows]), np.float32)), torch.from_numpy(chunk)).numpy()
                 if exclude is not None:
                     inside = np.flatnonzero((exclude[rows] >= first) & (exclude[rows] < first + len(chunk)))
                     distances[inside, exclude[rows][inside] - first] = np.inf
@@ -65,7 +74,7 @@ def nearest(
     exact = np.empty(len(queries))
     for start in range(0, len(queries), _QUERIES):
         rows = slice(start, start + _QUERIES)
-        difference = _rows(queries[rows], np.float64) - _rows(references[places[rows]], np.float64)
+        difference = _rows(shrink(queries[rows]), np.float64) - _rows(shrink(references[places[rows]]), np.float64)
         exact[rows] = np.sqrt((difference**2).sum(1))
     return exact, places
 
@@ -76,6 +85,7 @@ def memorisation(
     held_out: NDArray[np.generic] | None,  # [h, ...], real ones it was not trained on; None: see below
     *,
     pairs: int = 16,  # how many of the nearest are returned
+    shrink: Shrink = _as_they_are,  # what is done to some rows before they are compared
     progress: bool = False,
 ) -> Memorisation:
     """The share of generated pictures that are nearer to a training picture than 99 % of the held-out ones are to theirs.
@@ -85,12 +95,12 @@ def memorisation(
     """
     if not len(generated) or len(train) < 2 or (held_out is not None and not len(held_out)):
         raise ValueError("memorisation needs generated pictures, at least 2 training pictures, and held-out ones if they are given")
-    distances, places = nearest(generated, train, progress=progress)
+    distances, places = nearest(generated, train, shrink=shrink, progress=progress)
     if held_out is None:
         some = np.sort(np.random.RandomState(0).permutation(len(train))[:2000])
-        real, _ = nearest(train[some], train, exclude=some, progress=progress)
+        real, _ = nearest(train[some], train, exclude=some, shrink=shrink, progress=progress)
     else:
-        real, _ = nearest(held_out, train, progress=progress)
+        real, _ = nearest(held_out, train, shrink=shrink, progress=progress)
     threshold = float(np.percentile(real, PERCENTILE))
     order = np.argsort(distances, kind="stable")[:pairs]
     return Memorisation(

@@ -1,5 +1,6 @@
 """What becomes of a finished model: it is measured, and copied to where the service looks; a better one replaces a worse one."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from gan import artifact
@@ -34,10 +35,11 @@ def publish(model: Path, models: Path) -> None:
         raise _not_copied(model, target, error) from error
 
 
-def promote(model: Path, models: Path, ruler: Ruler, samples: int) -> None:
+def promote(model: Path, models: Path, measure: Callable[[Path], list[Metric]]) -> None:
     """The same, but a worse model that stands there is replaced: one with the larger Fréchet distance under the same protocol.
 
-    What is replaced is kept beside the model, in the run's folder. Raises UsageError.
+    `measure` is asked where the two were not measured alike. What is replaced is kept beside the model, in the run's folder.
+    Raises UsageError.
     """
     new = artifact.read_manifest(model)
     target = models / new.name
@@ -54,16 +56,16 @@ def promote(model: Path, models: Path, ruler: Ruler, samples: int) -> None:
     if _shape(old) != _shape(new):
         print(
             f"{target} was left alone: it draws {_describe(old)}, and the new model {_describe(new)}; "
-            "give the new one another --name, or move the old one away"
+            "move the old one away to have the new one there"
         )
         return
 
     before, after = _distance(old.metrics), _distance(new.metrics)
     if before is None or after is None or before.protocol != after.protocol:
         print(f"measuring {target} as the new model is measured")
-        before = _distance(measure_model(ruler, target, samples))
+        before = _distance(measure(target))
         if before is not None and (after is None or before.protocol != after.protocol):
-            after = _distance(measure_model(ruler, model, samples))
+            after = _distance(measure(model))
     assert before is not None, "every measurement has a distance"
     assert after is not None, "the same"
     distances = f"{after.name}: {after.value:.4g}, and {before.value:.4g} of {old.name}@{old.version} ({after.protocol})"
@@ -90,14 +92,14 @@ def _distance(metrics: list[Metric]) -> Metric | None:
 
 def _shape(manifest: Manifest) -> tuple[object, ...]:
     """What those who ask a model for pictures depend on."""
-    return manifest.channels, manifest.height, manifest.width, manifest.classes, manifest.codes
+    return manifest.channels, manifest.height, manifest.width, manifest.z_dim, manifest.classes, manifest.codes
 
 
 def _describe(manifest: Manifest) -> str:
     colour = "grey" if manifest.channels == 1 else "coloured"
-    classes = f" of {len(manifest.classes)} classes" if manifest.classes else ""
-    codes = f" by {', '.join(code.name for code in manifest.codes)}" if manifest.codes else ""
-    return f"{colour} {manifest.width}x{manifest.height} pictures{classes}{codes}"
+    classes = f" of {', '.join(manifest.classes)}" if manifest.classes else ""
+    codes = f" by {', '.join(f'{code.name}={code.categories or 1}' for code in manifest.codes)}" if manifest.codes else ""
+    return f"{colour} {manifest.width}x{manifest.height} pictures{classes} from {manifest.z_dim} numbers{codes}"
 
 
 def _not_copied(model: Path, target: Path, error: OSError) -> UsageError:

@@ -25,6 +25,11 @@ class Real:
     train: NDArray[np.uint8]  # [n, c, h, w], what the model learnt from
     held_out: NDArray[np.uint8] | None = None  # [h, c, h, w], what it did not; None if there are none
     held_out_labels: NDArray[np.int64] | None = None  # [h], if there are labels
+    about: str = ""  # which pictures these are, for the protocol
+
+    def against(self, generated: int, references: int, side: Against) -> str:
+        """What a protocol says of the pictures."""
+        return f"{generated} generated against {references} {side} pictures" + (f" of {self.about}" if self.about else "")
 
 
 @dataclass(frozen=True)
@@ -69,9 +74,9 @@ def assess(
         extractor(reference, progress=progress),
         extractor.extract(others, progress=progress) if len(others) else None,
         extractor,
-        against,
+        real.against(len(generated), len(reference), against),
     )
-    counts = f"{len(generated)} generated against {len(reference)} {against} pictures"
+    counts = real.against(len(generated), len(reference), against)
     found.append(
         Measurement(
             "sliced_wasserstein",
@@ -81,9 +86,10 @@ def assess(
         )
     )
     copies = memorisation(
-        _small(generated),
-        _small(real.train),
-        None if real.held_out is None else _small(_some(real.held_out, _MOST_QUERIES)),
+        generated,
+        real.train,
+        None if real.held_out is None else _some(real.held_out, _MOST_QUERIES),
+        shrink=_small,
         progress=progress,
     )
     found.append(Measurement("memorised", copies.share, _of_copies(real, len(generated)), PERCENTILE / 100))
@@ -116,12 +122,11 @@ def _some(pictures: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
 
 
 def _by_features(
-    generated: Features, reference: NDArray[np.float32], others: Features | None, extractor: Extractor, against: Against
+    generated: Features, reference: NDArray[np.float32], others: Features | None, extractor: Extractor, counts: str
 ) -> list[Measurement]:
     inception = extractor.name == "inception"
     values = metrics.measure(reference, generated.values, logits=generated.logits, inception=inception)
     real = {} if others is None else metrics.measure(reference, others.values, logits=others.logits, inception=inception)
-    counts = f"{len(generated.values)} generated against {len(reference)} {against} pictures"
     found = []
     for name, value in values.items():
         more = metrics.parameters(name, len(reference), len(generated.values))
@@ -139,12 +144,13 @@ def _of_copies(real: Real, generated: int) -> str:
     )
 
 
-def _small(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _small(pictures: NDArray[np.generic]) -> NDArray[np.generic]:
     """At 32x32 if they are larger: distances of pixels say no more at a larger size, and take long."""
     if max(pictures.shape[2:]) <= SIDE:
         return pictures
-    parts = [prepare(pictures[start : start + 500], pictures.shape[1]) for start in range(0, len(pictures), 500)]
-    return np.concatenate([((part + 1) * 127.5).round().clamp(0, 255).byte().numpy() for part in parts])
+    scaled = prepare(pictures.astype(np.uint8), pictures.shape[1])
+    small: NDArray[np.uint8] = ((scaled + 1) * 127.5).round().clamp(0, 255).byte().numpy()
+    return small
 
 
 def _logits(features: Features) -> NDArray[np.float32]:

@@ -58,6 +58,7 @@ def write(folder: Path, grid_every: int = 1) -> Path:
         "heading": _heading(run),
         "warnings": _warnings(run.warnings),
         "samples": _samples(grids),
+        "protocol": _protocol(run.stats),
         "charts": "\n".join(known),
         "other": '<h2>Other</h2>\n<div class="charts">\n' + "\n".join(other) + "\n</div>" if other else "",
         "quality": _quality(run),
@@ -82,8 +83,8 @@ def _read(folder: Path) -> _Run:
         name=folder.resolve().name,
         config=_mapping(folder / "config.yaml"),
         environment=_mapping(folder / "environment.json"),
-        stats=_rows(folder / "stats.jsonl"),
-        warnings=_rows(folder / "warnings.jsonl"),
+        stats=_measured_alike(read_rows(folder / "stats.jsonl")),
+        warnings=read_rows(folder / "warnings.jsonl"),
         grids=sorted(grids),
         manifest=manifest,
         nearest=_content(folder / NEAREST),
@@ -100,7 +101,7 @@ def _mapping(file: Path) -> Row:
     return content if isinstance(content, dict) else {}
 
 
-def _rows(file: Path) -> list[Row]:
+def read_rows(file: Path) -> list[Row]:
     """The objects of a JSON lines file that say after how many pictures, in that order; other lines are passed over."""
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
@@ -115,6 +116,12 @@ def _rows(file: Path) -> list[Row]:
         if isinstance(row, dict) and type(row.get("pictures")) in (int, float) and 0 <= row["pictures"] < 1e18:
             rows.append(row)
     return sorted(rows, key=lambda row: float(row["pictures"]))
+
+
+def _measured_alike(rows: list[Row]) -> list[Row]:
+    """Without the measures of checkpoints that were taken in another way than the last: one curve shows one kind of number."""
+    protocol = next((row["protocol"] for row in reversed(rows) if "protocol" in row), None)
+    return [row for row in rows if row.get("protocol", protocol) == protocol]
 
 
 def _choose(grids: list[tuple[int, Path]], every: int) -> list[tuple[int, bytes]]:
@@ -185,6 +192,11 @@ def _samples(grids: list[tuple[int, bytes]]) -> str:
 <div class="controls"><button type="button" aria-label="Play">▶</button>
 <input type="range" min="0" max="{last}" value="{last}" aria-label="Sample grid"></div>
 </section>"""
+
+
+def _protocol(stats: list[Row]) -> str:
+    protocol = next((row["protocol"] for row in reversed(stats) if "protocol" in row), None)
+    return "" if protocol is None else f'<p class="note">Distance, precision and recall by {escape(str(protocol))}.</p>'
 
 
 def _quality(run: _Run) -> str:

@@ -38,7 +38,10 @@ class Ruler:
         if features == "inception":
             inception = inception_network(inception_weights, device="cuda" if torch.cuda.is_available() else "cpu")
         held_out = dataset.held_out
-        real = Real(dataset.pictures) if held_out is None else Real(dataset.pictures, held_out.pictures, held_out.labels)
+        about = f"{dataset.name} ({dataset.fingerprint[:8]})"
+        real = Real(dataset.pictures, about=about)
+        if held_out is not None:
+            real = Real(dataset.pictures, held_out.pictures, held_out.labels, about)
         judge = _classifier(dataset, progress) if has_labels(dataset) else None
         if features == "classifier":
             if judge is None:
@@ -48,7 +51,7 @@ class Ruler:
 
     def gauge(self, size: int) -> Gauge:
         """For checkpoints: so many pictures on the real side."""
-        return Gauge(self.real.train, self.real.held_out, self.extractor, size=size)
+        return Gauge(self.real, self.extractor, size=size)
 
     def assess(
         self,

@@ -18,8 +18,10 @@ from training.resolve import resolve
 from training.runs import UsageError
 
 if TYPE_CHECKING:  # The libraries take seconds to import: --help and a mistyped flag should not.
+    from gan.artifact import Metric
     from training.data import Dataset
     from training.distributed import Group
+    from training.features import FeatureName
     from training.hardware import Hardware
     from training.ruler import Ruler
     from training.state import TrainingState
@@ -61,6 +63,7 @@ _ELSEWHERE = set(_CommandLine.model_fields) - set(TrainingConfig.model_fields)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out the command; returns the exit status, 2 for a command that cannot be carried out as given."""
     given = parse(_CommandLine, "training.run", _EXAMPLES, sys.argv[1:] if arguments is None else arguments)
+    from gan.artifact import ModelFolderError
     from training.checkpoint import CheckpointError
     from training.data import DataError
     from training.diagnostics import GameOverError
@@ -70,10 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(given)
     except ValidationError as error:
         print(explain("training.run", error), file=sys.stderr)
-    except (UsageError, DataError, CheckpointError, GameOverError, ExportError) as error:
+    except (UsageError, DataError, CheckpointError, GameOverError, ExportError, ModelFolderError) as error:
         print(f"training.run: {error}", file=sys.stderr)
     except KeyboardInterrupt:
-        print("training.run: stopped before training began", file=sys.stderr)
+        print("training.run: stopped; --resume latest goes on with a run that had begun", file=sys.stderr)
         return 128 + signal.SIGINT
     return 2
 
@@ -90,37 +93,32 @@ def _run(given: dict[str, Any]) -> int:
     from training.distributed import Group
     from training.estimate import foretell
     from training.hardware import Hardware
-    from training.publishing import promote, publish
     from training.state import TrainingState
 
     with Group.join() as group:
         say = print if group.is_first else _say_nothing
         if where.resume and folder is None:
             say(f"nothing to resume in {where.out}: starting anew")
-        done = folder is not None and _is_done(folder, config)
-        if done:
+        if folder is not None and _is_done(folder, config):
             say(f"{folder} is done; its model is in {folder}/model")
-        if folder is not None and done and not where.promote:
-            if group.is_first:
-                publish(folder / "model", where.models)
+            if group.is_first and not where.dry_run:
+                with runs.locked(folder):
+                    _hand_over(folder, where, config)
             return 0
         try:
             hardware = Hardware.choose(config)
         except ValueError as error:
             raise UsageError(str(error)) from error
         with group.one_after_another():
-            known = _load(config)
+            known, features = _load(config)
         dataset = known if config.conditional else known.without_labels()
         _check_batch_size(config, dataset, group)
-        if folder is not None and done:
-            if group.is_first:
-                promote(folder / "model", where.models, _ruler(config, known), config.measure_final)
-            return 0
 
         say(runs.to_yaml(config).rstrip())
         say(f"data: {dataset.name}, {'; '.join(dataset.notes)}")
         for file in dataset.skipped:
             say(f"skipped {file}")
+        say(f"features to measure by: {features}")
         say(f"hardware: {hardware}" + (f", {group.size} processes" if group.size > 1 else ""))
         try:
             state = TrainingState.start(config, dataset.pictures.shape[1], len(dataset.classes) or None, hardware)
@@ -137,7 +135,7 @@ def _run(given: dict[str, Any]) -> int:
             folder = runs.create(where.out, f"{dataset.name}-{config.recipe}")
         folder = Path(group.tell(str(folder)))
         with runs.locked(folder) if group.is_first else nullcontext():
-            return _train(folder, where, "data" in changeable, known, dataset, config, hardware, state, group)
+            return _train(folder, where, "data" in changeable, known, features, dataset, config, hardware, state, group)
 
 
 def _train(
@@ -145,6 +143,7 @@ def _train(
     where: _CommandLine,
     data_may_change: bool,
     known: "Dataset",  # with its labels if there are any, to measure by
+    features: "FeatureName",
     dataset: "Dataset",  # to learn from
     config: TrainingConfig,
     hardware: "Hardware",
@@ -152,25 +151,27 @@ def _train(
     group: "Group",
 ) -> int:
     """Start or go on, and export at the end; returns the exit status."""
-    from gan.artifact import Metric
     from training import checkpoint, report
     from training.environment import record
     from training.export import export_model
     from training.loop import train
-    from training.publishing import measure_model, promote, publish
+    from training.publishing import measure_model
 
-    ruler = _ruler(config, known) if group.is_first else None
     resumed_from = _restore(state, checkpoint.checkpoints(folder)[::-1])
     if group.is_first:
         runs.check_data(folder, dataset.fingerprint, len(dataset.pictures), data_may_change)
         runs.write_config(folder, config)
         environment = record(folder, hardware)
+    ruler = _ruler(config, known, features) if group.is_first else None
+    if ruler is not None:
+        print(f"checkpoints are measured by {ruler.extractor.protocol}")
         print((f"resumed from {resumed_from}\n" if resumed_from else "") + f"run: {folder}")
     stop = _StopSignal()
     gauge = None if ruler is None else ruler.gauge(config.measure)
     finished = train(state, dataset, config, hardware, folder, gauge, stop.received, group)
     if ruler is None:
         return 0
+    stop.let_go()  # the weights are saved: what is left can be done again
     if not finished:
         print(f"stopped and saved; go on with: python -m training.run --resume {folder}", file=sys.stderr)
         return 128 + stop.number
@@ -178,7 +179,7 @@ def _train(
     _restore(state, checkpoint.ranked(folder))
     name = config.name or f"{dataset.name}-{config.recipe}"
 
-    def measure(model: Path) -> list[Metric]:
+    def measure(model: Path) -> "list[Metric]":
         return measure_model(ruler, model, config.measure_final, folder / report.NEAREST)
 
     manifest = export_model(folder / "model", name, state, dataset, config, environment, measure)
@@ -186,33 +187,59 @@ def _train(
         f"exported {manifest.name}@{manifest.version}, of the best checkpoint, after {state.seen:,} pictures, "
         f"to {folder / 'model'}; the report: {report.write(folder)}"
     )
-    if where.promote:
-        promote(folder / "model", where.models, ruler, config.measure_final)
-    else:
-        publish(folder / "model", where.models)
+    _hand_over(folder, where, config, ruler)
     return 0
 
 
-def _load(config: TrainingConfig) -> "Dataset":
-    """The data, with its labels if it is to be measured by them, even where the game does not know them."""
+def _hand_over(folder: Path, where: _CommandLine, config: TrainingConfig, ruler: "Ruler | None" = None) -> None:
+    """Give the finished model to the service. Without a ruler one is made if there is something to measure."""
+    from training.publishing import measure_model, promote, publish
+
+    def measure(model: Path) -> "list[Metric]":
+        nonlocal ruler
+        if ruler is None:
+            known, features = _load(config)
+            dataset = known if config.conditional else known.without_labels()
+            runs.check_data(folder, dataset.fingerprint, len(dataset.pictures), may_change=False)
+            ruler = _ruler(config, known, features)
+        return measure_model(ruler, model, config.measure_final)
+
+    if where.promote:
+        promote(folder / "model", where.models, measure)
+    else:
+        publish(folder / "model", where.models)
+
+
+def _load(config: TrainingConfig) -> "tuple[Dataset, FeatureName]":
+    """The data, with its labels if it is to be measured by them, even where the game does not know them; and by which features.
+
+    Raises UsageError for features that the data has no labels for.
+    """
+    from training.data import DataError
+    from training.ruler import has_labels
     from training.subjects import Source, has_known_labels
 
-    by_labels = config.features in ("auto", "classifier") and has_known_labels(config.data)
     source = Source(config.data, config.size, config.fit, config.background, config.max_bad)
-    return source.load(labelled=config.conditional or by_labels)
+    if config.features == "auto" and not config.conditional and has_known_labels(config.data):
+        try:
+            return source.load(labelled=True), "classifier"
+        except DataError as error:
+            print(f"warning: measured without labels, since {error}", file=sys.stderr)
+    known = source.load(labelled=config.conditional or config.features == "classifier")
+    if config.features == "classifier" and not has_labels(known):
+        raise UsageError(f"--features classifier: {config.data} has only one class; take --features random")
+    if config.features == "auto":
+        return known, "classifier" if has_labels(known) else "random"
+    return known, config.features
 
 
-def _ruler(config: TrainingConfig, known: "Dataset") -> "Ruler":
+def _ruler(config: TrainingConfig, known: "Dataset", features: "FeatureName") -> "Ruler":
     """What checkpoints and the finished model are measured with. Raises UsageError for features that cannot be had."""
     from training.features import FeaturesUnavailableError
-    from training.ruler import Ruler, has_labels
+    from training.ruler import Ruler
 
-    features = config.features
-    if features == "auto":
-        features = "classifier" if has_labels(known) else "random"
-    print(f"features: {features}")
     try:
-        return Ruler.of(known, features, progress=True)
+        return Ruler.of(known, features, inception_weights=config.inception_weights, progress=True)
     except (FeaturesUnavailableError, ValueError) as error:
         raise UsageError(f"--features {features}: {error}") from error
 
@@ -275,6 +302,11 @@ class _StopSignal:
         self.number = 0
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handle)
+
+    def let_go(self) -> None:
+        """From now on a signal ends the process again."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         if self.number:

@@ -18,7 +18,16 @@ from training.config import TrainingConfig
 CONFIG = "config.yaml"
 DATA, _LOCK = "data.json", ".lock"
 # What does not change the weights that a run comes to after so many pictures.
-_FREE_TO_CHANGE = {"images", "minutes", "sample_every", "checkpoint_every", "features", "measure", "measure_final"}
+_FREE_TO_CHANGE = {
+    "images",
+    "minutes",
+    "sample_every",
+    "checkpoint_every",
+    "features",
+    "inception_weights",
+    "measure",
+    "measure_final",
+}
 
 
 class UsageError(Exception):

@@ -40,7 +40,7 @@ class TrainingState:
     """The players, their optimisers, the generator's moving average, and how far the game has come."""
 
     generator: Generator
-    judge: Judge  # the discriminator, and the reader of the codes if there are any
+    judge: Judge  # the discriminator, and the reader of label and codes if there is one
     average: Generator  # exponential moving average of the generator's weights: what is sampled and exported
     generator_optimiser: Adam
     judge_optimiser: Adam

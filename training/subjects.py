@@ -59,17 +59,17 @@ def find_model(target: Path) -> Path | None:
 
 
 def has_known_labels(source: str) -> bool:
-    """Whether a data set is one whose files have labels; of a folder of pictures only its owner knows."""
+    """Whether a data set is one whose pictures all have labels; of a folder of pictures only its owner knows."""
     try:
         found = data.survey(source)
     except data.DataError:
         return False
-    return found.known and found.classes is not None
+    return found.known and found.classes is not None and found.all_labelled
 
 
-def source_of(manifest: Manifest) -> Source:
-    """What a model was trained on, as its manifest has it. Raises SubjectError if the manifest does not say."""
-    config = manifest.origin.config
+def source_of(manifest: Manifest, given: str | None = None) -> Source:
+    """What a model was trained on: as its manifest has it, or the data that is `given`. Raises SubjectError if neither says."""
+    config = manifest.origin.config if given is None else {**manifest.origin.config, "data": given}
     try:
         found = {name: config[name] for name in ("data", "fit", "background", "max_bad") if name in config}
         return Source(size=(manifest.height, manifest.width), **found)

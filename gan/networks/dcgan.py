@@ -91,7 +91,6 @@ class Discriminator(nn.Module):
         super().__init__()
         check_norm("dcgan", norm)
         grid = base_grid(size)
-        self.classes = classes
         hidden = _widths(grid.doublings, width)
         self.features = hidden[-1] * grid.rows * grid.columns
         layers: list[nn.Module] = [

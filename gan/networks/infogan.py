@@ -1,4 +1,7 @@
-"""What InfoGAN adds to a game: a network that guesses the codes a picture was drawn from (Chen et al. 2016, arXiv 1606.03657)."""
+"""What InfoGAN adds to a game: a network that guesses the codes a picture was drawn from (Chen et al. 2016, arXiv 1606.03657).
+
+AC-GAN's reader of labels is the same network, for one more category.
+"""
 
 import torch
 from torch import Tensor, nn

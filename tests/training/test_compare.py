@@ -7,10 +7,9 @@ from training import compare
 REAL = {"frechet_real": 0.5, "precision_real": 0.9, "recall_real": 0.8}
 
 
-def a_run(folder, distances, protocol="classifier features", data="abc", minutes_each=2):
+def a_run(folder, distances, protocol="classifier features", minutes_each=2):
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text("width: 4\n")
-    (folder / "data.json").write_text(json.dumps({"fingerprint": data, "pictures": 100}))
     with (folder / "stats.jsonl").open("w") as stats:
         for number, distance in enumerate(distances, 1):
             row = {"pictures": 1000 * number, "seconds": 60.0 * minutes_each * number}
@@ -46,23 +45,22 @@ def test_only_what_was_reached_in_so_many_minutes(tmp_path, capsys):
     assert [(run["frechet"], run["of_minutes"]) for run in table["runs"]] == [(4.0, 4.0), (0.5, 3.0)]
 
 
-def test_what_was_measured_otherwise_or_on_other_data_gets_a_table_of_its_own(tmp_path, capsys):
+def test_what_was_measured_otherwise_gets_a_table_of_its_own(tmp_path, capsys):
     runs = [
         a_run(tmp_path / "a", [2.0]),
         a_run(tmp_path / "b", [1.0], protocol="random features"),
-        a_run(tmp_path / "c", [3.0], data="def"),
-        a_run(tmp_path / "d", [4.0]),
+        a_run(tmp_path / "c", [4.0]),
     ]
     tables = compared(capsys, tmp_path, *runs)
-    assert [[run["run"] for run in table["runs"]] for table in tables] == [["a", "d"], ["b"], ["c"]]
+    assert [[run["run"] for run in table["runs"]] for table in tables] == [["a", "c"], ["b"]]
 
 
 def test_a_run_whose_protocol_was_changed_counts_by_the_last(tmp_path, capsys):
-    first, later = a_run(tmp_path / "a", [0.1, 0.2], protocol="random features"), a_run(tmp_path / "other", [7.0])
+    first, later = a_run(tmp_path / "a", [0.1, 0.2], protocol="random features"), a_run(tmp_path / "b", [9.0, 8.0, 7.0])
     with (tmp_path / "a" / "stats.jsonl").open("a") as stats:
-        stats.write("\n" + (tmp_path / "other" / "stats.jsonl").read_text())
+        stats.write("\n" + (tmp_path / "b" / "stats.jsonl").read_text().split("\n", 5)[5])
     (table,) = compared(capsys, tmp_path, first, later)
-    assert [run["frechet"] for run in table["runs"]] == [7.0, 7.0]
+    assert [(run["frechet"], run["minutes"]) for run in table["runs"]] == [(7.0, 6.0), (7.0, 6.0)]
 
 
 def test_the_table_for_people(tmp_path, capsys):
@@ -77,13 +75,16 @@ def test_the_table_for_people(tmp_path, capsys):
     assert lines[-1] == ["plot:", str(tmp_path / "plot.svg")]
 
 
-def test_what_cannot_be_compared_is_named(trained, tmp_path, capsys):
+def test_what_cannot_be_compared_is_named(tmp_path, capsys):
     run = a_run(tmp_path / "run", [1.0])
     (tmp_path / "empty").mkdir()
     a_run(tmp_path / "young", [])
+    old = a_run(tmp_path / "old", [])
+    (tmp_path / "old" / "stats.jsonl").write_text('{"pictures": 10, "seconds": 1, "frechet": 2.0}\n')
     for arguments, message in [
         ([str(tmp_path / "empty")], "empty is no run"),
         ([str(tmp_path / "young")], "young has no measured checkpoint yet"),
+        ([old], "old was measured by an older version"),
         ([run, "--minutes", "1"], "in its first 1 minutes: give more --minutes"),
         ([run, "--plot", "plot.gif"], "--plot plot.gif: give a file that ends in .png, .svg, .pdf"),
         ([run, "--plot", str(tmp_path / "nowhere" / "plot.png")], "plot.png: cannot be written"),

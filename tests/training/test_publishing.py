@@ -1,12 +1,13 @@
 import json
 import shutil
+from functools import partial
 
 import pytest
 
 from gan import artifact
 from tests.conftest import SMALL_DATA
-from training import data, publishing
-from training.publishing import promote, publish
+from training import data
+from training.publishing import measure_model, promote, publish
 from training.ruler import Ruler
 from training.runs import UsageError
 
@@ -53,13 +54,13 @@ def test_a_better_model_replaces_the_one_that_stands_and_that_is_kept(places, ru
     measured(model, 1.0)
     measured(models / old.name, 2.0)
     before = (models / old.name / artifact.MANIFEST).read_bytes()
-    promote(model, models, ruler, samples=20)
+    promote(model, models, partial(measure_model, ruler, samples=20))
     assert standing(models).version == new.version
     assert (model.parent / f"replaced-{old.version}" / artifact.MANIFEST).read_bytes() == before
     said = capsys.readouterr().out
     assert f"frechet: 1, and 2 of {old.name}@{old.version} (by hand)" in said
     assert "to go back: rm -r " in said
-    promote(model, models, ruler, samples=20)
+    promote(model, models, partial(measure_model, ruler, samples=20))
     assert "is this model already" in capsys.readouterr().out
 
 
@@ -69,7 +70,7 @@ def test_one_that_is_not_better_does_not(places, ruler, capsys, value):
     old = standing(models)
     measured(model, value)
     measured(models / old.name, 2.0)
-    promote(model, models, ruler, samples=20)
+    promote(model, models, partial(measure_model, ruler, samples=20))
     assert standing(models).version == old.version
     assert "was left alone, since the new model is not better" in capsys.readouterr().out
 
@@ -79,12 +80,12 @@ def test_numbers_of_two_protocols_are_not_compared_but_measured_anew(places, rul
     old = standing(models)
     measured(model, 1e9)
     measured(models / old.name, 0.0, "by others")
-    promote(model, models, ruler, samples=20)
+    promote(model, models, partial(measure_model, ruler, samples=20))
     said = capsys.readouterr().out
     assert "measuring" in said
     # Both draw the same pictures, since only what is called their weights differs: neither is better.
     assert "not better" in said
-    assert "20 generated against 20 held-out pictures" in said
+    assert "20 generated against 20 held-out pictures of fashion-mnist (" in said
     assert standing(models).version == old.version
 
 
@@ -94,10 +95,10 @@ def test_a_model_that_answers_other_requests_does_not_replace(places, conditiona
     shutil.rmtree(models / name)
     shutil.copytree(conditional.model, models / name)
     rewrite(models / name, name=name)
-    promote(model, models, ruler, samples=20)
-    assert "it draws grey 32x32 pictures of 10 classes, and the new model grey 32x32 pictures; give the new one another --name" in (
-        capsys.readouterr().out
-    )
+    promote(model, models, partial(measure_model, ruler, samples=20))
+    said = capsys.readouterr().out
+    assert "it draws grey 32x32 pictures of T-shirt/top, Trouser" in said
+    assert "and the new model grey 32x32 pictures from 100 numbers; move the old one away" in said
 
 
 def test_a_damaged_model_is_not_replaced_unseen(places, ruler):
@@ -105,20 +106,20 @@ def test_a_damaged_model_is_not_replaced_unseen(places, ruler):
     name = standing(models).name
     (models / name / artifact.ONNX).write_bytes(b"damaged")
     with pytest.raises(UsageError, match=r"--promote: .*generator.onnx is damaged .*, or move .* away"):
-        promote(model, models, ruler, samples=20)
+        promote(model, models, partial(measure_model, ruler, samples=20))
 
 
 def test_where_nothing_stands_the_model_is_copied(places, ruler, capsys):
     model, models = places
     shutil.rmtree(models)
-    promote(model, models, ruler, samples=20)
+    promote(model, models, partial(measure_model, ruler, samples=20))
     assert standing(models).version == artifact.read_manifest(model).version
     publish(model, models)
     assert "stands already and was left alone; add --promote" in capsys.readouterr().out
 
 
 def test_a_model_is_measured_as_it_is_served(trained, ruler, tmp_path):
-    found = {metric.name: metric for metric in publishing.measure_model(ruler, trained.model, 40, tmp_path / "nearest.png")}
+    found = {metric.name: metric for metric in measure_model(ruler, trained.model, 40, tmp_path / "nearest.png")}
     assert found["frechet"].value > 3 * found["frechet"].real > 0
     assert "40 generated against 40 held-out pictures" in found["frechet"].protocol
     assert (tmp_path / "nearest.png").read_bytes().startswith(b"\x89PNG")

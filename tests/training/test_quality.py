@@ -116,7 +116,7 @@ def test_large_pictures_are_compared_small():
 
 @pytest.mark.parametrize("with_held_out", [True, False])
 def test_the_gauge(small, split, with_held_out):
-    gauge = Gauge(split.train, split.held_out if with_held_out else None, features.random_network(), size=100)
+    gauge = Gauge(split if with_held_out else Real(split.train), features.random_network(), size=100)
     fresh, dark, one = small.pictures[412:], small.pictures[412:] // 2, small.pictures[412:413].repeat(100, 0)
     found = gauge.measure(fresh)
     assert set(found) == {"frechet", "precision", "recall"}
@@ -128,6 +128,6 @@ def test_the_gauge(small, split, with_held_out):
     assert f"100 {'held-out' if with_held_out else 'training'} pictures" in gauge.protocol
     # The real side was computed once, from real pictures that measure as perfect when they come back.
     if with_held_out:
-        assert Gauge(split.train, split.held_out[:100], features.random_network(), size=100).measure(split.held_out[:100])[
+        assert Gauge(Real(split.train, split.held_out[:100]), features.random_network(), size=100).measure(split.held_out[:100])[
             "frechet"
         ] == pytest.approx(0, abs=1e-6)

@@ -134,7 +134,7 @@ def test_checkpoints_are_ranked_by_numbers_of_one_protocol(dataset, tmp_path, mo
     scores = iter([1.0, 2.0])
     monkeypatch.setattr(loop, "measure", lambda *_: {"frechet": next(scores), "spread": 1.0, "recall": 1.0, "precision": 1.0})
     state = play(dataset, tmp_path / "run", config=CONFIG.model_copy(update={"images": 64}))
-    assert state.protocol.endswith("100 held-out pictures; k = 5")
+    assert "100 generated against 100 held-out pictures of fashion-mnist (" in state.protocol
     longer = CONFIG.model_copy(update={"images": 128, "measure": 110})
     play(dataset, tmp_path / "run", state=resumed(tmp_path / "run"), config=longer)
     assert [path.name for path in ranked(tmp_path / "run")] == [
@@ -174,7 +174,7 @@ def test_a_checkpoint_that_was_not_yet_measured_when_the_run_was_killed_is_measu
             play(dataset, tmp_path / "parts")
     assert resumed(tmp_path / "parts").measures == {}
     play(dataset, tmp_path / "parts", state=resumed(tmp_path / "parts"))
-    assert measures_of(tmp_path / "parts") == measures_of(tmp_path / "whole")
+    assert measures_of(tmp_path / "parts", whole.protocol) == measures_of(tmp_path / "whole", whole.protocol)
     assert resumed(tmp_path / "parts").measures == whole.measures != {}
 
 

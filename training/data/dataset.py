@@ -44,6 +44,8 @@ class Dataset:
 
     def without_labels(self) -> "Dataset":
         """The same pictures, for a game that is not to know their classes."""
+        if self.labels is None:
+            return self
         held_out = None if self.held_out is None else HeldOut(self.held_out.pictures)
         return replace(self, classes=(), labels=None, held_out=held_out, recorded_fingerprint=None)
 

@@ -33,6 +33,7 @@ class Known:
     marker: str | None = None  # what torchvision's folder for it holds; None for files in the format of MNIST
     training: str = "train-"  # what the names of such files begin with
     test: str = "t10k-"
+    all_labelled: bool = True  # or whether labels are only to be had of some of the pictures
 
 
 KNOWN_SETS = {
@@ -46,7 +47,7 @@ KNOWN_SETS = {
     "cifar10": Known(50_000, 32, 32, 3, _OBJECTS, _SEE_ITS_PAGE, "CIFAR10", "cifar-10-batches-py"),
     "svhn": Known(73_257, 32, 32, 3, _DIGITS, _SEE_ITS_PAGE, "SVHN", "train_32x32.mat"),
     # With the 100,000 that have no labels; with labels it has 5,000.
-    "stl10": Known(105_000, 96, 96, 3, _OBJECTS_OF_STL, _SEE_ITS_PAGE, "STL10", "stl10_binary"),
+    "stl10": Known(105_000, 96, 96, 3, _OBJECTS_OF_STL, _SEE_ITS_PAGE, "STL10", "stl10_binary", all_labelled=False),
     "digits": Known(1_797, 8, 8, 1, _DIGITS, _CC_BY_4, None),
 }
 KNOWN = tuple(KNOWN_SETS)

@@ -24,6 +24,7 @@ class Survey:
     width: int
     channels: int  # 1 or 3
     classes: int | None  # None where there are no labels
+    all_labelled: bool = True  # or whether labels are only to be had of some of the pictures
 
 
 def survey(source: str) -> Survey:
@@ -41,7 +42,7 @@ def survey(source: str) -> Survey:
         count, height, width = read_idx_shape(path, 3)
         return Survey(name, known is not None, count, height, width, 1, len(known.classes) if known else None)
     assert known is not None
-    return Survey(name, True, known.count, known.height, known.width, known.channels, len(known.classes))
+    return Survey(name, True, known.count, known.height, known.width, known.channels, len(known.classes), known.all_labelled)
 
 
 def _survey_files(files: Files) -> Survey:
