@@ -1,0 +1,53 @@
+"""The models in models/, as the service answers with them."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.test_whole_path import picture, serving
+
+MODELS = Path(__file__).parents[1] / "models"
+
+
+@pytest.fixture(scope="module")
+def client():
+    with serving(MODELS) as client:
+        yield client
+
+
+def test_the_conditional_model_is_the_default_and_the_articles_stands_beside_it(client):
+    listed = client.get("/models").json()
+    assert listed["default"] == "fashion-mnist"
+    garments, article = listed["models"]
+    assert (garments["name"], article["name"]) == ("fashion-mnist", "fashion-mnist-dcgan")
+    assert "Sneaker" in garments["classes"]
+    assert article["classes"] is None
+
+
+@pytest.mark.parametrize("name", ["fashion-mnist", "fashion-mnist-dcgan"])
+def test_every_one_draws_the_grid_that_it_was_exported_with(client, name):
+    drawn = picture(client.post("/generate", json={"model": name, "seed": 0, "n": 64}))
+    with Image.open(MODELS / name / "samples.png") as shipped:
+        assert np.abs(drawn - np.asarray(shipped)).max() <= 1
+
+
+def test_the_default_model_says_how_good_it_is_and_beside_what(client):
+    metrics = {metric["name"]: metric for metric in client.get("/models/fashion-mnist").json()["metrics"]}
+    for name in ("frechet", "precision", "recall", "label_accuracy", "share_error", "memorised"):
+        assert metrics[name]["protocol"]
+        assert metrics[name]["real"] is not None
+    card = (MODELS / "fashion-mnist" / "README.md").read_text()
+    assert f"| label_accuracy | {metrics['label_accuracy']['value']:.4g} |" in card
+
+
+def test_a_garment_by_name_looks_like_none_of_another_name(client):
+    def mean(label):
+        body = client.post("/generate", json={"seed": 1, "n": 32, "label": label, "format": "npz"}).content
+        return np.load(io.BytesIO(body))["images"].mean(0)
+
+    trouser, bag = mean("Trouser"), mean("Bag")
+    # A bag is wide, trousers are narrow: what lies at the edges of the middle row tells them apart.
+    assert bag[14:20, 5:9].mean() > 2 * trouser[14:20, 5:9].mean()
