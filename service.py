@@ -30,7 +30,6 @@ from serving.settings import Settings
 _log = logging.getLogger("bentoml.gan")
 
 
-
 class BuildArguments(BaseModel):
     """What `bentoml build --arg NAME=VALUE` takes. A bento keeps what it was built with."""
 
