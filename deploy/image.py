@@ -1,6 +1,6 @@
 """Makes the image of a bento with docker or podman, whichever is there: `make container`.
 
-python deploy/image.py gan-service:VERSION
+python -m deploy.image gan-service:VERSION
 """
 
 import json
@@ -10,11 +10,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any, cast
 
 import bentoml
 import bentoml.container
+from bentoml._internal.bento.bento import BentoInfoV2
 
-import sbom
+from deploy import sbom
 from gan import artifact
 
 HERE = Path(__file__).parent
@@ -36,11 +38,11 @@ def find_engine() -> str:
         if shutil.which(engine) and subprocess.run([engine, "info"], capture_output=True).returncode == 0:
             return engine
     raise SystemExit(
-        "neither docker nor podman works here: install one, or run `. deploy/engine.sh`, which installs podman from Debian's packages"
+        "neither docker nor podman works here: install one, or run `. deploy/engine.sh`, which installs podman on Debian"
     )
 
 
-def own_authorities(folder: Path) -> dict[str, list[str]]:
+def own_authorities(folder: Path) -> dict[str, Any]:
     """Options of podman's builds on a machine with certificate authorities or a package index of its own, told by its environment.
 
     What they name is mounted while the bento's packages are installed, and gets into no image.
@@ -65,12 +67,18 @@ def build(bento: bentoml.Bento, engine: str) -> str:
     """Build the image; returns its name, which is the bento's tag."""
     image, intermediate = str(bento.tag), f"{bento.tag.name}:bento-{bento.tag.version}"
     with tempfile.TemporaryDirectory() as folder:
+        containerize: Any = bentoml.container.build  # whose overloads know of one volume only
         options = own_authorities(Path(folder)) if engine == "podman" else {}
-        if bentoml.container.build(bento.tag, backend=engine, image_tag=(intermediate,), **options) is None:
+        if containerize(bento.tag, backend=engine, image_tag=(intermediate,), **options) is None:
             raise SystemExit(f"{engine} could not build the image of {bento.tag}: its output above says why")
         file = Path(folder) / "Containerfile"
         file.write_text(containerfile(bento))
-        arguments = ["--build-arg", f"BENTO={intermediate}", "--build-arg", f"BASE={bento.info.image.base_image}"]
+        arguments = [
+            "--build-arg",
+            f"BENTO={intermediate}",
+            "--build-arg",
+            f"BASE={cast('BentoInfoV2', bento.info).image.base_image}",
+        ]
         # Podman's own format has no health checks.
         form = ["--format", "docker"] if engine == "podman" else []
         subprocess.run([engine, "build", *form, *arguments, "--tag", image, "--file", str(file), folder], check=True)

@@ -9,12 +9,13 @@ import subprocess
 import sys
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
+from typing import Any
 
 
 def licence(distribution: Distribution) -> str | None:
     """The licence that a Python package names: by the field that is made for it, by the older one, or by its classifiers."""
     metadata = distribution.metadata
-    named = metadata.get("License-Expression") or metadata.get("License") or ""
+    named = metadata["License-Expression"] or metadata["License"] or ""
     classifiers = [one.rpartition(" :: ")[2] for one in metadata.get_all("Classifier") or [] if one.startswith("License ::")]
     # The older field may hold the whole text.
     return named if named and "\n" not in named else " AND ".join(classifiers) or None
@@ -27,7 +28,7 @@ def texts(distribution: Distribution) -> list[str]:
     return [path.read_text(errors="replace") for path in paths if path.is_file()]
 
 
-def of_python() -> list[dict[str, object]]:
+def of_python() -> list[dict[str, Any]]:
     """The packages of this environment."""
     return [
         {"kind": "pypi", "name": one.name, "version": one.version, "licence": licence(one), "texts": texts(one)}
@@ -35,7 +36,7 @@ def of_python() -> list[dict[str, object]]:
     ]
 
 
-def of_debian() -> list[dict[str, object]]:
+def of_debian() -> list[dict[str, Any]]:
     """The packages of the system, where it is one of Debian's kind."""
     found = []
     fields = "${Package}\t${Version}\t${Architecture}\n"

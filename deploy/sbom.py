@@ -24,7 +24,19 @@ HERE = Path(__file__).parent
 
 def inventory(image: str, engine: str) -> list[dict[str, Any]]:
     """What deploy/inventory.py finds in the image."""
-    command = [engine, "run", "--rm", "--interactive", "--network", "none", "--no-healthcheck", "--entrypoint", "python", image, "-"]
+    command = [
+        engine,
+        "run",
+        "--rm",
+        "--interactive",
+        "--network",
+        "none",
+        "--no-healthcheck",
+        "--entrypoint",
+        "python",
+        image,
+        "-",
+    ]
     found: list[dict[str, Any]] = json.loads(subprocess.check_output(command, input=(HERE / "inventory.py").read_bytes()))
     return sorted(found, key=lambda one: (one["kind"], one["name"].lower()))
 
@@ -65,12 +77,16 @@ def bill_of_materials(image: str, made: datetime, found: list[dict[str, Any]], m
     bom = Bom(components=[*packages(found), *models(manifests)])
     bom.metadata.timestamp = made
     bom.metadata.component = Component(
-        type=ComponentType.CONTAINER, bom_ref=image, name=name, version=version, licenses=[LicenseFactory().make_from_string("Apache-2.0")]
+        type=ComponentType.CONTAINER,
+        bom_ref=image,
+        name=name,
+        version=version,
+        licenses=[LicenseFactory().make_from_string("Apache-2.0")],
     )
     bom.metadata.properties.add(Property(name="gan-service:inventory", value="importlib.metadata, dpkg-query"))
     bom.register_dependency(bom.metadata.component, bom.components)
     bom.serial_number = uuid.uuid5(uuid.NAMESPACE_URL, json.dumps([image, found], sort_keys=True))
-    text = JsonV1Dot6(bom).output_as_string(indent=2)
+    text: str = JsonV1Dot6(bom).output_as_string(indent=2)
     if problem := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
         raise ValueError(f"the bill of materials is not valid CycloneDX: {problem}")
     return text

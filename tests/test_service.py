@@ -1,5 +1,6 @@
 """The service as a process of its own, started as people start it."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -173,3 +174,11 @@ def test_metrics_tell_what_happened_and_take_no_label_from_a_caller(trained):
     assert "gan_queue_pictures" in text
     assert 'gan_model_info{name="fashion-mnist-dcgan",runtime="onnx-cpu"' in text
     assert "some-path-of-my-own" not in text
+
+
+def test_it_fetches_a_model_before_it_starts_and_refuses_another_than_was_meant(trained, tmp_path):
+    digest = hashlib.sha256((trained.model / "model.json").read_bytes()).hexdigest()
+    with running(GAN_MODELS=str(tmp_path / "models"), GAN_FETCH=f"file://{trained.model}#sha256={digest}") as client:
+        assert client.get("/models").json()["default"] == "fashion-mnist-dcgan"
+    said = refusal(GAN_MODELS=str(tmp_path / "others"), GAN_FETCH=f"file://{trained.model}#sha256={'0' * 64}")
+    assert "model.json is not the file that is meant" in said
