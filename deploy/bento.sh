@@ -3,7 +3,7 @@
 #   deploy/bento.sh cpu|gpu
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bin=.venv/bin
+bentoml=${BENTOML:-.venv/bin/bentoml}
 mkdir -p build
 contents=(service.py gan serving deploy models bentofile.yaml LICENSE)
 
@@ -13,10 +13,11 @@ arguments=()
 [ "$1" = cpu ] || { version+=-$1; arguments+=(--arg gpu=true); }
 tag=gan-service:$version
 
-"$bin/bentoml" delete --yes "$tag" > build/bento.log 2>&1 || true # of an earlier build
-"$bin/bentoml" build --version "$version" "${arguments[@]}" --output tag > build/bento.log 2>&1 ||
+"$bentoml" delete --yes "$tag" > build/bento.log 2>&1 || true # of an earlier build
+"$bentoml" build --version "$version" "${arguments[@]}" --output tag > build/bento.log 2>&1 ||
     { cat build/bento.log >&2; exit 1; }
 # The one thing that BentoML takes from the clock
 made=$(git show --no-patch --format=%cI HEAD)
-sed -i "s/^creation_time: .*/creation_time: '$made'/" "$("$bin/bentoml" get "$tag" --output path)/bento.yaml"
+folder=$("$bentoml" get "$tag" --output path | tr -d '\n') # which it breaks at the width of a terminal
+sed -i "s/^creation_time: .*/creation_time: '$made'/" "$folder/bento.yaml"
 echo "$tag"

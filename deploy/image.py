@@ -63,35 +63,37 @@ def containerfile(bento: bentoml.Bento) -> str:
     return (HERE / "Containerfile").read_text() + "".join(variables)
 
 
-def build(bento: bentoml.Bento, engine: str) -> str:
-    """Build the image; returns its name, which is the bento's tag."""
-    image, intermediate = str(bento.tag), f"{bento.tag.name}:bento-{bento.tag.version}"
+def intermediate(image: str) -> str:
+    """The name of what BentoML makes on the way to an image. It stays, so that the next build need not install all again."""
+    return f"{image}-bento"
+
+
+def build(bento: bentoml.Bento, engine: str, image: str) -> None:
+    """Build the image under this name. SystemExit if it fails; the engine has said why."""
     with tempfile.TemporaryDirectory() as folder:
         containerize: Any = bentoml.container.build  # whose overloads know of one volume only
         options = own_authorities(Path(folder)) if engine == "podman" else {}
-        if containerize(bento.tag, backend=engine, image_tag=(intermediate,), **options) is None:
+        if containerize(bento.tag, backend=engine, image_tag=(intermediate(image),), **options) is None:
             raise SystemExit(f"{engine} could not build the image of {bento.tag}: its output above says why")
         file = Path(folder) / "Containerfile"
         file.write_text(containerfile(bento))
         arguments = [
             "--build-arg",
-            f"BENTO={intermediate}",
+            f"BENTO={intermediate(image)}",
             "--build-arg",
             f"BASE={cast('BentoInfoV2', bento.info).image.base_image}",
         ]
         # Podman's own format has no health checks.
         form = ["--format", "docker"] if engine == "podman" else []
         subprocess.run([engine, "build", *form, *arguments, "--tag", image, "--file", str(file), folder], check=True)
-    return image
 
 
-def take_stock(image: str, bento: bentoml.Bento, engine: str) -> tuple[Path, Path]:
-    """Write what is in the image, and its licences; returns where."""
-    OUT.mkdir(parents=True, exist_ok=True)
+def take_stock(image: str, bento: bentoml.Bento, engine: str, out: Path) -> tuple[Path, Path]:
+    """Write what is in the image, and its licences, into a folder; returns where."""
     found = sbom.inventory(image, engine)
     manifests = [artifact.read_manifest(path) for path in artifact.discover(Path(bento.path_of("src")) / "models")]
     stem = str(bento.tag).replace(":", "-")
-    bill, licences = OUT / f"{stem}.cdx.json", OUT / f"{stem}.licences.txt"
+    bill, licences = out / f"{stem}.cdx.json", out / f"{stem}.licences.txt"
     bill.write_text(sbom.bill_of_materials(image, bento.creation_time, found, manifests))
     licences.write_text(sbom.licence_texts(found, manifests))
     return bill, licences
@@ -101,8 +103,12 @@ def main(tag: str) -> None:
     """Build, take stock, and say how to run it."""
     engine = find_engine()
     bento = bentoml.get(tag)
-    image = build(bento, engine)
-    bill, licences = take_stock(image, bento, engine)
+    image = str(bento.tag)
+    build(bento, engine, image)
+    OUT.mkdir(parents=True, exist_ok=True)
+    bill, licences = take_stock(image, bento, engine, OUT)
+    gpu = "gpu" in bento.info.args
+    subprocess.run([engine, "tag", image, f"{bento.tag.name}:{'gpu' if gpu else 'latest'}"], check=True)
     size = int(subprocess.check_output([engine, "image", "inspect", image, "--format", "{{.Size}}"]))
     print(
         HOW_TO_RUN.format(
@@ -111,7 +117,7 @@ def main(tag: str) -> None:
             sbom=bill.relative_to(HERE.parent),
             licences=licences.relative_to(HERE.parent),
             engine=engine,
-            options="--gpus all " if "gpu" in bento.info.args else "",
+            options="--gpus all " if gpu else "",
         )
     )
 
