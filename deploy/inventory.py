@@ -30,10 +30,11 @@ def texts(distribution: Distribution) -> list[str]:
 
 def of_python() -> list[dict[str, Any]]:
     """The packages of this environment."""
-    return [
-        {"kind": "pypi", "name": one.name, "version": one.version, "licence": licence(one), "texts": texts(one)}
+    found = {
+        (one.name, one.version): {"name": one.name, "version": one.version, "licence": licence(one), "texts": texts(one)}
         for one in distributions()
-    ]
+    }
+    return [{"kind": "pypi", **one} for one in found.values()]
 
 
 def of_debian() -> list[dict[str, Any]]:
