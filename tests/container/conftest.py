@@ -110,7 +110,8 @@ def started(image: Image, *options: str, cpus: str = "2", wait: bool = True) -> 
             container.wait_until_ready()
         yield container
     finally:
-        subprocess.run([image.engine, "rm", "--force", "--volumes", name], capture_output=True)
+        for command in ("kill", "rm"):
+            subprocess.run([image.engine, command, name], capture_output=True)
 
 
 @pytest.fixture(scope="session")
