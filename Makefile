@@ -36,7 +36,7 @@ container: .venv/deploy ## build the bento and its image with docker or podman; 
 	@$(BIN)/python -m deploy.image "$$(deploy/bento.sh $(KIND))"
 
 test-container: .venv/development .venv/deploy ## build the image, run it hardened, and try it; installs podman where there is no engine
-	@. deploy/engine.sh && BENTOML_HOME=$(CURDIR)/build/test-container $(BIN)/pytest tests/container
+	@. deploy/engine.sh && BENTOML_HOME=$(CURDIR)/build/test-container $(BIN)/pytest --timeout 900 tests/container
 
 lock: ## renew constraints.txt, and with it the images' packages, from the newest versions that pyproject.toml allows
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

@@ -79,7 +79,7 @@ def test_compose_runs_it_limited_and_with_a_key(image, tmp_path):
         "GAN_KEYS_FOLDER": str(keys),
         "GAN_MODELS_FOLDER": str(ROOT / "models"),
     }
-    command = [*compose(), "--file", str(ROOT / "deploy" / "compose.yaml"), "--project-name", "gan-test"]
+    command = [*compose(), "--file", str(ROOT / "deploy" / "compose.yaml"), "--project-name", "gancompose"]
     try:
         subprocess.run([*command, "up", "--detach"], env=environment, check=True)
         with httpx2.Client(base_url="http://127.0.0.1:33000", timeout=60) as client:
@@ -95,11 +95,7 @@ def test_compose_runs_it_limited_and_with_a_key(image, tmp_path):
             assert client.get("/models").status_code == 401
             answer = client.post("/generate", json={"seed": 7}, headers={"Authorization": "Bearer secret"})
             assert answer.content.startswith(b"\x89PNG")
-        names = (
-            image.engine_says("ps", "--filter", "publish=33000", "--format", "{{.Names}}").split()
-            or image.engine_says("ps", "--filter", "name=gan-test", "--format", "{{.Names}}").split()
-        )
-        (name,) = names
+        name = image.engine_says("ps", "--filter", "name=gancompose", "--format", "{{.Names}}")
         limits = image.engine_says("inspect", name, "--format", "{{.HostConfig.Memory}} {{.HostConfig.ReadonlyRootfs}}")
         assert limits == f"{2**30} true"
     finally:
