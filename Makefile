@@ -33,7 +33,7 @@ bento: .venv/serving ## build the bento gan-service; GPU=1 for one that draws wi
 	@deploy/bento.sh $(KIND)
 
 container: .venv/deploy ## build the bento and its image with docker or podman; GPU=1 as above
-	@$(BIN)/python -m deploy.image "$$(deploy/bento.sh $(KIND))"
+	@tag=$$(deploy/bento.sh $(KIND)) && $(BIN)/python -m deploy.image "$$tag"
 
 test-container: .venv/development .venv/deploy ## build the image, run it hardened, and try it; installs podman where there is no engine
 	@. deploy/engine.sh && BENTOML_HOME=$(CURDIR)/build/test-container $(BIN)/pytest --timeout 900 tests/container
