@@ -4,10 +4,12 @@ PORT ?= 3000
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+KIND := $(if $(GPU),gpu,cpu)
+
 export BENTOML_DO_NOT_TRACK := True
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 serve: .venv/serving ## serve the models in models/ on 127.0.0.1, port 3000 or PORT=…
 	@echo 'http://127.0.0.1:$(PORT) answers in a few seconds. Try:'
@@ -27,10 +29,21 @@ bench: .venv/bench ## measure a training step and the service, each against its 
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.serving
 
-lock: ## renew constraints.txt from the newest versions that pyproject.toml allows
+bento: .venv/serving ## build the bento gan-service; GPU=1 for one that draws with CUDA
+	@deploy/bento.sh $(KIND)
+
+container: .venv/deploy ## build the bento and its image with docker or podman; GPU=1 as above
+	@tag=$$(deploy/bento.sh $(KIND)) && $(BIN)/python -m deploy.image "$$tag"
+
+test-container: .venv/development .venv/deploy ## build the image, run it hardened, and try it; installs podman where there is no engine
+	@. deploy/engine.sh && BENTOML_HOME=$(CURDIR)/build/test-container $(BIN)/pytest --timeout 900 tests/container
+
+lock: ## renew constraints.txt, and with it the images' packages, from the newest versions that pyproject.toml allows
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/pip install --quiet --disable-pip-version-check '.[train,bench,dev]'
+	build/lock/bin/pip install --quiet --disable-pip-version-check '.[train,bench,deploy,dev]'
 	build/lock/bin/pip freeze --exclude gan-service | grep -v ' @ ' > constraints.txt
+	$(foreach kind,cpu gpu,build/lock/bin/uv pip compile --quiet pyproject.toml $(if $(filter gpu,$(kind)),--extra gpu) --constraint constraints.txt \
+		--universal --python-version 3.11 --generate-hashes --no-header --no-annotate --output-file deploy/requirements-$(kind).txt &&) true
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -47,8 +60,12 @@ lock: ## renew constraints.txt from the newest versions that pyproject.toml allo
 	$(PIP) --editable '.[train,bench]'
 	@touch $@
 
-.venv/development: .venv/training
-	$(PIP) --editable '.[train,dev]'
+.venv/deploy: .venv/serving
+	$(PIP) --editable '.[deploy]'
 	@touch $@
 
-.PHONY: help serve test train bench lock
+.venv/development: .venv/training
+	$(PIP) --editable '.[train,deploy,dev]'
+	@touch $@
+
+.PHONY: help serve test train bench bento container test-container lock

@@ -5,7 +5,6 @@ import json
 import logging
 import signal
 import threading
-import tomllib
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -15,7 +14,7 @@ import bentoml
 # BentoML has no public name for the class that its own keyword `service_class` asks to derive from.
 from _bentoml_sdk import Service
 from bentoml.exceptions import BentoMLException
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gan.artifact import ModelFolderError
@@ -30,8 +29,25 @@ from serving.settings import Settings
 
 _log = logging.getLogger("bentoml.gan")
 
-# Image.pyproject_toml() would read it from the working directory, which need not be this one.
-_DEPENDENCIES = tomllib.loads(Path(__file__).with_name("pyproject.toml").read_text())["project"]["dependencies"]
+
+class BuildArguments(BaseModel):
+    """What `bentoml build --arg NAME=VALUE` takes. A bento keeps what it was built with."""
+
+    gpu: bool = False
+    """whether the image is to hold torch with CUDA and draw with it"""
+
+
+_gpu = bentoml.use_arguments(BuildArguments).gpu
+_PYTHON = "3.11"
+_packages = Path(__file__).parent / "deploy" / f"requirements-{'gpu' if _gpu else 'cpu'}.txt"  # pinned, with hashes; `make lock`
+
+# Here is only what bentofile.yaml cannot say. Any other distro brings a layer with a compiler and git, four times the size of this
+# service, and the switch between two lists of packages has no name there.
+_image = (
+    bentoml.images.Image(base_image=f"python:{_PYTHON}-slim", python_version=_PYTHON, distro="none", lock_python_packages=False)
+    .run("pip install --no-cache-dir --root-user-action ignore uv==0.13.9")  # BentoML would take any version, and keep its cache
+    .python_packages(*_packages.read_text().splitlines())  # requirements_file() takes no path outside the working directory
+)
 
 _BENTOML_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/schema.json", "/bento/generate"})
 _BENTOML_FILES = "/static_content/"  # Swagger UI, which our page /docs uses
@@ -71,7 +87,8 @@ class FrontDoor(Service["GanService"]):  # type: ignore[misc]
 
 @bentoml.service(
     name="gan-service",
-    image=bentoml.images.Image(lock_python_packages=False).python_packages(*_DEPENDENCIES),
+    image=_image,
+    envs=[{"name": "GAN_RUNTIME", "value": "torchscript"}] if _gpu else [],
     service_class=FrontDoor,
 )
 class GanService:

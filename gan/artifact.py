@@ -143,15 +143,25 @@ def read_manifest(path: Path) -> Manifest:
     if not path.is_dir():
         raise ModelFolderError(f"there is no model folder {path}: train one (python -m training.run) or copy one there")
     try:
-        return Manifest.model_validate_json(manifest_path.read_bytes())
+        return parse_manifest(manifest_path.read_bytes(), str(manifest_path))
     except OSError as error:
         raise ModelFolderError(f"cannot read {manifest_path} ({error.strerror}): copy the model folder again") from error
+
+
+def parse_manifest(text: bytes, where: str) -> Manifest:
+    """What the model.json found at `where` says. Raises ModelFolderError as `read` does."""
+    try:
+        manifest = Manifest.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise ModelFolderError(
-            f"{manifest_path} is not a manifest this version understands ({field}: {first['msg']}): copy the model folder again"
+            f"{where} is not a manifest this version understands ({field}: {first['msg']}): copy the model folder again"
         ) from error
+    for name in manifest.files:
+        if Path(name).name != name:
+            raise ModelFolderError(f"{where} names a file outside its folder ({name}): do not use this model folder")
+    return manifest
 
 
 def read(path: Path) -> ModelFolder:
@@ -162,8 +172,6 @@ def read(path: Path) -> ModelFolder:
     manifest_path = path / MANIFEST
     manifest = read_manifest(path)
     for name, expected in manifest.files.items():
-        if Path(name).name != name:
-            raise ModelFolderError(f"{manifest_path} names a file outside its folder ({name}): do not use this model folder")
         try:
             with (path / name).open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,5 @@
 """Model folder -> a function from a generator's inputs to uint8 pictures. ONNX Runtime here; torch in `gan.torch_runtime`."""
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from gan.artifact import ONNX, ModelFolder, ModelFolderError
 from gan.imaging import Pictures, grey_levels
 from gan.latents import Inputs, Space, count, inputs, select
+from gan.processors import usable_processors
 
 RuntimeName = Literal["onnx", "torchscript"]
 DeviceName = Literal["auto", "cpu", "cuda"]
@@ -66,13 +66,6 @@ def load(
     if precision != "float32":
         raise ModelFolderError(f"GAN_PRECISION={precision} needs a GPU: leave it unset")
     return OnnxRuntime(folder, threads)
-
-
-def usable_processors() -> int:
-    """Processors that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):  # on Linux: fewer than the machine has where the process is bound to some
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _first_line(error: Exception) -> str:

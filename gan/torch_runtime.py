@@ -11,6 +11,7 @@ from torch import Tensor
 from gan.artifact import TORCHSCRIPT, ModelFolder, ModelFolderError
 from gan.imaging import Pictures, grey_levels
 from gan.latents import Inputs, Space, count, inputs
+from gan.processors import usable_processors
 from gan.runtime import DeviceName, PrecisionName, padded
 
 _WARM_UP_RUNS = 3  # TorchScript specialises its graph over the first two runs, which may change last bits
@@ -42,8 +43,7 @@ class TorchScriptRuntime:
         self.batch_size = 64 if on_gpu else 8
         self.in_flight = 2 if on_gpu else 1
         self._slots: list[_Slot] = []
-        if threads is not None:
-            torch.set_num_threads(threads)
+        torch.set_num_threads(threads or min(torch.get_num_threads(), usable_processors()))
         # TensorFloat-32 would cost the promise of one grey level; autotuning, that of the same bytes after a restart.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True

@@ -22,7 +22,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from gan.artifact import ModelFolderError
-from gan.runtime import usable_processors
+from gan.processors import usable_processors
 from serving import errors, openapi
 from serving.admission import Admission
 from serving.batching import Batcher

@@ -13,6 +13,7 @@ from gan import artifact, runtime
 from gan.artifact import ModelFolder, ModelFolderError
 from gan.latents import inputs
 from serving.errors import RequestError
+from serving.fetching import fetch
 from serving.settings import Settings
 
 SHIPPED = "fashion-mnist"  # the default model where it is one of several and no setting says otherwise
@@ -46,7 +47,7 @@ def verify(settings: Settings) -> tuple[dict[str, ModelFolder], str]:
 
 
 def check_in_a_child(settings: Settings) -> None:
-    """Load every model once and let it draw, in a process of its own that gives the memory back.
+    """Fetch what is to be fetched, load every model once and let it draw, in a process of its own that gives the memory back.
 
     Raises ModelFolderError with the one sentence that loading them here would raise.
     """
@@ -68,6 +69,8 @@ def check_in_a_child(settings: Settings) -> None:
 
 def _check(settings: Settings, answer: Connection) -> None:
     try:
+        for address in settings.fetch:
+            fetch(address, settings.models)
         Models(settings.model_copy(update={"threads": 1}))  # nothing to choose then, and sooner done
         answer.send("")
     except ModelFolderError as error:

@@ -17,6 +17,8 @@ class Settings(BaseSettings):
 
     models: Path = Path(__file__).resolve().parent.parent / "models"
     """the folder that holds the model folders"""
+    fetch: Annotated[tuple[str, ...], NoDecode] = ()
+    """addresses of model folders, by spaces, each with `#sha256=` and that of its model.json; put into GAN_MODELS at the start"""
     default_model: str | None = None
     """the model for requests that name none; by default the only one there is, or else fashion-mnist"""
     runtime: RuntimeName = "onnx"
@@ -52,6 +54,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split_keys(cls, keys: Any) -> Any:
         return tuple(key.strip() for key in keys.split(",") if key.strip()) if isinstance(keys, str) else keys
+
+    @field_validator("fetch", mode="before")
+    @classmethod
+    def _split_addresses(cls, addresses: Any) -> Any:
+        return tuple(addresses.split()) if isinstance(addresses, str) else addresses
 
     @field_validator("api_keys_file")
     @classmethod

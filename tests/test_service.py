@@ -1,5 +1,6 @@
 """The service as a process of its own, started as people start it."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -173,3 +174,26 @@ def test_metrics_tell_what_happened_and_take_no_label_from_a_caller(trained):
     assert "gan_queue_pictures" in text
     assert 'gan_model_info{name="fashion-mnist-dcgan",runtime="onnx-cpu"' in text
     assert "some-path-of-my-own" not in text
+
+
+def test_it_fetches_a_model_before_it_starts_and_refuses_another_than_was_meant(trained, tmp_path):
+    digest = hashlib.sha256((trained.model / "model.json").read_bytes()).hexdigest()
+    with running(GAN_MODELS=str(tmp_path / "models"), GAN_FETCH=f"file://{trained.model}#sha256={digest}") as client:
+        assert client.get("/models").json()["default"] == "fashion-mnist-dcgan"
+    said = refusal(GAN_MODELS=str(tmp_path / "others"), GAN_FETCH=f"file://{trained.model}#sha256={'0' * 64}")
+    assert "model.json is not the file that is meant" in said
+
+
+def test_drawing_reports_to_nobody(tmp_path):
+    code = """
+from pathlib import Path
+from gan import artifact, runtime
+from gan.latents import inputs
+folder = artifact.read(artifact.discover(Path("models"))[0])
+runtime.draw(runtime.load(folder, "onnx", threads=1), inputs([0], folder.manifest.space))
+"""
+    quiet = {"ORT_DISABLE_TELEMETRY", "CI"}  # either would silence ONNX Runtime by itself
+    environment = {name: value for name, value in os.environ.items() if name not in quiet}
+    home = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**environment, **home}, check=True)
+    assert list(tmp_path.iterdir()) == []  # where it keeps what it has to report

@@ -1,0 +1,1 @@
+"""The bento -> an image and what is known of it. Not part of either."""

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Builds the bento gan-service, for the processor or for a GPU, and prints its tag. The same commit gives the same files.
+#   deploy/bento.sh cpu|gpu
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bentoml=${BENTOML:-.venv/bin/bentoml}
+mkdir -p build
+contents=(service.py gan serving deploy models bentofile.yaml LICENSE)
+
+version=$(git rev-parse --short=12 HEAD)
+[ -z "$(git status --porcelain -- "${contents[@]}")" ] || version+=-changed
+arguments=()
+[ "$1" = cpu ] || { version+=-$1; arguments+=(--arg gpu=true); }
+tag=gan-service:$version
+
+"$bentoml" delete --yes "$tag" > build/bento.log 2>&1 || true # of an earlier build
+"$bentoml" build --version "$version" "${arguments[@]}" --output tag > build/bento.log 2>&1 ||
+    { cat build/bento.log >&2; exit 1; }
+# The one thing that BentoML takes from the clock
+made=$(git show --no-patch --format=%cI HEAD)
+folder=$("$bentoml" get "$tag" --output path | tr -d '\n') # which it breaks at the width of a terminal
+sed -i "s/^creation_time: .*/creation_time: '$made'/" "$folder/bento.yaml"
+echo "$tag"

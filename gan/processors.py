@@ -1,0 +1,48 @@
+"""How many processors this process may use."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+
+def usable_processors() -> int:
+    """As many as the process may run on and its control groups let it use, at least one."""
+    # On Linux: fewer than the machine has where the process is bound to some.
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = cgroup_limit()
+    # Of 1.5 processors one: a second thread would be stopped half of the time, and the first would wait for it.
+    return processors if limit is None else max(1, min(processors, int(limit)))
+
+
+def cgroup_limit(root: Path = Path("/")) -> float | None:
+    """The seconds of processor time a second that the control groups of this process leave it; None without a limit.
+
+    Containers are limited by that, which neither the number of processors nor the affinity shows. Versions 1 and 2.
+    """
+    return min((limit for folder in _groups(root) if (limit := _limit(folder))), default=None)
+
+
+def _groups(root: Path) -> Iterator[Path]:
+    """The folders of this process's groups, each followed by those above it."""
+    with suppress(OSError):
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, group = line.split(":", 2)
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            hierarchy = root / "sys/fs/cgroup" / controllers
+            # Within a container the line may name the group as the host sees it, while the hierarchy begins at the container's
+            # own group: then only the last of these folders is there.
+            folder = hierarchy / group.lstrip("/")
+            yield folder
+            yield from (above for above in folder.parents if above.is_relative_to(hierarchy))
+
+
+def _limit(group: Path) -> float | None:
+    with suppress(OSError):  # version 2; the root has none
+        quota, period = (group / "cpu.max").read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    with suppress(OSError):
+        quota, period = ((group / name).read_text() for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us"))
+        return None if int(quota) < 0 else int(quota) / int(period)
+    return None

@@ -1,0 +1,67 @@
+"""Model folders from an address: https, s3, gs and whatever else fsspec knows."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import fsspec
+
+from gan import artifact
+from gan.artifact import MANIFEST, ModelFolderError
+
+_ADDRESS = re.compile(r"(?P<folder>\S+?)/?#sha256=(?P<digest>[0-9a-f]{64})")
+
+
+def fetch(address: str, models: Path) -> Path:
+    """Put the model folder at an address into the folder of models, in one step, unless it is there; returns where.
+
+    The address ends in #sha256= and the SHA-256 of the folder's model.json, which in turn has those of all other files: nothing
+    but the very model that was meant is taken. Raises ModelFolderError with one sentence that names the file and the reason.
+    """
+    match = _ADDRESS.fullmatch(address)
+    if match is None:
+        raise ModelFolderError(
+            f"GAN_FETCH: {address} does not end in #sha256= and 64 hex digits: add what `sha256sum {MANIFEST}` says of its folder"
+        )
+    folder, digest = match["folder"], match["digest"]
+    for there in artifact.discover(models):
+        if (there / MANIFEST).exists() and hashlib.sha256((there / MANIFEST).read_bytes()).hexdigest() == digest:
+            return there  # its other files are checked when it is loaded
+
+    text = _content(f"{folder}/{MANIFEST}", digest)
+    manifest = artifact.parse_manifest(text, f"{folder}/{MANIFEST}")
+
+    def fill(target: Path) -> None:
+        (target / MANIFEST).write_bytes(text)
+        for name, expected in manifest.files.items():
+            (target / name).write_bytes(_content(f"{folder}/{name}", expected))
+
+    try:
+        artifact.write_atomically(models / manifest.name, fill, replace=True)
+    except OSError as error:
+        raise ModelFolderError(
+            f"cannot write {models / manifest.name} ({error.strerror}): set GAN_MODELS to a folder that can be written and has room"
+        ) from error
+    return models / manifest.name
+
+
+def _content(address: str, digest: str) -> bytes:
+    """The file at an address, if it has this SHA-256. Raises ModelFolderError."""
+    try:
+        with fsspec.open(address, "rb") as file:
+            content: bytes = file.read()
+    except ImportError as error:
+        raise ModelFolderError(
+            f"cannot fetch {address}: its protocol needs a package that is not installed here ({error})"
+        ) from error
+    except Exception as error:  # those of the protocols share no base class below Exception
+        raise ModelFolderError(
+            f"cannot fetch {address} ({type(error).__name__}: {error}): is the address right, and can it be reached from here?"
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != digest:
+        raise ModelFolderError(
+            f"{address} is not the file that is meant (its SHA-256 begins {found[:12]}, not {digest[:12]}): "
+            "correct the digest in GAN_FETCH, or put the right model there"
+        )
+    return content

@@ -1,0 +1,73 @@
+"""Model folders into BentoML's model store, and out of it.
+
+python -m serving.store import models/shoes
+python -m serving.store export shoes:latest --to models
+"""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+import bentoml
+from bentoml.exceptions import BentoMLException
+
+from gan import artifact
+from gan.artifact import ModelFolderError
+
+
+def import_folder(path: Path) -> str:
+    """Copy a model folder that is whole into the store, unless it is there; returns its tag, name:version.
+
+    Raises ModelFolderError.
+    """
+    manifest = artifact.read(path).manifest
+    tag = f"{manifest.name}:{manifest.version}"
+    if tag not in {str(model.tag) for model in bentoml.models.list()}:
+        with bentoml.models.create(tag, labels={"licence": manifest.licence}) as model:
+            shutil.copytree(path, model.path, dirs_exist_ok=True)
+    return tag
+
+
+def export_folder(tag: str, models: Path) -> Path:
+    """Copy a model of the store into a folder of models, in one step, in the place of the one of its name; returns where.
+
+    Raises ModelFolderError.
+    """
+    try:
+        model = bentoml.models.get(tag)
+    except BentoMLException as error:
+        raise ModelFolderError(
+            f"there is no model {tag} in BentoML's store: `bentoml models list` shows those there are"
+        ) from error
+    manifest = artifact.read(Path(model.path)).manifest
+
+    def fill(folder: Path) -> None:
+        shutil.copytree(model.path, folder, ignore=shutil.ignore_patterns("model.yaml"), dirs_exist_ok=True)
+
+    artifact.write_atomically(models / manifest.name, fill, replace=True)
+    return models / manifest.name
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m serving.store", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    importing = commands.add_parser("import", help="a model folder into the store")
+    importing.add_argument("folder", type=Path)
+    exporting = commands.add_parser("export", help="a model of the store into a folder of models")
+    exporting.add_argument("tag", help="name, name:version or name:latest")
+    exporting.add_argument("--to", type=Path, required=True, metavar="MODELS", help="the folder of models, as GAN_MODELS names it")
+    options = parser.parse_args(arguments)
+    try:
+        print(import_folder(options.folder) if options.command == "import" else export_folder(options.tag, options.to))
+    except ModelFolderError as error:
+        print(f"serving.store: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""What an operations team looks at first, in a container of the image."""
+
+import json
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.container.conftest import MEMORY, started
+from tests.test_service import running
+
+ASKED = [
+    {"seed": 7},
+    {"seed": 7, "n": 16},
+    {"seed": 4294967295, "n": 40, "format": "npz"},
+    {"seed": 3, "n": 9, "format": "webp", "scale": 3},
+    {"seeds": [5, 1, 5], "truncation": 0.5, "format": "json"},
+]
+
+
+def test_its_pictures_are_the_bytes_of_make_serve(hardened):
+    with running() as local:
+        for asked in ASKED:
+            ours, theirs = (client.post("/generate", json=asked) for client in (hardened.client, local))
+            assert ours.status_code == theirs.status_code == 200
+            assert ours.headers["x-model"] == theirs.headers["x-model"]
+            assert ours.content == theirs.content, asked
+
+
+def test_it_is_ready_within_five_seconds(image):
+    seconds = []
+    for _ in range(3):  # other work on the machine only ever makes it more
+        with started(image, wait=False) as container:
+            seconds.append(container.wait_until_ready())
+        if seconds[-1] < 5:
+            break
+    assert min(seconds) < 5
+
+
+def test_it_is_at_most_560_megabytes(image):
+    assert image.inspect()["Size"] < 560e6
+
+
+def test_all_its_processes_are_of_one_user_without_any_rights(hardened):
+    code = """
+import pathlib
+for path in pathlib.Path("/proc").glob("[0-9]*/status"):
+    fields = dict(line.split(":", 1) for line in path.read_text().splitlines())
+    print(*fields["Uid"].split(), fields["CapEff"].strip(), fields["CapBnd"].strip(), fields["NoNewPrivs"].strip())
+"""
+    lines = set(hardened.python(code).splitlines())
+    assert lines == {f"1034 1034 1034 1034 {'0' * 16} {'0' * 16} 1"}
+
+
+def test_it_has_one_worker(hardened):
+    code = "import pathlib; print(*[p.read_bytes() for p in pathlib.Path('/proc').glob('[0-9]*/cmdline')], sep='\\n')"
+    lines = hardened.python(code).splitlines()
+    assert len([line for line in lines if "_bentoml_impl.worker.service" in line]) == 1
+
+
+def test_there_is_neither_torch_nor_a_compiler_nor_what_builds_and_tests(hardened):
+    modules = ["torch", "training", "pytest", "uv", "onnx", "cyclonedx", "matplotlib"]
+    code = f"import importlib.util; print([name for name in {modules} if importlib.util.find_spec(name)])"
+    assert hardened.python(code) == "[]"
+    programs = ["gcc", "cc", "g++", "make", "git", "uv", "curl"]
+    assert hardened.python(f"import shutil; print([name for name in {programs} if shutil.which(name)])") == "[]"
+    assert hardened.run("find", "/app", "/home", "-name", "tests").stdout == ""
+    assert hardened.run("sh", "-c", "ls -A /root/.cache /tmp/.cache/uv /tmp/.cache/pip").stdout == ""
+
+
+def test_nothing_but_its_tmp_can_be_written_and_nothing_in_it_is_its_users(hardened):
+    for path in ("/x", "/app/x", "/home/bentoml/bento/src/x", "/var/x"):
+        refused = hardened.run("touch", path)
+        assert refused.returncode != 0
+        assert re.search("Read-only file system|Permission denied", refused.stderr)
+    assert hardened.run("touch", "/tmp/x").returncode == 0
+    assert ".ses" not in hardened.run("ls", "-A", "/tmp").stdout.split()  # which ONNX Runtime's reports to its maker would leave
+    assert hardened.run("find", "/", "-xdev", "-user", "1034", "-not", "-path", "/proc/*").stdout == ""
+
+
+def test_its_health_check_tells_ready_from_not_ready(image):
+    with started(image, "--env", "GAN_DRAIN=8") as container:
+        assert container.healthy()
+        container.python("import os, signal; os.kill(1, signal.SIGTERM)")
+        deadline = time.monotonic() + 5
+        while container.client.get("/readyz").status_code == 200:
+            assert time.monotonic() < deadline
+        assert not container.healthy()
+
+
+def test_threads_follow_the_limit_and_not_the_hosts_processors(image):
+    count = "from gan.processors import usable_processors; print(usable_processors())"
+    for cpus, threads in (("0.5", "1"), ("1", "1"), ("1.5", "1")):
+        with started(image, cpus=cpus, wait=False) as container:
+            assert container.run("sh", "-c", f"cd src && python -c '{count}'").stdout.strip() == threads
+
+
+def test_it_keeps_to_its_memory_under_the_largest_requests(image):
+    largest = {"n": 256, "scale": 16, "format": "png"}  # 67 million pixels, the most that GAN_MAX_PIXELS lets through
+    with started(image) as container, ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda seed: container.client.post("/generate", json={"seed": seed, **largest}), range(8)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert container.peak_memory() <= MEMORY
+        assert container.state()["OOMKilled"] is False
+        assert container.client.get("/readyz").status_code == 200
+        print(f"at most {container.peak_memory():.0f} MiB")
+
+
+def test_the_bill_of_materials_is_that_of_the_image(image, hardened):
+    bill = json.loads(image.bill.read_text())
+    found = {component["bom-ref"] for component in bill["components"]}
+    code = "import importlib.metadata as m; print(*{one.name + '@' + one.version for one in m.distributions()})"
+    python = {f"pkg:pypi/{one.lower().replace('_', '-')}" for one in hardened.python(code).split()}
+    assert {ref for ref in found if ref.startswith("pkg:pypi/")} == python
+    debian = hardened.run("dpkg-query", "--show", "--showformat", "x").stdout
+    assert len([ref for ref in found if ref.startswith("pkg:deb/")]) == len(debian) > 50
+    assert {ref.partition(":")[0] for ref in found} == {"pkg", "model"}
+    licences = image.licences.read_text()
+    assert "onnxruntime" in licences
+    assert "libc6" in licences

@@ -1,0 +1,97 @@
+"""Models that are not in the image."""
+
+import hashlib
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from gan import artifact
+from tests.container.conftest import started
+
+SHIPPED = artifact.discover(Path(__file__).parents[2] / "models")[0]
+
+
+@pytest.fixture
+def models(tmp_path):
+    """A folder of models that the container's user can read, with one model."""
+    folder = tmp_path / "models"
+    for path in (tmp_path, *tmp_path.parents[:2]):
+        path.chmod(0o755)
+    artifact.copy(SHIPPED, folder / SHIPPED.name)
+    folder.chmod(0o755)
+    return folder
+
+
+def another_version(models):
+    """Put a model folder that differs in its weights, and so in its version, in the place of the one there is; returns it."""
+    there, new = models / SHIPPED.name, models.parent / "new"
+    shutil.copytree(there, new)
+    with (new / artifact.WEIGHTS).open("ab") as file:
+        file.write(b" ")
+    manifest = json.loads((new / artifact.MANIFEST).read_text())
+    digest = hashlib.sha256((new / artifact.WEIGHTS).read_bytes()).hexdigest()
+    manifest["version"] = digest[:12]
+    manifest["files"][artifact.WEIGHTS] = digest
+    (new / artifact.MANIFEST).write_text(json.dumps(manifest))
+    artifact.copy(new, there, replace=True)
+    return digest[:12]
+
+
+def mounted(models):
+    return ["--volume", f"{models}:/models:ro", "--env", "GAN_MODELS=/models"]
+
+
+def refusal(image, *options):
+    """What a container that must not start says."""
+    with started(image, *options, wait=False) as container:
+        deadline = time.monotonic() + 60
+        while container.state()["Running"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert container.state()["ExitCode"] == 1
+        log = container.log()
+    assert "Traceback" not in log
+    (line,) = [line for line in log.splitlines() if line.startswith("gan-service: ")]
+    return line
+
+
+def test_a_mounted_folder_is_served_and_a_new_version_in_it_without_a_restart(image, models):
+    with started(image, *mounted(models)) as container:
+        before = container.client.post("/generate", json={"seed": 1}).headers["x-model"]
+        assert before == artifact.read(models / SHIPPED.name).title
+        version = another_version(models)
+        deadline = time.monotonic() + 60
+        while (now := container.client.post("/generate", json={"seed": 1}).headers["x-model"]) == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert now.endswith(f"@{version}")
+
+
+def test_a_damaged_model_stops_the_start_with_a_sentence(image, models):
+    with (models / SHIPPED.name / artifact.ONNX).open("r+b") as file:
+        file.truncate(1000)
+    said = refusal(image, *mounted(models))
+    assert f"/models/{SHIPPED.name}/generator.onnx is damaged" in said
+    assert said.endswith("copy the model folder again")
+
+
+def test_a_half_written_model_stops_the_start_with_a_sentence(image, models):
+    (models / SHIPPED.name / artifact.MANIFEST).unlink()
+    assert f"cannot read /models/{SHIPPED.name}/model.json" in refusal(image, *mounted(models))
+
+
+def test_a_model_is_fetched_at_the_start_if_it_has_the_digest(image, models):
+    address = f"file:///shop/{SHIPPED.name}#sha256="
+    digest = hashlib.sha256((models / SHIPPED.name / artifact.MANIFEST).read_bytes()).hexdigest()
+    options = ["--volume", f"{models}:/shop:ro", "--env", "GAN_MODELS=/tmp/models"]
+    with started(image, *options, "--env", f"GAN_FETCH={address}{digest}") as container:
+        assert container.client.post("/generate", json={"seed": 1}).headers["x-model"] == artifact.read(SHIPPED).title
+    said = refusal(image, *options, "--env", f"GAN_FETCH={address}{'0' * 64}")
+    assert f"file:///shop/{SHIPPED.name}/model.json is not the file that is meant" in said
+    said = refusal(
+        image, "--volume", f"{models}:/shop:ro", "--env", f"GAN_FETCH={address}{digest[:-1]}{'0' if digest[-1] != '0' else '1'}"
+    )
+    assert "is not the file that is meant" in said

@@ -1,0 +1,125 @@
+"""Models that come from an address, and from BentoML's store."""
+
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from gan import artifact
+from gan.artifact import ModelFolderError
+from serving.fetching import fetch
+
+# A model folder of the shipped kind
+SHIPPED = artifact.discover(Path(__file__).parents[2] / "models")[0]
+
+
+def digest(folder):
+    return hashlib.sha256((folder / "model.json").read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """A model folder on a web server: the folder, its address, and the paths that were asked for."""
+    folder = shutil.copytree(SHIPPED, tmp_path / "shop" / "shoes")
+    asked = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_request(self, *_):
+            asked.append(self.path)
+
+        def log_error(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=tmp_path / "shop"))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield folder, f"http://127.0.0.1:{server.server_port}/shoes", asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_model_is_fetched_whole_and_only_once(shop, tmp_path):
+    folder, address, asked = shop
+    models = tmp_path / "models"
+    fetched = fetch(f"{address}/#sha256={digest(folder)}", models)
+    assert fetched == models / artifact.read(folder).manifest.name
+    assert artifact.read(fetched).manifest == artifact.read(folder).manifest
+    asked.clear()
+    assert fetch(f"{address}#sha256={digest(folder)}", models) == fetched
+    assert asked == []
+
+
+def test_another_version_takes_the_place_of_the_one_before(shop, tmp_path):
+    folder, address, _ = shop
+    models = tmp_path / "models"
+    fetched = fetch(f"{address}#sha256={digest(folder)}", models)
+    (folder / "model.json").write_text((folder / "model.json").read_text() + "\n")
+    assert fetch(f"{address}#sha256={digest(folder)}", models) == fetched
+    assert digest(fetched) == digest(folder)
+    assert [path.name for path in models.iterdir()] == [fetched.name]
+
+
+@pytest.mark.parametrize("file", ["model.json", "generator.onnx"])
+def test_what_has_another_digest_is_refused_and_nothing_is_left(shop, tmp_path, file):
+    folder, address, _ = shop
+    meant = digest(folder)
+    (folder / file).write_bytes((folder / file).read_bytes()[:-1])
+    with pytest.raises(ModelFolderError, match=rf"/shoes/{file} is not the file that is meant \(its SHA-256 begins "):
+        fetch(f"{address}#sha256={meant}", tmp_path / "models")
+    assert list((tmp_path / "models").glob("*")) == []
+
+
+def test_every_other_trouble_is_a_sentence_too(shop, tmp_path):
+    folder, address, _ = shop
+    right = f"#sha256={digest(folder)}"
+    for wrong, said in [
+        (address, "does not end in #sha256= and 64 hex digits"),
+        (f"{address}#sha256=abc", "does not end in #sha256= and 64 hex digits"),
+        (f"{address}/nothing{right}", "cannot fetch .*nothing/model.json .*FileNotFoundError"),
+        (f"nope://bucket/shoes{right}", "cannot fetch nope://bucket/shoes/model.json .*Protocol not known"),
+    ]:
+        with pytest.raises(ModelFolderError, match=said):
+            fetch(wrong, tmp_path / "models")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ModelFolderError, match=r"cannot write .* set GAN_MODELS to a folder that can be written"):
+        fetch(f"{address}{right}", tmp_path / "file")
+
+
+def test_a_protocol_without_its_package_is_said(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(ModelFolderError, match=r"cannot fetch s3://b/shoes/model.json: .* needs a package .* \(Install s3fs"):
+        fetch(f"s3://b/shoes#sha256={'0' * 64}", tmp_path)
+
+
+def in_store(home, *arguments):
+    """Run the command with a store of its own."""
+    environment = {**os.environ, "BENTOML_HOME": str(home)}
+    return subprocess.run([sys.executable, "-m", "serving.store", *arguments], env=environment, capture_output=True, text=True)
+
+
+def test_a_model_goes_through_bentomls_store_unchanged(tmp_path):
+    manifest = artifact.read(SHIPPED).manifest
+    for _ in range(2):  # importing it again changes nothing
+        assert in_store(tmp_path / "home", "import", SHIPPED).stdout == f"{manifest.name}:{manifest.version}\n"
+    exported = tmp_path / "models" / manifest.name
+    assert in_store(tmp_path / "home", "export", f"{manifest.name}:latest", "--to", tmp_path / "models").stdout == f"{exported}\n"
+    assert {path.name: path.read_bytes() for path in exported.iterdir()} == {
+        path.name: path.read_bytes() for path in SHIPPED.iterdir()
+    }
+
+
+def test_the_store_takes_no_damaged_model_and_gives_none_that_it_has_not(tmp_path):
+    damaged = shutil.copytree(SHIPPED, tmp_path / "shoes")
+    (damaged / "generator.onnx").write_bytes(b"")
+    refused = in_store(tmp_path / "home", "import", damaged)
+    assert refused.returncode == 1
+    assert "generator.onnx is damaged" in refused.stderr
+    refused = in_store(tmp_path / "home", "export", "shoes", "--to", tmp_path / "models")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("serving.store: there is no model shoes in BentoML's store")
