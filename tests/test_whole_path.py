@@ -55,7 +55,7 @@ def arrays(client, **fields):
 def assert_served_as_drawn(client, generator, seeds):
     """All pictures of these seeds, alone and together."""
     drawn = draw_pictures(generator, inputs(seeds, generator.space)).transpose(0, 2, 3, 1).astype(int)
-    assert drawn.std() > 10  # there is something to see
+    assert drawn.std() > 5  # there is something to see
     together = arrays(client, seeds=list(seeds))["images"]
     assert together.shape == drawn.shape
     assert np.abs(together - drawn).max() <= 1

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -63,8 +65,10 @@ def test_classifier_features_and_their_protocol():
     last = small_classifier().network.last
     expected = found.values @ last.weight.detach().numpy().T + last.bias.detach().numpy()
     np.testing.assert_allclose(found.logits, expected, atol=1e-5)
+    version = small_classifier().version
+    assert re.fullmatch("[0-9a-f]{8}", version)
     assert extractor.protocol == (
-        "classifier features (LeNet-like, 50.0 % accurate on 40 held-out pictures), pictures at 32x32, grey"
+        f"classifier features (LeNet-like, {version}, 50.0 % accurate on 40 held-out pictures), pictures at 32x32, grey"
     )
     with pytest.raises(ValueError, match="3 channels cannot be compared with those of 1"):
         extractor(pictures(6, channels=3))

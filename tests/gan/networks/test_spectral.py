@@ -22,7 +22,8 @@ def build(name, global_seed=0, seed=1):
 @pytest.mark.parametrize("name", SPECTRAL)
 def test_every_layer_comes_to_have_a_spectral_norm_of_one(name):
     network = build(name)
-    for _ in range(30):
+    # An embedding starts with singular values that are nearly equal, which power iterations take long to tell apart.
+    for _ in range(100):
         network(torch.randn(4, 1, 16, 16), torch.arange(4) % 3)
     layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding)]
     assert len(layers) >= 3
