@@ -55,7 +55,7 @@ def arrays(client, **fields):
 def assert_served_as_drawn(client, generator, seeds):
     """All pictures of these seeds, alone and together."""
     drawn = draw_pictures(generator, inputs(seeds, generator.space)).transpose(0, 2, 3, 1).astype(int)
-    assert drawn.std() > 5  # there is something to see
+    assert drawn.std() > 10  # there is something to see
     together = arrays(client, seeds=list(seeds))["images"]
     assert together.shape == drawn.shape
     assert np.abs(together - drawn).max() <= 1
@@ -84,7 +84,7 @@ def test_pictures_in_pictures_out(tmp_path, in_memory):
 def test_a_folder_of_anything_is_trained_on_in_colour_and_served_by_class(tmp_path, in_memory, capsys, flags, size):
     write_mixed(tmp_path / "emoji")
     where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), *QUICKLY_MEASURED]
-    command = ["--data", str(tmp_path / "emoji"), "--max-bad", "2%", "--conditional", "--width", "8", "--images", "400"]
+    command = ["--data", str(tmp_path / "emoji"), "--max-bad", "2%", "--conditional", "--width", "8", "--images", "800"]
     assert main([*command, *where, *flags]) == 0
     said = capsys.readouterr().out
     for name in DAMAGED:
@@ -127,16 +127,7 @@ def test_codes_are_learned_and_asked_for_by_name(tmp_path, in_memory):
 def test_a_conditional_model_of_every_family_is_served_by_label(tmp_path):
     for arch, width in (("mlp", "40"), ("dcgan", "8"), ("resnet", "8"), ("r3gan", "16")):
         flags = ["--arch", arch, "--width", width, "--conditional", "--images", "256", "--name", arch, "--resolution", "28"]
-        where = [
-            "--out",
-            str(tmp_path / "runs"),
-            "--models",
-            str(tmp_path / "models"),
-            "--measure",
-            "100",
-            "--measure-final",
-            "100",
-        ]
+        where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), *QUICKLY_MEASURED]
         assert main(["--data", str(SMALL_DATA), *where, *flags]) == 0
     with serving(tmp_path / "models", default_model="mlp") as client:
         for arch in ("mlp", "dcgan", "resnet", "r3gan"):
