@@ -35,7 +35,7 @@ bento: .venv/serving ## build the bento gan-service; GPU=1 for one that draws wi
 container: .venv/deploy ## build the bento and its image with docker or podman; GPU=1 as above
 	@tag=$$(deploy/bento.sh $(KIND)) && $(BIN)/python -m deploy.image "$$tag"
 
-test-container: .venv/development .venv/deploy ## build the image, run it hardened, and try it; installs podman where there is no engine
+test-container: .venv/development ## build the image, run it hardened, and try it; installs podman where there is no engine
 	@. deploy/engine.sh && BENTOML_HOME=$(CURDIR)/build/test-container $(BIN)/pytest --timeout 900 tests/container
 
 lock: ## renew constraints.txt, and with it the images' packages, from the newest versions that pyproject.toml allows

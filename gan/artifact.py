@@ -253,11 +253,14 @@ def write_bytes_atomically(target: Path, content: bytes) -> None:
     _sync(target.parent)
 
 
-def copy(source: Path, target: Path, replace: bool = False) -> None:
-    """Copy a model folder in one step; unless it is to be replaced, FileExistsError if something stands at `target`."""
+def copy(source: Path, target: Path, replace: bool = False, leave_out: tuple[str, ...] = ()) -> None:
+    """Copy a model folder, but for the files named, in one step.
+
+    Unless it is to be replaced, FileExistsError if something stands at `target`.
+    """
 
     def fill(folder: Path) -> None:
-        shutil.copytree(source, folder, dirs_exist_ok=True)
+        shutil.copytree(source, folder, ignore=shutil.ignore_patterns(*leave_out), dirs_exist_ok=True)
 
     write_atomically(target, fill, replace)
 

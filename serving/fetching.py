@@ -25,7 +25,7 @@ def fetch(address: str, models: Path) -> Path:
         )
     folder, digest = match["folder"], match["digest"]
     for there in artifact.discover(models):
-        if (there / MANIFEST).exists() and hashlib.sha256((there / MANIFEST).read_bytes()).hexdigest() == digest:
+        if (there / MANIFEST).exists() and artifact.digests(there, [MANIFEST])[MANIFEST] == digest:
             return there  # its other files are checked when it is loaded
 
     text = _content(f"{folder}/{MANIFEST}", digest)

@@ -40,13 +40,10 @@ def export_folder(tag: str, models: Path) -> Path:
         raise ModelFolderError(
             f"there is no model {tag} in BentoML's store: `bentoml models list` shows those there are"
         ) from error
-    manifest = artifact.read(Path(model.path)).manifest
-
-    def fill(folder: Path) -> None:
-        shutil.copytree(model.path, folder, ignore=shutil.ignore_patterns("model.yaml"), dirs_exist_ok=True)
-
-    artifact.write_atomically(models / manifest.name, fill, replace=True)
-    return models / manifest.name
+    source = Path(model.path)
+    target = models / artifact.read(source).manifest.name
+    artifact.copy(source, target, replace=True, leave_out=("model.yaml",))  # which is BentoML's
+    return target
 
 
 def main(arguments: list[str] | None = None) -> int:

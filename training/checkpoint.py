@@ -1,7 +1,7 @@
 """Checkpoints: single files, written in one step, verified when they are read."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from gan import artifact
 from training.config import TrainingConfig
 
 _KEEP = 3
-RANKED_BY = ("fid", "frechet")  # the measures of which less is better; a checkpoint has one
+_RANKED_BY = ("fid", "frechet")  # the measures of which less is better; a checkpoint has one
 
 
 class CheckpointError(Exception):
@@ -42,7 +42,7 @@ def write(folder: Path, tensors: dict[str, Tensor], progress: Progress, config: 
     dense = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     metadata = {"progress": progress.model_dump_json(), "config": config.model_dump_json()}
     artifact.write_bytes_atomically(path, save(dense, {**metadata, "digest": _digest(dense, metadata)}))
-    kept = {*checkpoints(folder)[-_KEEP:], *ranked(folder)[:1], *_best_of_each_protocol(folder)}
+    kept = {*checkpoints(folder)[-_KEEP:], *_best_of_each_protocol(folder)}
     for old in checkpoints(folder):
         if old not in kept:
             old.unlink()
@@ -91,7 +91,13 @@ def ranked(folder: Path) -> list[Path]:
 
 def distance(measures: Mapping[str, float]) -> float:
     """The one measure that checkpoints are ranked by; infinite for those not measured."""
-    return next((measures[name] for name in RANKED_BY if name in measures), float("inf"))
+    name = ranked_by(measures)
+    return float("inf") if name is None else measures[name]
+
+
+def ranked_by(names: Container[str]) -> str | None:
+    """Which of these measures checkpoints are ranked by, and models too; None if it is none of them."""
+    return next((name for name in _RANKED_BY if name in names), None)
 
 
 def measures_of(folder: Path, protocol: str) -> list[dict[str, float]]:
@@ -112,12 +118,8 @@ def _progress(folder: Path) -> dict[Path, Progress]:
 
 def _best_of_each_protocol(folder: Path) -> list[Path]:
     """Who goes on measuring in another way may come back to the first one."""
-    best: dict[str, tuple[float, Path]] = {}
-    for path, progress in _progress(folder).items():
-        if progress.measures:
-            scored = distance(progress.measures), path
-            best[progress.protocol] = min(best.get(progress.protocol, scored), scored)
-    return [path for _, path in best.values()]
+    worst_first = sorted(_progress(folder).items(), key=lambda item: distance(item[1].measures), reverse=True)
+    return list({progress.protocol: path for path, progress in worst_first if progress.measures}.values())
 
 
 def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:

@@ -4,13 +4,19 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from training import checkpoint, report
 from training.log import STATS
 from training.runs import CONFIG
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _FORMATS = (".png", ".svg", ".pdf")
+_TITLES = {"fid": "FID", "frechet": "Fréchet distance"}
 
 
 class MeasuredError(Exception):
@@ -56,14 +62,16 @@ def read(folder: Path, minutes: float | None = None) -> Measured:
     if not (folder / CONFIG).is_file():
         raise MeasuredError(f"{folder} is no run: give the folders that training.run made, which hold {CONFIG}")
     rows = report.read_rows(folder / STATS)
-    if any(name in row and "protocol" not in row for row in rows for name in checkpoint.RANKED_BY):
+    if any(checkpoint.ranked_by(row) and "protocol" not in row for row in rows):
         raise MeasuredError(f"{folder} was measured by an older version: train it anew")
     rows = [row for row in rows if "protocol" in row]
     if not rows:
         raise MeasuredError(f"{folder} has no measured checkpoint yet: wait for its first, or see --checkpoint-every")
-    protocol = rows[-1]["protocol"]
+    protocol = report.last_protocol(rows)
     rows = [row for row in rows if row["protocol"] == protocol]
-    name = next(name for name in checkpoint.RANKED_BY if name in rows[-1])
+    name = checkpoint.ranked_by(rows[-1])
+    assert protocol is not None, "every row that is left has one"
+    assert name is not None, "and a distance"
     points = [
         Point(row["pictures"], row["seconds"] / 60, row[name], row["precision"], row["recall"])
         for row in rows
@@ -99,25 +107,14 @@ def draw(groups: Sequence[Sequence[Measured]], path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots(3, 2 * len(groups), squeeze=False, sharex="col")
     for number, group in enumerate(groups):
-        for row, (name, title) in enumerate(
-            (("distance", _TITLES[group[0].distance_name]), ("precision", "precision"), ("recall", "recall"))
-        ):
-            for column, (across, label) in enumerate((("pictures", "pictures seen"), ("minutes", "minutes of training"))):
-                place = axes[row][2 * number + column]
-                for run in group:
-                    x = [getattr(point, across) for point in run.points]
-                    place.plot(x, [getattr(point, name) for point in run.points], marker=".", linewidth=1.4, label=run.name)
-                real = group[0].real.get(group[0].distance_name if name == "distance" else name)
-                if real is not None:
-                    place.axhline(real, color="grey", linestyle="--", linewidth=1, label="real pictures")
-                if name == "distance":
-                    place.set_yscale("log")
-                place.set_ylabel(title)
-                place.grid(alpha=0.3)
-                if row == 2:
-                    place.set_xlabel(label)
-                if across == "pictures":
-                    place.xaxis.set_major_formatter("{x:,.0f}")
+        titles = {"distance": _TITLES[group[0].distance_name], "precision": "precision", "recall": "recall"}
+        columns = {"pictures": "pictures seen", "minutes": "minutes of training"}
+        for (row, name), (column, across) in product(enumerate(titles), enumerate(columns)):
+            panel = axes[row][2 * number + column]
+            _draw_panel(panel, group, across, name)
+            panel.set_ylabel(titles[name])
+            if row == 2:
+                panel.set_xlabel(columns[across])
         axes[0][2 * number].legend(fontsize="small")
         axes[0][2 * number].set_title("\n".join(textwrap.wrap(group[0].protocol, 70)), fontsize="x-small", loc="left")
     try:
@@ -126,4 +123,16 @@ def draw(groups: Sequence[Sequence[Measured]], path: Path) -> None:
         raise MeasuredError(f"--plot {path}: cannot be written ({error.strerror}); give another file") from error
 
 
-_TITLES = {"fid": "FID", "frechet": "Fréchet distance"}
+def _draw_panel(panel: "Axes", group: Sequence[Measured], across: str, name: str) -> None:
+    """One field of the points of all runs over another, and the level of real pictures."""
+    for run in group:
+        x, y = ([getattr(point, field) for point in run.points] for field in (across, name))
+        panel.plot(x, y, marker=".", linewidth=1.4, label=run.name)
+    real = group[0].real.get(group[0].distance_name if name == "distance" else name)
+    if real is not None:
+        panel.axhline(real, color="grey", linestyle="--", linewidth=1, label="real pictures")
+    if name == "distance":
+        panel.set_yscale("log")
+    panel.grid(alpha=0.3)
+    if across == "pictures":
+        panel.xaxis.set_major_formatter("{x:,.0f}")

@@ -3,8 +3,6 @@
 The arithmetic of the well-known measures is torch-fidelity's, whose values are checked against those of the papers' own code.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,7 +12,6 @@ from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metri
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
 from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
-from gan.artifact import Metric
 from training.classifier import prepare
 
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000  # torch-fidelity's; smaller sets take all they have
@@ -25,29 +22,6 @@ FEWEST = 10  # pictures on either side that can be measured at all
 _CHUNK = 1000  # rows of a matrix of distances
 _SLICES, _SLICED_SIDE = 512, 16
 _SEED = 2020  # torch-fidelity's: of every random choice here
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One number and what it means; two compare only under the same protocol."""
-
-    name: str
-    value: float
-    protocol: str  # features, counts, split, sizes, parameters
-    real: float | None = None  # what real pictures that are not the reference get under the same protocol; None: no such thing
-
-
-def to_metrics(measurements: list[Measurement]) -> list[Metric]:
-    """As the manifest holds them."""
-    return [
-        Metric(
-            name=one.name,
-            value=one.value,
-            protocol=one.protocol,
-            real=one.real,
-        )
-        for one in measurements
-    ]
 
 
 def frechet(real: NDArray[np.float32], fake: NDArray[np.float32]) -> float:

@@ -6,7 +6,6 @@ from pathlib import Path
 from gan import artifact
 from gan.artifact import Manifest, Metric, ModelFolderError
 from training import checkpoint, subjects
-from training.metrics import to_metrics
 from training.ruler import Ruler
 from training.runs import UsageError
 
@@ -20,7 +19,7 @@ def measure_model(ruler: Ruler, model: Path, samples: int, nearest: Path | None 
     found = ruler.assess(drawn.pictures, drawn.labels, progress=True)
     if nearest is not None:
         artifact.write_bytes_atomically(nearest, subjects.beside(drawn.pictures, ruler.real.train, found.memorisation.pairs))
-    return to_metrics(found.measurements)
+    return found.measurements
 
 
 def publish(model: Path, models: Path) -> None:
@@ -87,7 +86,9 @@ def promote(model: Path, models: Path, measure: Callable[[Path], list[Metric]]) 
 
 def _distance(metrics: list[Metric]) -> Metric | None:
     """That by which checkpoints are ranked too."""
-    return next((metric for name in checkpoint.RANKED_BY for metric in metrics if metric.name == name), None)
+    named = {metric.name: metric for metric in metrics}
+    name = checkpoint.ranked_by(named)
+    return None if name is None else named[name]
 
 
 def _shape(manifest: Manifest) -> tuple[object, ...]:

@@ -6,11 +6,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gan.artifact import Metric
 from training import metrics
 from training.classifier import SIDE, Classifier, prepare
 from training.features import Extractor, Features, classifier_network
 from training.memorisation import PERCENTILE, Memorisation, memorisation
-from training.metrics import Measurement
 
 Against = Literal["held-out", "training"]
 
@@ -36,7 +36,7 @@ class Real:
 class Assessment:
     """What was found."""
 
-    measurements: list[Measurement]
+    measurements: list[Metric]
     memorisation: Memorisation
     class_shares: NDArray[np.float64] | None  # [classes], of the generated pictures as a classifier sees them
 
@@ -68,21 +68,21 @@ def assess(
     """
     against = against or ("training" if real.held_out is None else "held-out")
     reference, others = _sides(real, against, len(generated))
+    counts = real.against(len(generated), len(reference), against)
     features = extractor.extract(generated, progress=progress)
     found = _by_features(
         features,
         extractor(reference, progress=progress),
         extractor.extract(others, progress=progress) if len(others) else None,
         extractor,
-        real.against(len(generated), len(reference), against),
+        counts,
     )
-    counts = real.against(len(generated), len(reference), against)
     found.append(
-        Measurement(
-            "sliced_wasserstein",
-            metrics.sliced_wasserstein(reference, generated),
-            f"pixels at 16x16 in [-1, 1], 512 directions; {counts}, equal numbers of each",
-            metrics.sliced_wasserstein(reference, others) if len(others) else None,
+        Metric(
+            name="sliced_wasserstein",
+            value=metrics.sliced_wasserstein(reference, generated),
+            protocol=f"pixels at 16x16 in [-1, 1], 512 directions; {counts}, equal numbers of each",
+            real=metrics.sliced_wasserstein(reference, others) if len(others) else None,
         )
     )
     copies = memorisation(
@@ -92,7 +92,7 @@ def assess(
         shrink=_small,
         progress=progress,
     )
-    found.append(Measurement("memorised", copies.share, _of_copies(real, len(generated)), PERCENTILE / 100))
+    found.append(Metric(name="memorised", value=copies.share, protocol=_of_copies(real, len(generated)), real=PERCENTILE / 100))
     shares = None
     if classifier is not None:
         seen = features if extractor.name == "classifier" else classifier_network(classifier).extract(generated, progress=progress)
@@ -123,7 +123,7 @@ def _some(pictures: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
 
 def _by_features(
     generated: Features, reference: NDArray[np.float32], others: Features | None, extractor: Extractor, counts: str
-) -> list[Measurement]:
+) -> list[Metric]:
     inception = extractor.name == "inception"
     values = metrics.measure(reference, generated.values, logits=generated.logits, inception=inception)
     real = {} if others is None else metrics.measure(reference, others.values, logits=others.logits, inception=inception)
@@ -131,7 +131,7 @@ def _by_features(
     for name, value in values.items():
         more = metrics.parameters(name, len(reference), len(generated.values))
         protocol = f"{extractor.protocol}; {counts}" + (f"; {more}" if more else "")
-        found.append(Measurement(name, value, protocol, real.get(name)))
+        found.append(Metric(name=name, value=value, protocol=protocol, real=real.get(name)))
     return found
 
 
@@ -164,7 +164,7 @@ def _by_class(
     classifier: Classifier,
     class_names: tuple[str, ...],
     real: Real,
-) -> tuple[list[Measurement], NDArray[np.float64]]:
+) -> tuple[list[Metric], NDArray[np.float64]]:
     seen = logits.argmax(1)
     classes = classifier.record.classes
     shares = class_shares(seen, classes)
@@ -174,11 +174,11 @@ def _by_class(
         _logits(classifier_network(classifier).extract(real.held_out)).argmax(1) if held_out and real.held_out is not None else None
     )
     found = [
-        Measurement(
-            "share_error",
-            float(np.abs(shares - 1 / classes).max()),
-            f"largest difference of a class's share from 1/{classes}; {protocol}",
-            None if real_seen is None else float(np.abs(class_shares(real_seen, classes) - 1 / classes).max()),
+        Metric(
+            name="share_error",
+            value=float(np.abs(shares - 1 / classes).max()),
+            protocol=f"largest difference of a class's share from 1/{classes}; {protocol}",
+            real=None if real_seen is None else float(np.abs(class_shares(real_seen, classes) - 1 / classes).max()),
         )
     ]
     if labels is not None:
@@ -187,13 +187,12 @@ def _by_class(
         real_each: dict[int, float] = {}
         if real_seen is not None and real.held_out_labels is not None:
             real_overall, real_each = label_accuracy(real_seen, real.held_out_labels, classes)
-        found.append(Measurement("label_accuracy", overall, f"drawn as the class asked for; {protocol}", real_overall))
+        asked = f"drawn as the class asked for; {protocol}"
+        found.append(Metric(name="label_accuracy", value=overall, protocol=asked, real=real_overall))
         for label, value in each.items():
             name = class_names[label] if class_names else str(label)
-            of = int((labels == label).sum())
-            found.append(
-                Measurement(f"label_accuracy/{name}", value, f"of {of} asked for as {name}; {protocol}", real_each.get(label))
-            )
+            asked = f"of {int((labels == label).sum())} asked for as {name}; {protocol}"
+            found.append(Metric(name=f"label_accuracy/{name}", value=value, protocol=asked, real=real_each.get(label)))
     return found, shares
 
 

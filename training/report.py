@@ -118,9 +118,14 @@ def read_rows(file: Path) -> list[Row]:
     return sorted(rows, key=lambda row: float(row["pictures"]))
 
 
+def last_protocol(rows: list[Row]) -> str | None:
+    """How checkpoints were measured, the last time one was; None where none was."""
+    return next((str(row["protocol"]) for row in reversed(rows) if "protocol" in row), None)
+
+
 def _measured_alike(rows: list[Row]) -> list[Row]:
     """Without the measures of checkpoints that were taken in another way than the last: one curve shows one kind of number."""
-    protocol = next((row["protocol"] for row in reversed(rows) if "protocol" in row), None)
+    protocol = last_protocol(rows)
     return [row for row in rows if row.get("protocol", protocol) == protocol]
 
 
@@ -195,8 +200,8 @@ def _samples(grids: list[tuple[int, bytes]]) -> str:
 
 
 def _protocol(stats: list[Row]) -> str:
-    protocol = next((row["protocol"] for row in reversed(stats) if "protocol" in row), None)
-    return "" if protocol is None else f'<p class="note">Distance, precision and recall by {escape(str(protocol))}.</p>'
+    protocol = last_protocol(stats)
+    return "" if protocol is None else f'<p class="note">Distance, precision and recall by {escape(protocol)}.</p>'
 
 
 def _quality(run: _Run) -> str:

@@ -24,7 +24,7 @@ class Judge(nn.Module):
         self.reader = reader
 
     def forward(self, pictures: Tensor, label: Tensor | None = None, read: bool = False) -> tuple[Tensor, list[Tensor]]:
-        """Pictures float [n, channels, height, width] -> logits float32 [n]; and the readings of the codes if asked for."""
+        """Pictures float [n, channels, height, width] -> logits float32 [n]; and the readings of label and codes if asked for."""
         logits, features = self.discriminator.judge(pictures, label)
         readings = self.reader(features) if read and self.reader is not None else []
         return logits.float(), [reading.float() for reading in readings]

@@ -5,7 +5,6 @@ from torch.utils.data import Dataset
 from torch_fidelity import FeatureExtractorBase, calculate_metrics, register_feature_extractor
 
 from training import features, metrics
-from training.metrics import Measurement
 
 
 def normal(n, d=8, seed=0, mean=0.0, scale=1.0):
@@ -168,11 +167,3 @@ def test_sliced_wasserstein():
     some = np.random.default_rng(0).integers(0, 256, (200, 3, 20, 28), np.uint8)
     assert metrics.sliced_wasserstein(some, some[::-1]) == 0
     assert metrics.sliced_wasserstein(some, some // 2) == metrics.sliced_wasserstein(some, some // 2) > 0.1
-
-
-def test_the_manifest_says_what_real_pictures_get():
-    found = metrics.to_metrics([Measurement("frechet", 3.0, "how", 1.23456), Measurement("score", 2.0, "otherwise")])
-    assert [(one.name, one.value, one.protocol, one.real) for one in found] == [
-        ("frechet", 3.0, "how", 1.23456),
-        ("score", 2.0, "otherwise", None),
-    ]

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from gan.artifact import Metric
 from tests.conftest import SMALL_DATA
 from training import data, features, quality
 from training.classifier import Schedule, train
@@ -131,3 +132,15 @@ def test_the_gauge(small, split, with_held_out):
         assert Gauge(Real(split.train, split.held_out[:100]), features.random_network(), size=100).measure(split.held_out[:100])[
             "frechet"
         ] == pytest.approx(0, abs=1e-6)
+
+
+def test_the_manifest_says_what_real_pictures_get():
+    found = [
+        Metric(name="frechet", value=3.0, protocol="how", real=1.23456),
+        Metric(name="score", value=2.0, protocol="otherwise"),
+    ]
+    again = [Metric.model_validate_json(one.model_dump_json()) for one in found]
+    assert [(one.name, one.value, one.protocol, one.real) for one in again] == [
+        ("frechet", 3.0, "how", 1.23456),
+        ("score", 2.0, "otherwise", None),
+    ]

@@ -203,7 +203,7 @@ def test_features_are_chosen_and_said(capsys, tmp_path):
         Image.new("L", (16, 16), 10 * number).save(tmp_path / "pictures" / f"{number:02d}.png")
     folder = ["--data", str(tmp_path / "pictures"), "--resolution", "16", "--features", "classifier", *where]
     refused = said(capsys, *folder)
-    assert "--conditional" in refused or "--features" in refused
+    assert "--conditional: " in refused
     assert len(list((tmp_path / "runs").iterdir())) == 1  # no folder for a run that never began
 
 
@@ -251,20 +251,7 @@ def test_pictures_that_changed_since_are_noticed(capsys, tmp_path):
     (tmp_path / "pictures").mkdir()
     for number in range(24):
         Image.new("L", (16, 16), 10 * number).save(tmp_path / "pictures" / f"{number:02d}.png")
-    flags = [
-        "--data",
-        str(tmp_path / "pictures"),
-        "--resolution",
-        "16",
-        "--width",
-        "4",
-        "--batch-size",
-        "8",
-        "--measure",
-        "100",
-        "--measure-final",
-        "100",
-    ]
+    flags = ["--data", str(tmp_path / "pictures"), "--resolution", "16", "--width", "4", "--batch-size", "8", *QUICKLY_MEASURED]
     where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models")]
     assert main([*flags, *where, "--images", "64"]) == 0
     (tmp_path / "pictures" / "11.png").unlink()
@@ -342,20 +329,7 @@ def same_tensors(one, other):
 
 
 def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path):
-    flags = [
-        "--data",
-        str(SMALL_DATA),
-        "--width",
-        "16",
-        "--images",
-        "6k",
-        "--checkpoint-every",
-        "640",
-        "--measure",
-        "100",
-        "--measure-final",
-        "100",
-    ]
+    flags = ["--data", str(SMALL_DATA), "--width", "16", "--images", "6k", "--checkpoint-every", "640", *QUICKLY_MEASURED]
     command = [sys.executable, "-m", "training.run", "--models", str(tmp_path / "models"), *flags]
     subprocess.run([*command, "--out", str(tmp_path / "whole")], cwd=ROOT, capture_output=True, check=True)
     killed = [*command, "--out", str(tmp_path / "killed"), "--resume", "latest"]
@@ -386,18 +360,7 @@ def test_recipe_auto_is_the_default_for_pictures_of_ones_own(capsys, tmp_path):
     (tmp_path / "pictures").mkdir()
     for number in range(40):
         Image.new("RGB", (40, 40), (number, 0, 0)).save(tmp_path / "pictures" / f"{number:02d}.png")
-    where = [
-        "--data",
-        str(tmp_path / "pictures"),
-        "--out",
-        str(tmp_path / "runs"),
-        "--measure",
-        "100",
-        "--measure-final",
-        "100",
-        "--width",
-        "8",
-    ]
+    where = ["--data", str(tmp_path / "pictures"), "--out", str(tmp_path / "runs"), *QUICKLY_MEASURED, "--width", "8"]
     assert main([*where, "--dry-run"]) == 0
     out = capsys.readouterr().out
     assert "--recipe auto, for 40 pictures of about 40x40:" in out
