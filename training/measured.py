@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training import checkpoint, report
+from training.charts import count_text
 from training.log import STATS
 from training.runs import CONFIG
 
@@ -135,4 +136,4 @@ def _draw_panel(panel: "Axes", group: Sequence[Measured], across: str, name: str
         panel.set_yscale("log")
     panel.grid(alpha=0.3)
     if across == "pictures":
-        panel.xaxis.set_major_formatter("{x:,.0f}")
+        panel.xaxis.set_major_formatter(lambda pictures, _: count_text(pictures))
