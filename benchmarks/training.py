@@ -54,7 +54,7 @@ def measure(side: str, data: str, batch_size: int, seconds: float) -> float:
     )
     dataset = load(config.data, config.size)
     if side == "article":
-        article.train(dataset.pictures, batch_size, clock)
+        article.train(dataset.pictures, batch_size, lambda _: clock())
     else:
         hardware = Hardware.choose(config)
         state = TrainingState.start(config, dataset.pictures.shape[1], None, hardware)

@@ -15,10 +15,13 @@ trap 'cat "$log" >&2' ERR
 debootstrap --variant=minbase --include=ca-certificates bookworm "$root" > "$log" 2>&1
 sources=$root/etc/apt/sources.list
 cp "$sources" "$root/sources.list.kept"
-if grep -q '^VERSION_CODENAME=bookworm' /etc/os-release; then # this machine's own sources: its mirror, and the security updates
+if grep -q '^VERSION_CODENAME=bookworm' /etc/os-release; then # this machine's own mirror; nobody's packages but Debian's
     : > "$sources"
-    [ ! -e /etc/apt/sources.list ] || cp /etc/apt/sources.list "$sources"
-    cp /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list "$root/etc/apt/sources.list.d/" 2> /dev/null || true
+    for file in sources.list sources.list.d/debian.sources; do
+        [ ! -e "/etc/apt/$file" ] || cp "/etc/apt/$file" "$root/etc/apt/$file"
+    done
+else
+    echo 'deb http://security.debian.org/debian-security bookworm-security main' >> "$sources"
 fi
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 export DEBIAN_FRONTEND=noninteractive

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 bentoml=${BENTOML:-.venv/bin/bentoml}
 mkdir -p build
-contents=(service.py gan serving deploy models bentofile.yaml LICENSE)
+contents=(service.py gan serving deploy models bentofile.yaml LICENSE README.md)
 
 version=$(git rev-parse --short=12 HEAD)
 [ -z "$(git status --porcelain -- "${contents[@]}")" ] || version+=-changed

@@ -1,7 +1,7 @@
 # To be sourced: sees to it that docker or podman works here, from Debian's packages if neither does.
 #   . deploy/engine.sh
-if ! docker info > /dev/null 2>&1; then
-    if ! type podman debootstrap podman-compose > /dev/null 2>&1; then
+if docker --version 2> /dev/null | grep -qi podman || ! docker info > /dev/null 2>&1; then
+    if ! type podman runc debootstrap podman-compose > /dev/null 2>&1; then
         { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends podman runc debootstrap \
             containernetworking-plugins iptables uidmap podman-compose; } > /dev/null || return 1
     fi
@@ -18,4 +18,5 @@ cgroup_manager = "cgroupfs"
 EOF
         export CONTAINERS_CONF=$PWD/build/containers.conf
     fi
+    podman info > /dev/null || return 1
 fi

@@ -22,12 +22,13 @@ from gan import artifact
 HERE = Path(__file__).parent
 OUT = HERE.parent / "build" / "image"
 
+_GPUS = {"docker": "--gpus all", "podman": "--device nvidia.com/gpu=all"}
 HOW_TO_RUN = """
 {image}: {megabytes:.0f} MB. What is in it: {sbom}, {licences}
 
     {engine} run --detach --name gan-service --publish 127.0.0.1:3000:3000 --stop-timeout 40 \\
         --read-only --tmpfs /tmp --cap-drop all --security-opt no-new-privileges \\
-        --memory 1g --cpus 2 --pids-limit 256 {options}{image}
+        --memory {memory} --cpus 2 --pids-limit 256 {options}{image}
 
 docs/deploy.md has the rest."""
 
@@ -36,7 +37,9 @@ def find_engine() -> str:
     """The name of an engine that works here: docker if its daemon answers, or podman. SystemExit with a sentence if none does."""
     for engine in ("docker", "podman"):
         if shutil.which(engine) and subprocess.run([engine, "info"], capture_output=True).returncode == 0:
-            return engine
+            # Debian's package podman-docker calls podman docker.
+            named = subprocess.run([engine, "--version"], capture_output=True, text=True).stdout.lower()
+            return "podman" if "podman" in named else engine
     raise SystemExit(
         "neither docker nor podman works here: install one, or run `. deploy/engine.sh`, which installs podman on Debian"
     )
@@ -85,7 +88,8 @@ def build(bento: bentoml.Bento, engine: str, image: str) -> None:
         ]
         # Podman's own format has no health checks.
         form = ["--format", "docker"] if engine == "podman" else []
-        subprocess.run([engine, "build", *form, *arguments, "--tag", image, "--file", str(file), folder], check=True)
+        if subprocess.run([engine, "build", *form, *arguments, "--tag", image, "--file", str(file), folder]).returncode:
+            raise SystemExit(f"{engine} could not build {image}: its output above says why")
 
 
 def take_stock(image: str, bento: bentoml.Bento, engine: str, out: Path) -> tuple[Path, Path]:
@@ -117,7 +121,9 @@ def main(tag: str) -> None:
             sbom=bill.relative_to(HERE.parent),
             licences=licences.relative_to(HERE.parent),
             engine=engine,
-            options="--gpus all " if gpu else "",
+            memory="4g" if gpu else "1g",
+            # So that a GPU that cannot be reached stops the start
+            options=f"{_GPUS[engine]} --env GAN_DEVICE=cuda " if gpu else "",
         )
     )
 

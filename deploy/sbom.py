@@ -45,7 +45,7 @@ def packages(found: list[dict[str, Any]]) -> list[Component]:
     """A component for each package."""
     components = []
     for one in found:
-        qualifiers = {"arch": one["architecture"], "distro": "debian-12"} if one["kind"] == "deb" else None
+        qualifiers = {"arch": one["architecture"], "distro": one["distro"]} if one["kind"] == "deb" else None
         namespace = "debian" if one["kind"] == "deb" else None
         name = one["name"].lower().replace("_", "-") if one["kind"] == "pypi" else one["name"]
         purl = PackageURL(one["kind"], namespace, name, one["version"], qualifiers)

@@ -18,6 +18,13 @@ def fetch(address: str, models: Path) -> Path:
     The address ends in #sha256= and the SHA-256 of the folder's model.json, which in turn has those of all other files: nothing
     but the very model that was meant is taken. Raises ModelFolderError with one sentence that names the file and the reason.
     """
+    try:
+        return _fetch(address, models)
+    except ModelFolderError as error:  # which ends up in logs, where the user and password of an address have no place
+        raise ModelFolderError(re.sub(r"(?<=://)[^/@\s]*@", "", str(error))) from error
+
+
+def _fetch(address: str, models: Path) -> Path:
     match = _ADDRESS.fullmatch(address)
     if match is None:
         raise ModelFolderError(

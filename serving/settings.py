@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     """the most pictures that one request may ask for"""
     max_frames: int = Field(240, gt=1)
     """the most frames that one interpolation may have"""
-    max_pixels: int = Field(2**26, gt=0)
+    max_pixels: int = Field(2**24, gt=0)
     """the most pixels in one answer, after enlargement"""
     queue: int = Field(2048, gt=0)
     """pictures that may wait or be worked on; a request that would make it more is refused with 429"""

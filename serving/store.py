@@ -23,9 +23,18 @@ def import_folder(path: Path) -> str:
     """
     manifest = artifact.read(path).manifest
     tag = f"{manifest.name}:{manifest.version}"
-    if tag not in {str(model.tag) for model in bentoml.models.list()}:
+    for model in bentoml.models.list():
+        if str(model.tag) == tag:
+            if (Path(model.path) / artifact.MANIFEST).read_bytes() == (path / artifact.MANIFEST).read_bytes():
+                return tag
+            raise ModelFolderError(
+                f"{tag} in BentoML's store is not {path}, which was exported anew: `bentoml models delete {tag}` first"
+            )
+    try:
         with bentoml.models.create(tag, labels={"licence": manifest.licence}) as model:
             shutil.copytree(path, model.path, dirs_exist_ok=True)
+    except (BentoMLException, ValueError) as error:
+        raise ModelFolderError(f"BentoML's store does not take {tag} ({error}): give the model another name") from error
     return tag
 
 

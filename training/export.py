@@ -177,16 +177,16 @@ What it draws is limited to what it was trained on. {MANIFEST} has the whole con
 
 
 def _quality(manifest: Manifest) -> str:
-    """The metrics as tables, one for each protocol."""
-    protocols: dict[str, list[Metric]] = {}
-    for metric in manifest.metrics:
-        protocols.setdefault(metric.protocol, []).append(metric)
-    parts = []
-    for protocol, metrics in protocols.items():
-        rows = [
-            f"| {metric.name} | {metric.value:.4g} | {'' if metric.real is None else f'{metric.real:.4g}'} |" for metric in metrics
-        ]
-        parts.append(
-            "\n".join([f"Measured with {protocol}:", "", "| measure | generated | real pictures |", "|---|---|---|", *rows])
-        )
-    return "\n\n".join(parts)
+    """The metrics as a table, and how each was measured."""
+    if not manifest.metrics:
+        return "How good it is was not measured."
+    protocols = list(dict.fromkeys(metric.protocol for metric in manifest.metrics))
+    rows = [
+        f"| {metric.name} | {metric.value:.4g} | {'' if metric.real is None else f'{metric.real:.4g}'} "
+        f"| {protocols.index(metric.protocol) + 1} |"
+        for metric in manifest.metrics
+    ]
+    ways = [f"{number}. {protocol}" for number, protocol in enumerate(protocols, 1)]
+    return "\n".join(
+        ["| measure | generated | real pictures | protocol |", "|---|---|---|---|", *rows, "", "Protocols:", "", *ways]
+    )

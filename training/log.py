@@ -16,7 +16,7 @@ from gan.latents import inputs
 from gan.networks.families import Generator
 from training import report
 from training.config import TrainingConfig
-from training.diagnostics import draw_pictures
+from training.diagnostics import GameOverError, draw_pictures
 from training.distributed import Group
 from training.state import TrainingState
 
@@ -55,8 +55,12 @@ class Log:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Leaves in the report why a game is over; who started it says so on standard error."""
         self._bar.close()
         if self._group.is_first:
+            if isinstance(error, GameOverError):
+                self._remember(f"the game is over: {error}")
+                self._report()
             self._stats.close()
             self._board.close()
 
@@ -100,8 +104,7 @@ class Log:
         """Say it now, and add to warnings.jsonl, which the report shows."""
         for message in messages if self._group.is_first else []:
             self._bar.write(f"warning, after {self._state.seen:,} pictures: {message}")
-            with (self._folder / WARNINGS).open("a") as file:
-                file.write(json.dumps({"pictures": self._state.seen, "message": message}) + "\n")
+            self._remember(message)
 
     def show(self) -> None:
         """Draw the grid, the same 64 seeds each time, and write the report with it."""
@@ -111,6 +114,10 @@ class Log:
             path.write_bytes(imaging.encode(sheet, "png"))
             self._board.add_image("samples", sheet, self._state.seen, dataformats="HWC")
             self._report()
+
+    def _remember(self, message: str) -> None:
+        with (self._folder / WARNINGS).open("a") as file:
+            file.write(json.dumps({"pictures": self._state.seen, "message": message}) + "\n")
 
     def _report(self) -> None:
         report.write(self._folder)

@@ -18,6 +18,12 @@ _MOST_QUERIES = 5_000  # held-out pictures whose nearest training picture is loo
 _SEED = 2020
 
 
+def _some(pictures: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
+    if len(pictures) <= most:
+        return pictures
+    return pictures[np.sort(np.random.RandomState(_SEED).permutation(len(pictures))[:most])]
+
+
 @dataclass(frozen=True)
 class Real:
     """The real pictures of a data set."""
@@ -26,6 +32,27 @@ class Real:
     held_out: NDArray[np.uint8] | None = None  # [h, c, h, w], what it did not; None if there are none
     held_out_labels: NDArray[np.int64] | None = None  # [h], if there are labels
     about: str = ""  # which pictures these are, for the protocol
+
+    @property
+    def side(self) -> Against:
+        """What to compare with, unless something else is asked for."""
+        return "training" if self.held_out is None else "held-out"
+
+    def sides(self, against: Against, n: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """What to compare `n` generated pictures with, and others of the same data for the yardstick: n of each, or all there are.
+
+        Raises ValueError for held-out pictures that are not there.
+        """
+        if against == "held-out":
+            if self.held_out is None:
+                raise ValueError("there are no held-out pictures to compare with: compare with training pictures")
+            return _some(self.held_out, n), _some(self.train, n)
+        if self.held_out is not None:
+            return _some(self.train, n), _some(self.held_out, n)
+        places = np.random.RandomState(_SEED).permutation(len(self.train))
+        half = min(n, max(len(places) // 2, metrics.FEWEST))
+        others = places[half : half + n] if len(places) - half >= metrics.FEWEST else places[:0]
+        return self.train[np.sort(places[:half])], self.train[np.sort(others)]
 
     def against(self, generated: int, references: int, side: Against) -> str:
         """What a protocol says of the pictures."""
@@ -66,8 +93,8 @@ def assess(
     The yardstick of each number is what as many real pictures get that are not part of the reference. Deterministic. Raises
     ValueError as `metrics.measure` does, and for `against` held-out pictures that are not there.
     """
-    against = against or ("training" if real.held_out is None else "held-out")
-    reference, others = _sides(real, against, len(generated))
+    against = against or real.side
+    reference, others = real.sides(against, len(generated))
     counts = real.against(len(generated), len(reference), against)
     features = extractor.extract(generated, progress=progress)
     found = _by_features(
@@ -99,26 +126,6 @@ def assess(
         by_class, shares = _by_class(_logits(seen), labels, classifier, class_names, real)
         found += by_class
     return Assessment(found, copies, shares)
-
-
-def _sides(real: Real, against: Against, n: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The real pictures to compare with, and others for the yardstick: as many as were generated, or as there are."""
-    if against == "held-out":
-        if real.held_out is None:
-            raise ValueError("there are no held-out pictures to compare with: compare with training pictures")
-        return _some(real.held_out, n), _some(real.train, n)
-    if real.held_out is not None:
-        return _some(real.train, n), _some(real.held_out, n)
-    places = np.random.RandomState(_SEED).permutation(len(real.train))
-    half = min(n, max(len(places) // 2, metrics.FEWEST))
-    others = places[half : half + n] if len(places) - half >= metrics.FEWEST else places[:0]
-    return real.train[np.sort(places[:half])], real.train[np.sort(others)]
-
-
-def _some(pictures: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
-    if len(pictures) <= most:
-        return pictures
-    return pictures[np.sort(np.random.RandomState(_SEED).permutation(len(pictures))[:most])]
 
 
 def _by_features(

@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from gan.networks import dcgan
 
 
-def train(pictures: np.ndarray, batch_size: int, after_step: Callable[[], bool]) -> None:
-    """Train on uint8 pictures [n, 1, 32, 32] until `after_step`, called between two steps, returns True."""
+def train(pictures: np.ndarray, batch_size: int, after_step: Callable[[nn.Module], bool]) -> None:
+    """Train on uint8 pictures [n, 1, 32, 32] until `after_step`, called with the generator between two steps, returns True."""
     generator, discriminator = dcgan.Generator(), dcgan.Discriminator()
     for network in (generator, discriminator):
         dcgan.initialise(network, torch.Generator().manual_seed(0))
@@ -37,5 +37,5 @@ def train(pictures: np.ndarray, batch_size: int, after_step: Callable[[], bool])
             generator_optimiser.step()
 
             losses = (loss_real.item() + loss_fake.item(), loss_generator.item())
-            if after_step() or not all(np.isfinite(losses)):
+            if after_step(generator) or not all(np.isfinite(losses)):
                 return

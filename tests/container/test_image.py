@@ -57,14 +57,15 @@ def test_it_has_one_worker(hardened):
     assert len([line for line in lines if "_bentoml_impl.worker.service" in line]) == 1
 
 
-def test_there_is_neither_torch_nor_a_compiler_nor_what_builds_and_tests(hardened):
-    modules = ["torch", "training", "pytest", "uv", "onnx", "cyclonedx", "matplotlib"]
-    code = f"import importlib.util; print([name for name in {modules} if importlib.util.find_spec(name)])"
-    assert hardened.python(code) == "[]"
+def test_there_is_neither_torch_nor_a_compiler_nor_what_builds_and_tests(image, hardened):
+    modules = ["serving", "torch", "training", "pytest", "uv", "onnx", "cyclonedx", "matplotlib"]
+    code = f"import importlib.util, sys; sys.path.append('src'); print([m for m in {modules} if importlib.util.find_spec(m)])"
+    assert hardened.python(code) == "['serving']"
     programs = ["gcc", "cc", "g++", "make", "git", "uv", "curl"]
     assert hardened.python(f"import shutil; print([name for name in {programs} if shutil.which(name)])") == "[]"
     assert hardened.run("find", "/app", "/home", "-name", "tests").stdout == ""
-    assert hardened.run("sh", "-c", "ls -A /root/.cache /tmp/.cache/uv /tmp/.cache/pip").stdout == ""
+    caches = ["find", image.name, "/", "-xdev", "-type", "f", "(", "-path", "*/.cache/*", "-o", "-path", "/tmp/*", ")"]
+    assert image.engine_says("run", "--rm", "--user", "0", "--entrypoint", *caches) == ""
 
 
 def test_nothing_but_its_tmp_can_be_written_and_nothing_in_it_is_its_users(hardened):
@@ -95,11 +96,13 @@ def test_threads_follow_the_limit_and_not_the_hosts_processors(image):
 
 
 def test_it_keeps_to_its_memory_under_the_largest_requests(image):
-    largest = {"n": 256, "scale": 16, "format": "png"}  # 67 million pixels, the most that GAN_MAX_PIXELS lets through
+    # 16.8 million pixels, the most that GAN_MAX_PIXELS lets through
+    asked = [("/generate", {"n": 256, "scale": 8, "format": name}) for name in ("png", "jpeg", "webp", "zip", "json", "webp")]
+    asked += [("/interpolate", {"seeds": [1, 2], "frames": 240, "scale": 8, "format": name}) for name in ("webp", "gif", "webp")]
     with started(image) as container, ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda seed: container.client.post("/generate", json={"seed": seed, **largest}), range(8)))
+        answers = list(pool.map(lambda one: container.client.post(one[0], json=one[1]), asked))
         assert {answer.status_code for answer in answers} == {200}
-        assert container.peak_memory() <= MEMORY
+        assert container.peak_memory() <= 0.8 * MEMORY  # the engine would see to it that it is no more than all of it
         assert container.state()["OOMKilled"] is False
         assert container.client.get("/readyz").status_code == 200
         print(f"at most {container.peak_memory():.0f} MiB")

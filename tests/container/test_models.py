@@ -83,6 +83,11 @@ def test_a_half_written_model_stops_the_start_with_a_sentence(image, models):
     assert f"cannot read /models/{SHIPPED.name}/model.json" in refusal(image, *mounted(models))
 
 
+def test_a_model_that_its_user_may_not_read_stops_the_start_with_a_sentence(image, models):
+    (models / SHIPPED.name).chmod(0o700)
+    assert f"cannot read /models/{SHIPPED.name}" in refusal(image, *mounted(models))
+
+
 def test_a_model_is_fetched_at_the_start_if_it_has_the_digest(image, models):
     address = f"file:///shop/{SHIPPED.name}#sha256="
     digest = hashlib.sha256((models / SHIPPED.name / artifact.MANIFEST).read_bytes()).hexdigest()

@@ -1,6 +1,7 @@
 """Stopping it, and running it by deploy/compose.yaml."""
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -56,17 +57,15 @@ def test_on_stop_it_answers_all_that_it_has_let_in_and_exits_0(image):
             assert answer.headers["retry-after"] == "1"
 
 
-def compose():
-    """The compose command that works here."""
-    for command in (["docker", "compose"], ["podman-compose"]):
+def compose(engine):
+    """The engine's compose command."""
+    for command in (["docker", "compose"], ["docker-compose"]) if engine == "docker" else (["podman-compose"],):
         if shutil.which(command[0]) and subprocess.run([*command, "version"], capture_output=True).returncode == 0:
-            if command[0] == "docker" and subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
-                continue
             return command
-    raise AssertionError("neither docker compose nor podman-compose is here: . deploy/engine.sh installs one")
+    raise AssertionError(f"{engine} is here without compose: install docker's compose plugin, or podman-compose")
 
 
-def test_compose_runs_it_limited_and_with_a_key(image, tmp_path):
+def test_compose_runs_it_limited_and_with_a_key_and_changes_its_image(image, tmp_path):
     keys = tmp_path / "keys"
     keys.mkdir()
     for path in (tmp_path, *tmp_path.parents[:2]):
@@ -79,9 +78,17 @@ def test_compose_runs_it_limited_and_with_a_key(image, tmp_path):
         "GAN_KEYS_FOLDER": str(keys),
         "GAN_MODELS_FOLDER": str(ROOT / "models"),
     }
-    command = [*compose(), "--file", str(ROOT / "deploy" / "compose.yaml"), "--project-name", "gancompose"]
-    try:
+    command = [*compose(image.engine), "--file", str(ROOT / "deploy" / "compose.yaml"), "--project-name", "gancompose"]
+    other = f"{image.name}-other"
+    image.engine_says("tag", image.name, other)
+
+    def up():
         subprocess.run([*command, "up", "--detach"], env=environment, check=True)
+        name = image.engine_says("ps", "--filter", "name=gancompose", "--format", "{{.Names}}")
+        return name, json.loads(image.engine_says("inspect", name))[0]
+
+    try:
+        name, container = up()
         with httpx2.Client(base_url="http://127.0.0.1:33000", timeout=60) as client:
             deadline = time.monotonic() + 60
             while True:
@@ -95,8 +102,19 @@ def test_compose_runs_it_limited_and_with_a_key(image, tmp_path):
             assert client.get("/models").status_code == 401
             answer = client.post("/generate", json={"seed": 7}, headers={"Authorization": "Bearer secret"})
             assert answer.content.startswith(b"\x89PNG")
-        name = image.engine_says("ps", "--filter", "name=gancompose", "--format", "{{.Names}}")
-        limits = image.engine_says("inspect", name, "--format", "{{.HostConfig.Memory}} {{.HostConfig.ReadonlyRootfs}}")
-        assert limits == f"{2**30} true"
+        limits = container["HostConfig"]
+        assert (limits["Memory"], limits["NanoCpus"], limits["ReadonlyRootfs"]) == (2**30, 2 * 10**9, True)
+        assert any("no-new-privileges" in option for option in limits["SecurityOpt"])
+        assert not container.get("EffectiveCaps")
+        assert limits["CapAdd"] in (None, [])
+        assert "ALL" in limits["CapDrop"] or len(limits["CapDrop"]) > 10  # which podman lists one by one
+
+        # docs/deploy.md's way to another image
+        environment["GAN_IMAGE"] = other
+        subprocess.run([*command, "stop", "--timeout", "40"], env=environment, check=True)
+        assert json.loads(image.engine_says("inspect", name, "--format", "{{json .State}}"))["ExitCode"] == 0
+        subprocess.run([*command, "down", "--timeout", "40"], env=environment, check=True)
+        assert up()[1]["Config"]["Image"].endswith(other)
     finally:
-        subprocess.run([*command, "down"], env=environment, capture_output=True)
+        subprocess.run([*command, "down", "--timeout", "40"], env=environment, capture_output=True)
+        image.engine_says("rmi", other)

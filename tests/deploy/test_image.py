@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import sbom
+from deploy import inventory, sbom
 from deploy.image import find_engine
 from gan import artifact
 
@@ -19,14 +19,15 @@ DEBIAN = {
     "name": "libc6",
     "version": "2.36-9+deb12u14",
     "architecture": "amd64",
+    "distro": "debian-12",
     "licence": "LGPL-2.1",
     "texts": ["The GNU C Library"],
 }
 
 
-def program(folder, name, works):
+def program(folder, name, works, says=""):
     folder.mkdir(exist_ok=True)
-    (folder / name).write_text(f"#!/bin/sh\nexit {0 if works else 1}\n")
+    (folder / name).write_text(f"#!/bin/sh\necho {says}\nexit {0 if works else 1}\n")
     (folder / name).chmod(0o755)
 
 
@@ -39,6 +40,12 @@ def test_the_engine_that_works_is_taken(tmp_path, monkeypatch, there, chosen):
         program(tmp_path / "bin", name, works)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}")
     assert find_engine() == chosen
+
+
+def test_podman_by_the_name_of_docker_is_podman(tmp_path, monkeypatch):
+    program(tmp_path / "bin", "docker", works=True, says="podman version 4.3.1")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}")
+    assert find_engine() == "podman"
 
 
 def test_without_an_engine_it_says_so(tmp_path, monkeypatch):
@@ -80,3 +87,17 @@ def test_every_licence_text_is_there_under_its_packages(found, manifests):
     assert "Apache License" in text.partition("=" * 100)[0]  # our own comes first
     assert all(f"{one['name']} {one['version']} ({one['kind']})" in text for one in found)
     assert manifests[0].licence in text
+
+
+def test_an_interpreter_that_is_not_debians_counts_with_what_comes_with_it(monkeypatch):
+    monkeypatch.setattr(inventory.sys, "base_prefix", "/usr")
+    assert inventory.of_interpreter() == []
+    monkeypatch.setattr(inventory.sys, "base_prefix", "/usr/local")
+    monkeypatch.setattr(inventory, "of_python", lambda path: [{"kind": "pypi", "name": path[0]}])
+    python, packages = inventory.of_interpreter()
+    assert python["name"] == "cpython"
+    assert sys.version.startswith(python["version"])
+    assert python["licence"] == "Python-2.0"
+    assert packages["name"] == f"/usr/local/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+    bill = json.loads(sbom.bill_of_materials("gan-service:1", MADE, [python], []))
+    assert bill["components"][0]["purl"] == f"pkg:generic/cpython@{python['version']}"

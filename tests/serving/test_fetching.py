@@ -82,10 +82,11 @@ def test_every_other_trouble_is_a_sentence_too(shop, tmp_path):
         (address, "does not end in #sha256= and 64 hex digits"),
         (f"{address}#sha256=abc", "does not end in #sha256= and 64 hex digits"),
         (f"{address}/nothing{right}", "cannot fetch .*nothing/model.json .*FileNotFoundError"),
-        (f"nope://bucket/shoes{right}", "cannot fetch nope://bucket/shoes/model.json .*Protocol not known"),
+        (f"nope://me:secret@bucket/shoes{right}", "cannot fetch nope://bucket/shoes/model.json .*Protocol not known"),
     ]:
-        with pytest.raises(ModelFolderError, match=said):
+        with pytest.raises(ModelFolderError, match=said) as caught:
             fetch(wrong, tmp_path / "models")
+        assert "secret" not in str(caught.value)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ModelFolderError, match=r"cannot write .* set GAN_MODELS to a folder that can be written"):
         fetch(f"{address}{right}", tmp_path / "file")
@@ -112,6 +113,21 @@ def test_a_model_goes_through_bentomls_store_unchanged(tmp_path):
     assert {path.name: path.read_bytes() for path in exported.iterdir()} == {
         path.name: path.read_bytes() for path in SHIPPED.iterdir()
     }
+
+
+def test_the_store_keeps_no_model_in_the_place_of_another(tmp_path):
+    manifest = artifact.read(SHIPPED).manifest
+    in_store(tmp_path / "home", "import", SHIPPED)
+    again = shutil.copytree(SHIPPED, tmp_path / "again")
+    (again / "model.json").write_text((again / "model.json").read_text() + "\n")
+    refused = in_store(tmp_path / "home", "import", again)
+    assert refused.returncode == 1
+    assert f"bentoml models delete {manifest.name}:{manifest.version}" in refused.stderr
+    long = shutil.copytree(SHIPPED, tmp_path / "long")
+    (long / "model.json").write_text((SHIPPED / "model.json").read_text().replace(f'"{manifest.name}"', f'"{"x" * 64}"', 1))
+    refused = in_store(tmp_path / "home", "import", long)
+    assert refused.returncode == 1
+    assert refused.stderr.endswith("give the model another name\n")
 
 
 def test_the_store_takes_no_damaged_model_and_gives_none_that_it_has_not(tmp_path):

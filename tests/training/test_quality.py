@@ -117,7 +117,8 @@ def test_large_pictures_are_compared_small():
 
 @pytest.mark.parametrize("with_held_out", [True, False])
 def test_the_gauge(small, split, with_held_out):
-    gauge = Gauge(split if with_held_out else Real(split.train), features.random_network(), size=100)
+    real = split if with_held_out else Real(split.train)
+    gauge = Gauge(real, features.random_network(), size=100)
     fresh, dark, one = small.pictures[412:], small.pictures[412:] // 2, small.pictures[412:413].repeat(100, 0)
     found = gauge.measure(fresh)
     assert set(found) == {"frechet", "precision", "recall"}
@@ -127,6 +128,9 @@ def test_the_gauge(small, split, with_held_out):
     assert gauge.measure(noise)["precision"] == 0 < found["precision"]
     assert gauge.measure(one)["recall"] == 0 < found["recall"]
     assert f"100 {'held-out' if with_held_out else 'training'} pictures" in gauge.protocol
+    whole = by_name(assess(fresh, real, features.random_network()))
+    assert {name: whole[name].value for name in found} == pytest.approx(found)
+    assert {name: whole[name].real for name in found} == pytest.approx(gauge.real)
     # The real side was computed once, from real pictures that measure as perfect when they come back.
     if with_held_out:
         assert Gauge(Real(split.train, split.held_out[:100]), features.random_network(), size=100).measure(split.held_out[:100])[

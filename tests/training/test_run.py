@@ -181,7 +181,10 @@ def test_a_finished_model_is_measured_and_says_so(trained, conditional):
     assert "100 generated against 100 held-out pictures of fashion-mnist (" in metrics["frechet"]["protocol"]
     assert 0 < metrics["frechet"]["real"] < metrics["frechet"]["value"]
     card = (trained.model / "README.md").read_text()
-    assert f"| frechet | {metrics['frechet']['value']:.4g} | {metrics['frechet']['real']:.4g} |" in card
+    assert f"| frechet | {metrics['frechet']['value']:.4g} | {metrics['frechet']['real']:.4g} | 1 |" in card
+    assert f"\n1. {metrics['frechet']['protocol']}\n" in card
+    assert f"| recall | {metrics['recall']['value']:.4g} | {metrics['recall']['real']:.4g} | 3 |" in card
+    assert f"\n3. {metrics['recall']['protocol']}\n" in card
     asked = {metric["name"] for metric in json.loads((conditional.model / "model.json").read_text())["metrics"]}
     assert {"label_accuracy", "label_accuracy/Coat"} <= asked
     page = (trained.run / "report.html").read_text()

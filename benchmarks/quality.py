@@ -1,0 +1,71 @@
+"""How good the article's loop becomes, and when: `python -m benchmarks.quality runs/article --minutes 30`.
+
+Measured as a run's checkpoints are, into a folder like a run's, so that `python -m training.compare runs/article RUN …` lays the
+loop beside runs. As in those, measuring counts as time; unlike theirs, its generator is the one that is trained, with no moving
+average.
+"""
+
+import argparse
+import copy
+import json
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from benchmarks.peers import article
+from gan.latents import Space, inputs
+from training import runs
+from training.config import TrainingConfig
+from training.data import load
+from training.diagnostics import draw_pictures
+from training.log import STATS
+from training.ruler import Ruler
+
+_BATCH_SIZE = 128
+
+
+def main() -> None:
+    """Train and measure until the time is up."""
+    parser = argparse.ArgumentParser("python -m benchmarks.quality", description=__doc__)
+    parser.add_argument("folder", type=Path, help="a new folder, like a run's")
+    parser.add_argument("--minutes", type=float, default=30, help="of training (default: %(default)s)")
+    parser.add_argument("--every", type=int, default=20_000, help="pictures between two measures (default: %(default)s)")
+    parser.add_argument("--measure", type=int, default=1000, help="seeds, and held-out pictures (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the processor (default: all)")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+
+    config = TrainingConfig(name="article", batch_size=_BATCH_SIZE, precision="float32", measure=given.measure)
+    dataset = load(config.data, config.size, labelled=True)
+    gauge = Ruler.of(dataset, "classifier").gauge(given.measure)
+    rows = inputs(range(given.measure), Space(config.z_dim))
+    given.folder.mkdir(parents=True)
+    runs.write_config(given.folder, config)
+
+    seen = 0
+
+    def after_step(generator: nn.Module) -> bool:
+        nonlocal seen
+        before, seen = seen, seen + _BATCH_SIZE
+        seconds = perf_counter() - start
+        over = seconds >= 60 * given.minutes
+        if over or before // given.every < seen // given.every:
+            found = gauge.measure(draw_pictures(copy.deepcopy(generator).eval(), rows))
+            real = {f"{name}_real": value for name, value in gauge.real.items()}
+            row = {"pictures": seen, "seconds": round(seconds, 3), **found, **real, "protocol": gauge.protocol}
+            with (given.folder / STATS).open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            bar.set_postfix(found)
+        bar.update(_BATCH_SIZE)
+        return over
+
+    with tqdm(unit="pic", unit_scale=True) as bar:
+        start = perf_counter()
+        article.train(dataset.pictures, _BATCH_SIZE, after_step)
+
+
+if __name__ == "__main__":
+    main()
