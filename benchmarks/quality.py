@@ -54,10 +54,8 @@ def main() -> None:
         over = seconds >= 60 * given.minutes
         if over or before // given.every < seen // given.every:
             found = gauge.measure(draw_pictures(copy.deepcopy(generator).eval(), rows))
-            real = {f"{name}_real": value for name, value in gauge.real.items()}
-            row = {"pictures": seen, "seconds": round(seconds, 3), **found, **real, "protocol": gauge.protocol}
             with (given.folder / STATS).open("a") as file:
-                file.write(json.dumps(row) + "\n")
+                file.write(json.dumps(gauge.row(seen, seconds, found)) + "\n")
             bar.set_postfix(found)
         bar.update(_BATCH_SIZE)
         return over

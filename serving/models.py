@@ -75,7 +75,7 @@ def _check(settings: Settings, answer: Connection) -> None:
         answer.send("")
     except ModelFolderError as error:
         answer.send(str(error))
-    except OSError as error:
+    except PermissionError as error:
         answer.send(f"cannot read {error.filename} ({error.strerror}): let the user that the service runs as read it")
 
 

@@ -7,6 +7,7 @@ python -m serving.store export shoes:latest --to models
 import argparse
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import bentoml
@@ -23,13 +24,13 @@ def import_folder(path: Path) -> str:
     """
     manifest = artifact.read(path).manifest
     tag = f"{manifest.name}:{manifest.version}"
-    for model in bentoml.models.list():
-        if str(model.tag) == tag:
-            if (Path(model.path) / artifact.MANIFEST).read_bytes() == (path / artifact.MANIFEST).read_bytes():
-                return tag
-            raise ModelFolderError(
-                f"{tag} in BentoML's store is not {path}, which was exported anew: `bentoml models delete {tag}` first"
-            )
+    with suppress(BentoMLException):  # there is none, or can be none of this name, of which creating says more
+        standing = Path(bentoml.models.get(tag).path)
+        if (standing / artifact.MANIFEST).read_bytes() == (path / artifact.MANIFEST).read_bytes():
+            return tag
+        raise ModelFolderError(
+            f"{tag} in BentoML's store is not {path}, which was exported anew: `bentoml models delete {tag}` first"
+        )
     try:
         with bentoml.models.create(tag, labels={"licence": manifest.licence}) as model:
             shutil.copytree(path, model.path, dirs_exist_ok=True)

@@ -31,6 +31,11 @@ class Gauge:
         """
         return self._measure(self._extract(fake))
 
+    def row(self, pictures: int, seconds: float, found: dict[str, float]) -> dict[str, float | str]:
+        """What a run's statistics keep of `found`, measured after so many pictures and seconds, with its yardstick and protocol."""
+        real = {f"{name}_real": value for name, value in self.real.items()}
+        return {"pictures": pictures, "seconds": round(seconds, 3), **found, **real, "protocol": self.protocol}
+
     def _measure(self, fake: NDArray[np.float32]) -> dict[str, float]:
         precision, recall = metrics.precision_recall(self._real, fake)
         name = "fid" if self._extract.name == "inception" else "frechet"

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -87,16 +88,17 @@ class Log:
         self._sum, self._steps, self._pictures, self._started = None, 0, 0, now
         return row
 
-    def write(self, row: dict[str, float], protocol: str | None = None) -> None:
-        """Add to stats.jsonl, TensorBoard and the bar; `protocol` is that of a row of measures."""
+    def write(self, row: Mapping[str, float | str]) -> None:
+        """Add to stats.jsonl, and the numbers to TensorBoard and the bar."""
         if not self._group.is_first:
             return
         self._bar.total = _expected_length(self._config, self._state)
         self._bar.set_postfix({name: f"{row[name]:.3f}" for name in _ON_THE_BAR if name in row})
-        self._stats.write(json.dumps(row if protocol is None else {**row, "protocol": protocol}) + "\n")
+        self._stats.write(json.dumps(row) + "\n")
         self._stats.flush()
         for name, value in row.items():
-            self._board.add_scalar(name, value, self._state.seen)
+            if name != "protocol":
+                self._board.add_scalar(name, value, self._state.seen)
         if time.perf_counter() - self._reported > _REPORT_AGE:
             self._report()
 

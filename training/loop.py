@@ -60,8 +60,7 @@ def train(
             state.save(folder, config)
         if gauge is not None and measured:
             state.measures, state.protocol = measure(state, dataset, config, hardware, gauge), gauge.protocol
-            real = {f"{name}_real": value for name, value in gauge.real.items()}
-            log.write({"pictures": state.seen, "seconds": round(state.seconds, 3), **state.measures, **real}, gauge.protocol)
+            log.write(gauge.row(state.seen, state.seconds, state.measures))
             log.warn(warnings_of(state.measures, measures_of(folder, state.protocol), state.seen))
             state.save(folder, config)
 

@@ -130,7 +130,6 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
         subprocess.run([engine, "rmi", "--force", name, images.intermediate(name)], capture_output=True)
         prune = ["image", "prune", "--force", "--filter", "label=org.opencontainers.image.title=gan-service"]
         subprocess.run([engine, *prune], capture_output=True)
-        subprocess.run([engine, "network", "rm", "gancompose_default"], capture_output=True)  # podman-compose leaves it
         bentoml.delete(tag)
 
 

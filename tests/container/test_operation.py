@@ -117,4 +117,5 @@ def test_compose_runs_it_limited_and_with_a_key_and_changes_its_image(image, tmp
         assert up()[1]["Config"]["Image"].endswith(other)
     finally:
         subprocess.run([*command, "down", "--timeout", "40"], env=environment, capture_output=True)
+        subprocess.run([image.engine, "network", "rm", "gancompose_default"], capture_output=True)  # which podman-compose leaves
         image.engine_says("rmi", other)
