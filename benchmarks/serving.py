@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, nargs="+", default=[16, 256])
     parser.add_argument("--seconds", type=float, default=8, help="of each round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="for each side (default: %(default)s)")
-    parser.add_argument("--parts", nargs="+", default=[*PARTS], choices=[*PARTS], help="default: all")
+    parser.add_argument("--parts", nargs="+", default=[*PARTS][:-1], choices=[*PARTS], help="default: all but container")
     given = parser.parse_args()
     if shutil.which("wrk") is None:
         raise SystemExit("benchmarks.serving: wrk is not installed; it is in Debian's package wrk")
@@ -39,13 +40,13 @@ def main() -> None:
 
 def singles(given: argparse.Namespace) -> None:
     """Single pictures of the reference network."""
-    _compare("Single pictures, the reference network", REFERENCE, given)
+    _compare("Single pictures, the reference network", _PEERS, REFERENCE, given)
 
 
 def half_width(given: argparse.Namespace) -> None:
     """Single pictures of a network with a quarter of its arithmetic: what is left is the way through the service."""
     with tempfile.TemporaryDirectory() as folder:
-        _compare("Single pictures, half its width", _half_width(Path(folder) / "half-width"), given)
+        _compare("Single pictures, half its width", _PEERS, _half_width(Path(folder) / "half-width"), given)
 
 
 def large(given: argparse.Namespace) -> None:
@@ -102,6 +103,20 @@ def start(given: argparse.Namespace) -> None:
             print(f"| {kind} | {gap:.0f} | {work:.0f} |")
 
 
+def container(given: argparse.Namespace) -> None:
+    """The image that `make container` made, beside the same service without a container."""
+    sides = ("ours", "ours, in a container")
+    times: dict[str, list[float]] = {side: [] for side in sides}
+    for _ in range(given.rounds):
+        for side in sides:
+            with running(side, REFERENCE) as seconds:
+                times[side].append(seconds)
+    print("\n### In a container\n")
+    for side, found in times.items():
+        print(f"{side}: ready after {statistics.median(found):.1f} s (median of {len(found)}; longest {max(found):.1f}).")
+    _compare("Single pictures, the reference network", sides, REFERENCE, given)
+
+
 _KINDS = {
     "a picture": '{"seed": %d}',
     "64 in a png": '{"seed": %d, "n": 64, "format": "png"}',
@@ -109,13 +124,13 @@ _KINDS = {
     "256 in json": '{"seed": %d, "n": 256, "format": "json"}',
     "16 in a webp, enlarged 16 times": '{"seed": %d, "n": 16, "scale": 16, "format": "webp"}',
 }
-PARTS = {"singles": singles, "half-width": half_width, "large": large, "overload": too_much, "start": start}
+_PEERS = ("ours", "plain BentoML", "LitServe", "FastAPI, unbatched")
+PARTS = {"singles": singles, "half-width": half_width, "large": large, "overload": too_much, "start": start, "container": container}
 
 
-def _compare(title: str, model: Path, given: argparse.Namespace) -> None:
-    """Load all sides in turn and print a table for each number of connections."""
+def _compare(title: str, sides: Sequence[str], model: Path, given: argparse.Namespace) -> None:
+    """Load the sides in turn and print a table for each number of connections."""
     found: dict[tuple[int, str], list[Load]] = {}
-    sides = [side for side in SIDES if side != "ours, watched"]
     for _ in range(given.rounds):
         for side in sides:
             with running(side, model):

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,22 +24,37 @@ ADDRESS = f"http://127.0.0.1:{PORT}"
 class Side:
     """One server: how it is started, asked for a picture, and known to be ready."""
 
-    command: list[str]
+    command: Callable[[Path], list[str]]  # for the model folder to draw with
     body: str  # with %d for the seed
     ready: str
 
 
-def _bentoml(service: str) -> list[str]:
-    return [sys.executable, "-m", "bentoml", "serve", service, "--host", "127.0.0.1", "--port", str(PORT)]
+def _module(*arguments: str) -> Callable[[Path], list[str]]:
+    return lambda _: [sys.executable, "-m", *arguments]
+
+
+def _bentoml(service: str) -> Callable[[Path], list[str]]:
+    return _module("bentoml", "serve", service, "--host", "127.0.0.1", "--port", str(PORT))
+
+
+def _container(model: Path) -> list[str]:
+    """The image that `make container` made, as docs/deploy.md runs it."""
+    from deploy.image import find_engine  # which needs the extra `deploy`
+
+    limits = ("--cap-drop", "all", "--security-opt", "no-new-privileges", "--memory", "1g", "--cpus", "2", "--pids-limit", "256")
+    options = ("--rm", "--publish", f"127.0.0.1:{PORT}:3000", "--read-only", "--tmpfs", "/tmp", *limits)
+    settings = ("--env", "GAN_MODELS=/models", "--env", "GAN_DEFAULT_MODEL", "--env", "GAN_DRAIN")
+    return [find_engine(), "run", *options, "--volume", f"{model.parent}:/models:ro", *settings, "gan-service:latest"]
 
 
 SIDES = {
     "ours": Side(_bentoml("service:GanService"), '{"seed": %d}', "/readyz"),
     "ours, watched": Side(_bentoml("benchmarks.watched:GanService"), '{"seed": %d}', "/readyz"),
+    "ours, in a container": Side(_container, '{"seed": %d}', "/readyz"),
     "plain BentoML": Side(_bentoml("benchmarks.peers.plain_bentoml:Plain"), '{"seeds": [%d]}', "/readyz"),
-    "LitServe": Side([sys.executable, "-m", "benchmarks.peers.litserve_batched"], '{"seed": %d}', "/health"),
+    "LitServe": Side(_module("benchmarks.peers.litserve_batched"), '{"seed": %d}', "/health"),
     "FastAPI, unbatched": Side(
-        [sys.executable, "-m", "uvicorn", "benchmarks.peers.fastapi_unbatched:app", "--port", str(PORT), "--no-access-log"],
+        _module("uvicorn", "benchmarks.peers.fastapi_unbatched:app", "--port", str(PORT), "--no-access-log"),
         '{"seed": %d}',
         "/openapi.json",
     ),
@@ -67,13 +82,14 @@ def running(side: str, model: Path) -> Iterator[float]:
         "GAN_DRAIN": "0",
         "BENTOML_DO_NOT_TRACK": "True",
     }
+    command = SIDES[side].command(model)
     started = time.perf_counter()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    server = subprocess.Popen(SIDES[side].command, cwd=ROOT, env=environment, start_new_session=True, **quiet)
+    server = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **quiet)
     try:
         while not _answers(ADDRESS + SIDES[side].ready):
             if time.perf_counter() > started + 60 or server.poll() is not None:
-                raise RuntimeError(f"{side} did not start: {' '.join(SIDES[side].command)}")
+                raise RuntimeError(f"{side} did not start: {' '.join(command)}")
             time.sleep(0.02)
         yield time.perf_counter() - started
     finally:
