@@ -62,8 +62,9 @@ def _content(address: str, digest: str) -> bytes:
             f"cannot fetch {address}: its protocol needs a package that is not installed here ({error})"
         ) from error
     except Exception as error:  # those of the protocols share no base class below Exception
+        reason = error.__cause__ or error  # fsspec calls every trouble with a server a file that is not there
         raise ModelFolderError(
-            f"cannot fetch {address} ({type(error).__name__}: {error}): is the address right, and can it be reached from here?"
+            f"cannot fetch {address} ({type(reason).__name__}: {reason}): is the address right, and can it be reached from here?"
         ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != digest:

@@ -81,7 +81,8 @@ def test_every_other_trouble_is_a_sentence_too(shop, tmp_path):
     for wrong, said in [
         (address, "does not end in #sha256= and 64 hex digits"),
         (f"{address}#sha256=abc", "does not end in #sha256= and 64 hex digits"),
-        (f"{address}/nothing{right}", "cannot fetch .*nothing/model.json .*FileNotFoundError"),
+        (f"{address}/nothing{right}", "cannot fetch .*nothing/model.json .*404"),
+        (f"http://127.0.0.1:1/shoes{right}", "cannot fetch .*Cannot connect to host 127.0.0.1:1"),
         (f"nope://me:secret@bucket/shoes{right}", "cannot fetch nope://bucket/shoes/model.json .*Protocol not known"),
     ]:
         with pytest.raises(ModelFolderError, match=said) as caught:
