@@ -1,6 +1,8 @@
 """What many tests need: a small real data set, and a small generator trained on it by the training command."""
 
+import atexit
 import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +14,9 @@ from gan.latents import Space, inputs
 
 # BentoML reads these when it is first imported.
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="gan-test-cache-")
-os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="gan-test-metrics-")
+for name in ("XDG_CACHE_HOME", "PROMETHEUS_MULTIPROC_DIR"):
+    os.environ[name] = tempfile.mkdtemp(prefix="gan-test-")
+    atexit.register(shutil.rmtree, os.environ[name], ignore_errors=True)
 
 # Flags of the training command: by few pictures
 QUICKLY_MEASURED = ("--measure", "100", "--measure-final", "100")
