@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import math
 import signal
 import threading
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import FrameType
 from typing import Annotated
 
 import bentoml
+import uvicorn
 
 # BentoML has no public name for the class that its own keyword `service_class` asks to derive from.
 from _bentoml_sdk import Service
@@ -60,6 +62,10 @@ def _tell_of_batch(pictures: int, seconds: float) -> None:
     metrics().infer_seconds.observe(seconds)
 
 
+def _leave(_: int, __: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
 def _refusal(error: RequestError) -> BentoMLException:
     """The same, for BentoML to answer in its own way."""
     refusal = BentoMLException(error.detail)
@@ -98,6 +104,9 @@ class GanService:
     @staticmethod
     def check() -> None:
         """Before any worker starts: refuse bad settings and bad model folders in one sentence."""
+        if threading.current_thread() is threading.main_thread():
+            # A container's first process has no default action for it, and BentoML sets its own later.
+            signal.signal(signal.SIGTERM, _leave)
         try:
             settings = Settings()
             if not settings.keys():
@@ -153,6 +162,9 @@ class GanService:
         if threading.current_thread() is not threading.main_thread():
             return  # only there are signals handled; elsewhere nobody is served by a process of our own
         close_the_port = signal.getsignal(signal.SIGTERM)
+        if isinstance(server := getattr(close_the_port, "__self__", None), uvicorn.Server):
+            # No answer takes longer; what is open after that is a caller who does not read, or sends nothing.
+            server.config.timeout_graceful_shutdown = math.ceil(self._settings.deadline) + 1
         loop = asyncio.get_running_loop()
 
         def drain(number: int, frame: FrameType | None) -> None:

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Makes the image that the bento's Dockerfile begins with from Debian's packages, for podman, where no registry of images can be
-# reached. Does nothing if the engine has it.
+# reached. Does nothing if podman has it.
 #   deploy/base.sh python:3.11-slim
 set -euo pipefail
 image=localhost/$1
-podman image exists "$image" && exit
+podman image exists "$1" && exit
 [ "$1" = python:3.11-slim ] || { echo "deploy/base.sh makes python:3.11-slim only, which is Debian 12's Python, not $1" >&2; exit 1; }
 command -v debootstrap > /dev/null || { echo "deploy/base.sh needs debootstrap: . deploy/engine.sh" >&2; exit 1; }
 

@@ -5,7 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 bentoml=${BENTOML:-.venv/bin/bentoml}
 mkdir -p build
-contents=(service.py gan serving deploy models bentofile.yaml LICENSE README.md)
+# What bentofile.yaml takes, and what makes a bento of it; the models beside those it carries change nothing.
+mapfile -t contents < <(sed -n 's|^  - "/\{0,1\}\([^"]*\)".*|:(glob)\1|p' bentofile.yaml)
+contents+=(bentofile.yaml README.md deploy)
 
 version=$(git rev-parse --short=12 HEAD)
 [ -z "$(git status --porcelain -- "${contents[@]}")" ] || version+=-changed

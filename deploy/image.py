@@ -15,6 +15,7 @@ from typing import Any, cast
 import bentoml
 import bentoml.container
 from bentoml._internal.bento.bento import BentoInfoV2
+from pydantic import TypeAdapter
 
 from deploy import sbom
 from gan import artifact
@@ -111,7 +112,7 @@ def main(tag: str) -> None:
     build(bento, engine, image)
     OUT.mkdir(parents=True, exist_ok=True)
     bill, licences = take_stock(image, bento, engine, OUT)
-    gpu = "gpu" in bento.info.args
+    gpu = TypeAdapter(bool).validate_python(bento.info.args.get("gpu", False))  # as service.py reads it
     subprocess.run([engine, "tag", image, f"{bento.tag.name}:{'gpu' if gpu else 'latest'}"], check=True)
     size = int(subprocess.check_output([engine, "image", "inspect", image, "--format", "{{.Size}}"]))
     print(

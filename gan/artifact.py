@@ -145,7 +145,7 @@ def read_manifest(path: Path) -> Manifest:
     try:
         return parse_manifest(manifest_path.read_bytes(), str(manifest_path))
     except OSError as error:
-        raise ModelFolderError(f"cannot read {manifest_path} ({error.strerror}): copy the model folder again") from error
+        raise _unreadable(manifest_path, error) from error
 
 
 def parse_manifest(text: bytes, where: str) -> Manifest:
@@ -176,7 +176,7 @@ def read(path: Path) -> ModelFolder:
             with (path / name).open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise ModelFolderError(f"cannot read {path / name} ({error.strerror}): copy the model folder again") from error
+            raise _unreadable(path / name, error) from error
         if found != expected:
             raise ModelFolderError(
                 f"{path / name} is damaged (its SHA-256 begins {found[:12]}, {MANIFEST} says {expected[:12]}): "
@@ -192,12 +192,22 @@ def read(path: Path) -> ModelFolder:
 def discover(models: Path) -> list[Path]:
     """The model folders below `models`, in the order of their names.
 
-    Passes over hidden folders, such as half-written ones, and folders that hold nothing of a model, such as lost+found.
+    Passes over hidden folders, such as half-written ones, and folders that hold nothing of a model, such as lost+found. Where it
+    may not look a model may be; `read` says more. Raises ModelFolderError for a folder of models where it may not.
     """
     if not models.is_dir():
         return []
-    folders = [path for path in sorted(models.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    return [path for path in folders if any((path / name).exists() for name in (MANIFEST, WEIGHTS, ONNX, TORCHSCRIPT))]
+    try:
+        folders = [path for path in sorted(models.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    except PermissionError as error:
+        raise _unreadable(models, error) from error
+    files = (MANIFEST, WEIGHTS, ONNX, TORCHSCRIPT)
+    return [path for path in folders if not os.access(path, os.X_OK) or any((path / name).exists() for name in files)]
+
+
+def _unreadable(path: Path, error: OSError) -> ModelFolderError:
+    remedy = "let the user that reads it do so" if isinstance(error, PermissionError) else "copy the model folder again"
+    return ModelFolderError(f"cannot read {path} ({error.strerror}): {remedy}")
 
 
 def digests(folder: Path, names: list[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Which requests are let in: a bound in pictures, held from the first check to the finished answer."""
+"""Which requests are let in: a bound in pictures, from the first check to the finished answer, and one in bytes before that."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -43,3 +43,31 @@ class Admission:
             yield
         finally:
             self.pending -= n
+
+
+class Bodies:
+    """Bytes of request bodies being read or parsed, bounded over all requests together: parsing takes many times as much."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = 0
+
+    @contextmanager
+    def hold(self) -> Iterator[Callable[[int], None]]:
+        """What is called in the context with so many bytes holds them until it ends. It raises RequestError, 429, for too many."""
+        held = 0
+
+        def take(n: int) -> None:
+            nonlocal held
+            if self._held + n > self._limit:
+                metrics().refused.labels("bodies").inc()
+                raise RequestError(
+                    HTTPStatus.TOO_MANY_REQUESTS, "too many large bodies are coming in already; try again in 1 s", retry_after=1
+                )
+            self._held += n
+            held += n
+
+        try:
+            yield take
+        finally:
+            self._held -= held

@@ -4,7 +4,8 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Coroutine
+from contextlib import asynccontextmanager
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -24,7 +25,7 @@ from starlette.types import Message, Receive, Scope, Send
 from gan.artifact import ModelFolderError
 from gan.processors import usable_processors
 from serving import errors, openapi
-from serving.admission import Admission
+from serving.admission import Admission, Bodies
 from serving.batching import Batcher
 from serving.encoding import ENCODER
 from serving.errors import RequestError, field_error
@@ -39,6 +40,7 @@ _log = logging.getLogger("bentoml.gan")
 
 _NPY = "application/x-npy"
 _LARGE_BODY = 2**15  # bytes
+_BODIES = 4  # of the largest size, that may be there at once
 # Pictures whose latent vectors are drawn, and pixels that are encoded, within a millisecond: less than it takes to hand them to
 # a thread and back under load
 _FEW_PICTURES, _SMALL_ANSWER = 16, 2**12
@@ -95,6 +97,8 @@ class Api:
         self._batcher = batcher
         self._settings = settings
         self._admission = Admission(settings.queue, lambda: batcher.pictures_per_second)
+        self._bodies = Bodies(_BODIES * settings.max_body)
+        self._parser = anyio.CapacityLimiter(1)
         self._encoders = anyio.CapacityLimiter(settings.threads or usable_processors())
         metrics().queue_pictures.set_function(lambda: batcher.waiting)
         self._count_models()
@@ -134,7 +138,8 @@ class Api:
 
     async def interpolate(self, request: Request) -> Response:
         """POST /interpolate."""
-        asked = await _parse(InterpolateRequest, await self._json_body(request))
+        async with self._json_body(request) as body:
+            asked = await self._parse(InterpolateRequest, body)
         model = self._models.choose(asked.model)
         plan = Interpolation.of(asked, model.folder.manifest, self._settings)
         return await self._answer(request, model, plan, {"X-Seed": str(plan.seeds[0])})
@@ -250,37 +255,57 @@ class Api:
         if request.method != "POST":
             return GenerateRequest.from_query(request.query_params.multi_items()), None
         if _media_type(request) == _NPY:
-            return GenerateRequest.from_query(request.query_params.multi_items()), read_npy(await self._body(request))
-        return await _parse(GenerateRequest, await self._json_body(request)), None
+            async with self._body(request) as body:
+                return GenerateRequest.from_query(request.query_params.multi_items()), read_npy(body)
+        async with self._json_body(request) as body:
+            return await self._parse(GenerateRequest, body), None
 
-    async def _json_body(self, request: Request) -> bytes:
+    async def _parse(self, kind: type[AnyRequest], body: bytes) -> AnyRequest:
+        """From JSON; what takes more than a millisecond or so, in a thread, to keep the event loop free.
+
+        One at a time there: lists of numbers take forty times the memory of their text.
+        """
+        if len(body) < _LARGE_BODY:
+            return kind.from_json(body)
+        return await anyio.to_thread.run_sync(kind.from_json, body, limiter=self._parser)
+
+    @asynccontextmanager
+    async def _json_body(self, request: Request) -> AsyncIterator[bytes]:
         """The body of a request that takes its fields there. Raises RequestError."""
-        body = await self._body(request)
-        if body and _media_type(request) != "application/json":
-            raise RequestError(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                f"Content-Type: {_media_type(request) or 'missing'}; send application/json, or {_NPY} for noise",
-            )
-        for name in request.query_params:
-            raise field_error((name,), "is in the query; POST takes its fields in the body")
-        return body
+        async with self._body(request) as body:
+            _check_json(request, body)
+            yield body
 
-    async def _body(self, request: Request) -> bytes:
-        """The whole body. Raises RequestError if it is too large."""
+    @asynccontextmanager
+    async def _body(self, request: Request) -> AsyncIterator[bytes]:
+        """The whole body, held until the context ends. Raises RequestError if it is too large, too slow, or one too many."""
         body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > self._settings.max_body:
+        with self._bodies.hold() as take:
+            try:
+                async with asyncio.timeout(self._settings.deadline):
+                    async for chunk in request.stream():
+                        body += chunk
+                        if len(body) > self._settings.max_body:
+                            raise RequestError(
+                                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                                f"the body is larger than {self._settings.max_body} bytes; ask for fewer pictures",
+                            )
+                        take(len(chunk))
+            except TimeoutError:
                 raise RequestError(
-                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                    f"the body is larger than {self._settings.max_body} bytes; ask for fewer pictures",
-                )
-        return bytes(body)
+                    HTTPStatus.REQUEST_TIMEOUT, f"the body did not come within {self._settings.deadline:g} s; send it again"
+                ) from None
+            yield bytes(body)
 
 
-async def _parse(kind: type[AnyRequest], body: bytes) -> AnyRequest:
-    """From JSON; what takes more than a millisecond or so, in a thread, to keep the event loop free."""
-    return kind.from_json(body) if len(body) < _LARGE_BODY else await anyio.to_thread.run_sync(kind.from_json, body)
+def _check_json(request: Request, body: bytes) -> None:
+    if body and _media_type(request) != "application/json":
+        raise RequestError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"Content-Type: {_media_type(request) or 'missing'}; send application/json, or {_NPY} for noise",
+        )
+    for name in request.query_params:
+        raise field_error((name,), "is in the query; POST takes its fields in the body")
 
 
 def _media_type(request: Request) -> str:

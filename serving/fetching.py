@@ -38,18 +38,24 @@ def _fetch(address: str, models: Path) -> Path:
     text = _content(f"{folder}/{MANIFEST}", digest)
     manifest = artifact.parse_manifest(text, f"{folder}/{MANIFEST}")
 
-    def fill(target: Path) -> None:
-        (target / MANIFEST).write_bytes(text)
+    target = models / manifest.name
+    if target.exists() and target not in artifact.discover(models):
+        raise ModelFolderError(
+            f"{target} is in the way of {folder} and holds no model: move it, or set GAN_MODELS to another folder"
+        )
+
+    def fill(new: Path) -> None:
+        (new / MANIFEST).write_bytes(text)
         for name, expected in manifest.files.items():
-            (target / name).write_bytes(_content(f"{folder}/{name}", expected))
+            (new / name).write_bytes(_content(f"{folder}/{name}", expected))
 
     try:
-        artifact.write_atomically(models / manifest.name, fill, replace=True)
+        artifact.write_atomically(target, fill, replace=True)
     except OSError as error:
         raise ModelFolderError(
-            f"cannot write {models / manifest.name} ({error.strerror}): set GAN_MODELS to a folder that can be written and has room"
+            f"cannot write {target} ({error.strerror}): set GAN_MODELS to a folder that can be written and has room"
         ) from error
-    return models / manifest.name
+    return target
 
 
 def _content(address: str, digest: str) -> bytes:

@@ -62,6 +62,11 @@ def check_in_a_child(settings: Settings) -> None:
         refused = (
             f"loading the models in {settings.models} ended the process (exit status {child.exitcode}): is there memory enough?"
         )
+    except SystemExit:  # asked to stop
+        child.terminate()
+        child.join(5)
+        child.kill()
+        raise
     child.join()
     if refused:
         raise ModelFolderError(refused)
@@ -75,8 +80,9 @@ def _check(settings: Settings, answer: Connection) -> None:
         answer.send("")
     except ModelFolderError as error:
         answer.send(str(error))
-    except PermissionError as error:
-        answer.send(f"cannot read {error.filename} ({error.strerror}): let the user that the service runs as read it")
+    except Exception as error:  # what nobody foresaw is to be told too
+        answer.send(f"cannot load the models in {settings.models} ({type(error).__name__}: {error})")
+        raise
 
 
 @dataclass(frozen=True)
@@ -186,8 +192,8 @@ class Models:
 def _state(folder: Path) -> frozenset[tuple[str, int, int, int]]:
     """What changes when a file of a folder does."""
     found = set()
-    for path in folder.iterdir() if folder.is_dir() else ():
-        with suppress(OSError):  # it may be gone already
+    with suppress(OSError):  # it may be gone already, or not be ours to look into
+        for path in folder.iterdir():
             status = path.stat()
             found.add((path.name, status.st_ino, status.st_size, status.st_mtime_ns))
     return frozenset(found)

@@ -16,6 +16,7 @@ _ERRORS = {
     404: "There is no such model.",
     409: "The folder of the model is bad; nothing was changed.",
     406: "None of the accepted types can be had.",
+    408: "The body did not come in time.",
     413: "The body is too large.",
     415: "The body is neither JSON nor .npy.",
     422: "A field is wrong, unknown, in conflict with another, or over its limit.",
@@ -94,7 +95,7 @@ def document() -> dict[str, Any]:
         ref_template=_COMPONENTS + "{model}",
     )
     schemas: dict[str, Any] = definitions["$defs"]
-    generate = {**_ok("The pictures.", MEDIA_TYPES), **_failed(400, 401, 404, 406, 413, 415, 422, 429, 500, 503, 504)}
+    generate = {**_ok("The pictures.", MEDIA_TYPES), **_failed(400, 401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504)}
     unchanged = {"304": {"description": "The picture that If-None-Match names is still the one."}}
     return {
         "openapi": "3.1.0",
@@ -135,7 +136,7 @@ def document() -> dict[str, Any]:
                     },
                     "responses": {
                         **_ok("The animation, or its frames.", ANIMATION_MEDIA_TYPES),
-                        **_failed(400, 401, 404, 413, 415, 422, 429, 500, 503, 504),
+                        **_failed(400, 401, 404, 408, 413, 415, 422, 429, 500, 503, 504),
                     },
                 }
             },

@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     """keys, separated by commas; with any, everything but health needs one as Authorization: Bearer KEY"""
     api_keys_file: Path | None = None
     """a file with one key a line, in addition"""
-    max_body: int = Field(8 * 2**20, gt=0)
+    max_body: int = Field(4 * 2**20, gt=0)
     """the largest request body in bytes; 256 latent vectors of 512 numbers need about 3 MB as JSON"""
 
     @field_validator("api_keys", mode="before")

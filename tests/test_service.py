@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import select
 import shutil
 import signal
 import socket
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx2
@@ -197,3 +198,57 @@ runtime.draw(runtime.load(folder, "onnx", threads=1), inputs([0], folder.manifes
     home = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**environment, **home}, check=True)
     assert list(tmp_path.iterdir()) == []  # where it keeps what it has to report
+
+
+def half_a_request(client, length, body):
+    """A connection over which only a part of a request has come."""
+    connection = socket.create_connection((client.base_url.host, client.base_url.port), timeout=20)
+    head = f"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    connection.sendall(head.encode() + body)
+    return connection
+
+
+def test_callers_who_stall_do_not_hold_up_the_end(trained):
+    settings = {"GAN_MODELS": str(trained.models), "GAN_DEADLINE": "3", "GAN_MAX_PIXELS": str(2**26)}
+    with running(**settings) as client, half_a_request(client, 100, b'{"seed"'):
+        asked = b'{"seed": 1, "n": 256, "scale": 16, "format": "json"}'
+        with half_a_request(client, len(asked), asked) as deaf:
+            assert deaf.recv(12) == b"HTTP/1.1 200"  # and no more of some megabytes
+            client.process.send_signal(signal.SIGTERM)
+            assert client.process.wait(timeout=15) == 0
+
+
+def test_a_body_that_does_not_come_is_given_up(trained):
+    with running(GAN_MODELS=str(trained.models), GAN_DEADLINE="1") as client, half_a_request(client, 100, b'{"seed"') as connection:
+        answer = connection.recv(10_000)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"did not come within 1 s" in answer
+
+
+def test_bodies_are_bounded_over_all_requests_together(trained):
+    with running(GAN_MODELS=str(trained.models), GAN_MAX_BODY="100000") as client:
+        with ExitStack() as stack:
+            stalled = [stack.enter_context(half_a_request(client, 100_000, b" " * 99_000)) for _ in range(5)]
+            refused, *others = select.select(stalled, [], [], 20)[0]
+            assert others == []
+            answer = refused.recv(10_000).lower()
+            assert answer.startswith(b"http/1.1 429")
+            assert b"retry-after: 1" in answer
+            assert client.post("/generate", json={"seed": 7}).status_code == 200
+        # Those who leave make room.
+        large = {"content": b" " * 90_000, "headers": {"Content-Type": "application/json"}}
+        deadline = time.monotonic() + 20
+        while client.post("/generate", **large).status_code == 429:
+            assert time.monotonic() < deadline
+        assert client.post("/generate", **large).status_code == 400
+
+
+def test_a_stop_while_it_fetches_is_one(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/shoes#sha256={'0' * 64}"
+        process = serve(3999, GAN_MODELS=str(tmp_path), GAN_FETCH=address)
+        connection, _ = silent.accept()
+        with connection:
+            process.send_signal(signal.SIGTERM)
+            _, log = process.communicate(timeout=15)
+    assert process.returncode == 0, log

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -86,6 +87,37 @@ def test_a_half_written_model_stops_the_start_with_a_sentence(image, models):
 def test_a_model_that_its_user_may_not_read_stops_the_start_with_a_sentence(image, models):
     (models / SHIPPED.name).chmod(0o700)
     assert f"cannot read /models/{SHIPPED.name}" in refusal(image, *mounted(models))
+
+
+def test_a_model_that_its_user_may_not_read_keeps_no_other_from_being_served(image, models):
+    with started(image, *mounted(models)) as container:
+        before = container.client.post("/generate", json={"seed": 1}).headers["x-model"]
+        artifact.copy(SHIPPED, models / "a-secret-one")
+        (models / "a-secret-one").chmod(0o700)
+        time.sleep(5)  # in which it is found, twice
+        version = another_version(models)
+        deadline = time.monotonic() + 60
+        while (now := container.client.post("/generate", json={"seed": 1}).headers["x-model"]) == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert now.endswith(f"@{version}")
+        assert "Traceback" not in container.log()
+
+
+def test_a_stop_while_it_fetches_is_one(image, models):
+    (models / "slow").mkdir()
+    os.mkfifo(models / "slow" / artifact.MANIFEST)  # whoever opens it waits
+    options = ["--volume", f"{models}:/shop:ro", "--env", "GAN_MODELS=/tmp/models"]
+    with started(image, *options, "--env", f"GAN_FETCH=file:///shop/slow#sha256={'0' * 64}", wait=False) as container:
+        deadline = time.monotonic() + 60
+        while "open to all who reach it" not in container.log():  # said just before
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        time.sleep(1)
+        assert container.state()["Running"]
+        begun = time.monotonic()
+        assert container.stop() == 0
+        assert time.monotonic() - begun < 20
 
 
 def test_a_model_is_fetched_at_the_start_if_it_has_the_digest(image, models):

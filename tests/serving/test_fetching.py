@@ -88,6 +88,11 @@ def test_every_other_trouble_is_a_sentence_too(shop, tmp_path):
         with pytest.raises(ModelFolderError, match=said) as caught:
             fetch(wrong, tmp_path / "models")
         assert "secret" not in str(caught.value)
+    (notes := tmp_path / "models" / artifact.read(folder).manifest.name / "notes").parent.mkdir(parents=True)
+    notes.write_text("of somebody")
+    with pytest.raises(ModelFolderError, match=r"is in the way of .* and holds no model: move it"):
+        fetch(f"{address}{right}", tmp_path / "models")
+    assert notes.read_text() == "of somebody"
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ModelFolderError, match=r"cannot write .* set GAN_MODELS to a folder that can be written"):
         fetch(f"{address}{right}", tmp_path / "file")
