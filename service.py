@@ -51,7 +51,8 @@ _image = (
     .python_packages(*_packages.read_text().splitlines())  # requirements_file() takes no path outside the working directory
 )
 
-_BENTOML_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/schema.json", "/bento/generate"})
+_BENTOML_GENERATE = "/bento/generate"
+_BENTOML_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/schema.json", _BENTOML_GENERATE})
 _BENTOML_FILES = "/static_content/"  # Swagger UI, which our page /docs uses
 
 api = Api()
@@ -86,7 +87,10 @@ class FrontDoor(Service["GanService"]):  # type: ignore[misc]
         async def front(scope: Scope, receive: Receive, send: Send) -> None:
             path = scope.get("path", "")
             ours = scope["type"] == "http" and path not in _BENTOML_PATHS and not path.startswith(_BENTOML_FILES)
-            await (api if ours else of_bentoml)(scope, receive, send)
+            if path == _BENTOML_GENERATE and scope["type"] == "http":
+                await api.within_bounds(of_bentoml, scope, receive, send)
+            else:
+                await (api if ours else of_bentoml)(scope, receive, send)
 
         return RequireKey(front, Settings().keys())
 
@@ -140,7 +144,7 @@ class GanService:
             except Exception:  # the folder may come back
                 _log.exception("could not look for new models in %s", self._settings.models)
 
-    @bentoml.api(route="/bento/generate")  # type: ignore[untyped-decorator]
+    @bentoml.api(route=_BENTOML_GENERATE)  # type: ignore[untyped-decorator]
     async def generate(
         self,
         seed: int | None = None,

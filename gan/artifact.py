@@ -140,7 +140,7 @@ class ModelFolder:
 def read_manifest(path: Path) -> Manifest:
     """What model.json says, without a look at the other files. Raises ModelFolderError as `read` does."""
     manifest_path = path / MANIFEST
-    if not path.is_dir():
+    if not os.path.lexists(path):
         raise ModelFolderError(f"there is no model folder {path}: train one (python -m training.run) or copy one there")
     try:
         return parse_manifest(manifest_path.read_bytes(), str(manifest_path))
@@ -192,17 +192,24 @@ def read(path: Path) -> ModelFolder:
 def discover(models: Path) -> list[Path]:
     """The model folders below `models`, in the order of their names.
 
-    Passes over hidden folders, such as half-written ones, and folders that hold nothing of a model, such as lost+found. Where it
-    may not look a model may be; `read` says more. Raises ModelFolderError for a folder of models where it may not.
+    Passes over hidden folders, such as half-written ones, and folders that hold nothing of a model. Where it may not look a model
+    may be; `read` says more. Raises ModelFolderError if it may not look into `models` itself.
     """
-    if not models.is_dir():
-        return []
     try:
-        folders = [path for path in sorted(models.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+        entries = sorted(models.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
     except PermissionError as error:
         raise _unreadable(models, error) from error
-    files = (MANIFEST, WEIGHTS, ONNX, TORCHSCRIPT)
-    return [path for path in folders if not os.access(path, os.X_OK) or any((path / name).exists() for name in files)]
+    # lost+found is root's alone, in every file system of its own.
+    return [path for path in entries if not path.name.startswith(".") and path.name != "lost+found" and _may_be_a_model(path)]
+
+
+def _may_be_a_model(path: Path) -> bool:
+    try:
+        return any((path / name).exists() for name in (MANIFEST, WEIGHTS, ONNX, TORCHSCRIPT))
+    except PermissionError:
+        return True
 
 
 def _unreadable(path: Path, error: OSError) -> ModelFolderError:

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gan.artifact import ModelFolderError
 from gan.processors import usable_processors
@@ -102,6 +102,24 @@ class Api:
         self._encoders = anyio.CapacityLimiter(settings.threads or usable_processors())
         metrics().queue_pictures.set_function(lambda: batcher.waiting)
         self._count_models()
+
+    async def within_bounds(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Another application's route, whose body is read here first, with the bounds of our own."""
+        request = Request(scope, receive)
+        try:
+            async with self._body(request) as whole:
+                body = whole
+        except RequestError as error:
+            await (await errors.answer_request_error(request, error))(scope, receive, send)
+            return
+        except ClientDisconnect:
+            return
+        messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            return messages.pop() if messages else await receive()
+
+        await app(scope, replay, send)
 
     @property
     def draining(self) -> bool:
@@ -280,6 +298,7 @@ class Api:
     async def _body(self, request: Request) -> AsyncIterator[bytes]:
         """The whole body, held until the context ends. Raises RequestError if it is too large, too slow, or one too many."""
         body = bytearray()
+        large = 0
         with self._bodies.hold() as take:
             try:
                 async with asyncio.timeout(self._settings.deadline):
@@ -290,7 +309,8 @@ class Api:
                                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                                 f"the body is larger than {self._settings.max_body} bytes; ask for fewer pictures",
                             )
-                        take(len(chunk))
+                        take(max(0, len(body) - _LARGE_BODY) - large)  # so that small ones come in whatever others do
+                        large = max(0, len(body) - _LARGE_BODY)
             except TimeoutError:
                 raise RequestError(
                     HTTPStatus.REQUEST_TIMEOUT, f"the body did not come within {self._settings.deadline:g} s; send it again"

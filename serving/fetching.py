@@ -1,6 +1,7 @@
 """Model folders from an address: https, s3, gs and whatever else fsspec knows."""
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def _fetch(address: str, models: Path) -> Path:
     manifest = artifact.parse_manifest(text, f"{folder}/{MANIFEST}")
 
     target = models / manifest.name
-    if target.exists() and target not in artifact.discover(models):
+    if os.path.lexists(target) and target not in artifact.discover(models):
         raise ModelFolderError(
             f"{target} is in the way of {folder} and holds no model: move it, or set GAN_MODELS to another folder"
         )

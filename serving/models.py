@@ -52,7 +52,7 @@ def check_in_a_child(settings: Settings) -> None:
     Raises ModelFolderError with the one sentence that loading them here would raise.
     """
     ours, theirs = multiprocessing.Pipe(duplex=False)
-    child = multiprocessing.get_context("fork").Process(target=_check, args=(settings, theirs))
+    child = multiprocessing.get_context("fork").Process(target=_check, args=(settings, theirs), daemon=True)
     child.start()
     theirs.close()
     try:
@@ -158,7 +158,7 @@ class Models:
             folder = artifact.read(path)
             name = folder.manifest.name
             standing = self._by_name.get(name)
-            if standing and standing.folder.path != path and (standing.folder.path / artifact.MANIFEST).exists():
+            if standing and standing.folder.path != path and standing.folder.path in artifact.discover(self._settings.models):
                 raise _one_name(path, standing.folder.path, name)
             loaded = self._load(folder)
             # One assignment: a request finds the old set of models or the new. Those at work keep what they have begun with.
@@ -177,7 +177,7 @@ class Models:
 
     def _folder_of(self, name: str) -> Path | None:
         """That of the model of this name; of a folder that cannot be read, its own name."""
-        if name in self._by_name and (self._by_name[name].folder.path / artifact.MANIFEST).exists():
+        if name in self._by_name and self._by_name[name].folder.path in artifact.discover(self._settings.models):
             return self._by_name[name].folder.path
         for path in artifact.discover(self._settings.models):
             try:
@@ -189,13 +189,14 @@ class Models:
         return None
 
 
-def _state(folder: Path) -> frozenset[tuple[str, int, int, int]]:
+def _state(folder: Path) -> frozenset[tuple[str, int, int, int, int]]:
     """What changes when a file of a folder does."""
     found = set()
     with suppress(OSError):  # it may be gone already, or not be ours to look into
         for path in folder.iterdir():
-            status = path.stat()
-            found.add((path.name, status.st_ino, status.st_size, status.st_mtime_ns))
+            with suppress(OSError):
+                status = path.stat()
+                found.add((path.name, status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns))
     return frozenset(found)
 
 

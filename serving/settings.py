@@ -37,8 +37,8 @@ class Settings(BaseSettings):
     """the most pixels in one answer, after enlargement"""
     queue: int = Field(2048, gt=0)
     """pictures that may wait or be worked on; a request that would make it more is refused with 429"""
-    deadline: float = Field(30.0, gt=0)
-    """seconds after which a request is given up with 504"""
+    deadline: float = Field(30.0, gt=0, allow_inf_nan=False)
+    """seconds after which a request is given up with 504, and before that a body that has not come, with 408"""
     drain: float = Field(2.0, ge=0)
     """seconds between SIGTERM and closing the port, in which /readyz and new requests get 503, so that load balancers turn away"""
     watch: float = Field(2.0, ge=0)

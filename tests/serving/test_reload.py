@@ -177,3 +177,15 @@ def test_the_same_folder_again_changes_nothing(client):
     before, titles = client.get("/generate?seed=1").content, served(client)
     assert client.post("/models/shoes/reload").status_code == 200
     assert (client.get("/generate?seed=1").content, served(client)) == (before, titles)
+
+
+def test_a_link_to_nowhere_hides_no_change(trained, models, tmp_path_factory):
+    for name in (".#model.json", "a", "zz"):
+        (models / "shoes" / name).symlink_to("nowhere")
+    loaded = Models(Settings(models=models))
+    new = tmp_path_factory.mktemp("new") / "shoes"
+    title = write(trained, new, scale=2.0)
+    shutil.copytree(new, models / "shoes", dirs_exist_ok=True)
+    assert list(loaded.look()) == []  # it may still be being written
+    (taken,) = loaded.look()
+    assert taken.folder.title == title
