@@ -1,12 +1,13 @@
-# To be sourced: sees to it that docker or podman works here, from Debian's packages if neither does.
+# To be sourced, by any POSIX shell: sees to it that docker or podman works here, from Debian's packages if neither does.
 #   . deploy/engine.sh
 if docker --version 2> /dev/null | grep -qi podman || ! docker info > /dev/null 2>&1; then
-    needed=(podman podman-compose)
-    [ -d /run/systemd/system ] || needed+=(runc)
+    needed="podman podman-compose"
+    [ -d /run/systemd/system ] || needed="$needed runc"
     # deploy/base.sh needs it, unless podman has the base image or reaches a registry.
     podman image exists python:3.11-slim 2> /dev/null || podman pull --quiet docker.io/library/python:3.11-slim > /dev/null 2>&1 ||
-        needed+=(debootstrap)
-    if ! type "${needed[@]}" > /dev/null 2>&1; then
+        needed="$needed debootstrap"
+    # shellcheck disable=SC2086
+    if ! type $needed > /dev/null 2>&1; then
         { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends podman runc debootstrap \
             containernetworking-plugins iptables uidmap podman-compose; } > /dev/null || return 1
     fi
