@@ -28,7 +28,13 @@ def main() -> None:
     parser.add_argument("--connections", type=int, nargs="+", default=[16, 256])
     parser.add_argument("--seconds", type=float, default=8, help="of each round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="for each side (default: %(default)s)")
-    parser.add_argument("--parts", nargs="+", default=[*PARTS][:-1], choices=[*PARTS], help="default: all but container")
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        default=[part for part in PARTS if part != "container"],
+        choices=[*PARTS],
+        help="default: all but container",
+    )
     given = parser.parse_args()
     if shutil.which("wrk") is None:
         raise SystemExit("benchmarks.serving: wrk is not installed; it is in Debian's package wrk")

@@ -54,20 +54,20 @@ class Bodies:
 
     @contextmanager
     def hold(self) -> Iterator[Callable[[int], None]]:
-        """What is called in the context with so many bytes holds them until it ends. It raises RequestError, 429, for too many."""
+        """What is told how many bytes are held by now, until the context ends. It raises RequestError, 429, if it is too many."""
         held = 0
 
-        def take(n: int) -> None:
+        def hold(n: int) -> None:
             nonlocal held
-            if self._held + n > self._limit:
+            if self._held - held + n > self._limit:
                 metrics().refused.labels("bodies").inc()
                 raise RequestError(
                     HTTPStatus.TOO_MANY_REQUESTS, "too many large bodies are coming in already; try again in 1 s", retry_after=1
                 )
-            self._held += n
-            held += n
+            self._held += n - held
+            held = n
 
         try:
-            yield take
+            yield hold
         finally:
             self._held -= held

@@ -291,15 +291,20 @@ class Api:
     async def _json_body(self, request: Request) -> AsyncIterator[bytes]:
         """The body of a request that takes its fields there. Raises RequestError."""
         async with self._body(request) as body:
-            _check_json(request, body)
+            if body and _media_type(request) != "application/json":
+                raise RequestError(
+                    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                    f"Content-Type: {_media_type(request) or 'missing'}; send application/json, or {_NPY} for noise",
+                )
+            for name in request.query_params:
+                raise field_error((name,), "is in the query; POST takes its fields in the body")
             yield body
 
     @asynccontextmanager
     async def _body(self, request: Request) -> AsyncIterator[bytes]:
         """The whole body, held until the context ends. Raises RequestError if it is too large, too slow, or one too many."""
         body = bytearray()
-        large = 0
-        with self._bodies.hold() as take:
+        with self._bodies.hold() as hold:
             try:
                 async with asyncio.timeout(self._settings.deadline):
                     async for chunk in request.stream():
@@ -309,23 +314,12 @@ class Api:
                                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                                 f"the body is larger than {self._settings.max_body} bytes; ask for fewer pictures",
                             )
-                        take(max(0, len(body) - _LARGE_BODY) - large)  # so that small ones come in whatever others do
-                        large = max(0, len(body) - _LARGE_BODY)
+                        hold(max(0, len(body) - _LARGE_BODY))  # so that small ones come in whatever others do
             except TimeoutError:
                 raise RequestError(
                     HTTPStatus.REQUEST_TIMEOUT, f"the body did not come within {self._settings.deadline:g} s; send it again"
                 ) from None
             yield bytes(body)
-
-
-def _check_json(request: Request, body: bytes) -> None:
-    if body and _media_type(request) != "application/json":
-        raise RequestError(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            f"Content-Type: {_media_type(request) or 'missing'}; send application/json, or {_NPY} for noise",
-        )
-    for name in request.query_params:
-        raise field_error((name,), "is in the query; POST takes its fields in the body")
 
 
 def _media_type(request: Request) -> str:

@@ -59,16 +59,21 @@ def refusal(image, *options):
     return line
 
 
+def wait_until_served(container, before, version):
+    """Until the default model is no longer the one named `before`, and then it must be of this version."""
+    deadline = time.monotonic() + 60
+    while (now := container.client.post("/generate", json={"seed": 1}).headers["x-model"]) == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert now.endswith(f"@{version}")
+
+
 def test_a_mounted_folder_is_served_and_a_new_version_in_it_without_a_restart(image, models):
     with started(image, *mounted(models)) as container:
         before = container.client.post("/generate", json={"seed": 1}).headers["x-model"]
         assert before == artifact.read(models / SHIPPED.name).title
         version = another_version(models)
-        deadline = time.monotonic() + 60
-        while (now := container.client.post("/generate", json={"seed": 1}).headers["x-model"]) == before:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        assert now.endswith(f"@{version}")
+        wait_until_served(container, before, version)
 
 
 def test_a_damaged_model_stops_the_start_with_a_sentence(image, models):
@@ -96,11 +101,7 @@ def test_a_model_that_its_user_may_not_read_keeps_no_other_from_being_served(ima
         (models / "a-secret-one").chmod(0o700)
         time.sleep(5)  # in which it is found, twice
         version = another_version(models)
-        deadline = time.monotonic() + 60
-        while (now := container.client.post("/generate", json={"seed": 1}).headers["x-model"]) == before:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        assert now.endswith(f"@{version}")
+        wait_until_served(container, before, version)
         assert "Traceback" not in container.log()
 
 
