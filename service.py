@@ -21,8 +21,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gan.artifact import ModelFolderError
 from serving.app import Api
-from serving.auth import RequireKey
+from serving.auth import SWAGGER_FILES, RequireKey
 from serving.batching import Batcher
+from serving.cors import allow_origins
 from serving.errors import RequestError
 from serving.metrics import metrics
 from serving.models import Models, check_in_a_child
@@ -52,8 +53,10 @@ _image = (
 )
 
 _BENTOML_GENERATE = "/bento/generate"
-_BENTOML_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/schema.json", _BENTOML_GENERATE})
-_BENTOML_FILES = "/static_content/"  # Swagger UI, which our page /docs uses
+# Exact paths only: in BentoML's metrics each path becomes a label.
+_BENTOML_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/schema.json", _BENTOML_GENERATE}) | SWAGGER_FILES
+
+_SHORT_KEY = 16  # letters
 
 api = Api()
 
@@ -86,13 +89,14 @@ class FrontDoor(Service["GanService"]):  # type: ignore[misc]
 
         async def front(scope: Scope, receive: Receive, send: Send) -> None:
             path = scope.get("path", "")
-            ours = scope["type"] == "http" and path not in _BENTOML_PATHS and not path.startswith(_BENTOML_FILES)
+            ours = scope["type"] == "http" and path not in _BENTOML_PATHS
             if path == _BENTOML_GENERATE and scope["type"] == "http":
                 await api.within_bounds(of_bentoml, scope, receive, send)
             else:
                 await (api if ours else of_bentoml)(scope, receive, send)
 
-        return RequireKey(front, Settings().keys())
+        settings = Settings()
+        return allow_origins(RequireKey(front, settings.keys(), settings.keys_of_admins()), settings.cors_origins)
 
 
 @bentoml.service(
@@ -113,8 +117,11 @@ class GanService:
             signal.signal(signal.SIGTERM, _leave)
         try:
             settings = Settings()
-            if not settings.keys():
+            keys = settings.keys()
+            if not keys:
                 _log.warning("open to all who reach it: no GAN_API_KEYS are set")
+            if any(len(key) < _SHORT_KEY for key in keys + settings.keys_of_admins()):
+                _log.warning("a key has fewer than %d letters and can be guessed: openssl rand -hex 32 makes one", _SHORT_KEY)
             check_in_a_child(settings)
         except ValidationError as error:
             first = error.errors()[0]

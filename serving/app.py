@@ -26,6 +26,7 @@ from gan.artifact import ModelFolderError
 from gan.processors import usable_processors
 from serving import errors, openapi
 from serving.admission import Admission, Bodies
+from serving.auth import require_admin
 from serving.batching import Batcher
 from serving.encoding import ENCODER
 from serving.errors import RequestError, field_error
@@ -33,12 +34,14 @@ from serving.metrics import metrics
 from serving.models import LoadedModel, Models
 from serving.negotiation import choose_format
 from serving.plans import Generation, Interpolation, Plan
+from serving.reloading import Reloads
 from serving.schema import GenerateRequest, InterpolateRequest, read_npy
 from serving.settings import Settings
 
 _log = logging.getLogger("bentoml.gan")
 
 _NPY = "application/x-npy"
+_ASK_ANEW = {"Cache-Control": "no-cache"}
 _LARGE_BODY = 2**15  # bytes
 _BODIES = 4  # of the largest size, that may be there at once
 # Pictures whose latent vectors are drawn, and pixels that are encoded, within a millisecond: less than it takes to hand them to
@@ -98,6 +101,7 @@ class Api:
         self._settings = settings
         self._admission = Admission(settings.queue, lambda: batcher.pictures_per_second)
         self._bodies = Bodies(_BODIES * settings.max_body)
+        self._reloads = Reloads(self._reload, settings.deadline)
         self._parser = anyio.CapacityLimiter(1)
         self._encoders = anyio.CapacityLimiter(settings.threads or usable_processors())
         metrics().queue_pictures.set_function(lambda: batcher.waiting)
@@ -173,14 +177,18 @@ class Api:
 
     async def reload_model(self, request: Request) -> Response:
         """POST /models/{name}/reload: serve what now stands in the model's folder."""
-        name = request.path_params["name"]
+        require_admin(request.scope)
+        model = await self._reloads(request.path_params["name"])
+        return JSONResponse(model.folder.manifest.model_dump(mode="json"))
+
+    def _reload(self, name: str) -> LoadedModel:
         try:
-            model = await anyio.to_thread.run_sync(self._models.reload, name)
+            model = self._models.reload(name)
         except RequestError:
             metrics().reloads.labels("refused").inc()
             raise
         self._tell_of_reload(model)
-        return JSONResponse(model.folder.manifest.model_dump(mode="json"))
+        return model
 
     def look_for_models(self) -> None:
         """Serve what has changed in the folder of models. Called now and then, in a thread of its own."""
@@ -206,7 +214,7 @@ class Api:
 
     async def show_openapi(self, _: Request) -> Response:
         """GET /openapi.json."""
-        return JSONResponse(openapi.document())
+        return JSONResponse(openapi.document(), headers=_ASK_ANEW)
 
     async def show_docs(self, _: Request) -> Response:
         """GET /docs: the OpenAPI document for people."""
@@ -336,7 +344,7 @@ def _page(name: str) -> Response:
     """A page that loads nothing from elsewhere."""
     content = (Path(__file__).parent / "pages" / name).read_text()
     policy = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:"
-    return HTMLResponse(content, headers={"Content-Security-Policy": policy})
+    return HTMLResponse(content, headers={"Content-Security-Policy": policy, **_ASK_ANEW})
 
 
 def _caching(model: LoadedModel, plan: Generation, pinned: bool) -> dict[str, str]:

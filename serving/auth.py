@@ -1,38 +1,78 @@
-"""Keys: with any configured, everything but health needs one."""
+"""Keys: with any configured, everything but health and the pages needs one."""
 
 import hmac
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.errors import problem
+from serving.errors import RequestError, problem
 
 HEALTH = frozenset({"/livez", "/readyz", "/healthz"})
+# What a browser asks for before anybody can type a key. Nothing in it is secret.
+SWAGGER_FILES = frozenset({"/static_content/swagger-ui.css", "/static_content/swagger-ui-bundle.js"})
+OPEN_PAGES = frozenset({"/", "/docs", "/openapi.json"}) | SWAGGER_FILES
+
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
+_FOR_ADMINS = "gan-service.for_admins"  # in a request's scope: the status of what only admins may do
 
 
 class RequireKey:
-    """Lets through what carries `Authorization: Bearer KEY` (RFC 6750) with one of the keys; all where there are none."""
+    """Lets through what carries `Authorization: Bearer KEY` (RFC 6750) with one of the keys; all where there are none.
 
-    def __init__(self, app: ASGIApp, keys: tuple[str, ...]) -> None:
+    A key of admins opens everything. `require_admin` asks for one of these; where there are none, it asks for nothing.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Sequence[str], admin_keys: Sequence[str] = ()) -> None:
         self._app = app
-        self._keys = [key.encode() for key in keys]
+        self._keys, self._admin_keys = _as_sent(keys), _as_sent(admin_keys)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry."""
-        if not self._keys or scope["type"] == "lifespan" or scope["path"] in HEALTH or self._is_known(Headers(scope=scope)):
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
+            return
+        sent = Headers(scope=scope).getlist("authorization")
+        is_admin = _is_one_of(self._admin_keys, sent)
+        is_known = _is_one_of(self._keys, sent) or is_admin
+        if is_known or not self._keys or _is_open(scope):
+            await self._app({**scope, _FOR_ADMINS: self._for_admins(is_admin, is_known)}, receive, send)
         else:
-            refusal = problem(
-                HTTPStatus.UNAUTHORIZED,
-                "a key is needed: send the header Authorization: Bearer KEY",
-                [],
-                {"WWW-Authenticate": "Bearer"},
-            )
-            await refusal(scope, receive, send)
+            twice = "the header Authorization came twice: send it once"
+            detail = twice if len(sent) > 1 else "a key is needed: send the header Authorization: Bearer KEY"
+            await problem(HTTPStatus.UNAUTHORIZED, detail, [], _CHALLENGE)(scope, receive, send)
 
-    def _is_known(self, headers: Headers) -> bool:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        # Every key is compared, each in constant time, so that the time taken tells nothing of how near a guess is.
-        matches = [hmac.compare_digest(given.strip().encode("latin-1"), key) for key in self._keys]
-        return scheme.lower() == "bearer" and any(matches)
+    def _for_admins(self, is_admin: bool, is_known: bool) -> HTTPStatus:
+        if is_admin or not self._admin_keys:
+            return HTTPStatus.OK
+        return HTTPStatus.FORBIDDEN if is_known else HTTPStatus.UNAUTHORIZED
+
+
+def require_admin(scope: Scope) -> None:
+    """Ask for a key of admins. Raises RequestError, 401 without any key and 403 with another's, where there are such keys."""
+    status = scope.get(_FOR_ADMINS, HTTPStatus.OK)
+    if status != HTTPStatus.OK:
+        raise RequestError(
+            status,
+            "only a key of GAN_ADMIN_KEYS may do this: send one in the header Authorization: Bearer KEY",
+            headers=_CHALLENGE if status == HTTPStatus.UNAUTHORIZED else None,
+        )
+
+
+def _is_open(scope: Scope) -> bool:
+    return scope["path"] in HEALTH or (scope["path"] in OPEN_PAGES and scope.get("method") in ("GET", "HEAD"))
+
+
+def _as_sent(keys: Sequence[str]) -> list[bytes]:
+    """Each key as bytes of a header: programs send UTF-8, browsers and some libraries Latin-1, which differ beyond ASCII."""
+    in_latin_1 = [key.encode("latin-1") for key in keys if not key.isascii() and max(key) <= "\xff"]
+    return [key.encode() for key in keys] + in_latin_1
+
+
+def _is_one_of(keys: list[bytes], sent: list[str]) -> bool:
+    """Whether the one header Authorization that was sent has one of the keys."""
+    scheme, _, given = (sent[0] if len(sent) == 1 else "").partition(" ")
+    # Every key is compared, each in constant time, so that the time taken tells nothing of how near a guess is.
+    matches = [hmac.compare_digest(given.strip(" \t").encode("latin-1"), key) for key in keys]
+    return scheme.lower() == "bearer" and any(matches)

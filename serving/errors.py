@@ -26,12 +26,13 @@ class RequestError(Exception):
         detail: str,
         errors: list[tuple[Location, str]] | None = None,
         retry_after: int | None = None,  # seconds
+        headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.errors = errors or []
-        self.headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        self.headers = (headers or {}) | ({} if retry_after is None else {"Retry-After": str(retry_after)})
 
 
 def field_error(loc: Location, msg: str) -> RequestError:
@@ -55,11 +56,11 @@ def from_validation(error: ValidationError) -> RequestError:
 
 
 def problem(status: HTTPStatus, detail: str, errors: list[tuple[Location, str]], headers: Any = None) -> JSONResponse:
-    """The answer that tells of an error."""
+    """The answer that tells of an error. No cache may keep it: what is refused or missing now may be right with a key, or soon."""
     body: dict[str, Any] = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
     if errors:
         body["errors"] = [{"loc": list(loc), "msg": msg} for loc, msg in errors]
-    return JSONResponse(body, status.value, headers, media_type="application/problem+json")
+    return JSONResponse(body, status.value, {"Cache-Control": "no-store", **(headers or {})}, media_type="application/problem+json")
 
 
 async def answer_request_error(_: Request, error: Exception) -> JSONResponse:

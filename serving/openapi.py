@@ -13,6 +13,7 @@ _COMPONENTS = "#/components/schemas/"
 _ERRORS = {
     400: "The body is not JSON, or not an .npy file.",
     401: "A key is needed.",
+    403: "The key is none of GAN_ADMIN_KEYS.",
     404: "There is no such model.",
     409: "The folder of the model is bad; nothing was changed.",
     406: "None of the accepted types can be had.",
@@ -105,6 +106,7 @@ def document() -> dict[str, Any]:
             "summary": "Draws pictures with a trained generator: the same picture for the same seed.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "servers": [{"url": ".", "description": "Relative to this document: right behind a prefix too."}],
         "security": [{}, {"key": []}],
         "paths": {
             "/generate": {
@@ -160,7 +162,10 @@ def document() -> dict[str, Any]:
                     "operationId": "reloadModel",
                     "summary": "Serve what now stands in the model's folder; requests under way finish on what they began with.",
                     "parameters": [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}],
-                    "responses": {"200": _json("The manifest of the model now served.", "Manifest"), **_failed(401, 404, 409, 500)},
+                    "responses": {
+                        "200": _json("The manifest of the model now served.", "Manifest"),
+                        **_failed(401, 403, 404, 409, 429, 500, 504),
+                    },
                 }
             },
         },

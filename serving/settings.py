@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gan.runtime import DeviceName, PrecisionName, RuntimeName
+from serving.cors import origin
 
 
 class Settings(BaseSettings):
@@ -44,13 +45,19 @@ class Settings(BaseSettings):
     watch: float = Field(2.0, ge=0)
     """seconds between two looks at the folder of models for new versions, which are then served without a restart; 0: never"""
     api_keys: Annotated[tuple[str, ...], NoDecode] = Field((), repr=False)
-    """keys, separated by commas; with any, everything but health needs one as Authorization: Bearer KEY"""
+    """keys, separated by commas; with any, everything but health and the pages needs one as Authorization: Bearer KEY"""
     api_keys_file: Path | None = None
     """a file with one key a line, in addition"""
+    admin_keys: Annotated[tuple[str, ...], NoDecode] = Field((), repr=False)
+    """keys, separated by commas, that open everything; with any, only these may reload models. Without, any key may"""
+    admin_keys_file: Path | None = None
+    """a file with one such key a line, in addition"""
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """origins such as https://pictures.example, by spaces or commas, whose web pages may call the service (CORS); * for all"""
     max_body: int = Field(4 * 2**20, gt=0)
     """the largest request body in bytes; 256 latent vectors of 512 numbers need about 3 MB as JSON"""
 
-    @field_validator("api_keys", mode="before")
+    @field_validator("api_keys", "admin_keys", mode="before")
     @classmethod
     def _split_keys(cls, keys: Any) -> Any:
         return tuple(key.strip() for key in keys.split(",") if key.strip()) if isinstance(keys, str) else keys
@@ -60,7 +67,12 @@ class Settings(BaseSettings):
     def _split_addresses(cls, addresses: Any) -> Any:
         return tuple(addresses.split()) if isinstance(addresses, str) else addresses
 
-    @field_validator("api_keys_file")
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, origins: Any) -> Any:
+        return tuple(origin(text) for text in origins.replace(",", " ").split()) if isinstance(origins, str) else origins
+
+    @field_validator("api_keys_file", "admin_keys_file")
     @classmethod
     def _is_readable(cls, file: Path | None) -> Path | None:
         if file is not None and not (file.is_file() and os.access(file, os.R_OK)):
@@ -69,9 +81,21 @@ class Settings(BaseSettings):
 
     def keys(self) -> tuple[str, ...]:
         """All keys, from both sources. Raises ValueError for a file without any, which would leave the service open."""
-        if self.api_keys_file is None:
-            return self.api_keys
-        in_file = tuple(line.strip() for line in self.api_keys_file.read_text().splitlines() if line.strip())
-        if not in_file:
-            raise ValueError(f"GAN_API_KEYS_FILE: {self.api_keys_file} holds no keys")
-        return self.api_keys + in_file
+        return self.api_keys + _keys_in(self.api_keys_file, "GAN_API_KEYS_FILE")
+
+    def keys_of_admins(self) -> tuple[str, ...]:
+        """Those of admins, from both sources. Raises ValueError for a file without any."""
+        return self.admin_keys + _keys_in(self.admin_keys_file, "GAN_ADMIN_KEYS_FILE")
+
+
+def _keys_in(file: Path | None, setting: str) -> tuple[str, ...]:
+    if file is None:
+        return ()
+    try:
+        lines = file.read_text("utf-8-sig").splitlines()  # with the mark that Windows puts before the text, and without
+    except UnicodeDecodeError:
+        raise ValueError(f"{setting}: {file} is not UTF-8: save it as UTF-8, one key a line") from None
+    keys = tuple(line.strip() for line in lines if line.strip())
+    if not keys:
+        raise ValueError(f"{setting}: {file} holds no keys: write one a line")
+    return keys

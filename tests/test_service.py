@@ -155,12 +155,13 @@ def test_on_sigterm_it_turns_new_requests_away_and_answers_all_it_let_in(trained
     assert all(len(answer.json()["images"]) == 256 for answer in answers if answer.status_code == 200)
 
 
-def test_with_keys_everything_but_health_needs_one(trained):
+def test_with_keys_everything_but_health_and_pages_needs_one(trained):
     with running(GAN_MODELS=str(trained.models), GAN_API_KEYS="secret") as client:
         for path in ("/models", "/metrics", "/generate?seed=1", "/schema.json", "/nothing"):
             assert client.get(path).status_code == 401
             assert client.get(path, headers={"Authorization": "Bearer secret"}).status_code != 401
-        assert client.get("/livez").status_code == 200
+        for path in ("/livez", "/", "/docs", "/openapi.json", "/static_content/swagger-ui-bundle.js"):
+            assert client.get(path).status_code == 200
 
 
 def test_metrics_tell_what_happened_and_take_no_label_from_a_caller(trained):

@@ -1,25 +1,27 @@
 import asyncio
+import re
 
 import pytest
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
-from serving.auth import RequireKey
+from serving.auth import OPEN_PAGES, RequireKey, require_admin
+from serving.errors import RequestError, problem
 from serving.settings import Settings
 from tests.serving.test_api import refused
 
 OPEN = PlainTextResponse("come in")
 
 
-def client(*keys):
-    return TestClient(RequireKey(OPEN, keys))
+def client(*keys, admin=()):
+    return TestClient(RequireKey(OPEN, keys, admin))
 
 
 def test_without_keys_all_come_in():
     assert client().get("/generate").text == "come in"
 
 
-@pytest.mark.parametrize("authorization", ["Bearer one", "bearer two", "Bearer  one "])
+@pytest.mark.parametrize("authorization", ["Bearer one", "bearer two", "BEARER one", "Bearer  one "])
 def test_each_key_opens(authorization):
     assert client("one", "two").get("/generate", headers={"Authorization": authorization}).text == "come in"
 
@@ -31,11 +33,93 @@ def test_all_else_is_refused(authorization):
         response = client("one", "two").get(path, headers=headers)
         refused(response, 401)
         assert response.headers["www-authenticate"] == "Bearer"
+        assert response.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize("key", ["voilà", "Schlüssel zum Haus", "ÿ\xa0ÿ"])
+def test_letters_beyond_ascii_and_spaces_open_in_either_encoding(key, encoding):
+    sent = b"Bearer " + key.encode(encoding)
+    assert client("one", key).get("/generate", headers={"Authorization": sent}).text == "come in"
+    refused(client("one", key).get("/generate", headers={"Authorization": sent[:-1]}), 401)
+
+
+def test_a_key_that_latin_1_does_not_have_opens():
+    assert client("ключ").get("/generate", headers={"Authorization": b"Bearer " + "ключ".encode()}).text == "come in"
+
+
+def test_two_authorization_headers_are_none():
+    headers = [("Authorization", "Bearer one"), ("Authorization", "Bearer other")]
+    for sent in (headers, headers[::-1]):
+        told = refused(client("one").get("/generate", headers=sent), 401)
+        assert "Authorization came twice: send it once" in told["detail"]
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz"])
 def test_health_needs_no_key(path):
     assert client("one").get(path).text == "come in"
+
+
+@pytest.mark.parametrize("path", sorted(OPEN_PAGES))
+def test_pages_can_be_read_without_a_key(path):
+    assert client("one").get(path).text == "come in"
+    assert client("one").head(path).status_code == 200
+    refused(client("one").post(path), 401)
+    refused(client("one").get(f"{path}more"), 401)
+
+
+def test_nothing_else_opens_with_the_pages():
+    assert {"/", "/docs", "/openapi.json"} == {path for path in OPEN_PAGES if not path.startswith("/static_content/")}
+    for path in (
+        "/models",
+        "/metrics",
+        "/schema.json",
+        "/docs.json",
+        "/static_content/marked.min.js",
+        "/static_content/..%2fmetrics",
+    ):
+        refused(client("one").get(path), 401)
+
+
+async def for_admins(scope, receive, send):
+    try:
+        require_admin(scope)
+        await OPEN(scope, receive, send)
+    except RequestError as error:
+        await problem(error.status, error.detail, [], error.headers)(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    ("keys", "admin", "authorization", "status"),
+    [
+        ((), (), None, 200),
+        (("one",), (), "Bearer one", 200),  # any key, where no setting says which
+        (("one",), ("chief",), None, 401),
+        (("one",), ("chief",), "Bearer one", 403),
+        (("one",), ("chief",), "Bearer chief", 200),
+        (("one", "chief"), ("chief",), "Bearer chief", 200),
+        ((), ("chief",), None, 401),  # the rest is open
+        ((), ("chief",), "Bearer other", 401),
+        ((), ("chief",), "Bearer chief", 200),
+    ],
+)
+def test_with_admin_keys_only_they_open_what_is_for_admins(keys, admin, authorization, status):
+    headers = {} if authorization is None else {"Authorization": authorization}
+    answer = TestClient(RequireKey(for_admins, keys, admin)).post("/models/a/reload", headers=headers)
+    if status == 200:
+        assert answer.text == "come in"
+        return
+    assert refused(answer, status)["detail"].startswith(
+        "a key is needed" if keys and status == 401 else "only a key of GAN_ADMIN_KEYS"
+    )
+    assert answer.headers.get("www-authenticate") == ("Bearer" if status == 401 else None)
+
+
+def test_an_admin_key_opens_everything_else_too():
+    served = client("one", admin=("chief",))
+    assert served.get("/models", headers={"Authorization": "Bearer chief"}).text == "come in"
+    refused(served.get("/models", headers={"Authorization": "Bearer other"}), 401)
+    assert client(admin=("chief",)).get("/models").text == "come in"
 
 
 def test_the_lifespan_passes():
@@ -48,16 +132,22 @@ def test_the_lifespan_passes():
     assert seen == ["lifespan"]
 
 
-def test_keys_come_from_the_environment_and_from_a_file(monkeypatch, tmp_path):
-    monkeypatch.setenv("GAN_API_KEYS", "hush, two,")
-    assert Settings().keys() == ("hush", "two")
-    (tmp_path / "keys").write_text("three\n\n four\n")
-    monkeypatch.setenv("GAN_API_KEYS_FILE", str(tmp_path / "keys"))
-    assert Settings().keys() == ("hush", "two", "three", "four")
+@pytest.mark.parametrize(("variable", "of"), [("GAN_API_KEYS", Settings.keys), ("GAN_ADMIN_KEYS", Settings.keys_of_admins)])
+def test_keys_come_from_the_environment_and_from_a_file(monkeypatch, tmp_path, variable, of):
+    assert of(Settings()) == ()
+    monkeypatch.setenv(variable, "hush, two,")
+    assert of(Settings()) == ("hush", "two")
+    file = tmp_path / "keys"
+    file.write_bytes("\ufeffthree\r\n\r\n four, with spaces \nfünf\n".encode())
+    monkeypatch.setenv(f"{variable}_FILE", str(file))
+    assert of(Settings()) == ("hush", "two", "three", "four, with spaces", "fünf")
     assert "hush" not in repr(Settings())
-    (tmp_path / "keys").write_text("\n")
-    with pytest.raises(ValueError, match="holds no keys"):
-        Settings().keys()
-    monkeypatch.setenv("GAN_API_KEYS_FILE", str(tmp_path / "nothing"))
+    file.write_text("\n")
+    with pytest.raises(ValueError, match=f"{variable}_FILE: {re.escape(str(file))} holds no keys"):
+        of(Settings())
+    file.write_text("three\n", encoding="utf-16")
+    with pytest.raises(ValueError, match=f"{variable}_FILE: {re.escape(str(file))} is not UTF-8: save it as UTF-8"):
+        of(Settings())
+    monkeypatch.setenv(f"{variable}_FILE", str(tmp_path / "nothing"))
     with pytest.raises(ValueError, match="there is no such file"):
         Settings()

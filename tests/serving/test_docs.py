@@ -2,10 +2,14 @@
 
 import re
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
 
 from serving.app import Api
+from serving.auth import RequireKey
 from serving.metrics import metrics
 from serving.schema import GenerateRequest, InterpolateRequest
 from serving.settings import Settings
@@ -59,4 +63,51 @@ def test_pages_and_what_they_load_come_from_the_service(client, path):
 
 def test_other_paths_of_bentomls_pages_are_not_there(client):
     assert client.get("/docs.json").status_code == 404
-    assert client.get("/static_content/../service.py").status_code == 404
+    for path in ("..%2fservice.py", "%2e%2e/service.py", "..%2f..%2fapp.py", "marked.min.js"):
+        assert client.get(f"/static_content/{path}").status_code == 404
+    # What a caller makes up is no label of a metric, as every path is that BentoML answers.
+    assert "marked.min.js" not in client.get("/metrics").text
+
+
+PREFIX = "/pictures/gan"
+
+
+@pytest.fixture
+def behind_a_prefix(client):
+    """The service with a key, behind a proxy that has it under PREFIX and takes that away, as nginx does."""
+    service = RequireKey(client.app, ("secret",))
+
+    async def proxy(scope, receive, send):
+        if scope["path"].startswith(f"{PREFIX}/"):
+            path = scope["path"].removeprefix(PREFIX)
+            await service({**scope, "path": path, "raw_path": path.encode()}, receive, send)
+        else:
+            await PlainTextResponse("not ours", 404)(scope, receive, send)
+
+    return TestClient(proxy)
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_behind_a_prefix_and_without_a_key_a_page_finds_what_it_needs(behind_a_prefix, path):
+    page = behind_a_prefix.get(PREFIX + path)
+    assert page.status_code == 200
+    for address in re.findall(r'(?:src|href|url)[=:] ?"([^":]+)"', page.text):
+        there = behind_a_prefix.get(urljoin(f"{PREFIX}{path}", address))
+        assert there.status_code == (401 if address == "models" else 200), address  # what needs a key is there, and asks for it
+    for address in re.findall(r'(?:fetch|ask)\("([^"]+)"', page.text):
+        assert behind_a_prefix.get(urljoin(f"{PREFIX}{path}", address)).status_code == 401
+
+
+def test_behind_a_prefix_the_document_leads_to_the_routes(behind_a_prefix):
+    where = f"{PREFIX}/openapi.json"
+    document = behind_a_prefix.get(where).json()
+    (server,) = document["servers"]
+    base = urljoin(where, server["url"]).rstrip("/")  # OpenAPI: relative to the document
+    assert base == PREFIX
+    for path, methods in document["paths"].items():
+        assert behind_a_prefix.request(next(iter(methods)), base + path.replace("{name}", "a")).status_code == 401
+
+
+def test_pages_are_asked_for_anew_so_that_none_outlives_an_upgrade(behind_a_prefix):
+    for path in ("/", "/docs", "/openapi.json"):
+        assert behind_a_prefix.get(PREFIX + path).headers["cache-control"] == "no-cache"

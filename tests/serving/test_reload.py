@@ -5,6 +5,7 @@ import re
 import shutil
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from gan import artifact
 from gan.artifact import MANIFEST, ONNX, TORCHSCRIPT, WEIGHTS
 from gan.networks import dcgan
 from serving.app import Api
+from serving.auth import RequireKey
 from serving.batching import Batcher
 from serving.models import Models
 from serving.settings import Settings
@@ -189,3 +191,38 @@ def test_a_link_to_nowhere_hides_no_change(trained, models, tmp_path_factory):
     assert list(loaded.look()) == []  # it may still be being written
     (taken,) = loaded.look()
     assert taken.folder.title == title
+
+
+def test_reloads_hold_up_no_other_request(client, monkeypatch, trained, models):
+    new, begun, may_end = write(trained, models / "shoes", scale=2.0), [], threading.Event()
+    reload = Models.reload
+
+    def slow(self, name):
+        begun.append(name)
+        assert may_end.wait(60)
+        return reload(self, name)
+
+    monkeypatch.setattr(Models, "reload", slow)
+    with ThreadPoolExecutor(60) as pool:
+        first = pool.submit(client.post, "/models/shoes/reload")
+        while not begun:
+            time.sleep(0.001)
+        others = [pool.submit(client.post, "/models/shoes/reload") for _ in range(50)]
+        try:  # over 16 latent vectors are drawn, and pictures of this size encoded, in threads
+            assert client.post("/generate", json={"seed": 1, "n": 64}).status_code == 200
+        finally:
+            may_end.set()
+        answers = [reloaded.result() for reloaded in (first, *others)]
+    assert {(answer.status_code, f"shoes@{answer.json()['version']}") for answer in answers} == {(200, new)}
+    assert len(begun) <= 3  # one for the first, one for all who came meanwhile, one for those who may have come after
+
+
+def test_only_admins_may_reload_where_there_are_any(api, models):
+    def status(key, path="/models/shoes/reload"):
+        with TestClient(RequireKey(api, ("plain",), ("chief",))) as client:
+            return client.post(path, headers={"Authorization": f"Bearer {key}"}).status_code
+
+    assert status("plain") == 403
+    assert status("plain", "/models/nothing/reload") == 403  # whatever is there
+    assert status("chief") == 200
+    assert status("nobody") == 401
