@@ -6,6 +6,7 @@ import logging
 import math
 import signal
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -15,11 +16,13 @@ import uvicorn
 
 # BentoML has no public name for the class that its own keyword `service_class` asks to derive from.
 from _bentoml_sdk import Service
+from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml.exceptions import BentoMLException
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gan.artifact import ModelFolderError
+from serving import metrics_folder
 from serving.app import Api
 from serving.auth import SWAGGER_FILES, RequireKey
 from serving.batching import Batcher
@@ -56,6 +59,10 @@ _BENTOML_GENERATE = "/bento/generate"
 # Exact paths only: in BentoML's metrics each path becomes a label.
 _BENTOML_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/schema.json", _BENTOML_GENERATE}) | SWAGGER_FILES
 
+# BentoML has no setting for this, and asks for it once this file is loaded.
+_home = Path(BentoMLContainer.bentoml_home.get())
+BentoMLContainer.prometheus_multiproc_dir.set(str(metrics_folder.own_folder(_home)))
+
 _SHORT_KEY = 16  # letters
 
 api = Api()
@@ -64,6 +71,7 @@ api = Api()
 def _tell_of_batch(pictures: int, seconds: float) -> None:
     metrics().batch_pictures.observe(pictures)
     metrics().infer_seconds.observe(seconds)
+    metrics().queue_pictures.set(api.waiting)  # of a function, prometheus_client would not tell other processes
 
 
 def _leave(_: int, __: FrameType | None) -> None:
@@ -115,6 +123,8 @@ class GanService:
         if threading.current_thread() is threading.main_thread():
             # A container's first process has no default action for it, and BentoML sets its own later.
             signal.signal(signal.SIGTERM, _leave)
+        with suppress(OSError):  # BentoML takes a folder elsewhere then
+            metrics_folder.keep(metrics_folder.own_folder(_home))
         try:
             settings = Settings()
             keys = settings.keys()
@@ -190,6 +200,10 @@ class GanService:
         """After the last answer."""
         self._closing.set()
         self._batcher.close()
+
+    def __metrics__(self, text: str) -> str:
+        """/metrics: what the processes share, and what is only true now."""
+        return text + metrics().model.text()
 
     def __is_ready__(self) -> bool:
         """/readyz: every model has drawn a picture, and the service is not about to stop."""

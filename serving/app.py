@@ -75,7 +75,6 @@ class Api:
         )
         # /generate/ is not there, rather than somewhere else under a name that the caller's Host header chose.
         self._app.router.redirect_slashes = False
-        self._counted: set[tuple[str, str, str]] = set()  # models that the metrics know of: name, version, runtime
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry."""
@@ -104,7 +103,6 @@ class Api:
         self._reloads = Reloads(self._reload, settings.deadline)
         self._parser = anyio.CapacityLimiter(1)
         self._encoders = anyio.CapacityLimiter(settings.threads or usable_processors())
-        metrics().queue_pictures.set_function(lambda: batcher.waiting)
         self._count_models()
 
     async def within_bounds(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,6 +122,11 @@ class Api:
             return messages.pop() if messages else await receive()
 
         await app(scope, replay, send)
+
+    @property
+    def waiting(self) -> int:
+        """Pictures that no batch has taken yet."""
+        return self._batcher.waiting
 
     @property
     def draining(self) -> bool:
@@ -205,12 +208,9 @@ class Api:
         self._count_models()
 
     def _count_models(self) -> None:
-        served = {(model.folder.manifest.name, model.folder.manifest.version, model.runtime.name) for model in self._models.all()}
-        for gone in self._counted - served:
-            metrics().model.labels(*gone).set(0)
-        for one in served:
-            metrics().model.labels(*one).set(1)
-        self._counted |= served
+        metrics().model.now = {
+            (model.folder.manifest.name, model.folder.manifest.version, model.runtime.name) for model in self._models.all()
+        }
 
     async def show_openapi(self, _: Request) -> Response:
         """GET /openapi.json."""

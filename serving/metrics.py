@@ -1,6 +1,10 @@
 """What Prometheus is told, beside BentoML's own. No label takes its value from a caller."""
 
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prometheus_client.core import GaugeMetricFamily
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -23,7 +27,38 @@ class Metrics:
         self.dropped = Counter("gan_dropped_requests_total", "Requests given up before they were answered", ["reason"])
         self.refused = Counter("gan_refused_requests_total", "Requests that were not let in", ["reason"])
         self.reloads = Counter("gan_model_reloads_total", "Model folders that were taken or refused while serving", ["outcome"])
-        self.model = Gauge("gan_model_info", "1 for every model served", ["name", "version", "runtime"], multiprocess_mode="max")
+        self.model = ModelsServed()
+
+
+class ModelsServed:
+    """gan_model_info, 1 for each model served now: those of the worker that is asked.
+
+    Not a Gauge: what one writes to the files that processes share stays there, and each version would be told for ever.
+    """
+
+    def __init__(self) -> None:
+        self.now: set[tuple[str, str, str]] = set()  # name, version, runtime
+
+    def describe(self) -> "list[GaugeMetricFamily]":
+        """The metric without its values, as a collector of prometheus_client tells it."""
+        from prometheus_client.core import GaugeMetricFamily
+
+        return [GaugeMetricFamily("gan_model_info", "1 for every model served", labels=["name", "version", "runtime"])]
+
+    def collect(self) -> "list[GaugeMetricFamily]":
+        """The metric with its values."""
+        (family,) = self.describe()
+        for labels in sorted(self.now):
+            family.add_metric(labels, 1)
+        return [family]
+
+    def text(self) -> str:
+        """For /metrics, after what all workers have in common."""
+        from prometheus_client import CollectorRegistry, generate_latest
+
+        registry = CollectorRegistry()
+        registry.register(self)
+        return generate_latest(registry).decode()
 
 
 @cache

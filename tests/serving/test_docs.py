@@ -34,8 +34,8 @@ def test_every_setting_is_listed_with_its_sentence():
 
 
 def test_every_metric_is_listed_with_its_sentence():
-    collectors = vars(metrics()).values()
-    rows = [f"| `{one._name}{'_total' if one._type == 'counter' else ''}` | {one._documentation} |" for one in collectors]
+    described = [metric for collector in vars(metrics()).values() for metric in collector.describe()]
+    rows = [f"| `{one.name}{'_total' if one.type == 'counter' else ''}` | {one.documentation} |" for one in described]
     listed = re.search(r"## Metrics.*?\|---\|---\|\n(.*)", TEXT, re.DOTALL)[1].splitlines()
     assert listed == rows
 
