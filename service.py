@@ -74,6 +74,14 @@ def _tell_of_batch(pictures: int, seconds: float) -> None:
     metrics().queue_pictures.set(api.waiting)  # of a function, prometheus_client would not tell other processes
 
 
+def _warn_of_keys(keys: tuple[str, ...], admin_keys: tuple[str, ...]) -> None:
+    if not keys:
+        but = ", but for reloading models" if admin_keys else ""
+        _log.warning("open to all who reach it%s: no GAN_API_KEYS are set", but)
+    if any(len(key) < _SHORT_KEY for key in keys + admin_keys):
+        _log.warning("a key has fewer than %d letters and can be guessed: openssl rand -hex 32 makes one", _SHORT_KEY)
+
+
 def _leave(_: int, __: FrameType | None) -> None:
     raise SystemExit(0)
 
@@ -127,11 +135,7 @@ class GanService:
             metrics_folder.keep(metrics_folder.own_folder(_home))
         try:
             settings = Settings()
-            keys = settings.keys()
-            if not keys:
-                _log.warning("open to all who reach it: no GAN_API_KEYS are set")
-            if any(len(key) < _SHORT_KEY for key in keys + settings.keys_of_admins()):
-                _log.warning("a key has fewer than %d letters and can be guessed: openssl rand -hex 32 makes one", _SHORT_KEY)
+            _warn_of_keys(settings.keys(), settings.keys_of_admins())
             check_in_a_child(settings)
         except ValidationError as error:
             first = error.errors()[0]

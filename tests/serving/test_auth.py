@@ -151,3 +151,20 @@ def test_keys_come_from_the_environment_and_from_a_file(monkeypatch, tmp_path, v
     monkeypatch.setenv(f"{variable}_FILE", str(tmp_path / "nothing"))
     with pytest.raises(ValueError, match="there is no such file"):
         Settings()
+
+
+@pytest.mark.parametrize(
+    ("keys", "admin_keys", "warned"),
+    [
+        ((), (), ["open to all who reach it: no GAN_API_KEYS are set"]),
+        ((), ("0123456789abcdef",), ["open to all who reach it, but for reloading models: no GAN_API_KEYS are set"]),
+        (("0123456789abcdef",), (), []),
+        (("0123456789abcdef", "hush"), (), ["a key has fewer than 16 letters and can be guessed: openssl rand -hex 32 makes one"]),
+        (("0123456789abcdef",), ("hush",), ["a key has fewer than 16 letters and can be guessed: openssl rand -hex 32 makes one"]),
+    ],
+)
+def test_the_log_warns_of_what_keys_leave_open(keys, admin_keys, warned, caplog):
+    from service import _warn_of_keys
+
+    _warn_of_keys(keys, admin_keys)
+    assert [record.getMessage() for record in caplog.records] == warned
