@@ -139,9 +139,8 @@ class GanService:
             check_in_a_child(settings)
         except ValidationError as error:
             first = error.errors()[0]
-            raise SystemExit(
-                f"gan-service: GAN_{str(first['loc'][0]).upper()}: {first['msg']}, not {str(first['input'])!r}"
-            ) from None
+            reason = first["msg"].removeprefix("Value error, ")
+            raise SystemExit(f"gan-service: GAN_{str(first['loc'][0]).upper()}: {reason}, not {str(first['input'])!r}") from None
         except (ModelFolderError, ValueError) as error:
             raise SystemExit(f"gan-service: {error}") from None
 

@@ -102,6 +102,11 @@ def test_it_does_not_start_with_a_wrong_setting_and_says_why(trained):
     assert said.startswith("gan-service: GAN_THREADS: Input should be a valid integer")
 
 
+def test_it_does_not_start_for_web_pages_of_what_is_no_origin(trained):
+    said = refusal(GAN_MODELS=str(trained.models), GAN_CORS_ORIGINS="pictures.example")
+    assert said.startswith("gan-service: GAN_CORS_ORIGINS: 'pictures.example' has no scheme: write https://pictures.example")
+
+
 def test_it_is_not_ready_before_the_first_picture(trained, monkeypatch):
     import service
 
