@@ -6,7 +6,6 @@ application/problem+json, and end the connection; and no connection holds more m
 """
 
 import asyncio
-import re
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -20,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from serving.admission import Bodies
 from serving.errors import RequestError, problem
+from serving.http_head import check_head
 from serving.metrics import metrics
 from serving.settings import Settings
 
@@ -31,7 +31,6 @@ _LARGEST_OVERHEAD, _OVERHEAD_OF_A_BYTE = 2**18, 16
 _UNFINISHED_HEADS = 2**25  # bytes of heads that have come in part, over all connections
 _LONGEST_PIPELINE = 64  # requests of one connection that wait for the answer to the one before
 _LINGER = 2.0  # seconds in which a caller who still sends can read the refusal; a port closed at once would take it from him
-_HOST = re.compile(rb"[\w.~!$&'()*+,;=%:\[\]-]*")  # RFC 3986's host and port
 
 
 def protect(config: uvicorn.Config, settings: Settings) -> None:
@@ -143,7 +142,15 @@ class StrictHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The end of the head. Raises RequestError, which the parser passes on."""
-        self._check_head()
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        self.url, promises_body = check_head(method, self.url, version, self.headers)
+        self.expect_100_continue &= promises_body and version == "1.1"
+        if len(self.pipeline) >= _LONGEST_PIPELINE:
+            raise RequestError(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"over {_LONGEST_PIPELINE} requests on one connection wait for their answers; read some before sending more",
+                retry_after=1,
+            )
         if self.parser.should_upgrade():
             return  # to be read once more, by _feed
         self._head_read = True
@@ -170,40 +177,6 @@ class StrictHttpProtocol(HttpToolsProtocol):
     def _should_upgrade(self) -> bool:
         return False
 
-    def _check_head(self) -> None:
-        version, method = self.parser.get_http_version(), self.parser.get_method()
-        if version not in ("1.0", "1.1"):
-            raise RequestError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, f"HTTP/{version} is not spoken here; use HTTP/1.1")
-        if method == b"CONNECT":
-            raise RequestError(HTTPStatus.NOT_IMPLEMENTED, "CONNECT is for proxies, and this is none; send the request itself")
-        hosts = [value for name, value in self.headers if name == b"host"]
-        if len(hosts) != 1 and (hosts or version == "1.1"):
-            raise _bad(f"{len(hosts)} Host headers; send one")
-        if hosts and not _HOST.fullmatch(hosts[0]):
-            raise _bad("the Host header is no host; send a name or an address, and after a colon the port")
-        promises_body = self._check_framing(version)
-        if promises_body and method in (b"GET", b"HEAD"):
-            raise _bad(f"{method.decode()} takes no body; put the fields into the query, or send the body with POST")
-        self.expect_100_continue &= promises_body and version == "1.1"
-        self.url = _origin_form(self.url, method)
-        if len(self.pipeline) >= _LONGEST_PIPELINE:
-            raise RequestError(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                f"over {_LONGEST_PIPELINE} requests on one connection wait for their answers; read some before sending more",
-                retry_after=1,
-            )
-
-    def _check_framing(self, version: str) -> bool:
-        """Whether a body was promised. llhttp has refused lengths that are not one plain number, and any beside a coding."""
-        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
-        if codings and version == "1.0":
-            raise _bad("HTTP/1.0 has no Transfer-Encoding; send Content-Length, or use HTTP/1.1")
-        if codings and codings != [b"chunked"]:
-            ends = codings[-1].rpartition(b",")[2].strip() == b"chunked"
-            status = HTTPStatus.NOT_IMPLEMENTED if ends else HTTPStatus.BAD_REQUEST
-            raise RequestError(status, "the only Transfer-Encoding taken here is chunked; send that, or Content-Length")
-        return bool(codings) or any(name == b"content-length" and value.strip(b"0") for name, value in self.headers)
-
     # Answers
 
     def _is_answering(self) -> bool:
@@ -226,7 +199,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
             return error.__context__
         if self.parser.get_method() == b"PRI":
             return RequestError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP/2 is not spoken here; use HTTP/1.1")
-        return _bad(f"this is not HTTP/1.1: {error}" if error.__context__ is None else "the request's target is no URL")
+        return RequestError(HTTPStatus.BAD_REQUEST, f"this is not HTTP/1.1: {error}")
 
     def _refuse(self, refusal: RequestError) -> None:
         """Answer in turn that this request cannot be read, and read no other: where it ends nobody can tell."""
@@ -292,21 +265,6 @@ def _ending_unless_continued(cycle: RequestResponseCycle, app: ASGIApp) -> ASGIA
         await app(scope, receive, end)
 
     return ending
-
-
-def _origin_form(target: bytes, method: bytes) -> bytes:
-    """The path and the query of any form of target that is meant for us. Raises RequestError."""
-    if target.startswith(b"/") or (target == b"*" and method == b"OPTIONS"):
-        return target
-    if not target.lower().startswith((b"http://", b"https://")):
-        raise _bad("the request's target is neither a path nor an http address; begin it with /")
-    _, _, rest = target.partition(b"://")
-    start = min((at for at in (rest.find(mark) for mark in (b"/", b"?", b"#")) if at >= 0), default=len(rest))
-    return rest[start:] if rest[start : start + 1] == b"/" else b"/" + rest[start:]
-
-
-def _bad(detail: str) -> RequestError:
-    return RequestError(HTTPStatus.BAD_REQUEST, detail)
 
 
 def _too_large() -> RequestError:

@@ -408,7 +408,7 @@ def test_one_who_pipelines_and_leaves_ends_the_request_being_answered(door):
     "first", [b"GET /1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b"GET /1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"]
 )
 def test_nothing_is_read_after_the_last_request(door, first):
-    ((status, headers, _),) = door.talk(first + b"GET /2 HTTP/1.1\r\nHost: x\r\n\r\n")
+    ((status, headers, _),) = door.talk(first + b"GET /2 HTTP/1.1\r\nHost: x\r\n\r\n", last=b"")
     assert status == 200
     assert headers["connection"] == "close"
     assert door.echo.seen == ["GET /1"]
