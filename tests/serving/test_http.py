@@ -175,6 +175,9 @@ def test_upgrades_in_a_pipeline_are_answered_in_turn(door):
     one = POST + UPGRADES["java"] + BODIES["chunked"]
     found = door.talk(one + POST + BODIES["length"] + one)
     assert [asked["body"] for _, _, asked in found] == ["hello", "hello", "hello", ""]
+    *answered, refused = door.talk(one * 40 + b"GET /p HTTP/1.1\r\n" + HOST + UPGRADES["java"] + BODIES["length"])
+    assert [asked["body"] for _, _, asked in answered] == ["hello"] * 40
+    assert refused[2]["detail"].startswith("GET takes no body")
 
 
 @pytest.mark.parametrize(
