@@ -28,6 +28,7 @@ from serving.auth import SWAGGER_FILES, RequireKey
 from serving.batching import Batcher
 from serving.cors import allow_origins
 from serving.errors import RequestError
+from serving.http_protocol import protect
 from serving.metrics import metrics
 from serving.models import Models, check_in_a_child
 from serving.schema import GenerateRequest
@@ -186,9 +187,12 @@ class GanService:
         if threading.current_thread() is not threading.main_thread():
             return  # only there are signals handled; elsewhere nobody is served by a process of our own
         close_the_port = signal.getsignal(signal.SIGTERM)
-        if isinstance(server := getattr(close_the_port, "__self__", None), uvicorn.Server):
-            # No answer takes longer; what is open after that is a caller who does not read, or sends nothing.
-            server.config.timeout_graceful_shutdown = math.ceil(self._settings.deadline) + 1
+        server = getattr(close_the_port, "__self__", None)
+        if not isinstance(server, uvicorn.Server):
+            raise RuntimeError("BentoML no longer serves by uvicorn, whose HTTP is made strict here; install the pinned BentoML")
+        protect(server.config, self._settings)
+        # No answer takes longer; what is open after that is a caller who does not read, or sends nothing.
+        server.config.timeout_graceful_shutdown = math.ceil(self._settings.deadline) + 1
         loop = asyncio.get_running_loop()
 
         def drain(number: int, frame: FrameType | None) -> None:

@@ -48,8 +48,9 @@ class Admission:
 class Bodies:
     """Bytes of request bodies being read or parsed, bounded over all requests together: parsing takes many times as much."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, what: str = "large bodies") -> None:
         self._limit = limit
+        self._what = what  # is coming in, for the refusal
         self._held = 0
 
     @contextmanager
@@ -62,7 +63,7 @@ class Bodies:
             if self._held - held + n > self._limit:
                 metrics().refused.labels("bodies").inc()
                 raise RequestError(
-                    HTTPStatus.TOO_MANY_REQUESTS, "too many large bodies are coming in already; try again in 1 s", retry_after=1
+                    HTTPStatus.TOO_MANY_REQUESTS, f"too many {self._what} are coming in already; try again in 1 s", retry_after=1
                 )
             self._held += n - held
             held = n

@@ -44,6 +44,8 @@ _NPY = "application/x-npy"
 _ASK_ANEW = {"Cache-Control": "no-cache"}
 _LARGE_BODY = 2**15  # bytes
 _BODIES = 4  # of the largest size, that may be there at once
+_TINY_BODY = 2**10  # bytes: less than the connection itself takes
+_BEGINNINGS = 2**25  # bytes of what bodies hold between tiny and large, over all requests
 # Pictures whose latent vectors are drawn, and pixels that are encoded, within a millisecond: less than it takes to hand them to
 # a thread and back under load
 _FEW_PICTURES, _SMALL_ANSWER = 16, 2**12
@@ -101,6 +103,7 @@ class Api:
         self._admission = Admission(settings.queue, lambda: batcher.pictures_per_second)
         self._bodies = Bodies(_BODIES * settings.max_body)
         self._reloads = Reloads(self._reload, settings.deadline)
+        self._beginnings = Bodies(_BEGINNINGS, "bodies")
         self._parser = anyio.CapacityLimiter(1)
         self._encoders = anyio.CapacityLimiter(settings.threads or usable_processors())
         self._count_models()
@@ -312,7 +315,7 @@ class Api:
     async def _body(self, request: Request) -> AsyncIterator[bytes]:
         """The whole body, held until the context ends. Raises RequestError if it is too large, too slow, or one too many."""
         body = bytearray()
-        with self._bodies.hold() as hold:
+        with self._bodies.hold() as hold, self._beginnings.hold() as hold_beginning:
             try:
                 async with asyncio.timeout(self._settings.deadline):
                     async for chunk in request.stream():
@@ -322,7 +325,9 @@ class Api:
                                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                                 f"the body is larger than {self._settings.max_body} bytes; ask for fewer pictures",
                             )
-                        hold(max(0, len(body) - _LARGE_BODY))  # so that small ones come in whatever others do
+                        # Each has a bound of its own, so that small ones come in whatever large ones do, and tiny ones always.
+                        hold(max(0, len(body) - _LARGE_BODY))
+                        hold_beginning(max(0, min(len(body), _LARGE_BODY) - _TINY_BODY))
             except TimeoutError:
                 raise RequestError(
                     HTTPStatus.REQUEST_TIMEOUT, f"the body did not come within {self._settings.deadline:g} s; send it again"

@@ -183,3 +183,31 @@ def test_ten_thousand_pictures_under_mixed_load_are_the_bytes_they_are_alone(tra
         alone = np.concatenate([runtime.draw(drawer, inputs([seed], Space(100), truncation)) for seed in seeds])
         differing += int((together != alone).any((1, 2, 3)).sum())
     assert differing == 0
+
+
+def test_small_bodies_that_do_not_come_whole_are_bounded_together_and_tiny_ones_come_in(trained, device, monkeypatch):
+    monkeypatch.setattr("serving.app._BEGINNINGS", 4 * (30 * 1024 + 1))
+    headers = {"Content-Type": "application/json"}
+
+    async def scenario():
+        async with api(trained, device, monkeypatch) as (client, _, _):
+            go_on = asyncio.Event()
+
+            async def stalling():
+                yield b" " * 31 * 1024  # all but the first KiB counts
+                await go_on.wait()
+                yield b"{"
+
+            stalled = {asyncio.create_task(client.post("/generate", content=stalling(), headers=headers)) for _ in range(5)}
+            done, others = await asyncio.wait(stalled, return_when=asyncio.FIRST_COMPLETED)
+            assert {answer.result().status_code for answer in done} == {429}
+            assert len(others) == 4
+            refused = done.pop().result()
+            assert refused.headers["retry-after"] == "1"
+            assert refused.json()["detail"] == "too many bodies are coming in already; try again in 1 s"
+            assert (await client.post("/generate", json={"n": "x"})).status_code == 422
+            go_on.set()
+            assert {answer.status_code for answer in await asyncio.gather(*others)} == {400}
+            assert (await client.post("/generate", content=stalling(), headers=headers)).status_code == 400
+
+    asyncio.run(scenario())

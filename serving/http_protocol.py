@@ -1,0 +1,279 @@
+"""HTTP/1.1 at the port: uvicorn's protocol, with the gaps closed through which a request loses its body or passes for two.
+
+llhttp (httptools) reads the bytes, and refuses most of what a proxy before us could read in another way. What it leaves is here:
+upgrades are not spoken, so they are passed over as RFC 9110 allows and the body is delivered; errors are answered in turn, as
+application/problem+json, and end the connection; and no connection holds more memory, or for longer, than an honest one needs.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+import httptools
+import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from serving.admission import Bodies
+from serving.errors import RequestError, problem
+from serving.http_head import check_head
+from serving.metrics import metrics
+from serving.settings import Settings
+
+_LONGEST_TARGET = 2**16 - 1  # bytes; llhttp's reader of URLs counts with 16 bits
+_LARGEST_HEADERS = 2**16  # bytes, and for each header 32 more, which is how HTTP/2 counts what a header costs
+# Bytes of one request that are not its body: head, sizes of chunks and their extensions, trailers. Beside that, 16 for each byte of
+# the body, so that a body may come in chunks of one byte.
+_LARGEST_OVERHEAD, _OVERHEAD_OF_A_BYTE = 2**18, 16
+_UNFINISHED_HEADS = 2**25  # bytes of heads that have come in part, over all connections
+_LONGEST_PIPELINE = 64  # requests of one connection that wait for the answer to the one before
+_LINGER = 2.0  # seconds in which a caller who still sends can read the refusal; a port closed at once would take it from him
+
+
+def protect(config: uvicorn.Config, settings: Settings) -> None:
+    """Let a server that is about to open its port read requests by what is here."""
+    config.timeout_keep_alive = settings.keep_alive  # type: ignore[assignment]  # a float does as well
+    config.http_protocol_class = partial(  # type: ignore[assignment]  # called with keywords, as a class would be
+        StrictHttpProtocol, deadline=settings.deadline, heads=Bodies(_UNFINISHED_HEADS, "requests")
+    )
+
+
+class StrictHttpProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, *args: Any, deadline: float, heads: Bodies, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
+        self.parser = httptools.HttpRequestParser(self)  # without uvicorn's leniency towards what follows the last request
+        self._deadline = deadline  # seconds for a request to come
+        self._heads = heads
+        self._answering: RequestResponseCycle | None = None  # the request whose turn it is
+        self._reading = self._head_read = False  # whether a request has begun, and its headers have come
+        self._no_more = False  # whether nothing that comes is read any longer
+        self._refusal = b""  # to be sent after the answers to the requests before it
+        self._fed = self._foreign = self._overhead = 0  # bytes: last fed; of those, other requests'; of this one, no body
+        self._size_of_headers = 0
+        self._time_left: asyncio.TimerHandle | None = None
+        self._held = ExitStack()  # of the bound on unfinished heads
+        self._hold: Callable[[int], None] | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A caller who sends nothing waits no longer than one who sends nothing more."""
+        super().connection_made(transport)
+        self._wait_for_the_next()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The request being answered is told too; uvicorn tells the last that came."""
+        if self._answering is not None:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+        self.pipeline.clear()
+        self._stop_the_clocks()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the caller."""
+        if self._no_more:
+            return
+        self._fed, self._foreign = len(data), 0
+        try:
+            self._feed(data)
+            if self._reading:
+                self._count(len(data))
+        except httptools.HttpParserError as error:
+            self._refuse(self._refusal_of(error))
+        except RequestError as refusal:
+            self._refuse(refusal)
+
+    def _feed(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                # httptools takes what follows the head for another protocol, even a body. So the head is read again without it.
+                data = self._head_without_upgrade() + data[upgrade.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+
+    def _head_without_upgrade(self) -> bytes:
+        line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        kept = (b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade")
+        return line + b"".join(kept) + b"\r\n"
+
+    def _count(self, fed: int) -> None:
+        """Bound what a request that has not come whole may take, in bytes and in time. Raises RequestError."""
+        self._overhead += fed
+        if self._overhead > _LARGEST_OVERHEAD:
+            raise _too_large()
+        if not self._head_read:
+            if self._hold is None:
+                self._hold = self._held.enter_context(self._heads.hold())
+            self._hold(max(0, self._overhead))
+        if not self._is_answering() and self._time_left is None:
+            self._time_left = self.loop.call_later(self._deadline, self._refuse, _too_slow(self._deadline))
+
+    # What the parser calls
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        super().on_message_begin()
+        self._unset_keepalive_if_required()
+        self._reading, self._head_read = True, False
+        self._overhead, self._size_of_headers = -self._foreign, 0
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the request's target."""
+        super().on_url(url)
+        if len(self.url) > _LONGEST_TARGET:
+            raise RequestError(
+                HTTPStatus.REQUEST_URI_TOO_LONG,
+                f"the address is longer than {_LONGEST_TARGET} bytes; send the fields as JSON in the body of a POST to its path",
+            )
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer: that counts for nothing here, since proxies and keys have been asked without it."""
+        if self._head_read:
+            return
+        self._size_of_headers += len(name) + len(value) + 32
+        if self._size_of_headers > _LARGEST_HEADERS:
+            raise _too_large()
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The end of the head. Raises RequestError, which the parser passes on."""
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        self.url, promises_body = check_head(method, self.url, version, self.headers)
+        self.expect_100_continue &= promises_body and version == "1.1"
+        if len(self.pipeline) >= _LONGEST_PIPELINE:
+            raise RequestError(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"over {_LONGEST_PIPELINE} requests on one connection wait for their answers; read some before sending more",
+                retry_after=1,
+            )
+        if self.parser.should_upgrade():
+            return  # to be read once more, by _feed
+        self._head_read = True
+        self._stop_the_clocks()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        self._overhead -= (1 + _OVERHEAD_OF_A_BYTE) * len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The end of the request."""
+        if self.parser.should_upgrade():
+            return
+        super().on_message_complete()
+        self._reading = self._head_read = False
+        self._foreign = self._fed
+        self._no_more = not self.cycle.keep_alive
+        if self.cycle.response_complete:  # answered before it had come whole
+            self._stop_the_clocks()
+            self._wait_for_the_next()
+
+    def _should_upgrade(self) -> bool:
+        return False
+
+    # Answers
+
+    def _is_answering(self) -> bool:
+        return self._answering is not None and not self._answering.response_complete
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        if cycle.waiting_for_100_continue:
+            app = _ending_unless_continued(cycle, app)
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        """The end of an answer: the next in the pipeline has its turn."""
+        super().on_response_complete()
+        if self._refusal and not self._is_answering():
+            self._end_with(self._refusal)
+
+    def _refusal_of(self, error: httptools.HttpParserError) -> RequestError:
+        if isinstance(error.__context__, RequestError):
+            return error.__context__
+        if self.parser.get_method() == b"PRI":
+            return RequestError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP/2 is not spoken here; use HTTP/1.1")
+        return RequestError(HTTPStatus.BAD_REQUEST, f"this is not HTTP/1.1: {error}")
+
+    def _refuse(self, refusal: RequestError) -> None:
+        """Answer in turn that this request cannot be read, and read no other: where it ends nobody can tell."""
+        if self._no_more:
+            return
+        self._no_more = True
+        self._stop_the_clocks()
+        metrics().refused.labels("cannot be read").inc()
+        answer = self._bytes_of(refusal)
+        at_fault = self.cycle if self._head_read else None
+        if at_fault and self.pipeline and self.pipeline[0][0] is at_fault:
+            self.pipeline.popleft()
+        elif at_fault and at_fault.response_started:
+            self.transport.close()  # its answer is out already
+            return
+        elif at_fault:
+            at_fault.disconnected = True  # which ends its work
+            at_fault.message_event.set()
+            self._end_with(answer)
+            return
+        if self._is_answering():
+            self._refusal = answer
+        else:
+            self._end_with(answer)
+
+    def _bytes_of(self, refusal: RequestError) -> bytes:
+        answer = problem(refusal.status, refusal.detail, refusal.errors, refusal.headers)
+        headers = [*self.server_state.default_headers, *answer.raw_headers, (b"connection", b"close")]
+        return b"".join([STATUS_LINE[refusal.status], *(b"%b: %b\r\n" % header for header in headers), b"\r\n", bytes(answer.body)])
+
+    def _end_with(self, answer: bytes) -> None:
+        self._unset_keepalive_if_required()
+        self.transport.write(answer)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
+        self.timeout_keep_alive_task = self.loop.call_later(_LINGER, self.transport.close)
+
+    # Clocks
+
+    def _wait_for_the_next(self) -> None:
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def _stop_the_clocks(self) -> None:
+        self._unset_keepalive_if_required()
+        if self._time_left is not None:
+            self._time_left.cancel()
+            self._time_left = None
+        if self._hold is not None:
+            self._held.close()
+            self._hold = None
+
+
+def _ending_unless_continued(cycle: RequestResponseCycle, app: ASGIApp) -> ASGIApp:
+    """The same, ending the connection if it answers before it has asked for the body: then nobody knows whether that comes."""
+
+    async def ending(scope: Scope, receive: Receive, send: Send) -> None:
+        async def end(message: Message) -> None:
+            cycle.keep_alive &= not cycle.waiting_for_100_continue
+            await send(message)
+
+        await app(scope, receive, end)
+
+    return ending
+
+
+def _too_large() -> RequestError:
+    return RequestError(
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        f"the headers are larger than {_LARGEST_HEADERS} bytes, or what is sent around the body is; send fewer",
+    )
+
+
+def _too_slow(seconds: float) -> RequestError:
+    return RequestError(HTTPStatus.REQUEST_TIMEOUT, f"the request did not come within {seconds:g} s; send it again")
