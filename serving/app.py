@@ -3,15 +3,15 @@
 import asyncio
 import hashlib
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
-import anyio
 import anyio.to_thread
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +23,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gan.artifact import ModelFolderError
+from gan.latents import Inputs
 from gan.processors import usable_processors
 from serving import errors, openapi
 from serving.admission import Admission, Bodies
-from serving.batching import Batcher
+from serving.answers import Answers
+from serving.batching import Batcher, DeviceLostError, Drawn
 from serving.encoding import ENCODER
 from serving.errors import RequestError, field_error
 from serving.metrics import metrics
@@ -35,6 +37,7 @@ from serving.negotiation import choose_format
 from serving.plans import Generation, Interpolation, Plan
 from serving.schema import GenerateRequest, InterpolateRequest, read_npy
 from serving.settings import Settings
+from serving.threads import Threads
 
 _log = logging.getLogger("bentoml.gan")
 
@@ -44,7 +47,11 @@ _BODIES = 4  # of the largest size, that may be there at once
 # Pictures whose latent vectors are drawn, and pixels that are encoded, within a millisecond: less than it takes to hand them to
 # a thread and back under load
 _FEW_PICTURES, _SMALL_ANSWER = 16, 2**12
+# One processor does the work of all of them, so that a small request's vectors are not behind all of a large one's.
+_INPUT_THREADS = 4
+_RESTART = 15  # seconds until another process answers in the place of one that has lost its device
 
+_Result = TypeVar("_Result")
 AnyRequest = TypeVar("AnyRequest", GenerateRequest, InterpolateRequest)
 
 
@@ -76,6 +83,9 @@ class Api:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry."""
+        await self._answers.deliver(self._answer_and_count, scope, receive, send)
+
+    async def _answer_and_count(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         status = 0
 
@@ -98,8 +108,14 @@ class Api:
         self._settings = settings
         self._admission = Admission(settings.queue, lambda: batcher.pictures_per_second)
         self._bodies = Bodies(_BODIES * settings.max_body)
-        self._parser = anyio.CapacityLimiter(1)
-        self._encoders = anyio.CapacityLimiter(settings.threads or usable_processors())
+        encoders = settings.threads or usable_processors()
+        # As large as there may be, three bytes a pixel: one from each encoder, and one that is being read
+        self._answers = Answers((encoders + 1) * 3 * settings.max_pixels, settings.deadline)
+        self._parser, self._input_threads, self._encoders = (
+            Threads(1, "parse"),
+            Threads(_INPUT_THREADS, "inputs"),
+            Threads(encoders, "encode"),
+        )
         metrics().queue_pictures.set_function(lambda: batcher.waiting)
         self._count_models()
 
@@ -119,7 +135,7 @@ class Api:
         async def replay() -> Message:
             return messages.pop() if messages else await receive()
 
-        await app(scope, replay, send)
+        await self._answers.deliver(app, scope, replay, send)
 
     @property
     def draining(self) -> bool:
@@ -134,8 +150,8 @@ class Api:
         """The body of POST /generate's answer, for callers who do not come by HTTP. Raises RequestError."""
         model = self._models.choose(asked.model)
         plan = Generation.of(asked, None, model.folder.manifest, self._settings, lambda: "png")
-        with self._admission.admit(plan.n):
-            body, _ = await self._before_the_deadline(self._work(model, plan), asyncio.Event().wait())
+        with self._let_in(model, plan) as held:
+            body, _ = await self._before_the_deadline(self._work(model, plan, held), asyncio.Event().wait())
         return body
 
     async def generate(self, request: Request) -> Response:
@@ -157,7 +173,7 @@ class Api:
     async def interpolate(self, request: Request) -> Response:
         """POST /interpolate."""
         async with self._json_body(request) as body:
-            asked = await self._parse(InterpolateRequest, body)
+            asked = await self._parse(InterpolateRequest, body, request)
         model = self._models.choose(asked.model)
         plan = Interpolation.of(asked, model.folder.manifest, self._settings)
         return await self._answer(request, model, plan, {"X-Seed": str(plan.seeds[0])})
@@ -217,28 +233,49 @@ class Api:
         return _page("playground.html")
 
     async def _answer(self, request: Request, model: LoadedModel, plan: Plan, headers: dict[str, str]) -> Response:
-        with self._admission.admit(plan.n):
-            body, timing = await self._before_the_deadline(self._work(model, plan), _caller_leaves(request))
+        with self._let_in(model, plan) as held:
+            body, timing = await self._before_the_deadline(self._work(model, plan, held), _caller_leaves(request))
         headers = {**headers, "X-Model": model.folder.title, "Server-Timing": timing}
         return Response(body, headers=headers, media_type=plan.media_type)
 
-    async def _work(self, model: LoadedModel, plan: Plan) -> tuple[bytes, str]:
-        """The body, and what Server-Timing says of it."""
-        rows = plan.inputs() if plan.n <= _FEW_PICTURES else await anyio.to_thread.run_sync(plan.inputs)
-        drawn = await self._batcher.draw(model.runtime, rows)
+    def _let_in(self, model: LoadedModel, plan: Plan) -> ExitStack:
+        """What the request takes up until the stack is closed. Raises RequestError if there is no room for it."""
+        self._answers.check(plan.n * math.prod(_shape(model)) * plan.scale**2)
+        held = ExitStack()
+        held.enter_context(self._admission.admit(plan.n))
+        return held
+
+    async def _work(self, model: LoadedModel, plan: Plan, held: ExitStack) -> tuple[bytes, str]:
+        """The body, and what Server-Timing says of it. What is held stays so until no thread works for the request any more."""
+        few = plan.n <= _FEW_PICTURES
+        rows = plan.inputs() if few else await self._input_threads.run(plan.inputs, held=held)
+        drawn = await self._draw(model, rows)
         started = time.perf_counter()
         if drawn.pictures[..., 0].size * plan.scale**2 <= _SMALL_ANSWER:
             body = plan.encode(drawn.pictures, rows, model.folder.title)
         else:
-            body = await anyio.to_thread.run_sync(plan.encode, drawn.pictures, rows, model.folder.title, limiter=self._encoders)
+            await self._answers.room(drawn.pictures.size * plan.scale**2, held)
+            body = await self._encoders.run(plan.encode, drawn.pictures, rows, model.folder.title, held=held)
         seconds = {"queue": drawn.queue_seconds, "infer": drawn.infer_seconds, "encode": time.perf_counter() - started}
         metrics().queue_seconds.observe(seconds["queue"])
         metrics().encode_seconds.observe(seconds["encode"])
         return body, ", ".join(f"{stage};dur={1000 * value:.3f}" for stage, value in seconds.items())
 
-    async def _before_the_deadline(
-        self, work: Awaitable[tuple[bytes, str]], caller_leaves: Coroutine[Any, Any, object]
-    ) -> tuple[bytes, str]:
+    async def _draw(self, model: LoadedModel, rows: Inputs) -> Drawn:
+        try:
+            drawn = await self._batcher.draw(model.runtime, rows)
+        except DeviceLostError:
+            metrics().refused.labels("device lost").inc()
+            raise RequestError(
+                HTTPStatus.SERVICE_UNAVAILABLE, f"the service must start anew; try again in {_RESTART} s", retry_after=_RESTART
+            ) from None
+        if drawn.pictures.shape[1:] != _shape(model):
+            raise RuntimeError(
+                f"{model.folder.title} drew pictures of another shape than its manifest's, {drawn.pictures.shape[1:]}"
+            )
+        return drawn
+
+    async def _before_the_deadline(self, work: Awaitable[_Result], caller_leaves: Coroutine[Any, Any, object]) -> _Result:
         """Do work that is dropped, wherever it stands, when its caller leaves or its time is up."""
         here, at_work = asyncio.current_task(), True
         assert here
@@ -250,9 +287,11 @@ class Api:
         leaving = asyncio.ensure_future(caller_leaves)
         leaving.add_done_callback(drop)
         try:
-            async with asyncio.timeout(self._settings.deadline):
+            async with asyncio.timeout(self._settings.deadline) as limit:
                 return await work
         except TimeoutError:
+            if not limit.expired():  # what the work itself came upon
+                raise
             metrics().dropped.labels("deadline").inc()
             raise RequestError(
                 HTTPStatus.GATEWAY_TIMEOUT,
@@ -276,16 +315,16 @@ class Api:
             async with self._body(request) as body:
                 return GenerateRequest.from_query(request.query_params.multi_items()), read_npy(body)
         async with self._json_body(request) as body:
-            return await self._parse(GenerateRequest, body), None
+            return await self._parse(GenerateRequest, body, request), None
 
-    async def _parse(self, kind: type[AnyRequest], body: bytes) -> AnyRequest:
+    async def _parse(self, kind: type[AnyRequest], body: bytes, request: Request) -> AnyRequest:
         """From JSON; what takes more than a millisecond or so, in a thread, to keep the event loop free.
 
         One at a time there: lists of numbers take forty times the memory of their text.
         """
         if len(body) < _LARGE_BODY:
             return kind.from_json(body)
-        return await anyio.to_thread.run_sync(kind.from_json, body, limiter=self._parser)
+        return await self._before_the_deadline(self._parser.run(kind.from_json, body), _caller_leaves(request))
 
     @asynccontextmanager
     async def _json_body(self, request: Request) -> AsyncIterator[bytes]:
@@ -320,6 +359,12 @@ class Api:
                     HTTPStatus.REQUEST_TIMEOUT, f"the body did not come within {self._settings.deadline:g} s; send it again"
                 ) from None
             yield bytes(body)
+
+
+def _shape(model: LoadedModel) -> tuple[int, int, int]:
+    """Height, width and channels of a picture."""
+    manifest = model.folder.manifest
+    return manifest.height, manifest.width, manifest.channels
 
 
 def _media_type(request: Request) -> str:
