@@ -1,6 +1,8 @@
 """Answers on their way to callers who may be slow to read them, or do not read at all: bounds in bytes and in time."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
@@ -63,7 +65,7 @@ class Answers:
             if not waiting.expired():
                 raise
             metrics().dropped.labels("not read").inc()
-            await _cut_off(receive, send)
+            await _cut_off(receive)
 
     def _bounded(self, send: Send, waiting: asyncio.Timeout) -> Send:
         loop = asyncio.get_running_loop()
@@ -105,10 +107,12 @@ class Answers:
             self._changed.set()
 
 
-async def _cut_off(receive: Receive, send: Send) -> None:
+async def _cut_off(receive: Receive) -> None:
     """Close the connection with all that waits to be sent. ASGI has no word for it, and uvicorn would wait until it is read."""
-    abort = getattr(getattr(getattr(send, "__self__", None), "transport", None), "abort", None)
-    if abort is not None:
-        abort()
+    transport = getattr(getattr(receive, "__self__", None), "transport", None)
+    if transport is not None and hasattr(transport, "abort"):
+        if connection := transport.get_extra_info("socket"):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # the kernel's buffer goes too
+        transport.abort()
         while (await receive())["type"] != "http.disconnect":  # until uvicorn knows, which would complain otherwise
             pass

@@ -135,7 +135,10 @@ class Api:
         async def replay() -> Message:
             return messages.pop() if messages else await receive()
 
-        await self._answers.deliver(app, scope, replay, send)
+        async def with_the_body(scope: Scope, _: Receive, send: Send) -> None:
+            await app(scope, replay, send)
+
+        await self._answers.deliver(with_the_body, scope, receive, send)
 
     @property
     def draining(self) -> bool:

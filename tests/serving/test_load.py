@@ -393,3 +393,30 @@ def test_a_timeout_of_the_runtime_is_not_the_deadline(trained, device, monkeypat
                 await client.get("/generate?seed=1")
 
     asyncio.run(scenario())
+
+
+def test_the_answer_of_another_application_is_bounded_too(trained, device, monkeypatch):
+    async def application(_, receive, send):
+        body = (await receive())["body"]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body * 100_000})
+
+    async def scenario():
+        async with api(trained, device, monkeypatch, deadline=0.2) as (_, routes, _):
+            messages = []
+
+            async def receive():
+                return {"type": "http.request", "body": b"ab", "more_body": False}
+
+            async def send(message):
+                if messages:
+                    await asyncio.Event().wait()
+                messages.append(message)
+
+            scope = {"type": "http", "method": "POST", "path": "/x", "query_string": b"", "headers": []}
+            async with asyncio.timeout(10):
+                await routes.within_bounds(application, scope, receive, send)
+            assert len(messages) == 1
+            assert routes._answers._unread == 0
+
+    asyncio.run(scenario())
