@@ -23,7 +23,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gan.artifact import ModelFolderError
-from gan.latents import Inputs
+from gan.latents import Inputs, count
 from gan.processors import usable_processors
 from serving import errors, openapi
 from serving.admission import Admission, Bodies
@@ -116,7 +116,6 @@ class Api:
             Threads(_INPUT_THREADS, "inputs"),
             Threads(encoders, "encode"),
         )
-        metrics().queue_pictures.set_function(lambda: batcher.waiting)
         self._count_models()
 
     async def within_bounds(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -265,6 +264,8 @@ class Api:
         return body, ", ".join(f"{stage};dur={1000 * value:.3f}" for stage, value in seconds.items())
 
     async def _draw(self, model: LoadedModel, rows: Inputs) -> Drawn:
+        waiting = metrics().queue_pictures  # told, since processes that share their metrics cannot be asked for them
+        waiting.set(self._batcher.waiting + count(rows))
         try:
             drawn = await self._batcher.draw(model.runtime, rows)
         except DeviceLostError:
@@ -272,6 +273,8 @@ class Api:
             raise RequestError(
                 HTTPStatus.SERVICE_UNAVAILABLE, f"the service must start anew; try again in {_RESTART} s", retry_after=_RESTART
             ) from None
+        finally:
+            waiting.set(self._batcher.waiting)
         if drawn.pictures.shape[1:] != _shape(model):
             raise RuntimeError(
                 f"{model.folder.title} drew pictures of another shape than its manifest's, {drawn.pictures.shape[1:]}"

@@ -9,6 +9,7 @@ import anyio.to_thread
 import httpx2
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry, multiprocess
 
 from gan import runtime
 from gan.latents import Space, inputs
@@ -418,5 +419,27 @@ def test_the_answer_of_another_application_is_bounded_too(trained, device, monke
                 await routes.within_bounds(application, scope, receive, send)
             assert len(messages) == 1
             assert routes._answers._unread == 0
+
+    asyncio.run(scenario())
+
+
+def queue_pictures():
+    """The metric, as /metrics shows it: added up over all processes."""
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)
+    return registry.get_sample_value("gan_queue_pictures")
+
+
+def test_the_metrics_know_how_many_pictures_wait(trained, device, monkeypatch):
+    async def scenario():
+        async with api(trained, device, monkeypatch) as (client, _, batcher):
+            running = post(client, seed=0)
+            await arrived(device)
+            waiting = [post(client, seed=1, n=16), post(client, seed=2, n=4)]
+            await asyncio.sleep(0.05)
+            assert batcher.waiting == queue_pictures() == 20
+            device.go.set()
+            await asyncio.gather(running, *waiting)
+            assert queue_pictures() == 0
 
     asyncio.run(scenario())
