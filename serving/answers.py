@@ -68,23 +68,23 @@ class Answers:
             await _cut_off(receive)
 
     def _bounded(self, send: Send, waiting: asyncio.Timeout) -> Send:
-        loop = asyncio.get_running_loop()
-
-        async def send_in_time(message: Message) -> None:
-            waiting.reschedule(loop.time() + self._patience)
-            await send(message)
-            waiting.reschedule(None)
+        now = asyncio.get_running_loop().time
 
         async def send_bounded(message: Message) -> None:
+            if waiting.when() is None:
+                waiting.reschedule(now() + self._patience)
             body = message.get("body", b"")
             if len(body) <= _SMALL:
-                await send_in_time(message)
-                return
-            with self._being_read(len(body)):
-                for start in range(0, len(body), _PIECE):
-                    await send_in_time({**message, "body": body[start : start + _PIECE], "more_body": True})
-                # The server takes a message once it has room, so that this one tells that those before are on their way.
-                await send_in_time({**message, "body": b""})
+                await send(message)
+            else:
+                with self._being_read(len(body)):
+                    for start in range(0, len(body), _PIECE):
+                        await send({**message, "body": body[start : start + _PIECE], "more_body": True})
+                        waiting.reschedule(now() + self._patience)
+                    # The server takes a message once it has room, so that this one tells that those before are on their way.
+                    await send({**message, "body": b""})
+            if message.get("more_body"):
+                waiting.reschedule(None)  # until the application has more
 
         return send_bounded
 

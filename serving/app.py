@@ -83,9 +83,6 @@ class Api:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry."""
-        await self._answers.deliver(self._answer_and_count, scope, receive, send)
-
-    async def _answer_and_count(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         status = 0
 
@@ -96,7 +93,7 @@ class Api:
             await send(message)
 
         try:
-            await self._app(scope, receive, note_status)
+            await self._answers.deliver(self._app, scope, receive, note_status)
         finally:  # Starlette answers what nobody foresaw, and then raises it again for the server's log
             route = scope["route"].path if "route" in scope else "none"  # never the caller's own words
             metrics().request_seconds.labels(route, str(status)).observe(time.perf_counter() - started)

@@ -156,6 +156,7 @@ def test_a_caller_who_reads_slowly_but_reads_is_not_cut_off():
 def test_time_in_which_nothing_is_sent_is_not_the_callers():
     async def app(_, __, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"it is ", "more_body": True})
         await asyncio.sleep(0.2)
         await send({"type": "http.response.body", "body": b"late"})
 
@@ -164,7 +165,7 @@ def test_time_in_which_nothing_is_sent_is_not_the_callers():
         await Answers(1, 0.05).deliver(app, {}, caller.receive, caller.send)
         return caller.body
 
-    assert asyncio.run(scenario()) == b"late"
+    assert asyncio.run(scenario()) == b"it is late"
 
 
 def test_a_timeout_of_the_application_is_its_own():
