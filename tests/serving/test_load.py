@@ -258,7 +258,7 @@ def test_who_leaves_during_an_encode_holds_its_place_and_its_thread_until_that_i
 
 def test_a_deadline_during_an_encode_is_told_at_once_and_holds_its_place_until_that_is_done(trained, device, encoder, monkeypatch):
     async def scenario():
-        async with api(trained, device, monkeypatch, threads=1, deadline=0.3) as (client, routes, _):
+        async with api(trained, device, monkeypatch, threads=1, deadline=1) as (client, routes, _):
             device.go.set()
             late = await client.get(f"/generate?{LARGE}")
             assert late.status_code == 504
@@ -329,9 +329,9 @@ def test_a_body_that_is_parsed_counts_until_that_is_done_and_is_given_up_at_the_
 
 def test_answers_that_nobody_reads_are_bounded_and_cut_off(trained, device, monkeypatch):
     async def scenario():
-        # Room for two answers of 100 pictures: pixels are counted three times, and there is one encoder.
+        # Room for six answers of 100 pictures: as there is one encoder, for six bytes a pixel.
         async with (
-            api(trained, device, monkeypatch, threads=1, max_pixels=36_000 * 3, deadline=0.5) as (client, routes, _),
+            api(trained, device, monkeypatch, threads=1, max_pixels=36_000 * 3, deadline=2) as (client, routes, _),
             AsyncExitStack() as stack,
         ):
             device.go.set()
