@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import math
+import os
 import signal
 import threading
 from contextlib import suppress
@@ -72,7 +73,6 @@ api = Api()
 def _tell_of_batch(pictures: int, seconds: float) -> None:
     metrics().batch_pictures.observe(pictures)
     metrics().infer_seconds.observe(seconds)
-    metrics().queue_pictures.set(api.waiting)  # of a function, prometheus_client would not tell other processes
 
 
 def _warn_of_keys(keys: tuple[str, ...], admin_keys: tuple[str, ...]) -> None:
@@ -147,9 +147,9 @@ class GanService:
 
     def __init__(self) -> None:
         settings = self._settings = Settings()
-        self._ready = False
+        self._ready = self._in_a_process_of_its_own = False
         models = Models(settings)
-        self._batcher = Batcher(_tell_of_batch)
+        self._batcher = Batcher(_tell_of_batch, self._end)
         api.open(models, self._batcher, settings)
         self._ready = True
         for model in models.all():
@@ -186,6 +186,7 @@ class GanService:
         """Put the draining before what the server does on SIGTERM, which is to close the port at once."""
         if threading.current_thread() is not threading.main_thread():
             return  # only there are signals handled; elsewhere nobody is served by a process of our own
+        self._in_a_process_of_its_own = True
         close_the_port = signal.getsignal(signal.SIGTERM)
         server = getattr(close_the_port, "__self__", None)
         if not isinstance(server, uvicorn.Server):
@@ -212,6 +213,15 @@ class GanService:
         """/metrics: what the processes share, and what is only true now."""
         return text + metrics().model.text()
 
+    def _end(self) -> None:
+        """A process without a device is of no use: end it as SIGTERM does, and BentoML or the container's engine starts another."""
+        if self._in_a_process_of_its_own:
+            os.kill(os.getpid(), signal.SIGTERM)
+
     def __is_ready__(self) -> bool:
         """/readyz: every model has drawn a picture, and the service is not about to stop."""
-        return self._ready and not api.draining
+        return self._ready and self._batcher.alive and not api.draining
+
+    def __is_alive__(self) -> bool:
+        """/livez: pictures can be drawn, now or once it is ready."""
+        return self._batcher.alive

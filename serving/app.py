@@ -3,16 +3,15 @@
 import asyncio
 import hashlib
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
-import anyio
-import anyio.to_thread
 import numpy as np
 from numpy.typing import NDArray
 from starlette.applications import Starlette
@@ -23,11 +22,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gan.artifact import ModelFolderError
+from gan.latents import Inputs, count
 from gan.processors import usable_processors
 from serving import errors, openapi
 from serving.admission import Admission, Bodies
+from serving.answers import Answers
 from serving.auth import require_admin
-from serving.batching import Batcher
+from serving.batching import Batcher, DeviceLostError, Drawn
 from serving.encoding import ENCODER
 from serving.errors import RequestError, field_error
 from serving.metrics import metrics
@@ -37,6 +38,7 @@ from serving.plans import Generation, Interpolation, Plan
 from serving.reloading import Reloads
 from serving.schema import GenerateRequest, InterpolateRequest, read_npy
 from serving.settings import Settings
+from serving.threads import Threads
 
 _log = logging.getLogger("bentoml.gan")
 
@@ -49,7 +51,11 @@ _BEGINNINGS = 2**25  # bytes of what bodies hold between tiny and large, over al
 # Pictures whose latent vectors are drawn, and pixels that are encoded, within a millisecond: less than it takes to hand them to
 # a thread and back under load
 _FEW_PICTURES, _SMALL_ANSWER = 16, 2**12
+# One processor does the work of all of them, so that a small request's vectors are not behind all of a large one's.
+_INPUT_THREADS = 4
+_RESTART = 15  # seconds until another process answers in the place of one that has lost its device
 
+_Result = TypeVar("_Result")
 AnyRequest = TypeVar("AnyRequest", GenerateRequest, InterpolateRequest)
 
 
@@ -90,7 +96,7 @@ class Api:
             await send(message)
 
         try:
-            await self._app(scope, receive, note_status)
+            await self._answers.deliver(self._app, scope, receive, note_status)
         finally:  # Starlette answers what nobody foresaw, and then raises it again for the server's log
             route = scope["route"].path if "route" in scope else "none"  # never the caller's own words
             metrics().request_seconds.labels(route, str(status)).observe(time.perf_counter() - started)
@@ -104,8 +110,14 @@ class Api:
         self._bodies = Bodies(_BODIES * settings.max_body)
         self._reloads = Reloads(self._reload, settings.deadline)
         self._beginnings = Bodies(_BEGINNINGS, "bodies")
-        self._parser = anyio.CapacityLimiter(1)
-        self._encoders = anyio.CapacityLimiter(settings.threads or usable_processors())
+        encoders = settings.threads or usable_processors()
+        # As large as there may be, three bytes a pixel: one from each encoder, and one that is being read
+        self._answers = Answers((encoders + 1) * 3 * settings.max_pixels, settings.deadline)
+        self._parser, self._input_threads, self._encoders = (
+            Threads(1, "parse"),
+            Threads(_INPUT_THREADS, "inputs"),
+            Threads(encoders, "encode"),
+        )
         self._count_models()
 
     async def within_bounds(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,12 +136,10 @@ class Api:
         async def replay() -> Message:
             return messages.pop() if messages else await receive()
 
-        await app(scope, replay, send)
+        async def with_the_body(scope: Scope, _: Receive, send: Send) -> None:
+            await app(scope, replay, send)
 
-    @property
-    def waiting(self) -> int:
-        """Pictures that no batch has taken yet."""
-        return self._batcher.waiting
+        await self._answers.deliver(with_the_body, scope, receive, send)
 
     @property
     def draining(self) -> bool:
@@ -144,8 +154,8 @@ class Api:
         """The body of POST /generate's answer, for callers who do not come by HTTP. Raises RequestError."""
         model = self._models.choose(asked.model)
         plan = Generation.of(asked, None, model.folder.manifest, self._settings, lambda: "png")
-        with self._admission.admit(plan.n):
-            body, _ = await self._before_the_deadline(self._work(model, plan), asyncio.Event().wait())
+        with self._let_in(model, plan) as held:
+            body, _ = await self._before_the_deadline(self._work(model, plan, held), asyncio.Event().wait())
         return body
 
     async def generate(self, request: Request) -> Response:
@@ -167,7 +177,7 @@ class Api:
     async def interpolate(self, request: Request) -> Response:
         """POST /interpolate."""
         async with self._json_body(request) as body:
-            asked = await self._parse(InterpolateRequest, body)
+            asked = await self._parse(InterpolateRequest, body, request)
         model = self._models.choose(asked.model)
         plan = Interpolation.of(asked, model.folder.manifest, self._settings)
         return await self._answer(request, model, plan, {"X-Seed": str(plan.seeds[0])})
@@ -228,28 +238,53 @@ class Api:
         return _page("playground.html")
 
     async def _answer(self, request: Request, model: LoadedModel, plan: Plan, headers: dict[str, str]) -> Response:
-        with self._admission.admit(plan.n):
-            body, timing = await self._before_the_deadline(self._work(model, plan), _caller_leaves(request))
+        with self._let_in(model, plan) as held:
+            body, timing = await self._before_the_deadline(self._work(model, plan, held), _caller_leaves(request))
         headers = {**headers, "X-Model": model.folder.title, "Server-Timing": timing}
         return Response(body, headers=headers, media_type=plan.media_type)
 
-    async def _work(self, model: LoadedModel, plan: Plan) -> tuple[bytes, str]:
-        """The body, and what Server-Timing says of it."""
-        rows = plan.inputs() if plan.n <= _FEW_PICTURES else await anyio.to_thread.run_sync(plan.inputs)
-        drawn = await self._batcher.draw(model.runtime, rows)
+    def _let_in(self, model: LoadedModel, plan: Plan) -> ExitStack:
+        """What the request takes up until the stack is closed. Raises RequestError if there is no room for it."""
+        self._answers.check(plan.n * math.prod(_shape(model)) * plan.scale**2)
+        held = ExitStack()
+        held.enter_context(self._admission.admit(plan.n))
+        return held
+
+    async def _work(self, model: LoadedModel, plan: Plan, held: ExitStack) -> tuple[bytes, str]:
+        """The body, and what Server-Timing says of it. What is held stays so until no thread works for the request any more."""
+        few = plan.n <= _FEW_PICTURES
+        rows = plan.inputs() if few else await self._input_threads.run(plan.inputs, held=held)
+        drawn = await self._draw(model, rows)
         started = time.perf_counter()
         if drawn.pictures[..., 0].size * plan.scale**2 <= _SMALL_ANSWER:
             body = plan.encode(drawn.pictures, rows, model.folder.title)
         else:
-            body = await anyio.to_thread.run_sync(plan.encode, drawn.pictures, rows, model.folder.title, limiter=self._encoders)
+            await self._answers.room(drawn.pictures.size * plan.scale**2, held)
+            body = await self._encoders.run(plan.encode, drawn.pictures, rows, model.folder.title, held=held)
         seconds = {"queue": drawn.queue_seconds, "infer": drawn.infer_seconds, "encode": time.perf_counter() - started}
         metrics().queue_seconds.observe(seconds["queue"])
         metrics().encode_seconds.observe(seconds["encode"])
         return body, ", ".join(f"{stage};dur={1000 * value:.3f}" for stage, value in seconds.items())
 
-    async def _before_the_deadline(
-        self, work: Awaitable[tuple[bytes, str]], caller_leaves: Coroutine[Any, Any, object]
-    ) -> tuple[bytes, str]:
+    async def _draw(self, model: LoadedModel, rows: Inputs) -> Drawn:
+        waiting = metrics().queue_pictures  # told, since processes that share their metrics cannot be asked for them
+        waiting.set(self._batcher.waiting + count(rows))
+        try:
+            drawn = await self._batcher.draw(model.runtime, rows)
+        except DeviceLostError:
+            metrics().refused.labels("device lost").inc()
+            raise RequestError(
+                HTTPStatus.SERVICE_UNAVAILABLE, f"the service must start anew; try again in {_RESTART} s", retry_after=_RESTART
+            ) from None
+        finally:
+            waiting.set(self._batcher.waiting)
+        if drawn.pictures.shape[1:] != _shape(model):
+            raise RuntimeError(
+                f"{model.folder.title} drew pictures of another shape than its manifest's, {drawn.pictures.shape[1:]}"
+            )
+        return drawn
+
+    async def _before_the_deadline(self, work: Awaitable[_Result], caller_leaves: Coroutine[Any, Any, object]) -> _Result:
         """Do work that is dropped, wherever it stands, when its caller leaves or its time is up."""
         here, at_work = asyncio.current_task(), True
         assert here
@@ -261,9 +296,11 @@ class Api:
         leaving = asyncio.ensure_future(caller_leaves)
         leaving.add_done_callback(drop)
         try:
-            async with asyncio.timeout(self._settings.deadline):
+            async with asyncio.timeout(self._settings.deadline) as limit:
                 return await work
         except TimeoutError:
+            if not limit.expired():  # what the work itself came upon
+                raise
             metrics().dropped.labels("deadline").inc()
             raise RequestError(
                 HTTPStatus.GATEWAY_TIMEOUT,
@@ -287,16 +324,16 @@ class Api:
             async with self._body(request) as body:
                 return GenerateRequest.from_query(request.query_params.multi_items()), read_npy(body)
         async with self._json_body(request) as body:
-            return await self._parse(GenerateRequest, body), None
+            return await self._parse(GenerateRequest, body, request), None
 
-    async def _parse(self, kind: type[AnyRequest], body: bytes) -> AnyRequest:
+    async def _parse(self, kind: type[AnyRequest], body: bytes, request: Request) -> AnyRequest:
         """From JSON; what takes more than a millisecond or so, in a thread, to keep the event loop free.
 
         One at a time there: lists of numbers take forty times the memory of their text.
         """
         if len(body) < _LARGE_BODY:
             return kind.from_json(body)
-        return await anyio.to_thread.run_sync(kind.from_json, body, limiter=self._parser)
+        return await self._before_the_deadline(self._parser.run(kind.from_json, body), _caller_leaves(request))
 
     @asynccontextmanager
     async def _json_body(self, request: Request) -> AsyncIterator[bytes]:
@@ -333,6 +370,12 @@ class Api:
                     HTTPStatus.REQUEST_TIMEOUT, f"the body did not come within {self._settings.deadline:g} s; send it again"
                 ) from None
             yield bytes(body)
+
+
+def _shape(model: LoadedModel) -> tuple[int, int, int]:
+    """Height, width and channels of a picture."""
+    manifest = model.folder.manifest
+    return manifest.height, manifest.width, manifest.channels
 
 
 def _media_type(request: Request) -> str:

@@ -5,10 +5,12 @@ the device is free. Nothing waits for a timer.
 """
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +19,16 @@ from gan.imaging import Pictures
 from gan.latents import Inputs, count, join, select
 from gan.runtime import Runtime
 
+_log = logging.getLogger("bentoml.gan")
+
 _SMOOTHING = 0.1  # weight of the newest batch in the measured rate
+
+
+class DeviceLostError(Exception):
+    """The device's thread has ended. This process draws nothing any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the thread that draws has ended; the log says why")
 
 
 @dataclass(frozen=True)
@@ -72,12 +83,19 @@ class Batcher:
     so that a single picture does not wait for all of somebody's two hundred.
     """
 
-    def __init__(self, on_batch: Callable[[int, float], None] = lambda *_: None) -> None:
-        """`on_batch` is told, in the device's thread, how many pictures each batch held and how many seconds it took."""
-        self._on_batch = on_batch
+    def __init__(
+        self,
+        on_batch: Callable[[int, float], None] = lambda *_: None,  # told of the pictures of each batch, and the seconds it took
+        on_death: Callable[[], None] = lambda: None,  # told that nothing can be drawn any more
+    ) -> None:
+        """Both are called in the device's thread. What `on_batch` raises is logged; the pictures are answered with all the same."""
+        self._on_batch, self._on_death = on_batch, on_death
+        self._counted = True  # whether `on_batch` took the last batch
         self._jobs: deque[_Job] = deque()
+        self._unanswered: set[_Job] = set()  # those in the queue, and those all of whose rows the device has taken
         self._changed = threading.Condition()
         self._closed = False
+        self.alive = True  # whether there is a device; once it is lost, only another process will have one
         self._waiting = 0
         self.pictures_per_second: float | None = None  # measured; None until the first batch
         self._thread = threading.Thread(target=self._run, name="device", daemon=True)
@@ -91,13 +109,17 @@ class Batcher:
     async def draw(self, runtime: Runtime, rows: Inputs) -> Drawn:
         """Draw any number of rows. Cancelling it takes the rows that still wait out of the queue.
 
-        Raises what the runtime raises for these rows; other requests of the same batch are not touched by that.
+        Raises what the runtime raises for these rows; other requests of the same batch are not touched by that. Raises
+        DeviceLostError, at once or whenever it happens, if there is no device any more.
         """
         job = _Job(runtime, rows, count(rows), asyncio.get_running_loop().create_future(), time.perf_counter())
         with self._changed:
             if self._closed:
                 raise RuntimeError("the batcher is closed")
+            if not self.alive:
+                raise DeviceLostError
             self._jobs.append(job)
+            self._unanswered.add(job)
             self._waiting += job.n
             self._changed.notify()
         try:
@@ -106,16 +128,17 @@ class Batcher:
             self._withdraw(job)
             raise
 
-    def close(self) -> None:
-        """Finish what was accepted and stop the thread."""
+    def close(self, patience: float = 5.0) -> None:
+        """Finish what was accepted and stop the thread. One that hangs is left alone after `patience` seconds: it ends with us."""
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(patience)
 
     def _withdraw(self, job: _Job) -> None:
         """Take the rows that still wait out of the queue."""
         with self._changed:
+            self._unanswered.discard(job)
             if job in self._jobs:
                 self._jobs.remove(job)
                 self._waiting -= job.n - job.taken
@@ -123,6 +146,25 @@ class Batcher:
     # In the device's thread
 
     def _run(self) -> None:
+        try:
+            self._draw_batches()
+        except BaseException:
+            # A runtime's errors do not come here; what does is a fault of ours, or a library that gives up. Without this, all
+            # callers would wait for ever.
+            _log.critical("nothing can be drawn any more: the thread that draws has ended", exc_info=True)
+            self._fail_all()
+            self._on_death()
+
+    def _fail_all(self) -> None:
+        with self._changed:
+            self.alive = False
+            jobs = list(self._unanswered)
+            self._jobs.clear()
+            self._waiting = 0
+        for job in jobs:
+            self._deliver(job, DeviceLostError())
+
+    def _draw_batches(self) -> None:
         at_work: deque[_Batch] = deque()
         freed = 0.0  # when the device was last known to have finished something
         while True:
@@ -140,14 +182,23 @@ class Batcher:
             batch = at_work.popleft()
             results = self._results(batch)
             now = time.perf_counter()
-            seconds, pictures = now - max(batch.started, freed), sum(batch.sizes)
-            freed = now
-            rate = pictures / max(seconds, 1e-9)
-            before = self.pictures_per_second
-            self.pictures_per_second = rate if before is None else before + _SMOOTHING * (rate - before)
-            self._on_batch(pictures, seconds)
+            seconds, freed = now - max(batch.started, freed), now
+            if pictures := sum(len(result) for result in results if not isinstance(result, Exception)):
+                self._measure(pictures, seconds)
             for part, result in zip(batch.parts, results, strict=True):
                 self._finish(part, result)
+
+    def _measure(self, pictures: int, seconds: float) -> None:
+        rate = pictures / max(seconds, 1e-9)
+        before = self.pictures_per_second
+        self.pictures_per_second = rate if before is None else before + _SMOOTHING * (rate - before)
+        try:
+            self._on_batch(pictures, seconds)
+            self._counted = True
+        except Exception as error:  # such as a full disk under the metrics, which is no reason to draw nothing
+            if self._counted:  # once, since a full disk often has the log on it too
+                _log.error("pictures are drawn, but not counted (%s: %s)", type(error).__name__, error)
+            self._counted = False
 
     def _take(self) -> list[_Part]:
         """Make up a batch: a fair share for each waiting request of the first one's model, then whatever still fits."""
@@ -182,18 +233,18 @@ class Batcher:
         started = time.perf_counter()
         for part in parts:
             part.job.started = part.job.started or started
-        runtime, rows = parts[0].job.runtime, join([part.rows for part in parts])
         try:
-            return _Batch(parts, runtime.start(rows), started)
+            return _Batch(parts, parts[0].job.runtime.start(join([part.rows for part in parts])), started)
         except Exception as error:  # kept until the batch's turn, so that there is one place where failures are sorted out
             return _Batch(parts, _raiser(error), started)
 
     def _results(self, batch: _Batch) -> list[Pictures | Exception]:
         try:
-            return list(np.split(batch.wait(), np.cumsum(batch.sizes)[:-1]))
+            return list(np.split(_checked(batch.wait(), sum(batch.sizes)), np.cumsum(batch.sizes)[:-1]))
         except Exception as error:
             if len(batch.parts) == 1:
-                return [error]
+                # A future takes any exception but this one, which would leave its caller waiting.
+                return [RuntimeError("the runtime raised StopIteration") if isinstance(error, StopIteration) else error]
             # Some row is to blame; by itself it fails its own request only.
             return [self._results(self._start([part]))[0] for part in batch.parts]
 
@@ -205,9 +256,12 @@ class Batcher:
             return
         job.drawn.append(result)
         if part.stop == job.n:
-            self._deliver(job, Drawn(np.concatenate(job.drawn), job.started - job.queued, time.perf_counter() - job.started))
+            self._deliver(job, _joined(job))
 
     def _deliver(self, job: _Job, result: Drawn | Exception) -> None:
+        with self._changed:
+            self._unanswered.discard(job)
+
         def set_result() -> None:
             if job.future.done():
                 return
@@ -216,7 +270,22 @@ class Batcher:
             else:
                 job.future.set_result(result)
 
-        job.future.get_loop().call_soon_threadsafe(set_result)
+        with suppress(RuntimeError):  # its event loop is closed, and nobody waits there any more
+            job.future.get_loop().call_soon_threadsafe(set_result)
+
+
+def _checked(pictures: Pictures, n: int) -> Pictures:
+    """Those that a runtime drew for n rows. Raises RuntimeError if they are anything but n pictures."""
+    if len(pictures) != n or pictures.ndim != 4 or pictures.dtype != np.uint8:
+        raise RuntimeError(f"the runtime drew {pictures.dtype} {list(pictures.shape)} for {n} pictures")
+    return pictures
+
+
+def _joined(job: _Job) -> Drawn | Exception:
+    try:
+        return Drawn(np.concatenate(job.drawn), job.started - job.queued, time.perf_counter() - job.started)
+    except Exception as error:  # pictures of one batch of it are of another size than those of the other
+        return error
 
 
 def _raiser(error: Exception) -> Callable[[], Pictures]:

@@ -2,11 +2,12 @@
 
 import asyncio
 import threading
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
-from serving.batching import Batcher
+from serving.batching import Batcher, DeviceLostError
 
 
 class Device:
@@ -268,3 +269,195 @@ def test_a_failure_that_shows_only_at_the_end_fails_its_own_request_only(batcher
     first, bad, good, large = asyncio.run(scenario())
     assert isinstance(bad, ValueError)
     assert [values(drawn) for drawn in (first, good, large)] == [[0], [1], list(range(20, 40))]
+
+
+class Faulty(Device):
+    """A device that does once what it is told by `fault`: raises, or gives back something else than the pictures asked for."""
+
+    def __init__(self, fault, held=False):
+        super().__init__(held)
+        self.fault = fault
+
+    def start(self, rows):
+        wait = super().start(rows)
+        if (rows["z"] != 7).all():
+            return wait
+        return lambda: self.fault(wait())
+
+
+def one_too_few(pictures):
+    return pictures[1:]
+
+
+def one_too_many(pictures):
+    return np.concatenate([pictures, pictures[:1]])
+
+
+def without_channels(pictures):
+    return pictures[..., 0]
+
+
+def as_floats(pictures):
+    return pictures.astype(np.float32)
+
+
+def stop_iteration(_):
+    raise StopIteration
+
+
+def nothing(_):
+    return None
+
+
+@pytest.mark.parametrize("fault", [one_too_few, one_too_many, without_channels, as_floats, stop_iteration, nothing])
+def test_what_a_runtime_gives_back_instead_of_pictures_fails_its_own_request_only(batcher, fault):
+    device = Faulty(fault, held=True)
+
+    async def scenario():
+        first = await start(batcher, device, rows(0))
+        await arrived(device)
+        later = await start(batcher, device, rows(7, 8), rows(1), rows(*range(20, 40)))
+        device.go.set()
+        async with asyncio.timeout(10):
+            found = await asyncio.gather(*first, *later, return_exceptions=True)
+            return found, values(await batcher.draw(device, rows(2)))
+
+    (first, bad, good, large), after = asyncio.run(scenario())
+    assert isinstance(bad, Exception)
+    assert [values(drawn) for drawn in (first, good, large)] == [[0], [1], list(range(20, 40))]
+    assert after == [2]
+    assert batcher.alive
+    assert batcher.waiting == 0
+
+
+def test_parts_that_do_not_fit_together_fail_their_own_request_only(batcher):
+    device = Faulty(lambda pictures: np.repeat(pictures, 2, 1))  # one batch of the request is twice as high as the other
+
+    async def scenario():
+        async with asyncio.timeout(10):
+            with pytest.raises(ValueError, match="dimensions"):
+                await batcher.draw(device, rows(7, *range(20, 40)))
+            return values(await batcher.draw(device, rows(2)))
+
+    assert asyncio.run(scenario()) == [2]
+
+
+class Panic(BaseException):
+    """What a library of another language raises when it gives up."""
+
+
+def panic(_):
+    raise Panic
+
+
+def test_when_the_device_thread_dies_all_who_wait_and_all_who_come_are_told_at_once():
+    died = threading.Event()
+    batcher = Batcher(on_death=died.set)
+    device, other = Faulty(panic, held=True), Device()
+
+    async def scenario():
+        first = await start(batcher, device, rows(0))
+        await arrived(device)
+        later = await start(batcher, device, rows(7), rows(1, *range(20, 60)))
+        later += await start(batcher, other, rows(5))
+        assert batcher.alive
+        device.go.set()
+        async with asyncio.timeout(10):
+            found = await asyncio.gather(*first, *later, return_exceptions=True)
+            with pytest.raises(DeviceLostError):
+                await batcher.draw(other, rows(2))
+        return found
+
+    first, *others = asyncio.run(scenario())
+    assert values(first) == [0]
+    assert [type(error) for error in others] == [DeviceLostError] * 3
+    assert died.wait(10)
+    assert not batcher.alive
+    assert batcher.waiting == 0
+    batcher.close()
+
+
+def test_what_is_told_of_a_batch_may_fail():
+    def tell(*_):
+        raise OSError("no space left on device")
+
+    batcher, device = Batcher(tell), Device()
+
+    async def scenario():
+        async with asyncio.timeout(10):
+            return [values(await batcher.draw(device, rows(k))) for k in (1, 2)]
+
+    assert asyncio.run(scenario()) == [[1], [2]]
+    assert batcher.alive
+    batcher.close()
+
+
+def test_a_caller_whose_event_loop_is_closed_leaves_the_others_alone(batcher):
+    device = Device(held=True)
+
+    async def leave():
+        await start(batcher, device, rows(0), rows(1))
+        await arrived(device)
+
+    loop = asyncio.new_event_loop()
+    submitted = loop.create_task(leave())
+    loop.run_until_complete(submitted)
+    abandoned = asyncio.all_tasks(loop)
+    loop.close()  # as it is when a server is killed by its loop's end: nothing was cancelled
+
+    async def scenario():
+        (mine,) = await start(batcher, device, rows(2))
+        device.go.set()
+        async with asyncio.timeout(10):
+            return values(await mine)
+
+    assert asyncio.run(scenario()) == [2]
+    assert batcher.alive
+    for task in abandoned:
+        task._log_destroy_pending = False
+
+
+def test_a_request_that_is_given_up_when_its_pictures_are_there_leaves_nothing_behind(batcher):
+    device = Device()
+
+    async def scenario():
+        loop = asyncio.get_running_loop()
+        for k in range(50):
+            task = asyncio.create_task(batcher.draw(device, rows(k + 20)))
+            await asyncio.sleep(0)
+            # At the moment when the result is on its way from the device's thread
+            loop.call_soon(task.cancel)
+            with suppress(asyncio.CancelledError):
+                await task
+        return values(await batcher.draw(device, rows(1)))
+
+    assert asyncio.run(scenario()) == [1]
+    assert batcher.waiting == 0
+    assert not batcher._unanswered
+
+
+def test_a_device_that_hangs_does_not_hold_up_the_stop():
+    device, batcher = Device(held=True), Batcher()
+
+    async def scenario():
+        (task,) = await start(batcher, device, rows(0))
+        await arrived(device)
+        task.cancel()
+
+    asyncio.run(scenario())
+    batcher.close(patience=0.1)
+    assert not device.go.is_set()
+    device.go.set()
+
+
+def test_failed_batches_do_not_count_for_the_rate(batcher):
+    device = Device()
+
+    async def scenario():
+        await batcher.draw(device, rows(1))
+        before = batcher.pictures_per_second
+        with pytest.raises(ValueError, match="a bad row"):
+            await batcher.draw(device, rows(13))
+        return before
+
+    assert asyncio.run(scenario()) == batcher.pictures_per_second

@@ -2,20 +2,27 @@
 
 import asyncio
 import io
-from contextlib import asynccontextmanager
+import threading
+from contextlib import AsyncExitStack, asynccontextmanager
 
+import anyio.to_thread
 import httpx2
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry, multiprocess
 
 from gan import runtime
 from gan.latents import Space, inputs
+from serving import encoding
 from serving.app import Api
 from serving.batching import Batcher
 from serving.models import Models
+from serving.plans import Generation
+from serving.schema import GenerateRequest
 from serving.settings import Settings
 from tests.conftest import BACKENDS
-from tests.serving.test_batching import Device, arrived
+from tests.serving.test_batching import Device, arrived, panic
+from tests.serving.test_threads import Work, begun
 
 
 class Pictures(Device):
@@ -183,6 +190,259 @@ def test_ten_thousand_pictures_under_mixed_load_are_the_bytes_they_are_alone(tra
         alone = np.concatenate([runtime.draw(drawer, inputs([seed], Space(100), truncation)) for seed in seeds])
         differing += int((together != alone).any((1, 2, 3)).sum())
     assert differing == 0
+
+
+@asynccontextmanager
+async def asked(routes, query, leaves=None, reads=None):
+    """GET /generate, as a server calls it: the task, and the messages of the answer. Events say when the caller leaves or reads."""
+    scope = {"type": "http", "method": "GET", "path": "/generate", "query_string": query.encode(), "headers": [], "app": None}
+    messages = []
+
+    async def receive():
+        await (leaves or asyncio.Event()).wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        if reads is not None and message["type"] == "http.response.body":
+            await reads.wait()
+        messages.append(message)
+
+    task = asyncio.create_task(routes(scope, receive, send))
+    try:
+        yield task, messages
+    finally:
+        task.cancel()
+
+
+@pytest.fixture
+def encoder(monkeypatch):
+    """The encoder, held."""
+    work = Work()
+
+    def encode(*_):
+        work()
+        return b"an answer"
+
+    monkeypatch.setattr(encoding, "encode", encode)
+    return work
+
+
+LARGE = "seed=1&n=20"  # too large for the event loop to encode it itself
+
+
+def test_who_leaves_during_an_encode_holds_its_place_and_its_thread_until_that_is_done(trained, device, encoder, monkeypatch):
+    async def scenario():
+        async with api(trained, device, monkeypatch, threads=1, queue=40) as (client, routes, _), AsyncExitStack() as stack:
+            device.go.set()
+            leave = asyncio.Event()
+            requests = [await stack.enter_async_context(asked(routes, LARGE, leave)) for _ in range(2)]
+            await begun(encoder)
+            await asyncio.sleep(0.05)
+            assert routes._admission.pending == 40
+            leave.set()
+            await asyncio.wait([task for task, _ in requests], timeout=10)
+            assert [messages[0]["status"] for _, messages in requests] == [499, 499]
+            # Who waited for the encoder is gone, who was there counts.
+            assert routes._admission.pending == 20
+            assert (await client.get(f"/generate?{LARGE}1")).status_code == 429
+            later = asyncio.create_task(client.get(f"/generate?{LARGE}"))
+            await asyncio.sleep(0.05)
+            assert encoder.at_once == 1
+            encoder.go.set()
+            assert (await later).content == b"an answer"
+            assert routes._admission.pending == 0
+            assert (encoder.most, encoder.times) == (1, 2)
+
+    asyncio.run(scenario())
+
+
+def test_a_deadline_during_an_encode_is_told_at_once_and_holds_its_place_until_that_is_done(trained, device, encoder, monkeypatch):
+    async def scenario():
+        async with api(trained, device, monkeypatch, threads=1, deadline=1) as (client, routes, _):
+            device.go.set()
+            late = await client.get(f"/generate?{LARGE}")
+            assert late.status_code == 504
+            assert routes._admission.pending == 20
+            assert encoder.at_once == 1
+            encoder.go.set()
+            assert (await client.get(f"/generate?{LARGE}")).status_code == 200
+            assert routes._admission.pending == 0
+
+    asyncio.run(scenario())
+
+
+def test_who_leaves_while_its_latent_vectors_are_drawn_holds_its_place_until_that_is_done(trained, device, monkeypatch):
+    work = Work()
+    monkeypatch.setattr(Generation, "inputs", lambda _: work())
+
+    async def scenario():
+        async with api(trained, device, monkeypatch) as (_, routes, _):
+            leave = asyncio.Event()
+            async with asked(routes, LARGE, leave) as (task, messages):
+                await begun(work)
+                leave.set()
+                await asyncio.wait([task], timeout=10)
+                assert messages[0]["status"] == 499
+                assert routes._admission.pending == 20
+                work.go.set()
+                await asyncio.sleep(0.1)
+                assert routes._admission.pending == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_slow_reload_does_not_hold_up_latent_vectors(trained, device, monkeypatch):
+    async def scenario():
+        async with api(trained, device, monkeypatch) as (client, _, _):
+            device.go.set()
+            hold = threading.Event()
+            limiter = anyio.to_thread.current_default_thread_limiter()
+            others = [asyncio.create_task(anyio.to_thread.run_sync(hold.wait, 10)) for _ in range(int(limiter.total_tokens))]
+            await asyncio.sleep(0.05)
+            async with asyncio.timeout(5):
+                assert (await client.get("/generate?seed=1&n=17&format=npz")).status_code == 200
+            hold.set()
+            await asyncio.gather(*others)
+
+    asyncio.run(scenario())
+
+
+def test_a_body_that_is_parsed_counts_until_that_is_done_and_is_given_up_at_the_deadline(trained, device, monkeypatch):
+    work = Work()
+    monkeypatch.setattr(GenerateRequest, "from_json", lambda _: work())
+    body = b'{"seed": 1}' + b" " * 60_000
+
+    async def scenario():
+        async with api(trained, device, monkeypatch, deadline=0.3, max_body=100_000) as (client, routes, _):
+            headers = {"content-type": "application/json"}
+            first = asyncio.create_task(client.post("/generate", content=body, headers=headers))
+            await begun(work)
+            second = await client.post("/generate", content=body, headers=headers)
+            assert second.status_code == 504  # it waited for the first
+            assert routes._bodies._held > 0
+            work.go.set()
+            assert (await first).status_code == 504
+            assert routes._bodies._held == 0
+
+    asyncio.run(scenario())
+
+
+def test_answers_that_nobody_reads_are_bounded_and_cut_off(trained, device, monkeypatch):
+    async def scenario():
+        # Room for six answers of 100 pictures: as there is one encoder, for six bytes a pixel.
+        async with (
+            api(trained, device, monkeypatch, threads=1, max_pixels=36_000 * 3, deadline=2) as (client, routes, _),
+            AsyncExitStack() as stack,
+        ):
+            device.go.set()
+            query = "seed=1&n=100&format=npz"
+            reads = asyncio.Event()
+            unread = [await stack.enter_async_context(asked(routes, query, reads=reads)) for _ in range(6)]
+            await asyncio.sleep(0.2)
+            assert routes._admission.pending == 0
+            refused = await client.get(f"/generate?{query}")
+            assert refused.status_code == 429
+            assert refused.headers["retry-after"] == "1"
+            assert (await client.get("/generate?seed=1")).status_code == 200
+            # Nobody reads, and after the deadline all are cut off.
+            await asyncio.wait([task for task, _ in unread], timeout=10)
+            assert [len(messages) for _, messages in unread] == [1] * 6
+            answer = await client.get(f"/generate?{query}")
+            assert answer.status_code == 200
+            assert len(answer.content) > 100 * 32 * 32
+
+    asyncio.run(scenario())
+
+
+def test_a_device_that_is_lost_is_told_at_once(trained, device, monkeypatch):
+    async def scenario():
+        async with api(trained, device, monkeypatch) as (client, _, batcher):
+            waiting = [post(client, seed=0), post(client, seed=1, n=20)]
+            await arrived(device)
+            monkeypatch.setattr(Pictures, "start", lambda *_: panic(None))
+            device.go.set()
+            # The first was begun before; the second finds that there is nothing to draw with, and so does who comes later.
+            answers = [*await asyncio.gather(*waiting), await post(client, seed=2)]
+            assert [answer.status_code for answer in answers] == [200, 503, 503]
+            assert answers[1].headers["retry-after"] == "15"
+            assert not batcher.alive
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("shape", [(20, 16, 16, 1), (20, 32, 32, 3)])
+def test_pictures_of_another_shape_than_the_manifests_are_not_served(trained, device, monkeypatch, shape):
+    async def scenario():
+        async with api(trained, device, monkeypatch) as (client, routes, _):
+            device.go.set()
+            monkeypatch.setattr(Pictures, "start", lambda _, rows: lambda: np.zeros((len(rows["z"]), *shape[1:]), np.uint8))
+            with pytest.raises(RuntimeError, match="another shape"):
+                await client.get("/generate?seed=1")
+            assert routes._admission.pending == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_timeout_of_the_runtime_is_not_the_deadline(trained, device, monkeypatch):
+    def start(*_):
+        raise TimeoutError("the device does not answer")
+
+    async def scenario():
+        async with api(trained, device, monkeypatch) as (client, _, _):
+            monkeypatch.setattr(Pictures, "start", start)
+            with pytest.raises(TimeoutError, match="the device"):
+                await client.get("/generate?seed=1")
+
+    asyncio.run(scenario())
+
+
+def test_the_answer_of_another_application_is_bounded_too(trained, device, monkeypatch):
+    async def application(_, receive, send):
+        body = (await receive())["body"]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body * 100_000})
+
+    async def scenario():
+        async with api(trained, device, monkeypatch, deadline=0.2) as (_, routes, _):
+            messages = []
+
+            async def receive():
+                return {"type": "http.request", "body": b"ab", "more_body": False}
+
+            async def send(message):
+                if messages:
+                    await asyncio.Event().wait()
+                messages.append(message)
+
+            scope = {"type": "http", "method": "POST", "path": "/x", "query_string": b"", "headers": []}
+            async with asyncio.timeout(10):
+                await routes.within_bounds(application, scope, receive, send)
+            assert len(messages) == 1
+            assert routes._answers._unread == 0
+
+    asyncio.run(scenario())
+
+
+def queue_pictures():
+    """The metric, as /metrics shows it: added up over all processes."""
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)
+    return registry.get_sample_value("gan_queue_pictures")
+
+
+def test_the_metrics_know_how_many_pictures_wait(trained, device, monkeypatch):
+    async def scenario():
+        async with api(trained, device, monkeypatch) as (client, _, batcher):
+            running = post(client, seed=0)
+            await arrived(device)
+            waiting = [post(client, seed=1, n=16), post(client, seed=2, n=4)]
+            await asyncio.sleep(0.05)
+            assert batcher.waiting == queue_pictures() == 20
+            device.go.set()
+            await asyncio.gather(running, *waiting)
+            assert queue_pictures() == 0
+
+    asyncio.run(scenario())
 
 
 def test_small_bodies_that_do_not_come_whole_are_bounded_together_and_tiny_ones_come_in(trained, device, monkeypatch):
