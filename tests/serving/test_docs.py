@@ -2,7 +2,9 @@
 
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
+import anyio
 import pytest
 
 from serving.app import Api
@@ -59,4 +61,41 @@ def test_pages_and_what_they_load_come_from_the_service(client, path):
 
 def test_other_paths_of_bentomls_pages_are_not_there(client):
     assert client.get("/docs.json").status_code == 404
-    assert client.get("/static_content/../service.py").status_code == 404
+
+
+@pytest.mark.parametrize("up", ["..", "%2e%2e", "..%2f..", "%2e%2e%2f%2e%2e", "..%5c..", "....//..", "%252e%252e"])
+def test_no_file_beside_the_pages_is_served(client, up):
+    """Asked for as it stands, since clients make /a/../b into /b before they send it."""
+    for name in ("service.py", "app.py", "_bentoml_impl/server/app.py", "etc/passwd"):
+        for depth in range(1, 8):
+            target = f"/static_content/{'/'.join([up] * depth)}/{name}"
+            assert raw_status(client.app, target) in (404, 405), target
+    assert raw_status(client.app, "/static_content/swagger-ui.css") == 200
+
+
+def raw_status(app, target):
+    """The status that the application answers a path with that no client has touched; the server takes off one encoding."""
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": unquote(target),
+        "raw_path": target.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"localhost")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
+    answers, sent = [], [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive():
+        return sent.pop() if sent else await anyio.sleep_forever()
+
+    async def send(message):
+        answers.append(message)
+
+    anyio.run(app, scope, receive, send)
+    return answers[0]["status"]

@@ -31,11 +31,24 @@ def test_every_route_and_field_is_described(client):
         assert all(field["description"] for field in properties.values())
 
 
+def test_every_type_of_body_and_every_answer_is_described():
+    generate = openapi.document()["paths"]["/generate"]["post"]
+    assert set(generate["requestBody"]["content"]) == {"application/json", "application/x-npy"}
+    assert {"200", "400", "406", "413", "415", "422"} <= set(generate["responses"])
+    assert "Content-Disposition" in generate["responses"]["200"]["headers"]
+    assert not {"hardware", "git_revision"} & openapi.document()["components"]["schemas"]["Environment"]["properties"].keys()
+
+
 def test_the_examples_are_answered(client):
     for path in ("/generate", "/interpolate"):
         examples = openapi.document()["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"]
         for example in examples.values():
             assert client.post(path, json=example["value"]).status_code == 200
+
+
+@schemathesis.serializer("application/x-npy")
+def npy_body(_, value):
+    return value if isinstance(value, bytes) else str(value).encode()
 
 
 @pytest.fixture(scope="module")
