@@ -10,9 +10,6 @@ from serving.encoding import ENCODER
 from serving.models import LoadedModel
 from serving.plans import Generation
 
-# The file that a runtime draws with, and the library, by what the runtime's name begins with
-_DRAWN_BY = {"onnx": (ONNX, "onnxruntime"), "torchscript": (TORCHSCRIPT, "torch")}
-
 
 def headers(
     model: LoadedModel,
@@ -46,7 +43,7 @@ def _programs(model: LoadedModel) -> str:
     So do other processors: pictures are the same to within one grey level everywhere, and to the last bit on equal ones.
     """
     runtime, manifest = model.runtime.name, model.folder.manifest
-    file, library = _DRAWN_BY[runtime.partition("-")[0]]
+    file, library = (TORCHSCRIPT, "torch") if runtime.startswith("torchscript") else (ONNX, "onnxruntime")
     return f"{model.folder.title} {manifest.files[file]} {manifest.classes} {runtime} {_version(library)} {hardware()} {ENCODER} "
 
 

@@ -61,7 +61,7 @@ class ClassNames:
         hint = "" if near is None else f"; did you mean {near!r}?"
         if number is not None and number < len(self._names):
             hint = f"; write {number} without quotes for the class of that index, {self._names[number]!r}"
-        return f"there is no class {label[:100]!r}{hint}; there is {', '.join(self._names)[:1000]}"
+        return f"there is no class {label[:100]!r}; there is {', '.join(self._names)[:1000]}{hint}"
 
 
 def _composed(name: str) -> str:

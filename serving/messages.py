@@ -123,9 +123,11 @@ def _instead(field: str, given: Any, in_query: bool) -> str:
     if field in ("model", "label", "codes"):
         return ""
     if field == "seeds" and (a_range := re.fullmatch(r"(\d{1,10})\s*(?:-|\.\.|:)\s*(\d{1,10})", text)):
-        first, last = map(int, a_range.groups())
-        n = max(last - first + 1, 1)
+        first, last = sorted(map(int, a_range.groups()))
+        n = last - first + 1
         return f"; write seed={first} and n={n}" if in_query else f'; write "seed": {first} and "n": {n}'
+    if field == "seed" and (isinstance(given, list) or "," in text):
+        return "; several seeds are given as seeds"
     if field in ("seeds", "noise") and in_query and re.search(r"\d\s*[; ]\s*\d", text):
         return "; separate the items by commas"
     number = _number_meant(text, field in _DECIMAL) if text else given
