@@ -1,9 +1,17 @@
-"""How many processors this process may use."""
+"""Which processors there are, and how many of them this process may use."""
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+
+# x86 and ARM; not what changes with load or with microcode
+_PROCESSOR_KINDS = {
+    *("vendor_id", "cpu family", "model", "model name", "flags"),
+    *("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "Features"),
+}
 
 
 def usable_processors() -> int:
@@ -21,6 +29,22 @@ def cgroup_limit(root: Path = Path("/")) -> float | None:
     Containers are limited by that, which neither the number of processors nor the affinity shows. Versions 1 and 2.
     """
     return min((limit for folder in _groups(root) if (limit := _limit(folder))), default=None)
+
+
+@cache
+def hardware(root: Path = Path("/")) -> str:
+    """The kind of processor and its instructions, and the cards: what the last bit of a sum may depend on.
+
+    Two machines of one kind under one system have the same.
+    """
+    told = {platform.machine(), platform.processor()}
+    with suppress(OSError):
+        first, _, _ = (root / "proc/cpuinfo").read_text(errors="replace").partition("\n\n")
+        told |= {line for line in first.splitlines() if line.partition(":")[0].strip() in _PROCESSOR_KINDS}
+    for card in (root / "proc/driver/nvidia/gpus").glob("*/information"):
+        with suppress(OSError):
+            told |= {line for line in card.read_text(errors="replace").splitlines() if line.startswith("Model:")}
+    return "\n".join(sorted(told))
 
 
 def _groups(root: Path) -> Iterator[Path]:

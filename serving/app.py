@@ -1,7 +1,6 @@
 """The HTTP routes: parse, admit, draw, encode, answer."""
 
 import asyncio
-import hashlib
 import logging
 import math
 import time
@@ -24,17 +23,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gan.artifact import ModelFolderError
 from gan.latents import Inputs, count
 from gan.processors import usable_processors
-from serving import errors, openapi
+from serving import caching, errors, openapi
 from serving.admission import Admission, Bodies
 from serving.answers import Answers
 from serving.auth import require_admin
 from serving.batching import Batcher, DeviceLostError, Drawn
-from serving.encoding import ENCODER
+from serving.contents import as_utf8, unpacked
 from serving.errors import RequestError, field_error
 from serving.metrics import metrics
 from serving.models import LoadedModel, Models
 from serving.negotiation import choose_format
 from serving.plans import Generation, Interpolation, Plan
+from serving.public import public_manifest
 from serving.reloading import Reloads
 from serving.schema import GenerateRequest, InterpolateRequest, read_npy
 from serving.settings import Settings
@@ -162,16 +162,16 @@ class Api:
         """POST /generate, and GET /generate, which can be cached."""
         asked, noise = await self._read(request)
         model = self._models.choose(asked.model)
-        plan = Generation.of(
-            asked, noise, model.folder.manifest, self._settings, lambda: choose_format(request.headers.get("accept", ""))
-        )
+        plan = Generation.of(asked, noise, model.folder.manifest, self._settings, lambda: choose_format(_all_of(request, "accept")))
         headers = {"Vary": "Accept"}
         if plan.seeds is not None:
             headers["X-Seed"] = str(plan.seeds[0])
         if request.method != "POST":
-            headers |= _caching(model, plan, pinned=asked.model == model.folder.title)
-            if _matches(request.headers.get("if-none-match"), headers.get("ETag")):
+            with_keys = bool(self._settings.api_keys or self._settings.api_keys_file)
+            headers |= caching.headers(model, plan, pinned=asked.model == model.folder.title, private=with_keys)
+            if caching.matches(_all_of(request, "if-none-match"), headers.get("ETag")):
                 return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={**headers, "X-Model": model.folder.title})
+        headers["Content-Disposition"] = plan.content_disposition
         return await self._answer(request, model, plan, headers)
 
     async def interpolate(self, request: Request) -> Response:
@@ -180,22 +180,23 @@ class Api:
             asked = await self._parse(InterpolateRequest, body, request)
         model = self._models.choose(asked.model)
         plan = Interpolation.of(asked, model.folder.manifest, self._settings)
-        return await self._answer(request, model, plan, {"X-Seed": str(plan.seeds[0])})
+        headers = {"X-Seed": str(plan.seeds[0]), "Content-Disposition": plan.content_disposition}
+        return await self._answer(request, model, plan, headers)
 
     async def list_models(self, _: Request) -> Response:
         """GET /models."""
-        manifests = [model.folder.manifest.model_dump(mode="json") for model in self._models.all()]
+        manifests = [public_manifest(model.folder.manifest) for model in self._models.all()]
         return JSONResponse({"default": self._models.default, "models": manifests})
 
     async def show_model(self, request: Request) -> Response:
         """GET /models/{name}."""
-        return JSONResponse(self._models.choose(request.path_params["name"]).folder.manifest.model_dump(mode="json"))
+        return JSONResponse(public_manifest(self._models.choose(request.path_params["name"]).folder.manifest))
 
     async def reload_model(self, request: Request) -> Response:
         """POST /models/{name}/reload: serve what now stands in the model's folder."""
         require_admin(request.scope)
         model = await self._reloads(request.path_params["name"])
-        return JSONResponse(model.folder.manifest.model_dump(mode="json"))
+        return JSONResponse(public_manifest(model.folder.manifest))
 
     def _reload(self, name: str) -> LoadedModel:
         try:
@@ -339,14 +340,15 @@ class Api:
     async def _json_body(self, request: Request) -> AsyncIterator[bytes]:
         """The body of a request that takes its fields there. Raises RequestError."""
         async with self._body(request) as body:
-            if body and _media_type(request) != "application/json":
+            if body and not _is_json(_media_type(request)):
                 raise RequestError(
                     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                     f"Content-Type: {_media_type(request) or 'missing'}; send application/json, or {_NPY} for noise",
                 )
-            for name in request.query_params:
-                raise field_error((name,), "is in the query; POST takes its fields in the body")
-            yield body
+            for name, text in request.query_params.multi_items():
+                if text.strip():
+                    raise field_error((name[:100],), "is in the query; POST takes its fields in the body")
+            yield as_utf8(body, _charset(request))
 
     @asynccontextmanager
     async def _body(self, request: Request) -> AsyncIterator[bytes]:
@@ -355,7 +357,9 @@ class Api:
         with self._bodies.hold() as hold, self._beginnings.hold() as hold_beginning:
             try:
                 async with asyncio.timeout(self._settings.deadline):
-                    async for chunk in request.stream():
+                    sent = request.stream()
+                    coding = request.headers.get("content-encoding", "")
+                    async for chunk in unpacked(sent, coding, self._settings.max_body):
                         body += chunk
                         if len(body) > self._settings.max_body:
                             raise RequestError(
@@ -382,6 +386,18 @@ def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+def _is_json(media_type: str) -> bool:
+    """Also by names of formats made of JSON (RFC 6839)."""
+    return media_type in ("application/json", "text/json") or (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    )
+
+
+def _charset(request: Request) -> str:
+    parameters = (part.partition("=") for part in request.headers.get("content-type", "").split(";")[1:])
+    return next((value for name, _, value in parameters if name.strip().lower() == "charset"), "")
+
+
 async def _caller_leaves(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
@@ -395,17 +411,6 @@ def _page(name: str) -> Response:
     return HTMLResponse(content, headers={"Content-Security-Policy": policy, **_ASK_ANEW})
 
 
-def _caching(model: LoadedModel, plan: Generation, pinned: bool) -> dict[str, str]:
-    """What a cache may do with the answer: nothing where the seed was drawn; else the ETag covers all that the bytes depend on."""
-    if not plan.reproducible:
-        return {"Cache-Control": "no-store"}
-    programs = f"{model.folder.title} {model.runtime.name} {ENCODER} "
-    digest = hashlib.sha256(programs.encode() + plan.parameters()).hexdigest()[:32]
-    # name@version names these bytes for ever; a bare name may come to mean another version.
-    return {"ETag": f'"{digest}"', "Cache-Control": "public, max-age=31536000, immutable" if pinned else "no-cache"}
-
-
-def _matches(if_none_match: str | None, etag: str | None) -> bool:
-    if if_none_match is None or etag is None:
-        return False
-    return if_none_match.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))
+def _all_of(request: Request, header: str) -> str:
+    """A header's items, which may stand in several lines of its name."""
+    return ", ".join(request.headers.getlist(header))

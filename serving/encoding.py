@@ -5,8 +5,9 @@ import io
 import json
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from gan import imaging
 from gan.imaging import Pictures
+from serving.origins import Origins
 
 Format = Literal["png", "webp", "jpeg", "zip", "npz", "json"]
 AnimationFormat = Literal["webp", "gif", "png", "zip", "npz"]
@@ -37,7 +39,7 @@ ANIMATION_MEDIA_TYPES: dict[AnimationFormat, str] = {
 IMAGE_FORMATS: tuple[Format, ...] = ("png", "webp", "jpeg")
 
 # Part of every ETag: another version may write other bytes for the same pixels. Count up when this module does.
-ENCODER = f"1-pillow-{PIL.__version__}-numpy-{np.__version__}"
+ENCODER = f"2-pillow-{PIL.__version__}-numpy-{np.__version__}"
 
 
 @dataclass(frozen=True)
@@ -49,39 +51,39 @@ class Sheet:
     quality: int = 90  # 1 ... 100, JPEG and WebP only
 
 
-def encode(
-    format: Format,
-    pictures: Pictures,  # uint8 [n, height, width, channels]
-    seeds: Sequence[int] | None,  # None for pictures from noise
-    labels: NDArray[np.int64] | None,  # [n], None for an unconditional model
-    classes: Sequence[str] | None,  # names of the labels
-    model: str,  # name@version
-    sheet: Sheet,
-) -> bytes:
-    """The body of an answer."""
+def encode(format: Format, pictures: Pictures, origins: Origins, sheet: Sheet) -> bytes:
+    """The body of an answer; pictures are uint8 [n, height, width, channels]."""
     if format == "zip":
-        return _zip(pictures, _unique("noise", range(len(pictures))) if seeds is None else _unique("seed", seeds), sheet.scale)
+        return _zip(pictures, _names(origins.seeds, len(pictures)), sheet.scale, origins.of_one)
     if format == "npz":
-        return _npz(pictures, seeds, labels)
+        return _npz(pictures, origins.seeds, origins.rows.get("label"))
     if format == "json":
-        names = None if labels is None or classes is None else [classes[label] for label in labels]
-        return _json(pictures, seeds, names, model, sheet)
-    return imaging.encode(imaging.enlarge(imaging.grid(pictures, sheet.columns), sheet.scale), format, sheet.quality)
+        return _json(pictures, origins, sheet.scale)
+    whole = imaging.enlarge(imaging.grid(pictures, sheet.columns), sheet.scale)
+    return imaging.encode(whole, format, sheet.quality, origins.of_all())
 
 
-def _png(picture: NDArray[np.uint8], scale: int) -> bytes:
-    return imaging.encode(imaging.enlarge(picture, scale), "png")
+def _png(picture: NDArray[np.uint8], scale: int, origin: str | None) -> bytes:
+    return imaging.encode(imaging.enlarge(picture, scale), "png", origin=origin)
 
 
-def encode_animation(format: AnimationFormat, frames: Pictures, fps: float, scale: int, quality: int) -> bytes:
+def encode_animation(
+    format: AnimationFormat, frames: Pictures, fps: float, scale: int, quality: int, origins: Origins, loop: bool
+) -> bytes:
     """The body of an answer that shows a way through the latent space; png is a strip of all frames."""
-    if format == "zip":
-        return _zip(frames, _unique("frame", range(len(frames))), scale)
+    n = len(frames)
     if format == "npz":
         return _npz(frames, None, None)
+    if format == "zip":
+        return _zip(frames, _unique("frame", range(n)), scale, partial(origins.of_way, n, loop))
+    origin = origins.of_way(n, loop)
     if format == "png":
-        return imaging.encode(imaging.enlarge(imaging.grid(frames, len(frames)), scale), "png")
-    return imaging.animate(np.stack([imaging.enlarge(frame, scale) for frame in frames]), format, fps, quality)
+        return _png(imaging.grid(frames, n), scale, origin)
+    return imaging.animate(np.stack([imaging.enlarge(frame, scale) for frame in frames]), format, fps, quality, origin)
+
+
+def _names(seeds: Sequence[int] | None, n: int) -> list[str]:
+    return _unique("noise", range(n)) if seeds is None else _unique("seed", seeds)
 
 
 def _unique(stem: str, numbers: Sequence[int]) -> list[str]:
@@ -94,13 +96,19 @@ def _unique(stem: str, numbers: Sequence[int]) -> list[str]:
     return names
 
 
-def _zip(pictures: Pictures, names: list[str], scale: int) -> bytes:
+def _member(name: str) -> zipfile.ZipInfo:
+    """A file in an archive, with a fixed date, where writestr would put in the time of day, and readable by all once unpacked."""
+    member = zipfile.ZipInfo(name)
+    member.external_attr = 0o100644 << 16  # as Unix has it: a plain file, rw-r--r--
+    return member
+
+
+def _zip(pictures: Pictures, names: list[str], scale: int, origin: Callable[[int], str | None]) -> bytes:
     """One PNG for each picture."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:  # stored: PNG is compressed already
-        for name, picture in zip(names, pictures, strict=True):
-            # A ZipInfo of its own carries a fixed date; by name, writestr would put in the time of day.
-            archive.writestr(zipfile.ZipInfo(f"{name}.png"), _png(picture, scale))
+        for place, (name, picture) in enumerate(zip(names, pictures, strict=True)):
+            archive.writestr(_member(f"{name}.png"), _png(picture, scale, origin(place)))
     return buffer.getvalue()
 
 
@@ -116,18 +124,18 @@ def _npz(pictures: Pictures, seeds: Sequence[int] | None, labels: NDArray[np.int
         for name, array in arrays.items():
             file = io.BytesIO()
             np.lib.format.write_array(file, array, allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), file.getvalue())
+            archive.writestr(_member(f"{name}.npy"), file.getvalue())
     return buffer.getvalue()
 
 
-def _json(pictures: Pictures, seeds: Sequence[int] | None, labels: Sequence[str] | None, model: str, sheet: Sheet) -> bytes:
+def _json(pictures: Pictures, origins: Origins, scale: int) -> bytes:
     images = [
         {
-            "seed": None if seeds is None else seeds[place],
-            "label": None if labels is None else labels[place],
+            "seed": None if origins.seeds is None else origins.seeds[place],
+            "label": origins.label(place),
             "format": "png",
-            "data": base64.b64encode(_png(picture, sheet.scale)).decode(),
+            "data": base64.b64encode(_png(picture, scale, origins.of_one(place))).decode(),
         }
         for place, picture in enumerate(pictures)
     ]
-    return json.dumps({"model": model, "images": images}).encode()
+    return json.dumps({"model": origins.model, "images": images}).encode()

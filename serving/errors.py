@@ -4,15 +4,11 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 _log = logging.getLogger("bentoml.gan")
-
-# Of what the caller sent, so that an answer is never much larger than what an honest mistake needs
-_SHOWN_ERRORS, _SHOWN_LETTERS = 10, 100
 
 Location = tuple[str | int, ...]  # the path to a field, such as ("noise", 3)
 
@@ -37,22 +33,7 @@ class RequestError(Exception):
 
 def field_error(loc: Location, msg: str) -> RequestError:
     """422 for one field that is wrong, over its limit or in conflict with another."""
-    return RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{_dotted(loc)}: {msg}", [(loc, msg)])
-
-
-def from_validation(error: ValidationError) -> RequestError:
-    """400 for what is not JSON, 422 for JSON that does not fit."""
-    found = [
-        (item["loc"], item["msg"], item["type"])
-        for item in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
-    if found[0][2] == "json_invalid":
-        return RequestError(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {found[0][1].removeprefix('Invalid JSON: ')}")
-    errors = [
-        (_short(loc) or ("body",), "this field does not exist" if kind == "extra_forbidden" else msg[:_SHOWN_LETTERS])
-        for loc, msg, kind in found[:_SHOWN_ERRORS]
-    ]
-    return RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(f"{_dotted(loc)}: {msg}" for loc, msg in errors[:3]), errors)
+    return RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{dotted(loc)}: {msg}", [(loc, msg)])
 
 
 def problem(status: HTTPStatus, detail: str, errors: list[tuple[Location, str]], headers: Any = None) -> JSONResponse:
@@ -91,9 +72,6 @@ async def answer_unforeseen(request: Request, error: Exception) -> JSONResponse:
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer; its log says why", [])
 
 
-def _short(loc: Location) -> Location:
-    return tuple(part[:_SHOWN_LETTERS] if isinstance(part, str) else part for part in loc)
-
-
-def _dotted(loc: Location) -> str:
+def dotted(loc: Location) -> str:
+    """The path to a field as people write it."""
     return ".".join(str(part) for part in loc)

@@ -7,11 +7,12 @@ from pydantic.json_schema import models_json_schema
 
 from gan.artifact import Manifest
 from serving.encoding import ANIMATION_MEDIA_TYPES, MEDIA_TYPES
+from serving.public import HIDDEN_ENVIRONMENT
 from serving.schema import GenerateRequest, InterpolateRequest
 
 _COMPONENTS = "#/components/schemas/"
 _ERRORS = {
-    400: "The body is not JSON, or not an .npy file.",
+    400: "The body is not JSON, not an .npy file, or not compressed as Content-Encoding says.",
     401: "A key is needed.",
     403: "The key is none of GAN_ADMIN_KEYS.",
     404: "There is no such model.",
@@ -19,7 +20,7 @@ _ERRORS = {
     406: "None of the accepted types can be had.",
     408: "The body did not come in time.",
     413: "The body is too large.",
-    415: "The body is neither JSON nor .npy.",
+    415: "The body is neither JSON nor .npy, in another charset, or compressed otherwise than by gzip or deflate.",
     422: "A field is wrong, unknown, in conflict with another, or over its limit.",
     429: "The queue is full; Retry-After says for how many seconds.",
     500: "The service failed.",
@@ -28,6 +29,7 @@ _ERRORS = {
 }
 _HEADERS = {
     "X-Model": ("name@version of the model.", {"type": "string"}),
+    "Content-Disposition": ("A name for the answer as a file.", {"type": "string"}),
     "X-Seed": ("Seed of the first picture; absent for pictures from noise.", {"type": "integer"}),
     "Server-Timing": ("Milliseconds spent waiting (queue), drawing (infer) and encoding (encode).", {"type": "string"}),
 }
@@ -96,6 +98,7 @@ def document() -> dict[str, Any]:
         ref_template=_COMPONENTS + "{model}",
     )
     schemas: dict[str, Any] = definitions["$defs"]
+    schemas["Environment"] = _without(schemas["Environment"], HIDDEN_ENVIRONMENT)
     generate = {**_ok("The pictures.", MEDIA_TYPES), **_failed(400, 401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504)}
     unchanged = {"304": {"description": "The picture that If-None-Match names is still the one."}}
     return {
@@ -119,10 +122,15 @@ def document() -> dict[str, Any]:
                 "post": {
                     "operationId": "generate",
                     "summary": "Pictures for seeds, or for latent vectors.",
-                    "description": "Or application/x-npy: an .npy file of noise, with the other fields in the query.",
-                    "requestBody": _body(
-                        "GenerateRequest", {"16 pictures": {"seed": 7, "n": 16}, "one, enlarged": {"seed": 7, "scale": 8}}
-                    ),
+                    "description": "Fields in JSON; or an .npy file of noise, float32 [n, z_dim], with the others in the query.",
+                    "requestBody": {
+                        "content": {
+                            **_body(
+                                "GenerateRequest", {"16 pictures": {"seed": 7, "n": 16}, "one, enlarged": {"seed": 7, "scale": 8}}
+                            )["content"],
+                            "application/x-npy": {"schema": {"type": "string", "format": "binary"}},
+                        }
+                    },
                     "responses": generate,
                 },
             },
@@ -174,6 +182,11 @@ def document() -> dict[str, Any]:
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _without(schema: dict[str, Any], fields: set[str]) -> dict[str, Any]:
+    properties = {name: field for name, field in schema["properties"].items() if name not in fields}
+    return schema | {"properties": properties, "required": [name for name in schema["required"] if name not in fields]}
 
 
 def _parameter(name: str, field: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a request comes to, once the model and the limits are known: what to draw, and how to show it."""
 
+import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,10 +12,13 @@ from numpy.typing import NDArray
 from gan.artifact import Manifest
 from gan.imaging import Pictures
 from gan.latents import SEEDS, Code, Inputs, code_dtype, inputs, interpolate, seed_range
-from serving import encoding
+from serving import encoding, filenames
 from serving.encoding import ANIMATION_MEDIA_TYPES, IMAGE_FORMATS, MEDIA_TYPES, AnimationFormat, Format, Sheet
 from serving.errors import field_error
-from serving.schema import GenerateRequest, InterpolateRequest
+from serving.labels import ClassNames, one_for_each
+from serving.messages import shown
+from serving.origins import Origins
+from serving.schema import NOISE_LIMIT, GenerateRequest, InterpolateRequest
 from serving.settings import Settings
 
 
@@ -29,6 +33,11 @@ class Plan(Protocol):
     @property
     def media_type(self) -> str:
         """Of the answer's body."""
+        ...
+
+    @property
+    def content_disposition(self) -> str:
+        """The answer's name as a file, and whether it is rather shown or kept."""
         ...
 
     @property
@@ -76,7 +85,7 @@ class Generation:
         else:
             n, source = (len(asked.seeds), "seeds") if asked.seeds else (asked.n or 1, "n")
         if n > settings.max_n:
-            raise field_error((source,), f"at most {settings.max_n} pictures in one request, not {n}")
+            raise field_error((source,), f"at most {settings.max_n} pictures in one request, not {shown(n)}")
         sheet = _sheet(asked, n, manifest, settings)
         if noise is not None:
             if noise.shape[1] != manifest.z_dim:
@@ -95,6 +104,11 @@ class Generation:
         return MEDIA_TYPES[self.format]
 
     @property
+    def content_disposition(self) -> str:
+        """See Plan."""
+        return _content_disposition(self.manifest, self.seeds, self.given, self.format)
+
+    @property
     def scale(self) -> int:
         """See Plan."""
         return self.sheet.scale
@@ -107,7 +121,8 @@ class Generation:
 
     def encode(self, pictures: Pictures, rows: Inputs, model: str) -> bytes:
         """See Plan."""
-        return encoding.encode(self.format, pictures, self.seeds, rows.get("label"), self.manifest.classes, model, self.sheet)
+        origins = Origins(model, self.manifest, self.seeds, rows, self.truncation)
+        return encoding.encode(self.format, pictures, origins, self.sheet)
 
     def parameters(self) -> bytes:
         """All that the answer's bytes depend on, beside the model's version and the programs that draw and encode."""
@@ -136,27 +151,41 @@ class Interpolation:
         frames = asked.frames or 32
         for field, count in (("frames", frames), ("seeds", len(asked.seeds))):
             if count > settings.max_frames:
-                raise field_error((field,), f"at most {settings.max_frames}, not {count}")
-        scale = asked.scale or 1
+                raise field_error((field,), f"at most {settings.max_frames}, not {shown(count)}")
+        scale, fps, kind = asked.scale or 1, asked.fps or 12.0, asked.format or "webp"
         _check_uses(asked, _ANIMATION_USES)
+        _check_duration(kind, frames, fps)
         _check_pixels("frames", frames, scale, manifest, settings)
         given, truncation = _asked_for(asked, len(asked.seeds), manifest), _truncation(asked, manifest)
         way = (frames, asked.seeds, given, truncation, asked.loop or False, manifest)
-        return cls(*way, asked.format or "webp", asked.fps or 12.0, scale, asked.quality or Sheet.quality)
+        return cls(*way, kind, fps, scale, asked.quality or Sheet.quality)
 
     @property
     def media_type(self) -> str:
         """See Plan."""
         return ANIMATION_MEDIA_TYPES[self.format]
 
+    @property
+    def content_disposition(self) -> str:
+        """See Plan."""
+        return _content_disposition(self.manifest, self.seeds, self.given, self.format)
+
     def inputs(self) -> Inputs:
         """See Plan."""
         stops = inputs(self.seeds, self.manifest.space, self.truncation) | self.given
         return interpolate(stops, self.n, self.loop, self.manifest.space)
 
-    def encode(self, pictures: Pictures, rows: Inputs, model: str) -> bytes:  # noqa: ARG002, Plan has them
+    def encode(self, pictures: Pictures, rows: Inputs, model: str) -> bytes:
         """See Plan."""
-        return encoding.encode_animation(self.format, pictures, self.fps, self.scale, self.quality)
+        origins = Origins(model, self.manifest, self.seeds, rows, self.truncation)
+        return encoding.encode_animation(self.format, pictures, self.fps, self.scale, self.quality, origins, self.loop)
+
+
+def _content_disposition(manifest: Manifest, seeds: list[int] | None, given: Inputs, format: str) -> str:
+    """Of what the request says, so that a 304 need not find out which labels seeds draw; a label only if all pictures have it."""
+    labels = set(given["label"].tolist()) if manifest.classes and "label" in given else set()
+    label = manifest.classes[labels.pop()] if manifest.classes and len(labels) == 1 else None
+    return filenames.content_disposition(filenames.stem(manifest.name, seeds, label), format)
 
 
 # The formats that a field has a meaning for, where it is not all of them
@@ -174,11 +203,23 @@ def _check_uses(asked: GenerateRequest | InterpolateRequest, uses: dict[str, tup
             raise field_error((field,), f"has no meaning for {asked.format}, only for {', '.join(formats)}")
 
 
+# The longest that the formats have room for, if all frames look alike and become one: hundredths of a second in 16 bits,
+# thousandths in 24
+_MOST_SECONDS = {"gif": 655, "webp": 16_777}
+
+
+def _check_duration(format: AnimationFormat, frames: int, fps: float) -> None:
+    most = _MOST_SECONDS.get(format)
+    if most is not None and frames > fps * most:
+        least = math.ceil(1000 * frames / most) / 1000
+        raise field_error(("fps",), f"must be at least {least:g} for {frames} frames: a {format} may last {most} s")
+
+
 def _check_pixels(field: str, n: int, scale: int, manifest: Manifest, settings: Settings) -> None:
     pixels = n * manifest.height * manifest.width * scale**2
     if pixels > settings.max_pixels:
         raise field_error(
-            ("scale" if scale > 1 else field,), f"comes to {pixels} pixels; at most {settings.max_pixels} in one answer"
+            ("scale" if scale > 1 else field,), f"comes to {shown(pixels)} pixels; at most {settings.max_pixels} in one answer"
         )
 
 
@@ -210,19 +251,27 @@ def _asked_for(asked: GenerateRequest | InterpolateRequest, n: int, manifest: Ma
     found: Inputs = {}
     if asked.label is not None:
         if manifest.classes is None:
-            raise field_error(("label",), "this model has no labels")
-        names = {name: index for index, name in enumerate(manifest.classes)}
-        labels = [_class_index(label, names, asked.from_query_text) for label in _one_for_each(("label",), asked.label, n)]
-        found["label"] = np.array(labels, np.int64)
+            raise field_error(("label",), "this model has no labels; leave it out")
+        found["label"] = _labels(asked.label, n, manifest.classes, asked.from_query_text)
     if asked.codes is not None:
         codes = {code.name: code for code in manifest.codes}
         for name, given in asked.codes.items():
             if name not in codes:
-                message = f"there is no such code; there is {', '.join(codes)}" if codes else "this model has no codes"
-                raise field_error(("codes", name), message)
-            values = [_code_value(value, codes[name]) for value in _one_for_each(("codes", name), given, n)]
+                message = (
+                    f"there is no such code; there is {', '.join(codes)}" if codes else "this model has no codes; leave it out"
+                )
+                raise field_error(("codes", name[:100]), message)
+            values = [_code_value(value, codes[name]) for value in one_for_each(("codes", name), given, n)]
             found[name] = np.array(values, code_dtype(codes[name]))
     return found
+
+
+def _labels(given: Any, n: int, classes: list[str], in_query: bool) -> NDArray[np.int64]:
+    """The index of a class for each of n pictures. Raises RequestError."""
+    names = ClassNames(classes)
+    if in_query:
+        given = names.split(given if isinstance(given, list) else [given])
+    return np.array([names.index(label, in_query) for label in one_for_each(("label",), given, n)], np.int64)
 
 
 def _from_noise(asked: GenerateRequest, noise: NDArray[np.float32], manifest: Manifest) -> Inputs:
@@ -235,28 +284,10 @@ def _from_noise(asked: GenerateRequest, noise: NDArray[np.float32], manifest: Ma
     return {"z": noise, **{name: given[name] for name in manifest.space.names[1:]}}
 
 
-def _one_for_each(where: tuple[str, ...], given: Any, n: int) -> list[Any]:
-    if not isinstance(given, list):
-        return [given] * n
-    if len(given) != n:
-        raise field_error(where, f"has {len(given)} items for {n} pictures; give one for all, or as many as there are pictures")
-    return given
-
-
-def _class_index(label: int | str, names: dict[str, int], digits_are_an_index: bool) -> int:
-    if label in names:
-        return names[str(label)]
-    if digits_are_an_index and isinstance(label, str) and label.isdecimal():
-        label = int(label)
-    if isinstance(label, str):
-        raise field_error(("label",), f"there is no class {label[:100]!r}; there is {', '.join(names)[:1000]}")
-    if label >= len(names):
-        raise field_error(("label",), f"must be below {len(names)}, not {label}")
-    return label
-
-
 def _code_value(value: float, code: Code) -> float:
-    if code.categories is not None and not (isinstance(value, int) and 0 <= value < code.categories):
+    if code.categories is None and abs(value) > NOISE_LIMIT:
+        raise field_error(("codes", code.name), f"must be a number between {-NOISE_LIMIT:g} and {NOISE_LIMIT:g}, not {value:g}")
+    if code.categories is not None and not (value.is_integer() and 0 <= value < code.categories):
         raise field_error(("codes", code.name), f"must be a whole number from 0 to {code.categories - 1}, not {value:g}")
     return value
 

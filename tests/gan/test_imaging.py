@@ -1,4 +1,5 @@
 import io
+import zlib
 
 import numpy as np
 import pytest
@@ -42,3 +43,56 @@ def test_png_gives_back_the_pixels(channels, mode):
     image = Image.open(io.BytesIO(imaging.encode(picture, "png")))
     assert (image.format, image.mode) == ("PNG", mode)
     assert np.array_equal(np.asarray(image).reshape(picture.shape), picture)
+
+
+ORIGIN = '{"model": "fashion-mnist@0123456789ab", "seed": 7}'
+
+
+def told(data):
+    """The origin that an image file carries."""
+    image = Image.open(io.BytesIO(data))
+    if image.format == "PNG":
+        return image.info.get("gan-service")
+    if image.format == "GIF":
+        return image.info["comment"].decode()
+    return image.getexif().get_ifd(0x8769).get(0x9286, b"").removeprefix(b"ASCII\0\0\0").decode() or None
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("format", ["png", "webp", "jpeg"])
+@pytest.mark.parametrize("origin", [ORIGIN, "x", "y" * 60_000])
+def test_a_file_carries_its_origin_beside_the_same_pixels(channels, format, origin):
+    picture = np.random.default_rng(0).integers(0, 256, (9, 6, channels), np.uint8)
+    plain, marked = imaging.encode(picture, format), imaging.encode(picture, format, origin=origin)
+    assert told(plain) is None
+    assert told(marked) == origin
+    assert imaging.encode(picture, format, origin=origin) == marked
+    shown = [np.asarray(Image.open(io.BytesIO(data))) for data in (plain, marked)]
+    assert np.array_equal(*shown)
+
+
+def test_a_png_with_its_origin_is_whole():
+    data = imaging.encode(np.zeros((4, 4, 1), np.uint8), "png", origin=ORIGIN)
+    at, kinds = 8, []
+    while at < len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        kinds.append(data[at + 4 : at + 8])
+        assert int.from_bytes(data[at + 8 + length : at + 12 + length], "big") == zlib.crc32(data[at + 4 : at + 8 + length])
+        at += 12 + length
+    assert kinds == [b"IHDR", b"tEXt", b"IDAT", b"IEND"]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("format", ["webp", "gif"])
+@pytest.mark.parametrize("alike", [False, True])
+def test_an_animation_carries_its_origin_and_keeps_its_pace(channels, format, alike):
+    frames = np.random.default_rng(0).integers(0, 256, (1 if alike else 10, 9, 6, channels), np.uint8).repeat(10 if alike else 1, 0)
+    data = imaging.animate(frames, format, 7, origin=ORIGIN)
+    assert told(data) == ORIGIN
+    assert imaging.animate(frames, format, 7, origin=ORIGIN) == data
+    image, lasts = Image.open(io.BytesIO(data)), 0
+    for place in range(image.n_frames):
+        image.seek(place)
+        image.load()
+        lasts += image.info["duration"]
+    assert lasts == {"webp": 1429, "gif": 1430}[format]

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from gan import processors
-from gan.processors import cgroup_limit, usable_processors
+from gan.processors import cgroup_limit, hardware, usable_processors
 
 HYBRID = "9:memory:/box\n4:cpu,cpuacct:/box\n0::/box\n"
 
@@ -60,3 +60,24 @@ def test_as_many_threads_as_the_limit_and_the_affinity_allow(monkeypatch, limit,
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     monkeypatch.setattr(processors, "cgroup_limit", lambda: limit)
     assert usable_processors() == expected
+
+
+def test_the_hardware_is_told_by_kind_and_not_by_load(tmp_path):
+    def told(name, text, card=None):
+        root = tmp_path / name
+        (root / "proc").mkdir(parents=True)
+        (root / "proc/cpuinfo").write_text(text)
+        if card:
+            (root / "proc/driver/nvidia/gpus/0").mkdir(parents=True)
+            (root / "proc/driver/nvidia/gpus/0/information").write_text(f"Model: \t\t {card}\nIRQ: \t 7\n")
+        return hardware(root)
+
+    one = "processor\t: 0\nmodel name\t: A\ncpu MHz\t\t: 2000\nflags\t\t: sse avx2\n\n"
+    same = [told("a", one), told("b", one.replace("2000", "3000")), told("c", one + one.replace(": 0", ": 1"))]
+    others = [told("d", one.replace("avx2", "avx512")), told("e", one.replace("name\t: A", "name\t: B")), told("f", one, "H100")]
+    assert len(set(same)) == 1
+    assert len({same[0], *others}) == 4
+    assert "2000" not in same[0]
+    assert "IRQ" not in others[2]
+    assert hardware(tmp_path / "nothing")
+    assert hardware() == hardware()

@@ -2,8 +2,9 @@
 
 import re
 from pathlib import Path
-from urllib.parse import urljoin
+from urllib.parse import unquote, urljoin
 
+import anyio
 import pytest
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
@@ -111,3 +112,41 @@ def test_behind_a_prefix_the_document_leads_to_the_routes(behind_a_prefix):
 def test_pages_are_asked_for_anew_so_that_none_outlives_an_upgrade(behind_a_prefix):
     for path in ("/", "/docs", "/openapi.json"):
         assert behind_a_prefix.get(PREFIX + path).headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize("up", ["..", "%2e%2e", "..%2f..", "%2e%2e%2f%2e%2e", "..%5c..", "....//..", "%252e%252e"])
+def test_no_file_beside_the_pages_is_served(client, up):
+    """Asked for as it stands, since clients make /a/../b into /b before they send it."""
+    for name in ("service.py", "app.py", "_bentoml_impl/server/app.py", "etc/passwd"):
+        for depth in range(1, 8):
+            target = f"/static_content/{'/'.join([up] * depth)}/{name}"
+            assert raw_status(client.app, target) in (404, 405), target
+    assert raw_status(client.app, "/static_content/swagger-ui.css") == 200
+
+
+def raw_status(app, target):
+    """The status that the application answers a path with that no client has touched; the server takes off one encoding."""
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": unquote(target),
+        "raw_path": target.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"localhost")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
+    answers, sent = [], [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive():
+        return sent.pop() if sent else await anyio.sleep_forever()
+
+    async def send(message):
+        answers.append(message)
+
+    anyio.run(app, scope, receive, send)
+    return answers[0]["status"]

@@ -2,15 +2,25 @@
 
 import base64
 import io
+import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from gan.artifact import Manifest, ModelFolder
+from gan.runtime import OnnxRuntime
+from serving import caching
+from serving.models import LoadedModel
 from serving.negotiation import choose_format
+from serving.plans import Generation
+from serving.schema import GenerateRequest
+from serving.settings import Settings
 from tests.conftest import latents
 from tests.serving.test_api import images, pixels, refused
+from tests.serving.test_labels import serving
 
 MEDIA = {
     "png": "image/png",
@@ -73,6 +83,39 @@ def test_zip_has_one_png_for_each_picture(client, four):
     assert zipfile.ZipFile(io.BytesIO(noise.content)).namelist() == ["noise0000000000.png"]
 
 
+@pytest.mark.parametrize("name", ["zip", "npz"])
+def test_members_of_archives_can_be_read_by_all_once_unpacked(client, name):
+    archive = zipfile.ZipFile(io.BytesIO(client.post("/generate", json={"seed": 3, "n": 2, "format": name}).content))
+    assert len(archive.infolist()) == 2
+    for member in archive.infolist():
+        assert oct(member.external_attr >> 16) == "0o100644"
+        assert member.date_time == (1980, 1, 1, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "how", "name"),
+    [
+        ({"seed": 7}, "inline", "fashion-mnist-dcgan-seed0000000007.png"),
+        ({"seeds": [7]}, "inline", "fashion-mnist-dcgan-seed0000000007.png"),
+        ({"seed": 7, "format": "jpeg"}, "inline", "fashion-mnist-dcgan-seed0000000007.jpg"),
+        ({"seed": 7, "n": 3, "format": "webp"}, "inline", "fashion-mnist-dcgan-seeds0000000007-0000000009.webp"),
+        ({"seed": 7, "n": 3, "format": "zip"}, "attachment", "fashion-mnist-dcgan-seeds0000000007-0000000009.zip"),
+        ({"seed": 7, "format": "npz"}, "attachment", "fashion-mnist-dcgan-seed0000000007.npz"),
+        ({"seed": 7, "format": "json"}, "inline", "fashion-mnist-dcgan-seed0000000007.json"),
+        ({"noise": [[0.0] * 100]}, "inline", "fashion-mnist-dcgan-noise.png"),
+    ],
+)
+def test_an_answer_has_a_name_as_a_file(client, asked, how, name):
+    assert client.post("/generate", json=asked).headers["content-disposition"] == f'{how}; filename="{name}"'
+
+
+def test_get_and_head_and_a_drawn_seed_have_a_name_too(client):
+    for response in (client.get("/generate?seed=7"), client.head("/generate?seed=7")):
+        assert response.headers["content-disposition"] == 'inline; filename="fashion-mnist-dcgan-seed0000000007.png"'
+    drawn = client.post("/generate")
+    assert f"seed{int(drawn.headers['x-seed']):010d}.png" in drawn.headers["content-disposition"]
+
+
 def test_npz_has_the_arrays(client, four):
     arrays = np.load(io.BytesIO(client.post("/generate", json={"seed": 3, "n": 4, "format": "npz"}).content))
     assert set(arrays) == {"images", "seeds"}
@@ -96,6 +139,7 @@ def test_noise_as_an_npy_body_with_the_other_fields_in_the_query(client, four):
     refused(client.post("/generate", content=npy(latents([1], 100).astype(np.float64)), headers=headers), 422, ("noise",))
     refused(client.post("/generate", content=npy(np.full((2, 100), np.inf, np.float32)), headers=headers), 422, ("noise", 0, 0))
     refused(client.post("/generate", content=npy(np.array([{}])), headers=headers), 422, ("noise",))
+    refused(client.post("/generate", content=npy(np.zeros(1, "f4,f4")), headers=headers), 400)
     claim = npy(latents([1], 100)).replace(b"(1, 100), }       ", b"(99999999, 100), }")  # 40 GB
     refused(client.post("/generate", content=claim, headers=headers), 422, ("noise",))
 
@@ -127,7 +171,6 @@ def test_get_takes_the_same_fields_in_the_query(client):
         ("sead=3", ("sead",)),
         ("seed=-1", ("seed",)),
         ("seed=1.5", ("seed",)),
-        ("seed=", ("seed",)),
         ("n=0", ("n",)),
         ("n=257", ("n",)),
         ("seeds=1,x", ("seeds", 1)),
@@ -142,6 +185,13 @@ def test_a_wrong_field_in_the_query_is_named(client, query, field):
     refused(client.get(f"/generate?{query}"), 422, field)
 
 
+def test_the_accept_header_may_come_in_several_lines(client):
+    headers = [("Accept", "text/html"), ("Accept", "image/webp")]
+    assert client.get("/generate?seed=7", headers=headers).headers["content-type"] == "image/webp"
+    etag = client.get("/generate?seed=7").headers["etag"]
+    assert client.get("/generate?seed=7", headers=[("If-None-Match", '"x"'), ("If-None-Match", etag)]).status_code == 304
+
+
 def test_what_may_be_cached_and_for_how_long(client):
     title = client.get("/generate").headers["x-model"]
     assert client.get("/generate").headers["cache-control"] == "no-store"
@@ -152,6 +202,44 @@ def test_what_may_be_cached_and_for_how_long(client):
     assert pinned.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert pinned.headers["etag"] == bare.headers["etag"]
     assert "etag" not in client.post("/generate", json={"seed": 7}).headers
+
+
+@pytest.mark.parametrize("keys", [{"api_keys": ("secret",)}, {"api_keys_file": Path(__file__)}])
+def test_what_needed_a_key_is_for_no_shared_cache(trained, keys):
+    with serving(trained.models, **keys) as client:
+        pinned = f"/generate?seed=7&model={client.get('/generate').headers['x-model']}"
+        for path, directives in (
+            ("/generate?seed=7", {"private", "no-cache"}),
+            (pinned, {"private", "max-age=31536000", "immutable"}),
+        ):
+            fresh = client.get(path)
+            known = client.get(path, headers={"If-None-Match": fresh.headers["etag"]})
+            assert known.status_code == 304
+            for response in (fresh, known):
+                assert set(response.headers["cache-control"].split(", ")) == directives
+        assert client.get("/generate").headers["cache-control"] == "no-store"
+
+
+def test_the_etag_is_strong_and_covers_the_file_that_draws_and_the_names_of_the_classes(conditional):
+    etags = set()
+    manifest = json.loads((conditional.model / "model.json").read_text())
+    changes = [{}, {}, {"classes": [*manifest["classes"][1:], "Hat"]}, {"files": manifest["files"] | {"generator.onnx": "0" * 64}}]
+    for change in changes:
+        folder = ModelFolder(conditional.model, Manifest.model_validate(manifest | change))
+        loaded = LoadedModel(folder, OnnxRuntime(ModelFolder(conditional.model, Manifest.model_validate(manifest)), threads=1))
+        plan = Generation.of(GenerateRequest(seed=7), None, folder.manifest, Settings(), lambda: "png")
+        etags.add(caching.headers(loaded, plan, False, False)["ETag"])
+    assert len(etags) == 3
+    assert all(etag.startswith('"') for etag in etags)
+
+
+@pytest.mark.parametrize("change", ["hardware", "_version"])
+def test_the_etag_is_another_on_other_hardware_and_with_another_library(client, monkeypatch, change):
+    here = client.get("/generate?seed=7").headers["etag"]
+    assert client.get("/generate?seed=7").headers["etag"] == here
+    monkeypatch.setattr(caching, change, lambda *_: "another")
+    assert client.get("/generate?seed=7", headers={"If-None-Match": here}).status_code == 200
+    assert client.get("/generate?seed=7").headers["etag"] != here
 
 
 def test_an_unchanged_picture_is_not_drawn_again(client, monkeypatch):
@@ -195,6 +283,30 @@ def test_the_etag_covers_what_the_accept_header_decides(client):
         ("application/*", "zip"),
         ("APPLICATION/JSON; charset=utf-8", "json"),
         ("application/json;q=0.9, image/png;q=0.91", "png"),
+        # A weight that says nothing
+        ("image/webp;q=nan", "webp"),
+        ("image/webp;q=NaN, image/jpeg;q=0.9", "webp"),
+        ("image/webp;q=", "webp"),
+        ("image/webp;q", "webp"),
+        # and one beyond the limits
+        ("image/webp;q=inf", "webp"),
+        ("image/webp;q=1.5, image/jpeg", "webp"),
+        ("image/webp;q=-1, image/jpeg;q=0.1", "jpeg"),
+        ("image/webp;q=-inf, */*;q=0.1", "png"),
+        # Spaces, capitals, quotes, other parameters
+        ("image/webp ; q = 0.5 , image/jpeg ; q = 0.6", "jpeg"),
+        ("IMAGE/WEBP;Q=0.5, image/jpeg;Q=0.6", "jpeg"),
+        ('image/webp;q="0.5", image/jpeg;q="0.6"', "jpeg"),
+        ("image/webp;level=1, image/jpeg;level=1;q=0.9", "webp"),
+        ("image/webp;level=1;q=0.5, image/jpeg;q=0.6;level=1", "jpeg"),
+        ('image/webp;note="a,b;q=0", image/jpeg;q=0.5', "webp"),
+        # Ranges that are empty, and what some programs call them
+        (", ,,", "png"),
+        (";q=0.5", "png"),
+        (",image/webp,", "webp"),
+        ("image/jpg", "jpeg"),
+        ("text/html, image/gif, *; q=.2, */*; q=.2", "png"),
+        ("*", "png"),
     ],
 )
 def test_the_accept_header_decides(accept, expected):

@@ -1,6 +1,7 @@
 """POST /interpolate from outside."""
 
 import io
+import re
 import zipfile
 
 import numpy as np
@@ -50,6 +51,43 @@ def test_animations(client, name, media_type):
     assert total_duration(image) == 6 * 100
 
 
+@pytest.mark.parametrize(("fps", "frame_count"), [(35, 60), (30, 30), (12, 7), (7, 21), (50, 10), (0.3, 2), (47.3, 100)])
+@pytest.mark.parametrize(("name", "unit"), [("gif", 10), ("webp", 1)])
+@pytest.mark.parametrize("seeds", [[1, 2], [1, 1]])
+def test_an_animation_lasts_as_long_as_its_frames(client, fps, frame_count, name, unit, seeds):
+    response = client.post("/interpolate", json={"seeds": seeds, "frames": frame_count, "fps": fps, "format": name})
+    lasts = total_duration(Image.open(io.BytesIO(response.content)))
+    assert abs(lasts - 1000 * frame_count / fps) <= unit
+
+
+@pytest.mark.parametrize("scale", [1, 3])
+def test_a_way_that_goes_nowhere_is_an_animation_all_the_same(client, scale):
+    response = client.post("/interpolate", json={"seeds": [1, 1], "frames": 5, "fps": 10, "scale": scale})
+    image = Image.open(io.BytesIO(response.content))
+    assert (image.is_animated, image.size, image.info["loop"]) == (True, (32 * scale, 32 * scale), 0)
+    assert total_duration(image) == 500
+    first, second = (np.asarray(frame.convert("L")).astype(int) for frame in ImageSequence.Iterator(image))
+    assert np.array_equal(first, second)
+    assert np.abs(first - pixels(client.post("/generate", json={"seed": 1, "scale": scale}).content)).mean() < 12
+
+
+@pytest.mark.parametrize(("name", "fps"), [("gif", 0.003), ("gif", 1e-300), ("webp", 1e-4), ("webp", 5e-324)])
+def test_an_animation_longer_than_its_format_has_room_for_is_refused(client, name, fps):
+    response = client.post("/interpolate", json={"seeds": [1, 1], "frames": 2, "fps": fps, "format": name})
+    least = re.search(r"at least ([\d.]+)", refused(response, 422, ("fps",))["detail"])[1]
+    response = client.post("/interpolate", json={"seeds": [1, 1], "frames": 2, "fps": float(least), "format": name})
+    assert abs(total_duration(Image.open(io.BytesIO(response.content))) - 2000 / float(least)) <= 10
+
+
+@pytest.mark.parametrize(
+    ("name", "how"), [("webp", "inline"), ("gif", "inline"), ("png", "inline"), ("zip", "attachment"), ("npz", "attachment")]
+)
+def test_an_animation_has_a_name_as_a_file(client, name, how):
+    response = client.post("/interpolate", json={"seeds": [1, 2, 30], "frames": 3, "format": name})
+    file = f"fashion-mnist-dcgan-seeds0000000001-0000000030.{name}"
+    assert response.headers["content-disposition"] == f'{how}; filename="{file}"'
+
+
 def test_strip_and_archive(client):
     strip = pixels(client.post("/interpolate", json={"seeds": [1, 2], "frames": 5, "format": "png"}).content)
     way = frames(client, seeds=[1, 2], frames=5)
@@ -64,7 +102,7 @@ def test_the_default_is_an_animated_webp(client):
     assert response.headers["content-type"] == "image/webp"
     image = Image.open(io.BytesIO(response.content))
     assert 1 < image.n_frames <= 32
-    assert total_duration(image) == 32 * 83
+    assert total_duration(image) == 2667  # 32 / 12 s
 
 
 @pytest.mark.parametrize(

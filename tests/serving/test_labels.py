@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import shutil
 from contextlib import contextmanager
 
@@ -21,7 +22,9 @@ from serving.batching import Batcher
 from serving.models import Models
 from serving.settings import Settings
 from tests.conftest import BACKENDS, latents
+from tests.gan.test_imaging import told as told_origin
 from tests.serving.test_api import refused
+from tests.serving.test_messages import post, told
 from training import export
 
 GARMENTS = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
@@ -133,7 +136,7 @@ def test_the_etag_covers_the_label(labelled_client):
         ({"label": 10}, ("label",)),
         ({"label": -1}, ("label",)),
         ({"label": True}, ("label",)),
-        ({"label": 1.0}, ("label",)),
+        ({"label": 1.5}, ("label",)),
         ({"label": []}, ("label",)),
         ({"label": ["Bag", "Coat"], "n": 3}, ("label",)),
         ({"noise": [[0.0] * 100]}, ("label",)),
@@ -220,6 +223,41 @@ def test_a_wrong_code_is_refused(coded_client, codes, loc):
     response = coded_client.post("/generate", json={"codes": codes})
     assert response.status_code == 422
     assert {tuple(error["loc"][:2]) for error in response.json()["errors"]} == {loc}
+
+
+def test_codes_have_limits_whether_they_are_written_with_a_point_or_not(coded_client):
+    for limit in ("1000", "-1000", "1e3"):
+        assert post(coded_client, f'{{"codes": {{"slant": {limit}}}}}').status_code == 200
+    for value in ("1001", "-1001", "1000.5", "9" * 39, "1" + "0" * 400, "1e38"):
+        for text in (value, f"[{value}]"):
+            assert "between -1000 and 1000" in told(post(coded_client, f'{{"codes": {{"slant": {text}}}}}'))
+        told(post(coded_client, f'{{"seeds": [1, 2], "codes": {{"slant": {value}}}}}', "/interpolate"), ("codes", "slant"))
+        told(post(coded_client, f'{{"codes": {{"shape": {value}}}}}'), ("codes", "shape"))
+        told(coded_client.get(f"/generate?codes=slant:{value}"), ("codes", "slant"))
+    assert "from 0 to 3" in told(post(coded_client, '{"codes": {"shape": 4}}'), ("codes", "shape"))
+
+
+def test_a_category_may_be_written_with_a_point(coded_client):
+    two = arrays(coded_client, seed=1, codes={"shape": 2})["images"]
+    assert (arrays(coded_client, seed=1, codes={"shape": 2.0})["images"] == two).all()
+    png = coded_client.post("/generate", json={"seed": 1, "codes": {"shape": 2}}).content
+    assert coded_client.get("/generate?seed=1&codes=shape:2.0").content == png
+    assert coded_client.get("/generate?seed=1&codes=shape:2&codes=slant:").status_code == 422
+    slanted = coded_client.post("/generate", json={"seed": 1, "codes": {"shape": 2, "slant": 0.5}}).content
+    assert coded_client.get("/generate?seed=1&codes=shape:2&codes=slant:0.5").content == slanted
+    told(coded_client.get("/generate?codes=shape:1;shape:2"), ("codes", "shape"))
+
+
+def test_a_picture_says_the_codes_that_lead_back_to_it(coded_client):
+    def said(**asked):
+        return json.loads(told_origin(coded_client.post("/generate", json=asked).content))
+
+    own = said(seed=7)
+    assert own["codes"] == {name: pytest.approx(value) for name, value in draw(7, Space(20, codes=CODES)).codes.items()}
+    again = {name: own[name] for name in ("model", "seed", "codes")}
+    alone = coded_client.post("/generate", json={"seed": 7}).content
+    assert coded_client.post("/generate", json=again).content == alone
+    assert said(seed=7, n=2)["codes"]["slant"][0] == own["codes"]["slant"]
 
 
 def test_noise_needs_every_code(coded_client):

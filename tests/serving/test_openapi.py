@@ -31,11 +31,24 @@ def test_every_route_and_field_is_described(client):
         assert all(field["description"] for field in properties.values())
 
 
+def test_every_type_of_body_and_every_answer_is_described():
+    generate = openapi.document()["paths"]["/generate"]["post"]
+    assert set(generate["requestBody"]["content"]) == {"application/json", "application/x-npy"}
+    assert {"200", "400", "406", "413", "415", "422"} <= set(generate["responses"])
+    assert "Content-Disposition" in generate["responses"]["200"]["headers"]
+    assert not {"hardware", "git_revision"} & openapi.document()["components"]["schemas"]["Environment"]["properties"].keys()
+
+
 def test_the_examples_are_answered(client):
     for path in ("/generate", "/interpolate"):
         examples = openapi.document()["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"]
         for example in examples.values():
             assert client.post(path, json=example["value"]).status_code == 200
+
+
+@schemathesis.serializer("application/x-npy")
+def npy_body(_, value):
+    return value if isinstance(value, bytes) else str(value).encode()
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +72,17 @@ def schema(trained):
     ],
 )
 def test_whatever_is_sent_the_answer_is_one_that_the_document_describes(schema, method, path):
+    sent = set()
+
     # Driven by hand, since Schemathesis's own pytest plugin lags behind pytest.
     @given(case=schema[path][method].as_strategy())
     @settings(max_examples=60, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     def try_it(case):
+        sent.add(case.media_type)
         case.call_and_validate(
             checks=[not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
         )
 
     try_it()
+    if (method, path) == ("POST", "/generate"):
+        assert sent >= {"application/json", "application/x-npy"}

@@ -1,0 +1,83 @@
+"""What callers call a class -> its index in the manifest's list."""
+
+import unicodedata
+from typing import Any
+
+from serving.errors import field_error
+from serving.messages import shown
+
+
+class ClassNames:
+    """A model's classes by name. Names that look the same are the same, however their accents are encoded."""
+
+    def __init__(self, names: list[str]) -> None:
+        self._names = names
+        # A Mac's folders have accents apart from their letters, which nobody types. Where both ways stand for a class each, the
+        # name as it stands goes before.
+        self._index = {_composed(name): index for index, name in enumerate(names)} | {
+            name: index for index, name in enumerate(names)
+        }
+        self._most_commas = max(name.count(",") for name in names)
+
+    def split(self, texts: list[str]) -> str | list[str]:
+        """A query's labels: one, or a list of them at whose commas no class has its name."""
+        found = [label for text in texts for label in self._split(text)]
+        return found[0] if len(found) == 1 else found
+
+    def index(self, label: int | str, in_query: bool) -> int:
+        """The class that a label names: a number is an index and text a name; in a query, where all is text, first of all a name.
+
+        Raises RequestError.
+        """
+        if isinstance(label, str):
+            found = self._find(label, in_query)
+            if found is not None:
+                return found
+            number = _number(label)
+            if number is None or not in_query:
+                raise field_error(("label",), self._no_such_class(label, number))
+            label = number
+        if label >= len(self._names):
+            raise field_error(("label",), f"must be an index from 0 to {len(self._names) - 1}, or a name, not {shown(label)}")
+        return label
+
+    def _split(self, text: str) -> list[str]:
+        pieces, start, found = text.split(","), 0, []
+        while start < len(pieces):
+            most = min(self._most_commas + 1, len(pieces) - start)
+            candidates = (",".join(pieces[start : start + size]) for size in range(most, 1, -1))
+            label = next((label for label in candidates if self._find(label, True) is not None), pieces[start])
+            found.append(label)
+            start += label.count(",") + 1
+        return found
+
+    def _find(self, label: str, in_query: bool) -> int | None:
+        found = self._index.get(label, self._index.get(_composed(label)))
+        return self._index.get(_composed(label.strip())) if found is None and in_query else found
+
+    def _no_such_class(self, label: str, number: int | None) -> str:
+        folded = _composed(label).strip().casefold()
+        near = next((name for name in self._names if _composed(name).casefold() == folded), None)
+        hint = "" if near is None else f"; did you mean {near!r}?"
+        if number is not None and number < len(self._names):
+            hint = f"; write {number} without quotes for the class of that index, {self._names[number]!r}"
+        return f"there is no class {label[:100]!r}; there is {', '.join(self._names)[:1000]}{hint}"
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _number(text: str) -> int | None:
+    """The whole number that a label of digits is."""
+    digits = text.strip().removesuffix(".0")
+    return int(digits) if digits.isdecimal() and len(digits) <= 20 else None
+
+
+def one_for_each(where: tuple[str, ...], given: Any, n: int) -> list[Any]:
+    """What is given for n pictures, one for all of them or one for each. Raises RequestError."""
+    if not isinstance(given, list):
+        return [given] * n
+    if len(given) != n:
+        raise field_error(where, f"has {len(given)} items for {n} pictures; give one for all, or as many as there are pictures")
+    return given

@@ -1,0 +1,156 @@
+"""What a caller is told of a field that is wrong: what it must be, what was given, and what to write instead.
+
+The sentences are ours: those of the library that checks the fields speak of types, to programmers who know it.
+"""
+
+import re
+from http import HTTPStatus
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from gan.latents import SEEDS
+from serving.encoding import AnimationFormat, Format
+from serving.errors import Location, RequestError, dotted
+
+# Of what the caller sent, so that an answer is never much larger than what an honest mistake needs
+_SHOWN_ERRORS, _SHOWN_LETTERS = 10, 100
+_LOOKED_AT = 100  # of the library's findings, several of which may concern one field
+
+_SEED = f"a whole number from 0 to {SEEDS - 1}"
+_COUNT = "a whole number, 1 or more"
+_COMPONENT = "a number between -1000 and 1000"
+_CLASS = "a class by its name (text) or by its index (a whole number from 0)"
+_BY_NAME = 'numbers by name, such as {"slant": 0.5}'
+_BODY = 'an object in braces, such as {"seed": 7}'
+
+_DECIMAL = ("truncation", "fps", "noise")
+
+# What a field must be; then what an item of it must be, and an item of that
+_SHARED = {
+    "body": (_BODY,),
+    "truncation": ("a number over 0 and at most 1",),
+    "model": ("a model's name, or name@version, as text",),
+    "scale": (_COUNT,),
+    "quality": ("a whole number from 1 to 100",),
+}
+GENERATE: dict[str, tuple[str, ...]] = {
+    "seed": (_SEED,),
+    "n": (_COUNT,),
+    "seeds": ("a list of at least one seed", _SEED),
+    "noise": ("a list of latent vectors, one for each picture", "a list of numbers", _COMPONENT),
+    "label": (f"{_CLASS}, or a list with one for each picture", _CLASS),
+    "codes": (_BY_NAME, "", f"{_COMPONENT}, or a list with one for each picture", _COMPONENT),
+    "format": (f"one of {', '.join(get_args(Format))}",),
+    "columns": (_COUNT,),
+    **_SHARED,
+}
+INTERPOLATE: dict[str, tuple[str, ...]] = {
+    "seeds": ("a list of at least two seeds", _SEED),
+    "label": (_CLASS,),
+    "codes": (_BY_NAME, "", _COMPONENT),
+    "frames": ("a whole number, 2 or more",),
+    "loop": ("true or false",),
+    "fps": ("a number over 0 and at most 50",),
+    "format": (f"one of {', '.join(get_args(AnimationFormat))}",),
+    **_SHARED,
+}
+
+
+def from_validation(error: ValidationError, wanted: dict[str, tuple[str, ...]], in_query: bool) -> RequestError:
+    """400 for what is not JSON, 422 for JSON or a query that does not fit what is `wanted` of its fields."""
+    found = error.errors(include_url=False, include_context=False)[:_LOOKED_AT]
+    if found[0]["type"] == "json_invalid":
+        return RequestError(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {found[0]['msg'].removeprefix('Invalid JSON: ')}")
+    told: dict[Location, str] = {}
+    for item in found:
+        place = _place(item["loc"])
+        told.setdefault(place, _message(item["type"], place, item["input"], wanted, in_query))
+    # A field that may be one thing or a list of them fails as both; the item that is wrong says more.
+    errors = [(place, text) for place, text in told.items() if not any(_is_within(other, place) for other in told)]
+    errors = errors[:_SHOWN_ERRORS]
+    return RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(f"{dotted(loc)}: {msg}" for loc, msg in errors[:3]), errors)
+
+
+def shown(value: Any) -> str:
+    """A value as a caller would write it, and never at length."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return "10^20 or more" if value > 0 else "-10^20 or less"  # Python may refuse to write out what has thousands of digits
+    if isinstance(value, str):
+        return f'"{value}"' if len(value) <= 30 else f'"{value[:30]}…"'
+    if isinstance(value, list):
+        return f"a list of {len(value)}" if value else "an empty list"
+    return "an object" if isinstance(value, dict) else str(value)
+
+
+def _place(loc: Location) -> Location:
+    """The path to a field, without the names that the library has for the types it tried."""
+    names = 2 if loc[:1] == ("codes",) else 1
+    path = (part for place, part in enumerate(loc) if place < names or isinstance(part, int))
+    return tuple(part[:_SHOWN_LETTERS] if isinstance(part, str) else part for part in path) or ("body",)
+
+
+def _is_within(inner: Location, outer: Location) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
+
+
+def _message(kind: str, place: Location, given: Any, wanted: dict[str, tuple[str, ...]], in_query: bool) -> str:
+    field = str(place[0])
+    if kind == "extra_forbidden":
+        return _no_such_field(field, wanted)
+    sentences = wanted[field]
+    # The name of a code is one step more.
+    must_be = sentences[min(len(place) - 1 + (field == "codes" and len(place) > 1), len(sentences) - 1)]
+    if kind == "missing":
+        return f"is missing; it must be {must_be}"
+    return f"must be {must_be}, not {shown(given)}{_instead(field, given, in_query)}"
+
+
+def _no_such_field(field: str, wanted: dict[str, tuple[str, ...]]) -> str:
+    for path, fields in (("/generate", GENERATE), ("/interpolate", INTERPOLATE)):
+        if fields is not wanted and field in fields and field != "body":
+            return f"this field does not exist here, only for {path}"
+    return f"this field does not exist; there are {', '.join(name for name in wanted if name != 'body')}"
+
+
+def _instead(field: str, given: Any, in_query: bool) -> str:
+    """What to write instead, where it can be guessed what was meant; else nothing."""
+    text = given.strip() if isinstance(given, str) else ""
+    if field == "format":
+        return "; animations come from /interpolate" if text == "gif" else ""
+    if field in ("model", "label", "codes"):
+        return ""
+    if field == "seeds" and (a_range := re.fullmatch(r"(\d{1,10})\s*(?:-|\.\.|:)\s*(\d{1,10})", text)):
+        first, last = sorted(map(int, a_range.groups()))
+        n = last - first + 1
+        return f"; write seed={first} and n={n}" if in_query else f'; write "seed": {first} and "n": {n}'
+    if field == "seed" and (isinstance(given, list) or "," in text):
+        return "; several seeds are given as seeds"
+    if field in ("seeds", "noise") and in_query and re.search(r"\d\s*[; ]\s*\d", text):
+        return "; separate the items by commas"
+    number = _number_meant(text, field in _DECIMAL) if text else given
+    if field in ("seed", "seeds") and type(number) is int and not 0 <= number < SEEDS:
+        return _seed_instead(field, number)
+    if not text or number is None or number < 0 or (in_query and text == str(number)):
+        return ""
+    return f"; write {number} without quotes" if text == str(number) else f"; write {number}"
+
+
+def _seed_instead(field: str, number: int) -> str:
+    if number >= 0:
+        return f"; write {number % SEEDS}, which is what it is modulo 2^32"
+    return "; leave it out for a random one" if field == "seed" else ""
+
+
+def _number_meant(text: str, decimal: bool) -> int | float | None:
+    """What 0x10, 7, 2x and, where a fraction may be, 0,5 are meant to say."""
+    if re.fullmatch(r"0[xX][\da-fA-F]{1,16}", text):
+        return int(text, 16)
+    if re.fullmatch(r"[-+]?\d{1,20}", text):
+        return int(text)
+    if decimal and (fraction := re.fullmatch(r"(\d{1,20})[.,](\d{1,20})", text)):
+        return float(".".join(fraction.groups()))
+    unit = re.fullmatch(r"(\d{1,20})\s*[a-zA-Z]{1,10}", text)
+    return int(unit[1]) if unit else None
