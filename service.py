@@ -127,8 +127,8 @@ class GanService:
     def __init__(self) -> None:
         settings = self._settings = Settings()
         self._ready = False
-        models = Models(settings)
         self._batcher = Batcher(_tell_of_batch)
+        models = Models(settings, self._batcher.call)
         api.open(models, self._batcher, settings)
         self._ready = True
         for model in models.all():

@@ -30,7 +30,7 @@ from serving.batching import Batcher
 from serving.encoding import ENCODER
 from serving.errors import RequestError, field_error
 from serving.metrics import metrics
-from serving.models import LoadedModel, Models
+from serving.models import FolderGone, LoadedModel, Models
 from serving.negotiation import choose_format
 from serving.plans import Generation, Interpolation, Plan
 from serving.schema import GenerateRequest, InterpolateRequest, read_npy
@@ -101,6 +101,8 @@ class Api:
         self._parser = anyio.CapacityLimiter(1)
         self._encoders = anyio.CapacityLimiter(settings.threads or usable_processors())
         metrics().queue_pictures.set_function(lambda: batcher.waiting)
+        for error in models.left_out:
+            self._tell_of_refusal(error)
         self._count_models()
 
     async def within_bounds(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -186,10 +188,28 @@ class Api:
         """Serve what has changed in the folder of models. Called now and then, in a thread of its own."""
         for found in self._models.look():
             if isinstance(found, ModelFolderError):
-                metrics().reloads.labels("refused").inc()
-                _log.error("not served, and nothing was changed: %s", found)
+                self._tell_of_refusal(found)
+            elif isinstance(found, FolderGone):
+                self._tell_of_gone(found)
             else:
                 self._tell_of_reload(found)
+
+    def _tell_of_refusal(self, error: ModelFolderError) -> None:
+        metrics().reloads.labels("refused").inc()
+        _log.error("not served, and nothing else was changed: %s", error)
+
+    def _tell_of_gone(self, gone: FolderGone) -> None:
+        folder = gone.model.folder
+        if gone.still_served:
+            _log.warning(
+                "the folder of %s is gone (%s): as the default model it is served until the next start, which needs it back",
+                folder.title,
+                folder.path,
+            )
+            return
+        metrics().reloads.labels("dropped").inc()
+        _log.warning("no longer served, since its folder is gone (%s): %s", folder.path, folder.title)
+        self._count_models()
 
     def _tell_of_reload(self, model: LoadedModel) -> None:
         metrics().reloads.labels("taken").inc()

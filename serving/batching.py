@@ -9,13 +9,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
 from gan.imaging import Pictures
 from gan.latents import Inputs, count, join, select
 from gan.runtime import Runtime
+
+T = TypeVar("T")
 
 _SMOOTHING = 0.1  # weight of the newest batch in the measured rate
 
@@ -76,6 +80,7 @@ class Batcher:
         """`on_batch` is told, in the device's thread, how many pictures each batch held and how many seconds it took."""
         self._on_batch = on_batch
         self._jobs: deque[_Job] = deque()
+        self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._waiting = 0
@@ -106,6 +111,19 @@ class Batcher:
             self._withdraw(job)
             raise
 
+    def call(self, work: Callable[[], T], /) -> T:
+        """Run something in the device's thread, between two batches and with none at work. Blocks; not for the event loop.
+
+        Gives back what it gives, and raises what it raises.
+        """
+        future: Future[T] = Future()
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("the batcher is closed")
+            self._calls.append((future, work))
+            self._changed.notify()
+        return future.result()
+
     def close(self) -> None:
         """Finish what was accepted and stop the thread."""
         with self._changed:
@@ -126,12 +144,16 @@ class Batcher:
         at_work: deque[_Batch] = deque()
         freed = 0.0  # when the device was last known to have finished something
         while True:
+            if not at_work:
+                self._run_calls()
             with self._changed:
                 if not at_work:
-                    self._changed.wait_for(lambda: self._jobs or self._closed)
+                    self._changed.wait_for(lambda: self._jobs or self._calls or self._closed)
+                    if self._calls:
+                        continue
                     if not self._jobs:
                         return
-                parts = self._take() if self._jobs else []
+                parts = self._take() if self._jobs and not self._calls else []
             if parts:
                 at_work.append(self._start(parts))
             # A device that can be given the next batch before it is done with this one is, if there is a next one.
@@ -148,6 +170,14 @@ class Batcher:
             self._on_batch(pictures, seconds)
             for part, result in zip(batch.parts, results, strict=True):
                 self._finish(part, result)
+
+    def _run_calls(self) -> None:
+        while self._calls:
+            future, work = self._calls.popleft()
+            try:
+                future.set_result(work())
+            except BaseException as error:  # whatever it is, somebody waits for it
+                future.set_exception(error)
 
     def _take(self) -> list[_Part]:
         """Make up a batch: a fair share for each waiting request of the first one's model, then whatever still fits."""
