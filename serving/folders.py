@@ -50,10 +50,10 @@ def verify(settings: Settings) -> Verified:
         if kept is not folder:
             same_names.append(SameNameError(folder.path, kept.path, folder.manifest.name))
     reasons: dict[str, ModelFolderError] = {}
-    for name, error in bad:
-        reasons.setdefault(name, error)
+    for name, reason in bad:
+        reasons.setdefault(name, reason)
     default = _default(settings, folders, reasons)
-    return Verified(dict(sorted(folders.items())), default, [error for _, error in bad] + same_names)
+    return Verified(dict(sorted(folders.items())), default, [reason for _, reason in bad] + same_names)
 
 
 def _default(settings: Settings, folders: dict[str, ModelFolder], bad: dict[str, ModelFolderError]) -> str:
