@@ -148,8 +148,8 @@ class GanService:
     def __init__(self) -> None:
         settings = self._settings = Settings()
         self._ready = self._in_a_process_of_its_own = False
-        models = Models(settings)
         self._batcher = Batcher(_tell_of_batch, self._end)
+        models = Models(settings, self._batcher.call)
         api.open(models, self._batcher, settings)
         self._ready = True
         for model in models.all():

@@ -1,16 +1,21 @@
 """The model folder: read, verify, write. See docs/design.md for what it holds."""
 
+import errno
 import hashlib
 import os
 import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gan.atomic import TEMPORARY as TEMPORARY
+from gan.atomic import write_atomically as write_atomically
+from gan.atomic import write_bytes_atomically as write_bytes_atomically
 from gan.latents import Code, Distribution, Space
 
 MANIFEST = "model.json"
@@ -130,11 +135,23 @@ class ModelFolder:
         """name@version, which names one set of weights for ever."""
         return f"{self.manifest.name}@{self.manifest.version}"
 
-    def file(self, name: str) -> Path:
-        """The path of a file that was verified; ModelFolderError if the manifest does not list it."""
+    def content(self, name: str) -> bytes:
+        """The bytes of a file that the manifest lists, compared with its digest there.
+
+        They are to be used as they are: whoever opens the file by its name once more may find that of another version there.
+        Raises ModelFolderError.
+        """
         if name not in self.manifest.files:
-            raise ModelFolderError(f"{self.path / name} is not listed in {MANIFEST}: export the model again")
-        return self.path / name
+            raise ModelFolderError(f"{self.path / name} is not listed in {MANIFEST}: {export_again(self.path)}")
+        with _opened(self.path / name) as file:
+            content = file.read()
+        _check(self.path / name, hashlib.sha256(content).hexdigest(), self.manifest.files[name])
+        return content
+
+
+def export_again(folder: Path) -> str:
+    """The remedy for exported files that do not do, with its command."""
+    return f"export the model again (python -m training.export {folder})"
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -143,9 +160,16 @@ def read_manifest(path: Path) -> Manifest:
     if not os.path.lexists(path):
         raise ModelFolderError(f"there is no model folder {path}: train one (python -m training.run) or copy one there")
     try:
-        return parse_manifest(manifest_path.read_bytes(), str(manifest_path))
-    except OSError as error:
-        raise _unreadable(manifest_path, error) from error
+        with _opened(manifest_path) as file:
+            return parse_manifest(file.read(), str(manifest_path))
+    except ModelFolderError as error:
+        others = [] if holds_model(path) else _weights_of_others(path)
+        if not others:
+            raise
+        raise ModelFolderError(
+            f"{path} is no model folder of this program, since it has no {MANIFEST}, and weights of other programs ({others[0]}) "
+            "cannot be served: train a model (python -m training.run), or move the folder away"
+        ) from error
 
 
 def parse_manifest(text: bytes, where: str) -> Manifest:
@@ -155,12 +179,13 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        remedy = "" if first["type"] == "json_invalid" else ", or update this program if a newer one wrote it"
         raise ModelFolderError(
-            f"{where} is not a manifest this version understands ({field}: {first['msg']}): copy the model folder again"
+            f"{where} is not a manifest this version understands ({field}: {first['msg']}): copy the model folder again{remedy}"
         ) from error
     for name in manifest.files:
-        if Path(name).name != name:
-            raise ModelFolderError(f"{where} names a file outside its folder ({name}): do not use this model folder")
+        if Path(name).name != name or name in ("", "..", MANIFEST) or "\0" in name:
+            raise ModelFolderError(f"{where} names a file that is none of its folder's ({name!r}): do not use this model folder")
     return manifest
 
 
@@ -172,16 +197,8 @@ def read(path: Path) -> ModelFolder:
     manifest_path = path / MANIFEST
     manifest = read_manifest(path)
     for name, expected in manifest.files.items():
-        try:
-            with (path / name).open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise _unreadable(path / name, error) from error
-        if found != expected:
-            raise ModelFolderError(
-                f"{path / name} is damaged (its SHA-256 begins {found[:12]}, {MANIFEST} says {expected[:12]}): "
-                "copy the model folder again"
-            )
+        with _opened(path / name) as file:
+            _check(path / name, hashlib.file_digest(file, "sha256").hexdigest(), expected)
     if not manifest.files.get(WEIGHTS, "").startswith(manifest.version):
         raise ModelFolderError(
             f"{manifest_path} has a version ({manifest.version}) that is not that of {WEIGHTS}: copy the model folder again"
@@ -190,26 +207,64 @@ def read(path: Path) -> ModelFolder:
 
 
 def discover(models: Path) -> list[Path]:
-    """The model folders below `models`, in the order of their names.
+    """The model folders below `models`, and links to such, in the order of their names.
 
     Passes over hidden folders, such as half-written ones, and folders that hold nothing of a model. Where it may not look a model
-    may be; `read` says more. Raises ModelFolderError if it may not look into `models` itself.
+    may be, and weights of other programs were meant as one; `read` says more. Raises ModelFolderError if it may not look into
+    `models` itself.
     """
     try:
         entries = sorted(models.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
-    except PermissionError as error:
+    except OSError as error:
         raise _unreadable(models, error) from error
     # lost+found is root's alone, in every file system of its own.
     return [path for path in entries if not path.name.startswith(".") and path.name != "lost+found" and _may_be_a_model(path)]
 
 
+def holds_model(path: Path) -> bool:
+    """Whether a folder holds a file of a model of this program, be it whole or not."""
+    return any(os.path.lexists(path / name) for name in (MANIFEST, WEIGHTS, ONNX, TORCHSCRIPT))
+
+
 def _may_be_a_model(path: Path) -> bool:
     try:
-        return any((path / name).exists() for name in (MANIFEST, WEIGHTS, ONNX, TORCHSCRIPT))
-    except PermissionError:
-        return True
+        names = [entry.name for entry in path.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        return error.errno != errno.ELOOP
+    return MANIFEST in names or any(map(_looks_like_weights, names))
+
+
+def _looks_like_weights(name: str) -> bool:
+    return Path(name).suffix in (".safetensors", ".onnx", ".pth", ".pt", ".ckpt", ".pkl", ".h5")
+
+
+def _weights_of_others(path: Path) -> list[str]:
+    with suppress(OSError):
+        return sorted(entry.name for entry in path.iterdir() if _looks_like_weights(entry.name))
+    return []
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedReader]:
+    """A file to read. Raises ModelFolderError if it cannot be read, or is none: a pipe would have no end."""
+    try:
+        if path.exists() and not path.is_file():
+            raise ModelFolderError(f"{path} is not a file: copy the model folder again")
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _check(path: Path, found: str, expected: str) -> None:
+    if found != expected:
+        raise ModelFolderError(
+            f"{path} is damaged (its SHA-256 begins {found[:12]}, {MANIFEST} says {expected[:12]}): copy the model folder again"
+        )
 
 
 def _unreadable(path: Path, error: OSError) -> ModelFolderError:
@@ -219,55 +274,11 @@ def _unreadable(path: Path, error: OSError) -> ModelFolderError:
 
 def digests(folder: Path, names: list[str]) -> dict[str, str]:
     """SHA-256 of each named file in a folder, as the manifest lists them."""
-    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
-
-
-def write_atomically(target: Path, fill: Callable[[Path], None], replace: bool = False) -> None:
-    """Let `fill` write into a temporary folder beside `target`, make it durable, and rename it to `target`.
-
-    Whoever looks sees a whole folder or, for a moment while one is replaced, none. Unless it is to be replaced, raises
-    FileExistsError, before anything is written, if something stands at `target`.
-    """
-    if os.path.lexists(target) and not replace:
-        raise FileExistsError(f"{target} stands already")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        fill(temporary)
-        for path in temporary.iterdir():
-            path.chmod(0o644)
-            _sync(path)
-        temporary.chmod(0o755)
-        _sync(temporary)
-        if os.path.lexists(target):
-            if not replace:  # somebody else has put it there meanwhile
-                raise FileExistsError(f"{target} stands already")
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-            target.rename(old)
-            temporary.rename(target)
-            shutil.rmtree(old)
-        else:
-            temporary.rename(target)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    _sync(target.parent)
-
-
-def write_bytes_atomically(target: Path, content: bytes) -> None:
-    """Write a file such that whoever looks sees the old content or the new, never a part, even after a power cut."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).rename(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _sync(target.parent)
+    found = {}
+    for name in names:
+        with (folder / name).open("rb") as file:
+            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def copy(source: Path, target: Path, replace: bool = False, leave_out: tuple[str, ...] = ()) -> None:
@@ -280,11 +291,3 @@ def copy(source: Path, target: Path, replace: bool = False, leave_out: tuple[str
         shutil.copytree(source, folder, ignore=shutil.ignore_patterns(*leave_out), dirs_exist_ok=True)
 
     write_atomically(target, fill, replace)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from gan.artifact import ONNX, ModelFolder, ModelFolderError
+from gan.artifact import ONNX, ModelFolder, ModelFolderError, export_again
 from gan.imaging import Pictures, grey_levels
 from gan.latents import Inputs, Space, count, inputs, select
 from gan.processors import usable_processors
@@ -17,6 +16,22 @@ from gan.processors import usable_processors
 RuntimeName = Literal["onnx", "torchscript"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 PrecisionName = Literal["float32", "float16"]
+
+
+T = TypeVar("T")
+
+
+class OnDevice(Protocol):
+    """Runs something where, and when, the device can be had alone; gives back what that gives, raises what that raises."""
+
+    def __call__(self, work: Callable[[], T], /) -> T:
+        """Blocks until the work is done."""
+        ...
+
+
+def at_once(work: Callable[[], T], /) -> T:
+    """Run it here and now, as does for programs in which nothing else uses the device."""
+    return work()
 
 
 class Runtime(Protocol):
@@ -49,6 +64,7 @@ def load(
     device: DeviceName = "auto",
     precision: PrecisionName = "float32",  # float16 on a GPU only
     threads: int | None = None,  # processor threads; None: as many as help
+    on_device: OnDevice = at_once,  # what a runtime uses for that part of its loading which must have the device alone
 ) -> Runtime:
     """Make ready to draw. Raises ModelFolderError for a file the runtime cannot load or a device that is not there."""
     if runtime == "torchscript":
@@ -60,7 +76,7 @@ def load(
                 f"GAN_RUNTIME=torchscript needs torch, which is not installed here ({error}): "
                 "install the extra 'gpu', or leave GAN_RUNTIME unset"
             ) from error
-        return TorchScriptRuntime(folder, device, precision, threads)
+        return TorchScriptRuntime(folder, device, precision, threads, on_device)
     if device == "cuda":
         raise ModelFolderError("GAN_DEVICE=cuda needs GAN_RUNTIME=torchscript: ONNX Runtime runs on the processor here")
     if precision != "float32":
@@ -84,11 +100,13 @@ class OnnxRuntime:
 
     def __init__(self, folder: ModelFolder, threads: int | None = None) -> None:
         """Raises ModelFolderError."""
-        path = folder.file(ONNX)
+        content = folder.content(ONNX)
         try:
-            self._choose_session(path, folder.manifest.space, threads)
+            self._choose_session(content, folder.manifest.space, threads)
         except Exception as error:  # ONNX Runtime's own errors share no base class below Exception
-            raise ModelFolderError(f"ONNX Runtime cannot run {path} ({_first_line(error)}): export the model again") from error
+            raise ModelFolderError(
+                f"ONNX Runtime cannot run {folder.path / ONNX} ({_first_line(error)}): {export_again(folder.path)}"
+            ) from error
 
     def start(self, rows: Inputs) -> Callable[[], Pictures]:
         """See Runtime."""
@@ -97,14 +115,14 @@ class OnnxRuntime:
         levels: Pictures = grey_levels(pictures).astype(np.uint8).transpose(0, 2, 3, 1)
         return lambda: levels
 
-    def _choose_session(self, path: Path, space: Space, threads: int | None) -> None:
+    def _choose_session(self, content: bytes, space: Space, threads: int | None) -> None:
         """Open the file, with one thread where more of them gain little and change nothing."""
         probe = inputs(range(self.batch_size), space)
-        self._session = session = _open(path, threads or usable_processors())
+        self._session = session = _open(content, threads or usable_processors())
         together = self._infer(probe)
         self._pad = not self._shapes_agree(probe)
         if threads is None and usable_processors() > 1:
-            self._session = _open(path, 1)
+            self._session = _open(content, 1)
             too_long = self._least_seconds(probe) > self._ONE_THREAD_SECONDS
             # The clock may choose otherwise after a restart, so both must draw the same in a batch of any size.
             if too_long or not np.array_equal(self._infer(probe), together) or self._pad == self._shapes_agree(probe):
@@ -130,10 +148,10 @@ class OnnxRuntime:
         return all(np.array_equal(self._infer(select(probe, slice(-size, None))), alone[-size:]) for size in range(2, n + 1))
 
 
-def _open(path: Path, threads: int) -> Any:
+def _open(content: bytes, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     # Threads of the pool that find no work would otherwise go on looking for it after the batch, and take the processor from the
     # event loop and the encoders.
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

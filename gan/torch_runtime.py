@@ -1,5 +1,6 @@
 """The TorchScript file on torch: for GPUs, and for a second opinion on the processor."""
 
+import io
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -8,11 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gan.artifact import TORCHSCRIPT, ModelFolder, ModelFolderError
+from gan.artifact import TORCHSCRIPT, ModelFolder, ModelFolderError, export_again
 from gan.imaging import Pictures, grey_levels
 from gan.latents import Inputs, Space, count, inputs
 from gan.processors import usable_processors
-from gan.runtime import DeviceName, PrecisionName, padded
+from gan.runtime import DeviceName, OnDevice, PrecisionName, at_once, padded
+
+
+class FixedTypeError(Exception):
+    """A TorchScript file whose weights cannot be given another type."""
+
 
 _WARM_UP_RUNS = 3  # TorchScript specialises its graph over the first two runs, which may change last bits
 
@@ -30,6 +36,7 @@ class TorchScriptRuntime:
         device: DeviceName = "auto",
         precision: PrecisionName = "float32",
         threads: int | None = None,
+        on_device: OnDevice = at_once,
     ) -> None:
         """Raises ModelFolderError."""
         if device == "cuda" and not torch.cuda.is_available():
@@ -48,16 +55,21 @@ class TorchScriptRuntime:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
         self._names = folder.manifest.space.names
-        path = folder.file(TORCHSCRIPT)
+        content = folder.content(TORCHSCRIPT)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # torch calls TorchScript deprecated but keeps it
-                self._module = torch.jit.load(path, map_location=self._device).to(self._dtype)  # type: ignore[no-untyped-call]
-            with torch.inference_mode():
-                self._warm_up(folder.manifest.space)
+            self._module = load_module(content, self._device, self._dtype)
+            # While a CUDA graph is captured no other thread may ask anything of the device.
+            on_device(lambda: self._warm_up(folder.manifest.space))
+        except FixedTypeError as error:
+            raise ModelFolderError(
+                f"GAN_PRECISION={precision}: {folder.path / TORCHSCRIPT} {error}: {export_again(folder.path)}, "
+                "or leave GAN_PRECISION unset"
+            ) from error
         except (RuntimeError, ValueError) as error:
             reason = str(error).strip().rpartition("\n")[2]  # torch's own trace comes before it
-            raise ModelFolderError(f"torch cannot run {path} ({reason}): export the model again") from error
+            raise ModelFolderError(
+                f"torch cannot run {folder.path / TORCHSCRIPT} ({reason}): {export_again(folder.path)}"
+            ) from error
 
     def start(self, rows: Inputs) -> Callable[[], Pictures]:
         """See gan.runtime.Runtime."""
@@ -65,7 +77,10 @@ class TorchScriptRuntime:
         batch = [torch.from_numpy(values) for values in self._in_order(padded(rows, self.batch_size))]
         with torch.inference_mode():
             if self._slots:
-                wait = next(slot for slot in self._slots if slot.free).start(batch)
+                slot = next((slot for slot in self._slots if slot.free), None)
+                if slot is None:
+                    raise RuntimeError("more batches were started than the device takes before one is waited for")
+                wait = slot.start(batch)
                 return lambda: wait()[:n]
             levels: Pictures = self._levels(batch).numpy()
         return lambda: levels[:n]
@@ -73,6 +88,7 @@ class TorchScriptRuntime:
     def _in_order(self, rows: Inputs) -> list[NDArray[Any]]:
         return [rows[name] for name in self._names]
 
+    @torch.inference_mode()
     def _warm_up(self, space: Space) -> None:
         probe = [torch.from_numpy(values).to(self._device) for values in self._in_order(inputs(range(self.batch_size), space))]
         if self._device.type == "cpu":
@@ -94,6 +110,21 @@ class TorchScriptRuntime:
         return levels
 
 
+def load_module(content: bytes, device: torch.device, dtype: torch.dtype) -> torch.jit.ScriptModule:
+    """The module in a TorchScript file's bytes, its weights on the device, of the type, and fixed from now on.
+
+    Raises FixedTypeError for a file that was fixed in another type when it was exported.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch calls TorchScript deprecated but keeps it
+        module = torch.jit.load(io.BytesIO(content), map_location=device)  # type: ignore[no-untyped-call]
+        if next(module.parameters(), None) is not None:
+            return torch.jit.freeze(module.eval().to(dtype))  # type: ignore[no-any-return]
+        if dtype != torch.float32:
+            raise FixedTypeError("was exported with weights that stay float32")
+        return module  # type: ignore[no-any-return]
+
+
 class _Slot:
     """Room for one batch on a GPU: a CUDA graph, which launches all kernels in one go, with the memory that it reads and writes.
 
@@ -105,14 +136,13 @@ class _Slot:
         self._inputs = [values.clone() for values in probe]
         self._staged = [torch.empty_like(values, device="cpu", pin_memory=True) for values in probe]
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._levels = levels(self._inputs)
         self._result = torch.empty_like(self._levels, device="cpu", pin_memory=True)
         self._copies = copies
         self._drawn, self._copied = torch.cuda.Event(), torch.cuda.Event()  # type: ignore[no-untyped-call]
 
     def start(self, batch: list[Tensor]) -> Callable[[], Pictures]:
-        self.free = False
         for staged, place, values in zip(self._staged, self._inputs, batch, strict=True):
             place.copy_(staged.copy_(values), non_blocking=True)
         self._graph.replay()
@@ -121,6 +151,7 @@ class _Slot:
             self._copies.wait_event(self._drawn)
             self._result.copy_(self._levels, non_blocking=True)
             self._copied.record()
+        self.free = False  # not before: a batch that could not be started is never waited for
         return self._wait
 
     def _wait(self) -> Pictures:

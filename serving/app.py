@@ -31,7 +31,7 @@ from serving.batching import Batcher, DeviceLostError, Drawn
 from serving.contents import as_utf8, unpacked
 from serving.errors import RequestError, field_error
 from serving.metrics import metrics
-from serving.models import LoadedModel, Models
+from serving.models import FolderGone, LoadedModel, Models
 from serving.negotiation import choose_format
 from serving.plans import Generation, Interpolation, Plan
 from serving.public import public_manifest
@@ -118,6 +118,8 @@ class Api:
             Threads(_INPUT_THREADS, "inputs"),
             Threads(encoders, "encode"),
         )
+        for error in models.left_out:
+            self._tell_of_refusal(error)
         self._count_models()
 
     async def within_bounds(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -204,6 +206,8 @@ class Api:
         except RequestError:
             metrics().reloads.labels("refused").inc()
             raise
+        except DeviceLostError:
+            raise _device_lost() from None
         self._tell_of_reload(model)
         return model
 
@@ -211,10 +215,28 @@ class Api:
         """Serve what has changed in the folder of models. Called now and then, in a thread of its own."""
         for found in self._models.look():
             if isinstance(found, ModelFolderError):
-                metrics().reloads.labels("refused").inc()
-                _log.error("not served, and nothing was changed: %s", found)
+                self._tell_of_refusal(found)
+            elif isinstance(found, FolderGone):
+                self._tell_of_gone(found)
             else:
                 self._tell_of_reload(found)
+
+    def _tell_of_refusal(self, error: ModelFolderError) -> None:
+        metrics().reloads.labels("refused").inc()
+        _log.error("not served, and nothing else was changed: %s", error)
+
+    def _tell_of_gone(self, gone: FolderGone) -> None:
+        folder = gone.model.folder
+        if gone.still_served:
+            _log.warning(
+                "the folder of %s is gone (%s): as the default model it is served until the next start, which needs it back",
+                folder.title,
+                folder.path,
+            )
+            return
+        metrics().reloads.labels("dropped").inc()
+        _log.warning("no longer served, since its folder is gone (%s): %s", folder.path, folder.title)
+        self._count_models()
 
     def _tell_of_reload(self, model: LoadedModel) -> None:
         metrics().reloads.labels("taken").inc()
@@ -273,10 +295,7 @@ class Api:
         try:
             drawn = await self._batcher.draw(model.runtime, rows)
         except DeviceLostError:
-            metrics().refused.labels("device lost").inc()
-            raise RequestError(
-                HTTPStatus.SERVICE_UNAVAILABLE, f"the service must start anew; try again in {_RESTART} s", retry_after=_RESTART
-            ) from None
+            raise _device_lost() from None
         finally:
             waiting.set(self._batcher.waiting)
         if drawn.pictures.shape[1:] != _shape(model):
@@ -374,6 +393,12 @@ class Api:
                     HTTPStatus.REQUEST_TIMEOUT, f"the body did not come within {self._settings.deadline:g} s; send it again"
                 ) from None
             yield bytes(body)
+
+
+def _device_lost() -> RequestError:
+    metrics().refused.labels("device lost").inc()
+    message = f"the service must start anew; try again in {_RESTART} s"
+    return RequestError(HTTPStatus.SERVICE_UNAVAILABLE, message, retry_after=_RESTART)
 
 
 def _shape(model: LoadedModel) -> tuple[int, int, int]:

@@ -10,8 +10,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,6 +22,8 @@ from gan.latents import Inputs, count, join, select
 from gan.runtime import Runtime
 
 _log = logging.getLogger("bentoml.gan")
+
+T = TypeVar("T")
 
 _SMOOTHING = 0.1  # weight of the newest batch in the measured rate
 
@@ -93,6 +97,7 @@ class Batcher:
         self._counted = True  # whether `on_batch` took the last batch
         self._jobs: deque[_Job] = deque()
         self._unanswered: set[_Job] = set()  # those in the queue, and those all of whose rows the device has taken
+        self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self.alive = True  # whether there is a device; once it is lost, only another process will have one
@@ -128,6 +133,21 @@ class Batcher:
             self._withdraw(job)
             raise
 
+    def call(self, work: Callable[[], T], /) -> T:
+        """Run something in the device's thread, between two batches and with none at work. Blocks; not for the event loop.
+
+        Gives back what it gives, and raises what it raises. Raises DeviceLostError as `draw` does.
+        """
+        future: Future[T] = Future()
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("the batcher is closed")
+            if not self.alive:
+                raise DeviceLostError
+            self._calls.append((future, work))
+            self._changed.notify()
+        return future.result()
+
     def close(self, patience: float = 5.0) -> None:
         """Finish what was accepted and stop the thread. One that hangs is left alone after `patience` seconds: it ends with us."""
         with self._changed:
@@ -158,22 +178,29 @@ class Batcher:
     def _fail_all(self) -> None:
         with self._changed:
             self.alive = False
-            jobs = list(self._unanswered)
+            jobs, calls = list(self._unanswered), list(self._calls)
             self._jobs.clear()
+            self._calls.clear()
             self._waiting = 0
         for job in jobs:
             self._deliver(job, DeviceLostError())
+        for future, _ in calls:
+            future.set_exception(DeviceLostError())
 
     def _draw_batches(self) -> None:
         at_work: deque[_Batch] = deque()
         freed = 0.0  # when the device was last known to have finished something
         while True:
+            if not at_work:
+                self._run_calls()
             with self._changed:
                 if not at_work:
-                    self._changed.wait_for(lambda: self._jobs or self._closed)
+                    self._changed.wait_for(lambda: self._jobs or self._calls or self._closed)
+                    if self._calls:
+                        continue
                     if not self._jobs:
                         return
-                parts = self._take() if self._jobs else []
+                parts = self._take() if self._jobs and not self._calls else []
             if parts:
                 at_work.append(self._start(parts))
             # A device that can be given the next batch before it is done with this one is, if there is a next one.
@@ -199,6 +226,14 @@ class Batcher:
             if self._counted:  # once, since a full disk often has the log on it too
                 _log.error("pictures are drawn, but not counted (%s: %s)", type(error).__name__, error)
             self._counted = False
+
+    def _run_calls(self) -> None:
+        while self._calls:
+            future, work = self._calls.popleft()
+            try:
+                future.set_result(work())
+            except BaseException as error:  # whatever it is, somebody waits for it
+                future.set_exception(error)
 
     def _take(self) -> list[_Part]:
         """Make up a batch: a fair share for each waiting request of the first one's model, then whatever still fits."""

@@ -3,12 +3,21 @@
 import hashlib
 import os
 import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import fsspec
 
 from gan import artifact
 from gan.artifact import MANIFEST, ModelFolderError
+
+_LARGEST_MANIFEST, _LARGEST_FILE = 2**20, 2**32  # bytes; a server's answer may have no end
+_CHUNK = 2**20  # bytes
+_SILENCE = 60.0  # seconds without a byte after which a server is given up
+_SLOWEST = 1024.0  # bytes a second, on average, once a file has taken longer than that
 
 _ADDRESS = re.compile(r"(?P<folder>\S+?)/?#sha256=(?P<digest>[0-9a-f]{64})")
 
@@ -32,15 +41,18 @@ def _fetch(address: str, models: Path) -> Path:
             f"GAN_FETCH: {address} does not end in #sha256= and 64 hex digits: add what `sha256sum {MANIFEST}` says of its folder"
         )
     folder, digest = match["folder"], match["digest"]
-    for there in artifact.discover(models):
-        if (there / MANIFEST).exists() and artifact.digests(there, [MANIFEST])[MANIFEST] == digest:
-            return there  # its other files are checked when it is loaded
+    target = _there(models, digest)
+    if target is not None:
+        try:
+            return artifact.read(target).path
+        except ModelFolderError:  # damaged since; it is fetched again
+            pass
 
-    text = _content(f"{folder}/{MANIFEST}", digest)
+    text = b"".join(_chunks(f"{folder}/{MANIFEST}", digest, _LARGEST_MANIFEST))
     manifest = artifact.parse_manifest(text, f"{folder}/{MANIFEST}")
 
-    target = models / manifest.name
-    if os.path.lexists(target) and target not in artifact.discover(models):
+    target = target or models / manifest.name
+    if os.path.lexists(target) and not artifact.holds_model(target):
         raise ModelFolderError(
             f"{target} is in the way of {folder} and holds no model: move it, or set GAN_MODELS to another folder"
         )
@@ -48,7 +60,9 @@ def _fetch(address: str, models: Path) -> Path:
     def fill(new: Path) -> None:
         (new / MANIFEST).write_bytes(text)
         for name, expected in manifest.files.items():
-            (new / name).write_bytes(_content(f"{folder}/{name}", expected))
+            with (new / name).open("wb") as file:
+                for chunk in _chunks(f"{folder}/{name}", expected, _LARGEST_FILE):
+                    file.write(chunk)
 
     try:
         artifact.write_atomically(target, fill, replace=True)
@@ -59,24 +73,61 @@ def _fetch(address: str, models: Path) -> Path:
     return target
 
 
-def _content(address: str, digest: str) -> bytes:
-    """The file at an address, if it has this SHA-256. Raises ModelFolderError."""
+def _there(models: Path, digest: str) -> Path | None:
+    """The folder whose manifest has this SHA-256, if there is one."""
+    for path in artifact.discover(models):
+        with suppress(OSError):  # it has none, or it may not be read; what is wrong is said when it is loaded
+            if (path / MANIFEST).is_file() and artifact.digests(path, [MANIFEST])[MANIFEST] == digest:
+                return path
+    return None
+
+
+def _chunks(address: str, digest: str, largest: int) -> Iterator[bytes]:
+    """The file at an address, piece by piece, as it comes; at its end raises ModelFolderError unless it has this SHA-256.
+
+    Raises ModelFolderError as soon as it is larger than `largest` bytes, comes too slowly, or not at all.
+    """
+    found, size = hashlib.sha256(), 0
+    for chunk in _read(address):
+        size += len(chunk)
+        if size > largest:
+            raise ModelFolderError(f"{address} is larger than {largest:,} bytes and was given up: is the address right?")
+        found.update(chunk)
+        yield chunk
+    if found.hexdigest() != digest:
+        raise ModelFolderError(
+            f"{address} is not the file that is meant (its SHA-256 begins {found.hexdigest()[:12]}, not {digest[:12]}): "
+            "correct the digest in GAN_FETCH, or put the right model there"
+        )
+
+
+def _read(address: str) -> Iterator[bytes]:
+    """What comes from an address, at most `_CHUNK` bytes at once. Raises ModelFolderError."""
+    started, size = time.monotonic(), 0
     try:
-        with fsspec.open(address, "rb") as file:
-            content: bytes = file.read()
+        with fsspec.open(address, "rb", **_options(address)) as file:
+            while chunk := file.read(_CHUNK):
+                size += len(chunk)
+                yield chunk
+                if (seconds := time.monotonic() - started) > _SILENCE and size < _SLOWEST * seconds:
+                    raise TimeoutError(f"{size:,} bytes came in {seconds:.0f} s")
     except ImportError as error:
         raise ModelFolderError(
             f"cannot fetch {address}: its protocol needs a package that is not installed here ({error})"
         ) from error
     except Exception as error:  # those of the protocols share no base class below Exception
         reason = error.__cause__ or error  # fsspec calls every trouble with a server a file that is not there
+        said = " ".join(str(reason).split())  # some have line breaks
         raise ModelFolderError(
-            f"cannot fetch {address} ({type(reason).__name__}: {reason}): is the address right, and can it be reached from here?"
+            f"cannot fetch {address} ({type(reason).__name__}: {said}): is the address right, and can it be reached from here?"
         ) from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != digest:
-        raise ModelFolderError(
-            f"{address} is not the file that is meant (its SHA-256 begins {found[:12]}, not {digest[:12]}): "
-            "correct the digest in GAN_FETCH, or put the right model there"
-        )
-    return content
+
+
+def _options(address: str) -> dict[str, Any]:
+    """How fsspec is to read: from a web server in one answer, as long as bytes come; its own limit is five minutes in all."""
+    if not address.startswith(("http://", "https://")):
+        return {}
+    from aiohttp import ClientTimeout
+
+    timeout = ClientTimeout(total=None, sock_connect=_SILENCE / 2, sock_read=_SILENCE)
+    return {"block_size": 0, "client_kwargs": {"timeout": timeout}}

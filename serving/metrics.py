@@ -26,7 +26,9 @@ class Metrics:
         self.batch_pictures = Histogram("gan_batch_pictures", "Pictures in a batch", buckets=(1, 2, 4, 8, 16, 32, 64))
         self.dropped = Counter("gan_dropped_requests_total", "Requests given up before they were answered", ["reason"])
         self.refused = Counter("gan_refused_requests_total", "Requests that were not let in", ["reason"])
-        self.reloads = Counter("gan_model_reloads_total", "Model folders that were taken or refused while serving", ["outcome"])
+        self.reloads = Counter(
+            "gan_model_reloads_total", "Model folders that were taken, dropped, or refused, at the start too", ["outcome"]
+        )
         self.model = ModelsServed()
 
 

@@ -14,36 +14,8 @@ from gan.artifact import ModelFolder, ModelFolderError
 from gan.latents import inputs
 from serving.errors import RequestError
 from serving.fetching import fetch
+from serving.folders import SameNameError, verify
 from serving.settings import Settings
-
-SHIPPED = "fashion-mnist"  # the default model where it is one of several and no setting says otherwise
-
-
-def verify(settings: Settings) -> tuple[dict[str, ModelFolder], str]:
-    """Read and check every model folder; returns them by name, and the name of the default model.
-
-    Raises ModelFolderError with one sentence that says which file or setting is wrong and what to do.
-    """
-    folders: dict[str, ModelFolder] = {}
-    for path in artifact.discover(settings.models):
-        folder = artifact.read(path)
-        if folder.manifest.name in folders:
-            raise _one_name(path, folders[folder.manifest.name].path, folder.manifest.name)
-        folders[folder.manifest.name] = folder
-    if not folders:
-        raise ModelFolderError(
-            f"there is no model in {settings.models}: train one (python -m training.run), or set GAN_MODELS to a folder of models"
-        )
-    default = settings.default_model or (next(iter(folders)) if len(folders) == 1 else SHIPPED)
-    if default not in folders and not settings.default_model:
-        raise ModelFolderError(
-            f"there are several models in {settings.models} ({', '.join(folders)}): set GAN_DEFAULT_MODEL to one"
-        )
-    if default not in folders:
-        raise ModelFolderError(
-            f"GAN_DEFAULT_MODEL is {default}, but {settings.models} holds {', '.join(folders)}: set it to one of these"
-        )
-    return folders, default
 
 
 def check_in_a_child(settings: Settings) -> None:
@@ -93,17 +65,49 @@ class LoadedModel:
     runtime: runtime.Runtime
 
 
+@dataclass(frozen=True)
+class FolderGone:
+    """A model whose folder was taken away."""
+
+    model: LoadedModel
+    still_served: bool  # as the default model is
+
+
 class Models:
     """All models of a service, loaded and warm. What is read from it is always whole, whichever thread changes it."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises ModelFolderError."""
-        self._settings = settings
+    def __init__(self, settings: Settings, on_device: runtime.OnDevice = runtime.at_once) -> None:
+        """`on_device` runs something where the device can be had alone, also while others are being answered.
+
+        Raises ModelFolderError if the default model is bad. Other bad folders are left out.
+        """
+        self._settings, self._on_device = settings, on_device
         self._changing = threading.Lock()
-        self._seen = {path: _state(path) for path in artifact.discover(settings.models)}
         self._changing_folders: dict[Path, object] = {}
-        folders, self.default = verify(settings)
-        self._by_name = {name: self._load(folder) for name, folder in folders.items()}
+        self._seen = {path: _state(path) for path in artifact.discover(settings.models)}
+        self._same_names: set[Path] = set()  # folders that wait for another one's name
+        self._missing: set[str] = set()  # models whose folder the last look did not find
+        self._displaced: set[str] = set()  # models in whose folder another one was found
+        self._told: set[str] = set()  # those of them that are served all the same, which was said
+        self._is_blind = False  # whether the last look found no folder of models
+        try:
+            self._open()
+        except ModelFolderError:
+            if all(_state(path) == state for path, state in self._seen.items()):
+                raise
+            self._open()  # a folder was exchanged while it was read
+
+    def _open(self) -> None:
+        folders, self.default, self.left_out = verify(self._settings)
+        self._same_names = {error.path for error in self.left_out if isinstance(error, SameNameError)}
+        self._by_name: dict[str, LoadedModel] = {}
+        for name, folder in folders.items():
+            try:
+                self._by_name[name] = self._load(folder)
+            except ModelFolderError as error:
+                if name == self.default:
+                    raise
+                self.left_out.append(error)
 
     def choose(self, title: str | None) -> LoadedModel:
         """The model of this name or name@version; the default one for None. Raises RequestError, 404, if there is none."""
@@ -125,20 +129,35 @@ class Models:
 
         Raises RequestError, 404 if no folder holds such a model, 409 with the reason if the folder is bad. Then nothing changes.
         """
-        path = self._folder_of(name)
-        if path is None:
-            raise RequestError(HTTPStatus.NOT_FOUND, f"there is no model {name[:100]!r} in {self._settings.models}")
         try:
+            path = self._folder_of(name)
+            if path is None:
+                raise RequestError(HTTPStatus.NOT_FOUND, f"there is no model {name[:100]!r} in {self._settings.models}")
             return self._take(path)
         except ModelFolderError as error:
             raise RequestError(HTTPStatus.CONFLICT, str(error)) from error
 
-    def look(self) -> Iterator[LoadedModel | ModelFolderError]:
-        """Take every folder that has changed since it was last looked at, and hold still: the new models, and the bad folders.
+    def look(self) -> Iterator[LoadedModel | FolderGone | ModelFolderError]:
+        """Take every folder that has changed since it was last looked at, and holds still; drop models whose folder is gone.
 
-        A folder that changes between two looks is being written, and is left until the next.
+        A folder that changes between two looks is being written, and is left until the next. One that two looks do not find was
+        taken away; the default model is served all the same. Where the folder of models itself cannot be seen nothing changes.
         """
-        for path in artifact.discover(self._settings.models):
+        try:
+            paths = artifact.discover(self._settings.models)
+            if not self._settings.models.is_dir():
+                raise ModelFolderError(f"there is no folder {self._settings.models}: put it back, or start again with another")
+        except ModelFolderError as error:
+            if not self._is_blind:
+                yield error
+            self._is_blind = True
+            return
+        self._is_blind = False
+        yield from self._take_changed(paths)
+        yield from self._drop_missing(paths)
+
+    def _take_changed(self, paths: list[Path]) -> Iterator[LoadedModel | ModelFolderError]:
+        for path in paths:
             state = _state(path)
             before, settled = self._seen.get(path), self._changing_folders.pop(path, None) == state
             if state == before:
@@ -151,32 +170,68 @@ class Models:
             except ModelFolderError as error:
                 yield error
 
+    def _drop_missing(self, paths: list[Path]) -> Iterator[FolderGone]:
+        missing = {
+            name: model for name, model in self._by_name.items() if model.folder.path not in paths or name in self._displaced
+        }
+        for name, model in missing.items():
+            if name not in self._missing or (name == self.default and name in self._told):
+                continue
+            with self._changing:
+                if self._by_name.get(name) is not model:  # its folder was found elsewhere meanwhile
+                    continue
+                if name == self.default:
+                    self._told.add(name)
+                else:
+                    self._by_name = {other: kept for other, kept in self._by_name.items() if other != name}
+                # Should it come back, or another folder of its name be there, that is news.
+                for path in {model.folder.path, *self._same_names} - ({model.folder.path} & set(paths)):
+                    self._seen.pop(path, None)
+            yield FolderGone(model, still_served=name == self.default)
+        self._missing = set(missing)
+        self._told &= self._missing
+
     def _take(self, path: Path) -> LoadedModel:
         """Verify, load, warm up, and only then put a model in the place of the one of its name. Raises ModelFolderError."""
         with self._changing:
-            self._seen[path] = _state(path)
-            folder = artifact.read(path)
-            name = folder.manifest.name
-            standing = self._by_name.get(name)
-            if standing and standing.folder.path != path and standing.folder.path in artifact.discover(self._settings.models):
-                raise _one_name(path, standing.folder.path, name)
-            loaded = self._load(folder)
-            # One assignment: a request finds the old set of models or the new. Those at work keep what they have begun with.
-            self._by_name = {**self._by_name, name: loaded}
-            return loaded
+            try:
+                return self._take_as_it_is(path)
+            except ModelFolderError:
+                if _state(path) == self._seen[path]:
+                    raise
+                return self._take_as_it_is(path)  # it was exchanged while it was read
+
+    def _take_as_it_is(self, path: Path) -> LoadedModel:
+        self._seen[path] = _state(path)
+        self._same_names.discard(path)
+        folder = artifact.read(path)
+        name = folder.manifest.name
+        standing = self._by_name.get(name)
+        if standing and standing.folder.path != path and standing.folder.path in artifact.discover(self._settings.models):
+            self._same_names.add(path)
+            raise SameNameError(path, standing.folder.path, name)
+        loaded = self._load(folder)
+        displaced = {other for other, model in self._by_name.items() if model.folder.path == path}
+        self._displaced = (self._displaced | displaced) - {name}
+        # One assignment: a request finds the old set of models or the new. Those at work keep what they have begun with.
+        self._by_name = {**self._by_name, name: loaded}
+        return loaded
 
     def _load(self, folder: ModelFolder) -> LoadedModel:
         settings, manifest = self._settings, folder.manifest
-        loaded = runtime.load(folder, settings.runtime, settings.device, settings.precision, settings.threads)
-        shape = runtime.draw(loaded, inputs([0], manifest.space)).shape
+        loaded = runtime.load(
+            folder, settings.runtime, settings.device, settings.precision, settings.threads, on_device=self._on_device
+        )
+        shape = self._on_device(lambda: runtime.draw(loaded, inputs([0], manifest.space)).shape)
         if shape != (1, manifest.height, manifest.width, manifest.channels):
             raise ModelFolderError(
-                f"{folder.path} draws pictures of another shape, {shape}, than its manifest says: export it again"
+                f"{folder.path} draws pictures of another shape, {shape}, than its manifest says: "
+                f"{artifact.export_again(folder.path)}"
             )
         return LoadedModel(folder, loaded)
 
     def _folder_of(self, name: str) -> Path | None:
-        """That of the model of this name; of a folder that cannot be read, its own name."""
+        """The folder of the model of this name; a folder that cannot be read counts by its own name."""
         if name in self._by_name and self._by_name[name].folder.path in artifact.discover(self._settings.models):
             return self._by_name[name].folder.path
         for path in artifact.discover(self._settings.models):
@@ -198,7 +253,3 @@ def _state(folder: Path) -> frozenset[tuple[str, int, int, int, int]]:
                 status = path.stat()
                 found.add((path.name, status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns))
     return frozenset(found)
-
-
-def _one_name(path: Path, other: Path, name: str) -> ModelFolderError:
-    return ModelFolderError(f"{path} and {other} hold models of one name, {name}: remove one of them")

@@ -91,6 +91,16 @@ def test_it_does_not_start_with_a_damaged_model_and_says_why(trained, tmp_path):
     assert said.endswith("copy the model folder again")
 
 
+def test_it_starts_without_a_damaged_model_that_is_not_the_default(trained, tmp_path):
+    shutil.copytree(trained.model, tmp_path / "shoes")
+    (tmp_path / "hats").mkdir()
+    (tmp_path / "hats" / "netG.pth").touch()
+    with running(GAN_MODELS=str(tmp_path)) as client:
+        (served,) = client.get("/models").json()["models"]
+        assert served["name"] == "fashion-mnist-dcgan"
+        assert 'gan_model_reloads_total{outcome="refused"} 1.0' in client.get("/metrics").text
+
+
 def test_it_does_not_start_on_a_device_that_is_not_there_and_says_why(trained):
     said = refusal(GAN_MODELS=str(trained.models), GAN_DEVICE="cuda")
     assert said == "gan-service: GAN_DEVICE=cuda needs GAN_RUNTIME=torchscript: ONNX Runtime runs on the processor here"
@@ -116,9 +126,9 @@ def test_it_is_not_ready_before_the_first_picture(trained, monkeypatch):
     instance = object.__new__(service.GanService.inner)
     readiness = []
 
-    def load(settings):
+    def load(*arguments):
         readiness.append(instance.__is_ready__())
-        return Models(settings)
+        return Models(*arguments)
 
     monkeypatch.setenv("GAN_MODELS", str(trained.models))
     monkeypatch.setattr(service, "Models", load)

@@ -1,5 +1,11 @@
-"""A finished generator -> a model folder, each exported file compared with the network in memory."""
+"""A finished generator -> a model folder, each exported file compared with the network in memory.
 
+As a command it writes the exported files of model folders again, from their weights.
+"""
+
+import argparse
+import shutil
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +14,10 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 
-from gan import artifact, imaging
+from gan import artifact, imaging, runtime
 from gan.artifact import (
     CARD,
     MANIFEST,
@@ -23,9 +30,12 @@ from gan.artifact import (
     Export,
     Manifest,
     Metric,
+    ModelFolder,
+    ModelFolderError,
     Origin,
 )
 from gan.latents import inputs
+from gan.networks import families
 from gan.networks.conditions import tensors
 from gan.networks.families import Generator
 from training.config import TrainingConfig
@@ -37,6 +47,9 @@ COMPARED_LATENTS = 256
 # A grey level is 1/127.5 = 0.0078 wide in the network's range; at a hundredth of that, one picture element in a hundred
 # may round to the neighbouring level and none further.
 TOLERANCE = 1e-4
+# What programs of 2024 read, such as onnxruntime 1.17 and onnx2torch; the exporter's own choice is for newer ones.
+_OPSET, _IR_VERSION = 18, 9
+_DRAWN_AT_ONCE = 256
 
 
 class ExportError(Exception):
@@ -106,25 +119,30 @@ def export_onnx(generator: Generator, path: Path) -> None:
     """`space.names`, such as z [n, z_dim], -> pictures [n, channels, height, width], any n, weights inside the file."""
     n = torch.export.Dim("n")
     first, *others = tensors(range(2), generator.space)
-    torch.onnx.export(
-        generator,
-        (first, *others),
-        path,
-        input_names=generator.space.names,
-        output_names=["pictures"],
-        dynamic_shapes=({0: n}, *([tuple({0: n} for _ in others)] if others else [])),
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "# The axis name", UserWarning)  # that all inputs share the one name is meant
+        program = torch.onnx.export(
+            generator,
+            (first, *others),
+            input_names=generator.space.names,
+            output_names=["pictures"],
+            dynamic_shapes=({0: n}, *([tuple({0: n} for _ in others)] if others else [])),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+            opset_version=_OPSET,
+        )
+    assert program is not None, "the exporter asked for by dynamo=True returns one"
+    program.model.ir_version = _IR_VERSION
+    program.save(path, external_data=False)
 
 
 def export_torchscript(generator: Generator, path: Path) -> None:
-    """The same as a traced and frozen module."""
+    """The same as a traced module. It is not frozen, which would make constants of its weights that keep their type for ever."""
     with warnings.catch_warnings():
         # torch calls TorchScript deprecated but keeps it; it is the one format that runs without the network's source.
         warnings.simplefilter("ignore", FutureWarning)
-        torch.jit.save(torch.jit.freeze(torch.jit.trace(generator, tuple(tensors(range(2), generator.space)))), path)  # type: ignore[no-untyped-call]
+        torch.jit.save(torch.jit.trace(generator, tuple(tensors(range(2), generator.space))), path)  # type: ignore[no-untyped-call]
 
 
 def compare(generator: Generator, folder: Path) -> dict[str, Export]:
@@ -151,6 +169,78 @@ def compare(generator: Generator, folder: Path) -> dict[str, Export]:
             )
         exports[file] = Export(largest_difference=difference, tolerance=TOLERANCE, latents=COMPARED_LATENTS)
     return exports
+
+
+def export_again(path: Path, seeds: int, take_changes: bool = False) -> Manifest:
+    """Write the exported files of a model folder anew, from its weights, in one step; its name and version stay.
+
+    Before that, `seeds` pictures are drawn with the files that are there and with the new ones. Raises ExportError, and changes
+    nothing, if a picture would change that is not to, or an export is over its tolerance; ModelFolderError for bad weights.
+    """
+    path = path.resolve()  # the folder itself, where a link leads to it
+    old = ModelFolder(path, artifact.read_manifest(path))
+    generator = _rebuilt(old)
+    written: list[Manifest] = []
+
+    def fill(folder: Path) -> None:
+        shutil.copytree(path, folder, dirs_exist_ok=True)
+        export_onnx(generator, folder / ONNX)
+        export_torchscript(generator, folder / TORCHSCRIPT)
+        files = old.manifest.files | artifact.digests(folder, [ONNX, TORCHSCRIPT])
+        manifest = old.manifest.model_copy(update={"exports": compare(generator, folder), "files": files})
+        _write_manifest(folder, manifest)
+        _compare_pictures(old, artifact.read(folder), seeds, take_changes)
+        card = path / CARD
+        if card.is_file() and card.read_text() == _card(old.manifest):  # else somebody has written into it
+            (folder / CARD).write_text(_card(manifest))
+        written.append(manifest)
+
+    artifact.write_atomically(path, fill, replace=True)
+    return written[0]
+
+
+def _rebuilt(folder: ModelFolder) -> Generator:
+    """The network in memory that a model folder's weights belong to. Raises ModelFolderError."""
+    manifest = folder.manifest
+    arguments = manifest.architecture.arguments
+    try:
+        generator = families.generator(
+            manifest.architecture.name, manifest.space, manifest.channels, (manifest.height, manifest.width), arguments
+        )
+        generator.load_state_dict(load(folder.content(WEIGHTS)))
+    except (ValueError, TypeError, RuntimeError, SafetensorError) as error:
+        raise ModelFolderError(
+            f"{folder.path / WEIGHTS} are not the weights of the network in {MANIFEST} ({error}): copy the model folder again"
+        ) from error
+    return generator.eval()
+
+
+def _compare_pictures(old: ModelFolder, new: ModelFolder, seeds: int, take_changes: bool) -> None:
+    """Raises ExportError if a picture changes that is not to. Says what could not be compared."""
+    runtimes: dict[runtime.RuntimeName, str] = {"onnx": ONNX, "torchscript": TORCHSCRIPT}
+    for name, file in runtimes.items():
+        try:
+            before = runtime.load(old, name, "cpu")
+        except ModelFolderError as error:
+            print(f"{old.path}: no pictures to compare with those of the new {file}, since {error}")
+            continue
+        changed = _changed(before, runtime.load(new, name, "cpu"), new.manifest, seeds)
+        print(f"{old.path}: {changed} of {seeds} pictures change with the new {file}")
+        if changed and not take_changes:
+            raise ExportError(
+                f"{changed} of {seeds} pictures would change with the new {file}, and {new.title} promises the same ones for ever: "
+                "not exported; to have them changed, add --take-changes"
+            )
+
+
+def _changed(before: runtime.Runtime, after: runtime.Runtime, manifest: Manifest, seeds: int) -> int:
+    """How many of the pictures of the seeds 0, 1, 2 … are not the same bytes."""
+    changed = 0
+    for start in range(0, seeds, _DRAWN_AT_ONCE):
+        rows = inputs(range(start, min(start + _DRAWN_AT_ONCE, seeds)), manifest.space)
+        differs: NDArray[np.bool_] = runtime.draw(before, rows) != runtime.draw(after, rows)
+        changed += int(differs.any((1, 2, 3)).sum())
+    return changed
 
 
 def _card(manifest: Manifest) -> str:
@@ -190,3 +280,29 @@ def _quality(manifest: Manifest) -> str:
     return "\n".join(
         ["| measure | generated | real pictures | protocol |", "|---|---|---|---|", *rows, "", "Protocols:", "", *ways]
     )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        "python -m training.export",
+        description="Write the exported files of model folders again, from their weights: for files that are damaged, or too old "
+        "for what is to read them. Name, version and pictures stay.",
+        epilog="example: python -m training.export models/shoes",
+    )
+    parser.add_argument("folders", nargs="+", type=Path, metavar="MODEL", help="a model folder")
+    parser.add_argument("--seeds", type=int, default=1000, help="pictures to compare before and after, %(default)s by default")
+    parser.add_argument("--take-changes", action="store_true", help="export even if some of these pictures change")
+    options = parser.parse_args(arguments)
+    for folder in options.folders:
+        try:
+            manifest = export_again(folder, options.seeds, options.take_changes)
+        except (ModelFolderError, ExportError, OSError) as error:
+            print(f"training.export: {folder}: {error}", file=sys.stderr)
+            return 1
+        print(f"{folder}: {manifest.name}@{manifest.version} was exported again")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

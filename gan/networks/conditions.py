@@ -19,11 +19,14 @@ def size(space: Space) -> int:
     return (space.classes or 0) + sum(code.categories or 1 for code in space.codes)
 
 
-def vector(space: Space, conditions: tuple[Tensor, ...]) -> Tensor:
-    """Label and codes, in the order of `space.names`, each [n] -> float32 [n, size]: whole numbers one-hot, others as they are."""
+def vector(space: Space, conditions: tuple[Tensor, ...], like: Tensor) -> Tensor:
+    """Label and codes, in the order of `space.names`, each [n] -> [n, size]: whole numbers one-hot, others as they are.
+
+    Of the type of `like`, whichever that is when a traced network runs: `.to(like.dtype)` would write today's into the trace.
+    """
     categories = [*([space.classes] if space.classes is not None else []), *(code.categories for code in space.codes)]
     parts = [
-        values[:, None].float() if k is None else functional.one_hot(values, k).float()
+        values[:, None].type_as(like) if k is None else functional.one_hot(values, k).type_as(like)
         for values, k in zip(conditions, categories, strict=True)
     ]
     return torch.cat(parts, 1)

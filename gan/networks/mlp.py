@@ -49,7 +49,7 @@ class Generator(nn.Module):
         Label and codes stand beside the latent vector (Mirza and Osindero 2014, arXiv 1411.1784, section 4.1).
         """
         if label_and_codes:
-            z = torch.cat([z, conditions.vector(self.space, label_and_codes).to(z.dtype)], 1)
+            z = torch.cat([z, conditions.vector(self.space, label_and_codes, like=z)], 1)
         pixels: Tensor = self.layers(z)
         return pixels.view(-1, *self.shape)
 

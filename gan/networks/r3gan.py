@@ -127,7 +127,7 @@ class Generator(nn.Module):
         Label and codes, embedded together, stand beside the latent vector.
         """
         if self.embedding is not None:
-            z = torch.cat([z, self.embedding(conditions.vector(self.space, label_and_codes)).to(z.dtype)], 1)
+            z = torch.cat([z, self.embedding(conditions.vector(self.space, label_and_codes, like=z)).type_as(z)], 1)
         pictures: Tensor = self.layers(self.basis * self.scale(z)[:, :, None, None])
         return pictures if self.training else pictures.clamp(-1, 1)
 

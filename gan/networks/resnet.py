@@ -40,7 +40,7 @@ class ConditionalBatchNorm(nn.Module):
         normal: Tensor = self.norm(input)
         if self.gain is None or self.bias is None:
             return normal
-        gain, bias = (values(label)[:, :, None, None].to(normal.dtype) for values in (self.gain, self.bias))
+        gain, bias = (values(label)[:, :, None, None].type_as(normal) for values in (self.gain, self.bias))
         modulated: Tensor = normal * gain + bias
         return modulated
 
@@ -103,7 +103,7 @@ class Generator(nn.Module):
             label, *others = label_and_codes
             codes = tuple(others)
         if codes:
-            z = torch.cat([z, conditions.vector(self.codes, codes).to(z.dtype)], 1)
+            z = torch.cat([z, conditions.vector(self.codes, codes, like=z)], 1)
         pictures: Tensor = self.first(z).view(-1, *self.grid)
         for block in self.blocks:
             pictures = block(pictures, label)

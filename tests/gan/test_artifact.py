@@ -1,5 +1,8 @@
+import errno
 import json
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +24,7 @@ def test_an_undamaged_folder_is_read(folder):
     model = artifact.read(folder)
     assert model.title == f"fashion-mnist-dcgan@{model.manifest.version}"
     assert model.manifest.files[WEIGHTS].startswith(model.manifest.version)
-    assert model.file(ONNX) == folder / ONNX
+    assert model.content(ONNX) == (folder / ONNX).read_bytes()
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, ONNX, "generator.torchscript.pt"])
@@ -49,10 +52,14 @@ def test_a_missing_folder_is_named(tmp_path):
     ("fields", "said"),
     [
         ({"z_dim": -1}, "z_dim: Input should be greater than 0"),
-        ({"format_version": 2}, "format_version: Input should be 1"),
+        ({"format_version": 2}, "format_version: Input should be 1.*, or update this program if a newer one wrote it"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
         ({"version": "0123456789ab"}, "a version .* that is not that of"),
-        ({"files": {"../secret": "00"}}, "names a file outside its folder"),
+        ({"files": {"../secret": "00"}}, "names a file that is none of its folder's"),
+        ({"files": {"..": "00"}}, "names a file that is none of its folder's"),
+        ({"files": {"": "00"}}, "names a file that is none of its folder's"),
+        ({"files": {"\0": "00"}}, "names a file that is none of its folder's"),
+        ({"files": {"model.json": "00"}}, "names a file that is none of its folder's"),
         ({"files": {}}, "a version .* that is not that of"),
     ],
 )
@@ -72,7 +79,58 @@ def test_a_manifest_that_is_not_json_is_refused(folder):
 
 def test_a_file_the_manifest_does_not_list_is_not_used(folder):
     with pytest.raises(ModelFolderError, match="not listed"):
-        artifact.read(folder).file("discriminator.safetensors")
+        artifact.read(folder).content("discriminator.safetensors")
+
+
+def test_a_file_that_was_exchanged_after_it_was_checked_is_not_used(folder):
+    model = artifact.read(folder)
+    (folder / ONNX).write_bytes(b"that of another version")
+    with pytest.raises(ModelFolderError, match=rf"{ONNX} is damaged .* copy the model folder again"):
+        model.content(ONNX)
+
+
+@pytest.mark.parametrize("name", [ONNX, MANIFEST])
+def test_what_is_no_file_is_not_waited_for(folder, name):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(ModelFolderError, match=f"{name} is not a file"):
+        artifact.read(folder)
+
+
+@pytest.mark.parametrize("name", ["netG.pth", "stylegan.pkl", "model.safetensors"])
+def test_weights_of_other_programs_are_no_damaged_model(tmp_path, name):
+    (tmp_path / "tutorial").mkdir()
+    (tmp_path / "tutorial" / name).touch()
+    assert artifact.discover(tmp_path) == [tmp_path / "tutorial"]
+    with pytest.raises(
+        ModelFolderError, match=rf"tutorial is no model folder of this program, .* \({name}\) cannot be served: train"
+    ):
+        artifact.read(tmp_path / "tutorial")
+
+
+def test_links_are_followed_and_those_to_nowhere_passed_over(folder, tmp_path):
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "shoes").symlink_to(folder)
+    (models / "nowhere").symlink_to("missing")
+    (models / "itself").symlink_to("itself")
+    (models / "file").symlink_to(folder / ONNX)
+    assert artifact.discover(models) == [models / "shoes"]
+    assert artifact.read(models / "shoes").title == artifact.read(folder).title
+
+
+def test_a_folder_that_may_not_be_looked_into_is_reported(folder, monkeypatch):
+    plain = Path.iterdir
+
+    def iterdir(self):
+        if self == folder:
+            raise OSError(errno.EIO, "Input/output error")
+        return plain(self)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert artifact.discover(folder.parent) == [folder]
+    with pytest.raises(ModelFolderError, match=r"cannot read .*Input/output error"):
+        artifact.discover(folder)
 
 
 def test_writing_never_replaces_and_leaves_no_part_behind(tmp_path):

@@ -1,3 +1,6 @@
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +9,8 @@ from gan import artifact, runtime
 from gan.artifact import ModelFolderError
 from gan.latents import count, inputs, select
 from tests.conftest import BACKENDS
+
+SHIPPED = Path(__file__).parents[2] / "models" / "fashion-mnist-dcgan"
 
 
 def alone(drawer, rows):
@@ -62,13 +67,25 @@ def test_a_runtime_whose_shapes_disagree_gets_one_shape(folder, monkeypatch):
 @pytest.mark.parametrize(("name", "file"), [("onnx", artifact.ONNX), ("torchscript", artifact.TORCHSCRIPT)])
 def test_a_file_that_cannot_be_run_is_named(folder, tmp_path, name, file):
     (tmp_path / file).write_bytes(b"no model")
-    broken = artifact.ModelFolder(tmp_path, folder.manifest)
-    with pytest.raises(ModelFolderError, match=rf"cannot run .*{file} \(.*: export the model again"):
+    files = artifact.digests(tmp_path, [file])
+    broken = artifact.ModelFolder(tmp_path, folder.manifest.model_copy(update={"files": files}))
+    remedy = rf"export the model again \(python -m training.export {tmp_path}\)"
+    with pytest.raises(ModelFolderError, match=rf"cannot run .*{file} \(.*: {remedy}"):
         runtime.load(broken, name, "cpu", threads=1)
     other = artifact.ModelFolder(folder.path, folder.manifest.model_copy(update={"z_dim": 7}))
     with pytest.raises(ModelFolderError, match=rf"cannot run .*{file} \(.*: export the model again") as error:
         runtime.load(other, name, "cpu", threads=1)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["onnx", "torchscript"])
+def test_a_folder_exchanged_after_it_was_checked_draws_nothing_under_the_old_name(folder, tmp_path, name):
+    shutil.copytree(folder.path, tmp_path / "shoes")
+    checked = artifact.read(tmp_path / "shoes")
+    for file in (artifact.ONNX, artifact.TORCHSCRIPT):
+        shutil.copy(SHIPPED / file, tmp_path / "shoes" / file)
+    with pytest.raises(ModelFolderError, match="is damaged"):
+        runtime.load(checked, name, "cpu", threads=1)
 
 
 def test_onnx_does_not_claim_a_gpu(folder):

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
+from contextlib import contextmanager, suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 
 from gan import artifact
 from gan.artifact import ModelFolderError
+from serving import fetching
 from serving.fetching import fetch
 
 # A model folder of the shipped kind
@@ -102,6 +105,131 @@ def test_a_protocol_without_its_package_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(ModelFolderError, match=r"cannot fetch s3://b/shoes/model.json: .* needs a package .* \(Install s3fs"):
         fetch(f"s3://b/shoes#sha256={'0' * 64}", tmp_path)
+
+
+@contextmanager
+def answering(respond):
+    """The address of a server whose answers `respond` writes, given a request for a file."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            self.close_connection = True
+            with suppress(OSError):  # whoever asked has had enough
+                respond(self)
+
+        def log_message(self, *_):
+            pass
+
+        do_HEAD = do_GET  # noqa: N815
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def head(request, status=200, **headers):
+    request.send_response(status)
+    for name, value in (headers | {"Connection": "close"}).items():
+        request.send_header(name.replace("_", "-"), str(value))
+    request.end_headers()
+
+
+def endless(request):
+    """More than it promised, or without a promise, for ever; also to whoever asks for a part."""
+    head(request, 206 if "Range" in request.headers else 200)
+    while request.command == "GET":
+        request.wfile.write(b"x" * 2**16)
+
+
+def endless_after_a_manifest(request):
+    """The file has grown since the manifest was written."""
+    if request.path.endswith("model.json"):
+        content = (SHIPPED / "model.json").read_bytes()
+        head(request, Content_Length=len(content))
+        if request.command == "GET":
+            request.wfile.write(content)
+    else:
+        endless(request)
+
+
+def round_in_circles(request):
+    head(request, 302, Location=request.path, Content_Length=0)
+
+
+def silent(request):
+    head(request)
+    request.wfile.flush()
+    time.sleep(30 * (request.command == "GET"))
+
+
+def trickling(request):
+    head(request)
+    while request.command == "GET":
+        request.wfile.write(b"x")
+        time.sleep(0.01)
+
+
+def broken_off(request):
+    head(request, Content_Length=1000)
+    if request.command == "GET":
+        request.wfile.write(b"x" * 10)
+
+
+@pytest.mark.parametrize(
+    ("respond", "said"),
+    [
+        (endless, r"/shoes/model.json is larger than 1,048,576 bytes and was given up"),
+        (endless_after_a_manifest, r"/shoes/generator.\S+ is larger than 20,000,000 bytes and was given up"),
+        (round_in_circles, r"cannot fetch .*/shoes/model.json \(TooManyRedirects: "),
+        (silent, r"cannot fetch .*/shoes/model.json \(\w*Timeout\w*: "),
+        (trickling, r"cannot fetch .*/shoes/model.json \(TimeoutError: \d+ bytes came in 0 s\)"),
+        (broken_off, r"cannot fetch .*/shoes/model.json \(ContentLengthError: .*received 10 of 1000 bytes"),
+    ],
+)
+def test_a_server_that_does_not_come_to_an_end_is_given_up_and_nothing_is_left(tmp_path, monkeypatch, respond, said):
+    monkeypatch.setattr(fetching, "_LARGEST_FILE", 20_000_000)
+    monkeypatch.setattr(fetching, "_SILENCE", 0.3)
+    with answering(respond) as address, pytest.raises(ModelFolderError, match=said):
+        fetch(f"{address}/shoes#sha256={digest(SHIPPED)}", tmp_path / "models")
+    assert list(tmp_path.rglob("*")) in ([], [tmp_path / "models"])
+
+
+def test_a_large_file_is_never_in_memory_as_a_whole(shop, tmp_path, monkeypatch):
+    folder, address, _ = shop
+    pieces = []
+    plain = fetching._read
+    monkeypatch.setattr(fetching, "_CHUNK", 2**16)
+    monkeypatch.setattr(fetching, "_read", lambda address: (pieces.append(len(piece)) or piece for piece in plain(address)))
+    fetch(f"{address}#sha256={digest(folder)}", tmp_path / "models")
+    assert sum(pieces) > 10 * 2**16
+    assert max(pieces) <= 2**16
+
+
+def test_one_that_was_damaged_since_is_fetched_again(shop, tmp_path):
+    folder, address, asked = shop
+    fetched = fetch(f"{address}#sha256={digest(folder)}", tmp_path / "models")
+    elsewhere = fetched.rename(fetched.with_name("elsewhere"))
+    (elsewhere / "generator.onnx").write_bytes(b"cut")
+    asked.clear()
+    assert fetch(f"{address}#sha256={digest(folder)}", tmp_path / "models") == elsewhere
+    assert artifact.read(elsewhere).manifest == artifact.read(folder).manifest
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["elsewhere"]
+
+
+def test_weights_of_other_programs_are_not_written_over(shop, tmp_path):
+    folder, address, _ = shop
+    (theirs := tmp_path / "models" / artifact.read(folder).manifest.name / "netG.pth").parent.mkdir(parents=True)
+    theirs.write_text("of somebody")
+    with pytest.raises(ModelFolderError, match=r"is in the way of .* and holds no model: move it"):
+        fetch(f"{address}#sha256={digest(folder)}", tmp_path / "models")
+    assert theirs.read_text() == "of somebody"
 
 
 def in_store(home, *arguments):

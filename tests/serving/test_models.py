@@ -1,13 +1,25 @@
 import json
 import os
+import re
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from gan import artifact, runtime
 from gan.artifact import ModelFolderError
-from serving.models import Models, check_in_a_child, verify
+from gan.latents import inputs
+from serving.app import Api
+from serving.batching import Batcher
+from serving.errors import RequestError
+from serving.folders import verify
+from serving.metrics import metrics
+from serving.models import Models, check_in_a_child
 from serving.settings import Settings
+
+SHIPPED = Path(__file__).parents[2] / "models" / "fashion-mnist-dcgan"
 
 
 @pytest.fixture
@@ -40,23 +52,138 @@ def test_a_default_that_is_not_there(two_models):
         verify(Settings(models=two_models, default_model="third"))
 
 
-def test_two_folders_with_one_name(two_models):
+def said_of(left_out):
+    return [str(error) for error in left_out]
+
+
+def test_of_two_folders_with_one_name_one_is_served(two_models):
     shutil.copytree(two_models / "first", two_models / "copy")
-    with pytest.raises(ModelFolderError, match="hold models of one name, first: remove one of them"):
+    verified = verify(Settings(models=two_models, default_model="second"))
+    assert verified.folders["first"].path == two_models / "first"  # the one that is called so
+    (said,) = said_of(verified.left_out)
+    assert said.startswith(
+        f"{two_models / 'copy'} and {two_models / 'first'} hold models of one name, first, and the second is served"
+    )
+    (two_models / "first").rename(two_models / "zz")
+    assert verify(Settings(models=two_models, default_model="second")).folders["first"].path == two_models / "copy"
+
+
+def cut(folder):
+    with (folder / "generator.onnx").open("r+b") as file:
+        file.truncate(1000)
+
+
+def forbid(folder):
+    (folder / "model.json").unlink()
+    (folder / "model.json").mkdir()
+
+
+def leave_only_weights_of_others(folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "netG.pth").touch()
+
+
+def link_to_nowhere(folder):
+    shutil.rmtree(folder)
+    folder.symlink_to("nowhere")
+
+
+def say_another_shape(folder):
+    path = folder / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "height": 28}))
+
+
+def exchange_the_network(folder):
+    """Whole, but nothing that ONNX Runtime can run."""
+    (folder / "generator.onnx").write_bytes(b"no network")
+    path = folder / "model.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({**manifest, "files": manifest["files"] | artifact.digests(folder, ["generator.onnx"])}))
+
+
+HARMS = [
+    (cut, "generator.onnx is damaged"),
+    (forbid, "model.json is not a file"),
+    (leave_only_weights_of_others, r"second is no model folder of this program"),
+    (link_to_nowhere, "second is a link to nowhere"),
+    (
+        say_another_shape,
+        r"second draws pictures of another shape, \(1, 32, 32, 1\), than its manifest says: export the model again",
+    ),
+    (exchange_the_network, r"ONNX Runtime cannot run .*: export the model again \(python -m training.export \S+/second\)"),
+]
+
+
+@pytest.mark.parametrize(("harm", "said"), HARMS, ids=[harm.__name__ for harm, _ in HARMS])
+def test_a_bad_folder_is_left_out_unless_it_is_the_default(two_models, harm, said):
+    harm(two_models / "second")
+    models = Models(Settings(models=two_models, default_model="first"))
+    assert [model.folder.manifest.name for model in models.all()] == ["first"]
+    (left_out,) = said_of(models.left_out)
+    assert re.search(said, left_out)
+    with pytest.raises(RequestError, match="there is no model 'second'; there is first@"):
+        models.choose("second")
+    with pytest.raises(ModelFolderError, match=said):
+        Models(Settings(models=two_models, default_model="second"))
+
+
+def test_a_bad_folder_is_not_the_only_model_but_the_default_if_it_is_called_so(two_models):
+    cut(two_models / "second")
+    assert verify(Settings(models=two_models)).default == "first"
+    (two_models / "second" / "model.json").unlink()
+    (two_models / "second").rename(two_models / "fashion-mnist")
+    with pytest.raises(ModelFolderError, match=r"cannot read .*fashion-mnist/model.json"):
         verify(Settings(models=two_models))
+
+
+def test_if_every_folder_is_bad_the_first_reason_is_given(two_models):
+    for name in ("first", "second"):
+        cut(two_models / name)
+    with pytest.raises(ModelFolderError, match=r"first/generator.onnx is damaged"):
+        verify(Settings(models=two_models))
+
+
+def test_a_model_folder_in_the_place_of_the_folder_of_models(two_models):
+    with pytest.raises(ModelFolderError, match=r"first is a model folder itself: set GAN_MODELS to the folder that it is in"):
+        verify(Settings(models=two_models / "first"))
+
+
+def test_what_was_left_out_is_logged_and_counted(two_models, caplog):
+    cut(two_models / "second")
+    before = metrics().reloads.labels("refused")._value.get()
+    settings, batcher = Settings(models=two_models), Batcher()
+    Api().open(Models(settings), batcher, settings)
+    batcher.close()
+    assert metrics().reloads.labels("refused")._value.get() == before + 1
+    assert sum("generator.onnx is damaged" in record.message for record in caplog.records) == 1
+
+
+def test_a_folder_exchanged_while_it_is_read_is_read_once_more(two_models, monkeypatch):
+    """With `mv`, as docs/deploy.md has it: what is served is one whole version, under its own name."""
+    new = two_models.parent / "new"
+    shutil.copytree(SHIPPED, new)
+    (two_models / "second").rename(two_models.parent / "second")
+    plain, exchanged = artifact.read, []
+
+    def read(path):
+        folder = plain(path)
+        if not exchanged:
+            exchanged.append((two_models / "first").rename(two_models.parent / "old"))
+            new.rename(two_models / "first")
+        return folder
+
+    monkeypatch.setattr(artifact, "read", read)
+    (model,) = Models(Settings(models=two_models)).all()
+    assert model.folder.title == plain(SHIPPED).title
+    expected = runtime.draw(runtime.load(plain(SHIPPED), "onnx"), inputs(range(3), model.folder.manifest.space))
+    assert np.array_equal(runtime.draw(model.runtime, inputs(range(3), model.folder.manifest.space)), expected)
 
 
 def test_no_model_at_all(tmp_path):
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(ModelFolderError, match=r"there is no model in .*: train one"):
             verify(Settings(models=folder))
-
-
-def test_pictures_of_another_shape_than_the_manifest_says(two_models):
-    path = two_models / "first" / "model.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "height": 28}))
-    with pytest.raises(ModelFolderError, match=r"first draws pictures of another shape, \(1, 32, 32, 1\), than its manifest says"):
-        Models(Settings(models=two_models, default_model="second"))
 
 
 def test_the_check_in_a_child_says_what_loading_would(two_models, trained):

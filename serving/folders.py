@@ -1,0 +1,98 @@
+"""Which models a folder of models holds at the start, and which of them is the default."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from gan import artifact
+from gan.artifact import MANIFEST, ModelFolder, ModelFolderError
+from serving.settings import Settings
+
+SHIPPED = "fashion-mnist"  # the default model where it is one of several and no setting says otherwise
+
+
+class Verified(NamedTuple):
+    """What was found in a folder of models."""
+
+    folders: dict[str, ModelFolder]  # the whole ones, by the names of their models
+    default: str  # one of these names
+    left_out: list[ModelFolderError]  # why others are not served
+
+
+class SameNameError(ModelFolderError):
+    """A whole model folder whose name another one has already."""
+
+    def __init__(self, path: Path, other: Path, name: str) -> None:
+        self.path = path
+        super().__init__(
+            f"{path} and {other} hold models of one name, {name}, and the second is served: remove one of them, "
+            f'or change "name" in {path / MANIFEST}'
+        )
+
+
+def verify(settings: Settings) -> Verified:
+    """Read and check every model folder, and leave out the bad ones.
+
+    Raises ModelFolderError, with one sentence that says which file or setting is wrong and what to do, if the default model is one
+    of the bad, or there is none.
+    """
+    whole: list[ModelFolder] = []
+    bad: list[tuple[str, ModelFolderError]] = _links_to_nowhere(settings.models)
+    for path in artifact.discover(settings.models):
+        try:
+            whole.append(artifact.read(path))
+        except ModelFolderError as error:
+            bad.append((_name(path), error))
+    folders: dict[str, ModelFolder] = {}
+    same_names: list[ModelFolderError] = []
+    # Of copies such as backup-shoes and shoes the one that is called like its model is meant; else the first.
+    for folder in sorted(whole, key=lambda one: one.path.name != one.manifest.name):
+        kept = folders.setdefault(folder.manifest.name, folder)
+        if kept is not folder:
+            same_names.append(SameNameError(folder.path, kept.path, folder.manifest.name))
+    reasons: dict[str, ModelFolderError] = {}
+    for name, reason in bad:
+        reasons.setdefault(name, reason)
+    default = _default(settings, folders, reasons)
+    return Verified(dict(sorted(folders.items())), default, [reason for _, reason in bad] + same_names)
+
+
+def _default(settings: Settings, folders: dict[str, ModelFolder], bad: dict[str, ModelFolderError]) -> str:
+    """The name of the default model. Raises ModelFolderError if it is a bad one or cannot be told."""
+    models, names = settings.models, sorted(folders)
+    default = settings.default_model or _only_or_shipped(names, bad)
+    if default in folders:
+        return default
+    if default in bad or (bad and not folders):
+        raise bad.get(default or "", next(iter(bad.values())))
+    if not folders:
+        if (models / MANIFEST).is_file():
+            raise ModelFolderError(f"{models} is a model folder itself: set GAN_MODELS to the folder that it is in")
+        raise ModelFolderError(
+            f"there is no model in {models}: train one (python -m training.run), or set GAN_MODELS to a folder of models"
+        )
+    if default is None:
+        raise ModelFolderError(f"there are several models in {models} ({', '.join(names)}): set GAN_DEFAULT_MODEL to one")
+    raise ModelFolderError(f"GAN_DEFAULT_MODEL is {default}, but {models} holds {', '.join(names)}: set it to one of these")
+
+
+def _only_or_shipped(names: list[str], bad: dict[str, ModelFolderError]) -> str | None:
+    """The default model where no setting says which: a bad folder's too, if that is what it would be were it whole."""
+    if SHIPPED in names or SHIPPED in bad:
+        return SHIPPED
+    return names[0] if len(names) == 1 else None
+
+
+def _name(path: Path) -> str:
+    """What the model of a bad folder is called, as far as that can be told."""
+    try:
+        return artifact.read_manifest(path).name
+    except ModelFolderError:
+        return path.name
+
+
+def _links_to_nowhere(models: Path) -> list[tuple[str, ModelFolderError]]:
+    return [
+        (path.name, ModelFolderError(f"{path} is a link to nowhere: put back what it leads to, or remove it"))
+        for path in (sorted(models.iterdir()) if models.is_dir() else [])
+        if path.is_symlink() and not path.exists() and not path.name.startswith(".")
+    ]
