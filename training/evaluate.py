@@ -109,6 +109,8 @@ def _evaluate(command: _CommandLine) -> None:
     else:
         drawn = subjects.read(command.target, source, samples=command.samples)
     drawn = subjects.fit(drawn, data)
+    if manifest is not None and conditional:
+        data = data.in_order(manifest.classes or ())
     if manifest is not None and conditional and manifest.classes != list(data.classes):
         raise subjects.SubjectError(
             f"--data {source.data} has other classes than {model} was trained on: give the data it was trained on"
