@@ -6,7 +6,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -131,8 +131,8 @@ def _look_into(
                 seen.add(identity)
                 waiting.append(name)
         elif entry.is_file():
-            path = folder / name
-            listing.files.append(File(name.as_posix(), entry.stat().st_size, partial(_open, path)))
+            with suppress(OSError):  # it is gone meanwhile
+                listing.files.append(File(name.as_posix(), entry.stat().st_size, partial(_open, folder / name)))
         elif entry.is_symlink():
             listing.passed_over["links to nothing"] += 1
 

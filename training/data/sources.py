@@ -13,6 +13,7 @@ from training.data.files import Files, find_files
 from training.data.fitting import Colour, Fit, fit_array
 from training.data.known import KNOWN, KNOWN_SETS, Known, RawSet, recognise
 from training.data.reading import Arrays, read_known, read_raw
+from training.data.splitting import LEAST_HELD_OUT
 from training.data.tidying import limit_of
 
 _OF_THE_PICTURES = "that of the pictures it was trained on"
@@ -77,7 +78,7 @@ def _load_files(files: Files, options: Options, labelled: bool, max_bad: float) 
     if labelled and held_out is not None and (held_out_labels < 0).any():
         held_out, held_out_labels = held_out[held_out_labels >= 0], held_out_labels[held_out_labels >= 0]
     apart = None
-    if held_out is not None and len(held_out):
+    if held_out is not None and len(held_out) >= LEAST_HELD_OUT:
         apart = HeldOut(held_out, held_out_labels if labelled else None)
     former = tuple(record.former_classes) if labelled else ()
     return Dataset(

@@ -8,7 +8,8 @@ from training.data.dataset import composed
 
 _SMALLEST_SET = 200  # a smaller one needs all its pictures
 _ONE_IN = 20
-_LEAST, _MOST = 10, 2000
+LEAST_HELD_OUT = 10  # fewer measure nothing
+_MOST = 2000
 _MOST_OF_A_TEST_SPLIT = 10_000
 _OF_A_CLASS = 4  # at most one in so many: a class of three needs all its pictures
 
@@ -35,7 +36,7 @@ def held_out_places(digests: Sequence[bytes], labels: Sequence[str | None] | Non
             for label, count in wanted.items():
                 left[label] -= count
     chosen = chosen[:_MOST]
-    return sorted(chosen) if len(chosen) >= _LEAST else []
+    return sorted(chosen) if len(chosen) >= LEAST_HELD_OUT else []
 
 
 def sides_of(
@@ -50,7 +51,7 @@ def sides_of(
     """
     training = [place for place, is_test in enumerate(told) if not is_test]
     test = [place for place, is_test in enumerate(told) if is_test]
-    if len(test) >= _LEAST:
+    if len(test) >= LEAST_HELD_OUT:
         return training, sorted(sorted(test, key=lambda place: (digests[place], place))[:_MOST_OF_A_TEST_SPLIT])
     classes = [labels[place] for place in training]
     known = None if None in classes else [composed(str(label)) for label in classes]

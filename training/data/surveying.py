@@ -1,10 +1,11 @@
 """What can be said of a data set at a glance, before anything is decoded or downloaded."""
 
+import sys
 from dataclasses import dataclass
 from statistics import median
 
 from training.data.dataset import DataError
-from training.data.decoding import DECODING_ERRORS, Header, Options, bombs_are_errors, decode, read_header
+from training.data.decoding import DECODING_ERRORS, MAX_PIXELS, Header, Options, bombs_are_errors, decode, read_header
 from training.data.files import Files
 from training.data.idx import find_idx, read_idx_shape
 from training.data.known import KNOWN_SETS, RawSet, images_file
@@ -53,14 +54,15 @@ def _survey_files(files: Files) -> Survey:
     headers: list[Header] = []
     grey = True
     problem = ""
-    with bombs_are_errors():
+    with bombs_are_errors(sys.maxsize):  # heads are small, however large their pictures
         for place in range(looked_at):
             file = considered[place * count // looked_at]
             try:
                 content = file.read()
                 header = read_header(content)
                 # Colours may be all grey: that takes decoding, until one is found that is not.
-                grey = grey and (header.grey or decode(content, _ANY_SIZE).grey)
+                small = header.height * header.width <= MAX_PIXELS
+                grey = grey and (header.grey or (small and decode(content, _ANY_SIZE).grey))
                 headers.append(header)
             except DECODING_ERRORS as error:
                 problem = f"{file.title} ({error})"

@@ -51,7 +51,8 @@ def hold(mark: Path) -> None:
             fcntl.flock(file, fcntl.LOCK_SH)
         if not os.path.samestat(os.fstat(file.fileno()), mark.stat()):
             raise FileNotFoundError(f"{mark} was replaced")
-        os.utime(mark)
+        with suppress(OSError):  # somebody else's, or a disk that is only read
+            os.utime(mark)
     except OSError:
         file.close()
         raise
@@ -69,29 +70,23 @@ def writing(root: Path) -> Iterator[None]:
 
 
 def tidy(root: Path, mark: str) -> None:
-    """Remove what is left of killed processes, and of what nobody uses the least recently used, until the limit is kept."""
-    with suppress(OSError):  # somebody else does so, or must: it is not what this process was started for
-        _remove_leftovers(root)
-        kept = entries(root, mark)
-        too_much = sum(one.size for one in kept) - limit_of(root)
-        for one in kept:
-            if too_much <= 0:
-                break
-            if _remove(one, mark):
-                too_much -= one.size
+    """Remove what is left of killed processes, and of what nobody uses the least recently used, until the limit is kept.
 
-
-def _remove_leftovers(root: Path) -> None:
-    with (root / _WRITING).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # somebody writes
-            return
+    Nothing while somebody writes: what was just written is not in use yet, and there will be another time.
+    """
+    # Of errors nothing is said: somebody else tidies, or must, and it is not what this process was started for.
+    with suppress(OSError), (root / _WRITING).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for path in root.glob(".*"):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             elif path.name != _WRITING:
                 path.unlink()
+        kept = entries(root, mark)
+        too_much = sum(one.size for one in kept) - limit_of(root)
+        for one in kept:
+            if too_much > 0 and _remove(one, mark):
+                too_much -= one.size
 
 
 def _remove(kept: Kept, mark: str) -> bool:

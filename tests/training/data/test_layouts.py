@@ -166,6 +166,19 @@ def test_grey_pictures_come_back_as_colours_for_earlier_runs(tmp_path):
     assert then.batch(seed=1, seen=0, size=2)[0].shape == (2, 3, 4, 4)
 
 
+def test_a_run_without_labels_finds_its_pictures_among_labelled_ones(tmp_path):
+    write(tmp_path / "set", [f"{kind}/{n}.png" for kind in _CLASSES for n in range(3)])
+    labelled = load(tmp_path / "set")
+    assert labelled.as_fingerprinted(load(tmp_path / "set", labelled=False).fingerprint, labelled=False) is labelled
+    for path in sorted((tmp_path / "set").rglob("*.png")):
+        Image.open(path).convert("L").convert("RGB").save(path)
+    labelled = load(tmp_path / "set")
+    coloured = np.repeat(labelled.pictures, 3, axis=1)
+    then = labelled.as_fingerprinted(data.dataset.fingerprint(coloured), labelled=False)
+    assert np.array_equal(then.pictures, coloured)
+    assert then.labels.tolist() == labelled.labels.tolist()
+
+
 def stylegan(folder, labels, around=""):
     names = [f"0000{n // 4}/img0000000{n}.png" for n in range(8)]
     write(folder, [around + name for name in names])

@@ -212,3 +212,21 @@ def test_an_entry_that_is_removed_while_it_is_opened_is_made_anew(sets, cache):
 
 def test_the_limit_is_a_part_of_the_disk(tmp_path):
     assert 0 < tidying.limit_of(tmp_path) <= os.statvfs(tmp_path).f_frsize * os.statvfs(tmp_path).f_blocks // 10
+
+
+def test_larger_pictures_can_be_surveyed(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.data.surveying.MAX_PIXELS", 399)
+    save(tmp_path / "a.png", (9, 9, 9), (20, 20))
+    found = data.survey(str(tmp_path))
+    assert (found.count, found.height, found.channels) == (1, 20, 3)  # which it is not decoded to be sure of
+
+
+def test_a_cache_that_can_only_be_read_is_read(sets, cache, monkeypatch):
+    load(sets[0])
+
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    monkeypatch.setattr(storing, "decode", refuse)
+    assert len(load(sets[0]).pictures) == 8
