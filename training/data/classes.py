@@ -23,6 +23,7 @@ class Place:
 
     label: str | None  # the name of its class, as the folder is called; None if it has none
     held_out: bool | None  # whether it is of a test split; None where the set is not split
+    beside: bool = False  # whether it lies beside folders for training and testing, and is neither's
 
 
 def natural(name: str) -> tuple[Any, ...]:
@@ -43,6 +44,9 @@ def arrange(paths: Sequence[Path]) -> list[Place]:
     are the folders in the former, or around both. Classes are two folders or more with no pictures beside them.
     """
     inside = _unwrapped(paths)
+    if beside := _beside_splits(inside):
+        within = iter(arrange([path for path in inside if path[0] not in beside]))
+        return [Place(None, None, beside=True) if path[0] in beside else next(within) for path in inside]
     if (sides := _sides([path[0] if len(path) > 1 else "" for path in inside])) is not None:
         tops: dict[str, list[int]] = {}
         for place, path in enumerate(inside):
@@ -54,6 +58,16 @@ def arrange(paths: Sequence[Path]) -> list[Place]:
         sides = [None] * len(inside)
     labels = _labels(inside, sides)
     return [Place(label, side) for label, side in zip(labels, sides, strict=True)]
+
+
+def _beside_splits(paths: Sequence[Path]) -> set[str]:
+    """What lies beside folders for training and testing that hold folders of the same names: masks, copies, samples."""
+    matches = {top: _SPLIT.fullmatch(top) for top in {path[0] for path in paths if len(path) > 2}}
+    splits = {top: match["training"] is None for top, match in matches.items() if match is not None}
+    if set(splits.values()) != {True, False} or not _sides(list(splits)):
+        return set()
+    inner = {side: {path[1] for path in paths if len(path) > 2 and splits.get(path[0]) == side} for side in (True, False)}
+    return {path[0] for path in paths} - set(splits) if inner[True] & inner[False] else set()
 
 
 def _unwrapped(paths: Sequence[Path]) -> list[Path]:

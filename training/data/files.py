@@ -79,7 +79,7 @@ def find_files(source: str) -> Files:
     if not pictures:
         account = f"; {listing.account}" if listing.account else ""
         raise DataError(f"--data {source}: no pictures there; it needs files that end in {', '.join(sorted(SUFFIXES))}{account}")
-    placed, no_classes = _label(_place(pictures), labels)
+    placed, no_classes = _label(_place(pictures, listing), labels)
     return Files(source, slug(name), placed, _notes(listing, placed, labels), no_classes)
 
 
@@ -99,9 +99,13 @@ def _read_labels(source: str, file: File) -> Labels | None:
         raise DataError(f"--data {source}: {file.name} is damaged ({error}); repair it, or remove it to go by folders") from error
 
 
-def _place(pictures: Sequence[File]) -> list[PictureFile]:
+def _place(pictures: Sequence[File], listing: Listing) -> list[PictureFile]:
+    """The pictures with the classes and sides that their folders tell; those beside folders for training and testing are left."""
     places = arrange([PurePosixPath(file.name).parts for file in pictures])
-    return [PictureFile(file, place.label, place.held_out) for file, place in zip(pictures, places, strict=True)]
+    if beside := sum(place.beside for place in places):
+        listing.passed_over["pictures beside the folders for training and testing"] += beside
+    found = zip(pictures, places, strict=True)
+    return [PictureFile(file, place.label, place.held_out) for file, place in found if not place.beside]
 
 
 def _label(pictures: Sequence[PictureFile], labels: Sequence[Labels]) -> tuple[tuple[PictureFile, ...], str]:

@@ -66,4 +66,4 @@ def explain(content: bytes) -> str:
 
 def hint(endings: Iterable[str]) -> str:
     """What to do with files that were passed over and are pictures after all; '' if none of these endings says so."""
-    return "; save pictures among these as PNG or JPEG" if _OTHER_PICTURES & set(endings) else ""
+    return " (save pictures among these as PNG or JPEG)" if _OTHER_PICTURES & set(endings) else ""

@@ -1,6 +1,7 @@
 """All files in a folder or a zip file, by name, and the account of what was passed over."""
 
 import os
+import re
 import stat
 import zipfile
 import zlib
@@ -24,6 +25,7 @@ _OF_SYSTEMS = {
     *("$recycle.bin", "recycler", "system volume information", "_thumbs"),
 }
 _METHODS = {1: "Shrink", 6: "Implode", 9: "Deflate64", 10: "PKWARE's own", 93: "Zstandard", 95: "XZ", 97: "WavPack", 98: "PPMd"}
+_PLURAL = re.compile("(?<=^folder)s|(?<=^link)s|(?<=^picture)s")
 _READ = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 
 
@@ -78,7 +80,7 @@ class Listing:
     def account(self) -> str:
         """'passed over: 12 .heic, 3 .txt'; '' if nothing was."""
         kinds = sorted(self.passed_over.items(), key=lambda kind: (-kind[1], kind[0]))
-        said = ", ".join(f"{count:,} {kind}" for kind, count in kinds)
+        said = ", ".join(f"{count:,} {_PLURAL.sub('', kind) if count == 1 else kind}" for kind, count in kinds)
         return f"passed over: {said}{hint(self.passed_over)}" if said else ""
 
 
@@ -174,7 +176,7 @@ def list_zip(path: Path) -> Listing:
         if text.endswith("/"):
             continue
         if stat.S_ISLNK(member.external_attr >> 16):
-            listing.passed_over["links, which have no content in a zip file"] += 1
+            listing.passed_over["links without content in a zip file"] += 1
         else:
             members[name] = member
     folders_left = Listing()

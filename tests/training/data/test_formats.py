@@ -50,7 +50,7 @@ def test_what_is_passed_over_is_said_by_ending_and_number(tmp_path):
         (tmp_path / name).write_bytes(b"")
     dataset = load(tmp_path)
     assert dataset.skipped == ()
-    said = "passed over: 3 .heic, 2 .txt, 2 without an ending, 1 .json; save pictures among these as PNG or JPEG"
+    said = "passed over: 3 .heic, 2 .txt, 2 without an ending, 1 .json (save pictures among these as PNG or JPEG)"
     assert said in dataset.notes
     with zipfile.ZipFile(tmp_path.with_suffix(".zip"), "w") as archive:
         for path in sorted(tmp_path.rglob("*")):
@@ -61,7 +61,9 @@ def test_what_is_passed_over_is_said_by_ending_and_number(tmp_path):
 def test_if_nothing_is_left_it_is_said_what_there_was(tmp_path):
     for number in range(12):
         (tmp_path / f"{number}.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
-    with pytest.raises(DataError, match=r"no pictures there; .*passed over: 12 \.heic; save pictures among these as PNG or JPEG"):
+    with pytest.raises(
+        DataError, match=r"no pictures there; .*passed over: 12 \.heic \(save pictures among these as PNG or JPEG\)"
+    ):
         load(tmp_path)
 
 

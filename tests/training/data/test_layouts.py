@@ -90,6 +90,16 @@ def test_of_too_few_pictures_for_testing_nothing_can_be_learned(tmp_path):
     assert (len(dataset.pictures), dataset.held_out) == (20, None)
 
 
+@pytest.mark.parametrize("beside", ["ground_truth/cat/1_mask.png", "set/train/cat/1.png", "sample.png"])
+def test_what_lies_beside_folders_for_training_and_testing_is_neither(tmp_path, beside):
+    names = [f"{side}/{kind}/{n}.png" for side in ("train", "test") for kind in _CLASSES for n in range(10)]
+    write(tmp_path / "set", [*names, beside])
+    dataset = load(tmp_path / "set")
+    assert (dataset.classes, len(dataset.pictures), len(dataset.held_out.pictures)) == (_CLASSES, 20, 20)
+    assert "passed over: 1 picture beside the folders for training and testing" in dataset.notes
+    assert data.survey(str(tmp_path / "set")).count == 20
+
+
 def test_what_is_only_called_like_a_split_is_a_class(tmp_path):
     write(tmp_path / "set", [f"{kind}/{n}.png" for kind in ("train", "plane", "test") for n in range(10)])
     assert load(tmp_path / "set").classes == ("plane", "test", "train")
@@ -273,7 +283,7 @@ def test_links_in_circles_end_and_each_folder_counts_once(tmp_path):
     (tmp_path / "set" / "gone").symlink_to(tmp_path / "nowhere")
     dataset = load(tmp_path / "set")
     assert (dataset.classes, len(dataset.pictures)) == (("a", "b"), 2)
-    assert "passed over: 5 links to folders that are read already, 1 links to nothing" in dataset.notes
+    assert "passed over: 5 links to folders that are read already, 1 link to nothing" in dataset.notes
 
 
 def test_of_two_links_to_one_folder_the_first_counts(tmp_path):
@@ -302,7 +312,7 @@ def test_links_in_a_zip_file_are_passed_over(tmp_path):
         archive.writestr(link, "1.png")
     dataset = load(packed, labelled=False)
     assert (len(dataset.pictures), dataset.skipped) == (1, ())
-    assert any("1 links, which have no content in a zip file" in note for note in dataset.notes)
+    assert any("1 link without content in a zip file" in note for note in dataset.notes)
 
 
 @pytest.mark.parametrize("name", ["@eaDir", "__MACOSX", "lost+found", "$RECYCLE.BIN", "#recycle", "System Volume Information"])
