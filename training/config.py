@@ -56,6 +56,8 @@ class TrainingConfig(BaseModel):
     """what shows through transparent pictures and fills margins: a colour's name or #rrggbb"""
     max_bad: Share = 0.01
     """the share of files that may be broken, and are skipped, such as 1%"""
+    max_pixels: Count = 200_000_000
+    """of one file; what has more may be a trap and counts as broken: raise it, such as 500M, for large pictures of your own"""
     conditional: bool = False
     """learn the labels, those of a known set or the folders that pictures are in, so that pictures can be asked for by label"""
 

@@ -28,6 +28,7 @@ _SPREAD_SEEDS = 64
 _DEAD_AFTER = 20_000  # pictures through which a discriminator said the same of all of them
 _LOST_AFTER = 100_000  # pictures through which it was next to certain of all of them
 _CERTAIN = 1e-4
+_HARDLY_ANY_SPREAD = 1e-3  # of a level: less than one point in one picture
 _COLLAPSED = 0.5  # of the spread of the data, or of the recall that the run once had
 _EARLY = 100_000  # pictures before which a generator that draws all alike is only at its start
 
@@ -86,7 +87,7 @@ def measure(state: TrainingState, dataset: Dataset, config: TrainingConfig, hard
     """
     rows = inputs(range(config.measure), state.space)
     pictures = draw_pictures(state.finished_generator(), rows)
-    found = {**gauge.measure(pictures), "spread": spread(pictures) / max(spread(_some(dataset.pictures)), 1e-9)}
+    found = {**gauge.measure(pictures), "spread": _relative_spread(pictures, dataset.pictures)}
     boundary = OBJECTIVES[config.objective].boundary
     if boundary is not None:
         labels = rows.get("label")
@@ -125,6 +126,12 @@ def spread(pictures: NDArray[np.uint8]) -> float:
     """Root of the mean squared distance of two of the first 64 pictures, per pixel value: 0 if they are all alike."""
     values = pictures[:_SPREAD_SEEDS].astype(np.float64)
     return float(np.sqrt(2 * values.var(0, ddof=1).mean())) if len(values) > 1 else 0.0
+
+
+def _relative_spread(pictures: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
+    """The spread, real pictures having 1. Where some of those are all alike, 1 too: nothing can be said against the others."""
+    unit = spread(_some(real))
+    return spread(pictures) / unit if unit >= _HARDLY_ANY_SPREAD else 1.0
 
 
 def _some(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:

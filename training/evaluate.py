@@ -109,6 +109,9 @@ def _evaluate(command: _CommandLine) -> None:
     else:
         drawn = subjects.read(command.target, source, samples=command.samples)
     drawn = subjects.fit(drawn, data)
+    if manifest is not None:  # a model made before classes were sorted and grey pictures found as they are now
+        data = data.in_order(manifest.classes or ())
+        data = data.in_colour() if manifest.channels == 3 else data
     if manifest is not None and conditional and manifest.classes != list(data.classes):
         raise subjects.SubjectError(
             f"--data {source.data} has other classes than {model} was trained on: give the data it was trained on"

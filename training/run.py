@@ -110,7 +110,7 @@ def _run(given: dict[str, Any]) -> int:
         except ValueError as error:
             raise UsageError(str(error)) from error
         with group.one_after_another():
-            known, features = _load(config)
+            known, features = _load(config, folder)
         dataset = known if config.conditional else known.without_labels()
         _check_batch_size(config, dataset, group)
 
@@ -198,7 +198,7 @@ def _hand_over(folder: Path, where: _CommandLine, config: TrainingConfig, ruler:
     def measure(model: Path) -> "list[Metric]":
         nonlocal ruler
         if ruler is None:
-            known, features = _load(config)
+            known, features = _load(config, folder)
             dataset = known if config.conditional else known.without_labels()
             runs.check_data(folder, dataset.fingerprint, len(dataset.pictures), may_change=False)
             ruler = _ruler(config, known, features)
@@ -210,22 +210,28 @@ def _hand_over(folder: Path, where: _CommandLine, config: TrainingConfig, ruler:
         publish(folder / "model", where.models)
 
 
-def _load(config: TrainingConfig) -> "tuple[Dataset, FeatureName]":
+def _load(config: TrainingConfig, folder: Path | None) -> "tuple[Dataset, FeatureName]":
     """The data, with its labels if it is to be measured by them, even where the game does not know them; and by which features.
 
+    For a run that goes on, given its folder, classes keep the order, and pictures the channels, that it began with.
     Raises UsageError for features that the data has no labels for.
     """
     from training.data import DataError
     from training.ruler import has_labels
     from training.subjects import Source, has_known_labels
 
-    source = Source(config.data, config.size, config.fit, config.background, config.max_bad)
+    def as_begun(dataset: "Dataset") -> "Dataset":
+        if folder is None:
+            return dataset
+        return dataset.as_fingerprinted(runs.fingerprint_of(folder), labelled=config.conditional)
+
+    source = Source(config.data, config.size, config.fit, config.background, config.max_bad, config.max_pixels)
     if config.features == "auto" and not config.conditional and has_known_labels(config.data):
         try:
-            return source.load(labelled=True), "classifier"
+            return as_begun(source.load(labelled=True)), "classifier"
         except DataError as error:
             print(f"warning: measured without labels, since {error}", file=sys.stderr)
-    known = source.load(labelled=config.conditional or config.features == "classifier")
+    known = as_begun(source.load(labelled=config.conditional or config.features == "classifier"))
     if config.features == "classifier" and not has_labels(known):
         raise UsageError(f"--features classifier: {config.data} has only one class; take --features random")
     if config.features == "auto":
@@ -281,6 +287,8 @@ def _check_batch_size(config: TrainingConfig, dataset: "Dataset", group: "Group"
         raise UsageError(
             f"--data {config.data}: {len(dataset.pictures)} pictures are too few to learn from; bring {_FEWEST_PICTURES}"
         )
+    if dataset.is_one_picture:
+        raise UsageError(f"--data {config.data}: all {len(dataset.pictures)} pictures are the same; bring some that differ")
     if len(dataset.pictures) < config.batch_size:
         raise UsageError(
             f"--batch-size {config.batch_size} is more than the {len(dataset.pictures)} pictures there are: take fewer"

@@ -114,6 +114,14 @@ def check_changes(folder: Path, before: TrainingConfig, after: TrainingConfig, a
         )
 
 
+def fingerprint_of(folder: Path) -> str | None:
+    """That of the pictures that a run began with; None where the file that has it is missing or damaged."""
+    try:
+        return str(json.loads((folder / DATA).read_text())["fingerprint"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
 def check_data(folder: Path, fingerprint: str, pictures: int, may_change: bool) -> None:
     """Remember what a run is trained on; raises UsageError if a run that goes on finds other pictures than it began with."""
     path, now = folder / DATA, {"fingerprint": fingerprint, "pictures": pictures}
@@ -128,7 +136,8 @@ def check_data(folder: Path, fingerprint: str, pictures: int, may_change: bool) 
     if before != now and not may_change:
         raise UsageError(
             f"--resume {folder}: --data has changed since the run began: it had {before['pictures']:,} pictures and has "
-            f"{pictures:,}, not all the same; bring them back, start a new run, or, to go on with these, add --change data"
+            f"{pictures:,}, not all the same, or they are read in another way since (docs/training.md, The data); bring them back, "
+            "start a new run, or, to go on with these, add --change data"
         )
     write_bytes_atomically(path, json.dumps(now).encode())
 

@@ -12,7 +12,7 @@ from gan import artifact, imaging, runtime
 from gan.artifact import Manifest
 from gan.latents import inputs, seed_range
 from training import data
-from training.data import Dataset, Fit
+from training.data import MAX_PIXELS, Dataset, Fit
 from training.memorisation import Pair
 from training.quality import match_channels
 
@@ -30,10 +30,19 @@ class Source:
     fit: Fit = "crop"
     background: str = "white"
     max_bad: float = 0.01
+    max_pixels: int = MAX_PIXELS  # of one file
 
     def load(self, *, labelled: bool) -> Dataset:
         """Raises data.DataError."""
-        return data.load(self.data, self.size, labelled=labelled, fit=self.fit, background=self.background, max_bad=self.max_bad)
+        return data.load(
+            self.data,
+            self.size,
+            labelled=labelled,
+            fit=self.fit,
+            background=self.background,
+            max_bad=self.max_bad,
+            max_pixels=self.max_pixels,
+        )
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,7 @@ def source_of(manifest: Manifest, given: str | None = None) -> Source:
     """What a model was trained on: as its manifest has it, or the data that is `given`. Raises SubjectError if neither says."""
     config = manifest.origin.config if given is None else {**manifest.origin.config, "data": given}
     try:
-        found = {name: config[name] for name in ("data", "fit", "background", "max_bad") if name in config}
+        found = {name: config[name] for name in ("data", "fit", "background", "max_bad", "max_pixels") if name in config}
         return Source(size=(manifest.height, manifest.width), **found)
     except TypeError as error:
         raise SubjectError(f"{manifest.name} does not say what it was trained on: give --data") from error

@@ -6,8 +6,8 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -18,14 +18,17 @@ from pydantic import BaseModel
 from tqdm import tqdm
 
 from gan import artifact
-from training.data.dataset import DataError, fingerprint
+from training.data import tidying
+from training.data.classes import in_natural_order
+from training.data.dataset import DataError, composed, fingerprint
 from training.data.decoding import Options, bombs_are_errors
 from training.data.files import Files, PictureFile
 from training.data.fitting import Changes, total
-from training.data.splitting import digest, held_out_places
-from training.data.storing import Outcome, decode_into, in_threads, keep
+from training.data.memory import memory_limit
+from training.data.splitting import sides_of
+from training.data.storing import Outcome, decode_into, digest_of, find_depth, in_threads, keep
 
-_FORMAT = 1  # of the folder and of what decoding does: to be raised when either changes
+_FORMAT = 2  # of the folder and of what decoding does: to be raised when either changes
 _RECORD = "record.json"
 _PICTURES, _HELD_OUT = "pictures.npy", "held_out.npy"
 
@@ -33,16 +36,20 @@ _PICTURES, _HELD_OUT = "pictures.npy", "held_out.npy"
 class Record(BaseModel):
     """What is known of the decoded pictures beside their pixels."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     source: str  # where they came from, for people
     sizes: dict[str, int]  # of the files beside this one, in bytes
-    folders: list[str]  # at the top of the source, that pictures came from; '' for none
-    places: list[int]  # of each picture: its place in `folders`
-    held_out_places: list[int]
+    classes: list[str]  # of the pictures to train on, in natural order; empty if there are none
+    former_classes: list[str]  # the same as earlier versions wrote and sorted them
+    labels: list[int]  # of each picture: its place in `classes`; -1 for none
+    held_out_labels: list[int]
     changes: Changes
+    depth: int  # bits of the values in 16-bit grey files
+    copies: int  # pictures that are the same, pixel for pixel, as one before
+    brightest: int  # level of all pictures
     skipped: list[str]  # 'name (reason)' of each file that could not be decoded
     fingerprint: str
-    labelled_fingerprint: str  # with the folders as labels
+    labelled_fingerprint: str  # with the labels, where there are any
 
 
 @dataclass(frozen=True)
@@ -61,14 +68,6 @@ def cache_root() -> Path:
     return (chosen if chosen.is_absolute() else Path.home() / ".cache") / "gan-service"
 
 
-def memory_limit() -> int:
-    """The bytes above which an array is mapped rather than read: a quarter of the memory that this machine or container has."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with suppress(OSError, ValueError):  # no such group, or the word max
-        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return memory // 4
-
-
 def decoded(files: Files, options: Options) -> Cached:
     """The pictures of these files, from the cache, or decoded into it.
 
@@ -76,31 +75,35 @@ def decoded(files: Files, options: Options) -> Cached:
     start at once one decodes and the others wait for it. Raises DataError if no file can be decoded, or the cache
     cannot be written.
     """
-
-    def digest_of(place: int) -> bytes:
-        try:
-            return digest(files.files[place].read())
-        except (OSError, ValueError):
-            return b""  # decoding will say why
-
-    digests = in_threads(digest_of, len(files.files), "hashing")
+    digests = in_threads(lambda place: digest_of(files.files[place]), len(files.files), "hashing")
     folder = cache_root() / "decoded" / _key(files, digests, options)
-    if (found := _read(folder)) is not None:
-        return found
+    found = _read(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(folder.with_name(f".{folder.name}.lock")):
-            if (found := _read(folder)) is None:
-                fill = partial(_fill, files=files, digests=digests, options=options)
-                artifact.write_atomically(folder, fill, replace=os.path.lexists(folder))
-                found = _read(folder)
+        if found is None:
+            found = _decode(folder, files, digests, options)
     except OSError as error:
         raise DataError(
             f"cannot keep the decoded pictures in {folder} ({error}): make room there, or set XDG_CACHE_HOME to another folder"
         ) from error
     if found is None:
         raise DataError(f"{folder} was changed while it was written: start again")
+    tidying.tidy(folder.parent, _RECORD)
     return found
+
+
+def kept_in_all(root: Path) -> int:
+    """The bytes of all decoded pictures that are kept."""
+    return sum(kept.size for kept in tidying.entries(root, _RECORD))
+
+
+def _decode(folder: Path, files: Files, digests: Sequence[bytes], options: Options) -> Cached | None:
+    with tidying.writing(folder.parent), _lock(folder.with_name(f".{folder.name}.lock")):
+        if (found := _read(folder)) is not None:
+            return found
+        fill = partial(_fill, files=files, digests=digests, options=options)
+        artifact.write_atomically(folder, fill, replace=os.path.lexists(folder))
+        return _read(folder)
 
 
 @contextmanager
@@ -118,7 +121,8 @@ def _lock(path: Path) -> Iterator[None]:
 def _key(files: Files, digests: Sequence[bytes], options: Options) -> str:
     whole = hashlib.sha256(json.dumps([_FORMAT, asdict(options)], sort_keys=True).encode())
     for file, content in zip(files.files, digests, strict=True):
-        for part in (file.name.encode("utf-8", "surrogateescape"), content):
+        known = json.dumps([file.label, file.held_out])
+        for part in (file.name.encode("utf-8", "surrogateescape"), content, known.encode()):
             whole.update(len(part).to_bytes(8) + part)
     return whole.hexdigest()[:32]
 
@@ -126,6 +130,7 @@ def _key(files: Files, digests: Sequence[bytes], options: Options) -> str:
 def _read(folder: Path) -> Cached | None:
     """None if there is nothing, or anything but what was written."""
     try:
+        tidying.hold(folder / _RECORD)
         record = Record.model_validate_json((folder / _RECORD).read_bytes())
         if any((folder / name).stat().st_size != size for name, size in record.sizes.items()):
             return None
@@ -142,39 +147,53 @@ def _load(path: Path) -> NDArray[np.uint8]:
 
 def _fill(folder: Path, files: Files, digests: Sequence[bytes], options: Options) -> None:
     """Decode everything into the folder. Raises DataError if nothing is left to train on, OSError if the disk is full."""
-    chosen = set(held_out_places(digests))
-    sides: dict[str, list[PictureFile]] = {_PICTURES: [], _HELD_OUT: []}
-    for place, file in enumerate(files.files):
-        sides[_HELD_OUT if place in chosen else _PICTURES].append(file)
-    with bombs_are_errors():
+    training, held_out = sides_of(digests, [file.label for file in files.files], [file.held_out for file in files.files])
+    sides = {name: [files.files[place] for place in side] for name, side in ((_PICTURES, training), (_HELD_OUT, held_out))}
+    with bombs_are_errors(options.max_pixels):
+        options = replace(options, depth=find_depth([file for side in sides.values() for file in side]))
         outcomes = {name: decode_into(folder / name, side, options) for name, side in sides.items() if side}
-    good = {name: [row for row, outcome in enumerate(side) if outcome.error is None] for name, side in outcomes.items()}
-    decoded_ones = [outcomes[name][row] for name, rows in good.items() for row in rows]
     skipped = sorted(_explain(outcome) for side in outcomes.values() for outcome in side if outcome.error is not None)
+    good = {name: [row for row, outcome in enumerate(side) if outcome.error is None] for name, side in outcomes.items()}
     if not good[_PICTURES]:
         raise DataError(f"--data {files.source}: none of its {len(files.files)} files can be decoded: {'; '.join(skipped[:5])}")
 
+    decoded_ones = [outcomes[name][row] for name, rows in good.items() for row in rows]
     channels = 1 if all(outcome.grey for outcome in decoded_ones) else 3
     for name, rows in good.items():
         if rows:
             keep(folder / name, rows, channels)
         else:
             (folder / name).unlink()
-    folders = sorted({outcome.file.top for outcome in decoded_ones})
-    places = {name: [folders.index(outcomes[name][row].file.top) for row in rows] for name, rows in good.items()}
+    used = {name: [outcomes[name][row].file for row in rows] for name, rows in good.items()}
     pictures = np.load(folder / _PICTURES, mmap_mode="r")
+    classes, labels = _labels(used[_PICTURES])
     record = Record(
         source=files.source,
         sizes={path.name: path.stat().st_size for path in folder.iterdir()},
-        folders=folders,
-        places=places[_PICTURES],
-        held_out_places=places.get(_HELD_OUT, []),
+        classes=list(classes),
+        former_classes=sorted({file.label for file in used[_PICTURES] if file.label is not None}),
+        labels=labels,
+        held_out_labels=_places(used.get(_HELD_OUT, []), classes),
         changes=total(outcome.changes for outcome in decoded_ones),
+        depth=options.depth,
+        copies=len(decoded_ones) - len({outcome.digest for outcome in decoded_ones}),
+        brightest=max(outcome.brightest for outcome in decoded_ones),
         skipped=skipped,
         fingerprint=fingerprint(pictures),
-        labelled_fingerprint=fingerprint(pictures, folders, np.array(places[_PICTURES], np.int64)),
+        labelled_fingerprint=fingerprint(pictures, classes, np.array(labels, np.int64)),
     )
     (folder / _RECORD).write_text(record.model_dump_json())
+
+
+def _labels(files: Sequence[PictureFile]) -> tuple[tuple[str, ...], list[int]]:
+    """The classes of these files, and the place of each file's among them."""
+    classes = in_natural_order(file.label for file in files if file.label is not None)
+    return classes, _places(files, classes)
+
+
+def _places(files: Sequence[PictureFile], classes: Sequence[str]) -> list[int]:
+    places = {name: place for place, name in enumerate(classes)}
+    return [-1 if file.label is None else places.get(composed(file.label), -1) for file in files]
 
 
 def _explain(outcome: Outcome) -> str:

@@ -1,6 +1,7 @@
 """What a set of pictures is once it is decoded: arrays, labels, and the order in which training sees them."""
 
 import hashlib
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -36,6 +37,7 @@ class Dataset:
     notes: tuple[str, ...] = ()  # what was done to them, for people
     skipped: tuple[str, ...] = ()  # every file that could not be decoded, with the reason
     recorded_fingerprint: str | None = None  # where it is known already
+    former_classes: tuple[str, ...] = ()  # as earlier versions wrote and sorted them, by code points; empty where they did the same
 
     @cached_property
     def fingerprint(self) -> str:
@@ -49,6 +51,42 @@ class Dataset:
         held_out = None if self.held_out is None else HeldOut(self.held_out.pictures)
         return replace(self, classes=(), labels=None, held_out=held_out, recorded_fingerprint=None)
 
+    def in_order(self, classes: Sequence[str]) -> "Dataset":
+        """The same pictures with their classes named and sorted as in a model or run; the set itself if these are other classes."""
+        mine = {composed(name): place for place, name in enumerate(self.classes)}
+        places = [mine.get(composed(name)) for name in classes]
+        if self.labels is None or tuple(classes) == self.classes or sorted(mine.values()) != sorted(map(_or_none, places)):
+            return self
+        moved = np.argsort(np.array(places, np.int64))
+        held_out = self.held_out
+        if held_out is not None and held_out.labels is not None:
+            held_out = HeldOut(held_out.pictures, moved[held_out.labels])
+        return replace(self, classes=tuple(classes), labels=moved[self.labels], held_out=held_out, recorded_fingerprint=None)
+
+    def in_colour(self) -> "Dataset":
+        """The same pictures with three channels, as earlier versions had them for grey pictures that were saved in colour."""
+        if self.pictures.shape[1] == 3:
+            return self
+        held_out = None if self.held_out is None else replace(self.held_out, pictures=_in_colour(self.held_out.pictures))
+        return replace(self, pictures=_in_colour(self.pictures), held_out=held_out, recorded_fingerprint=None)
+
+    def as_fingerprinted(self, wanted: str | None, *, labelled: bool) -> "Dataset":
+        """The set as earlier versions read it, if it has that fingerprint then, with its labels or without; else as it is."""
+        former = self.in_order(self.former_classes)
+        for coloured in (False, True):
+            for order in (self, former) if former is not self else (self,):
+                other = order.in_colour() if coloured else order
+                if (other if labelled else other.without_labels()).fingerprint == wanted:
+                    return other
+        return self
+
+    @property
+    def is_one_picture(self) -> bool:
+        """Whether all pictures are the same, pixel for pixel."""
+        step = max(1, _HASHED_AT_ONCE // max(1, self.pictures[:1].nbytes))
+        starts = range(0, len(self.pictures), step)
+        return all(bool((self.pictures[start : start + step] == self.pictures[:1]).all()) for start in starts)
+
     def batch(self, seed: int, seen: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
         """The `size` pictures that follow the `seen` ones before them, and their labels: a pure function of its arguments.
 
@@ -59,6 +97,19 @@ class Dataset:
         laps, places = np.divmod(np.arange(seen, seen + size), n)
         order = np.concatenate([_permutation(seed, lap, n)[places[laps == lap]] for lap in np.unique(laps).tolist()])
         return self.pictures[order], None if self.labels is None else self.labels[order]
+
+
+def composed(name: str) -> str:
+    """A class's name as people type it, where a Mac's file system takes letters and their accents apart."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _or_none(place: int | None) -> int:
+    return -1 if place is None else place
+
+
+def _in_colour(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.broadcast_to(pictures, (len(pictures), 3, *pictures.shape[2:]))
 
 
 # Two, since a batch may lie across the border of two rounds.

@@ -23,11 +23,13 @@ class Changes:
     scaled_down: int = 0
     scaled_up: int = 0
     scaled_up_much: int = 0  # of these, more than twofold
+    to_srgb: int = 0  # had a profile of other colours
 
     def describe(self, size: tuple[int, int]) -> str:
         """One sentence, as '300 pictures at 64x64 (height x width): 12 cut, 4 scaled down'."""
         height, width = size
         kinds = [("cut", self.cut), ("padded", self.padded), ("scaled down", self.scaled_down), ("scaled up", self.scaled_up)]
+        kinds.append(("brought to sRGB from other colour profiles", self.to_srgb))
         done = ", ".join(f"{count} {kind}" for kind, count in kinds if count) or "none changed"
         much = f" ({self.scaled_up_much} by more than {_MUCH:g}x: a smaller size would lose nothing)" if self.scaled_up_much else ""
         return f"{self.pictures} pictures at {height}x{width} (height x width): {done}{much}"

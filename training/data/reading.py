@@ -149,7 +149,7 @@ def _read_digits(labelled: bool) -> Arrays:
     found = load_digits()
     pictures = np.rint(found.images * (255 / 16)).astype(np.uint8)[:, np.newaxis]  # published as 0 to 16
     labels = found.target.astype(np.int64)
-    chosen = held_out_places([digest(picture.tobytes()) for picture in pictures])
+    chosen = held_out_places([digest(picture.tobytes()) for picture in pictures], [str(label) for label in found.target])
     apart = np.isin(np.arange(len(pictures)), chosen)
     training, held_out = (Split(pictures[side], labels[side] if labelled else None) for side in (~apart, apart))
     return Arrays(training, held_out, KNOWN_SETS["digits"].classes if labelled else ())

@@ -1,20 +1,26 @@
 """The text of --data -> a data set."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.cache import decoded
+from training.data.cache import Cached, Record, decoded, kept_in_all
 from training.data.dataset import DataError, Dataset, HeldOut
-from training.data.decoding import Options, parse_colour
+from training.data.decoding import MAX_PIXELS, Options, parse_colour
 from training.data.files import Files, find_files
 from training.data.fitting import Colour, Fit, fit_array
 from training.data.known import KNOWN, KNOWN_SETS, Known, RawSet, recognise
 from training.data.reading import Arrays, read_known, read_raw
+from training.data.splitting import LEAST_HELD_OUT
+from training.data.tidying import limit_of
 
 _OF_THE_PICTURES = "that of the pictures it was trained on"
 _NAMED = 5  # files that could not be decoded, of those in the notes
+_WHOLE_DEPTH = 16  # bits
+_DARK = 64  # of 256 levels
+_SMALL_CLASS = 10  # pictures
 _PADDED_FROM, _PADDED_TO = 28, 36  # pixels a side, between which a picture of MNIST's size gets a margin and is not scaled
 
 
@@ -22,10 +28,11 @@ def load(
     source: str,  # a name in KNOWN, a folder or a zip file
     size: tuple[int, int],  # height, width
     *,
-    labelled: bool = False,  # with the set's labels, or the folders at the top of the source as classes
+    labelled: bool = False,  # with the set's labels, or the folders of the source as classes
     fit: Fit = "crop",  # or "pad": a margin in the colour of the background
     background: str = "white",  # under what is transparent: a CSS colour name or #rrggbb
     max_bad: float = 0.01,  # share of the files that may be broken
+    max_pixels: int = MAX_PIXELS,  # of one picture; with more it counts as broken
 ) -> Dataset:
     """Find the pictures and decode them at one size, without the held-out ones: uint8 [n, channels, *size].
 
@@ -34,7 +41,7 @@ def load(
     colour = parse_colour(background)
     found = locate(source)
     if isinstance(found, Files):
-        return _load_files(found, Options(size, fit, colour), labelled, max_bad)
+        return _load_files(found, Options(size, fit, colour, max_pixels), labelled, max_bad)
     if isinstance(found, RawSet):
         arrays = read_raw(found, labelled)
         return _load_arrays(found.name, found.known, arrays, size, fit, colour)
@@ -64,34 +71,70 @@ def _load_files(files: Files, options: Options, labelled: bool, max_bad: float) 
             f"--data {files.source}: {len(skipped)} of {len(files.files)} files cannot be decoded, more than the share of "
             f"{max_bad:g} that --max-bad allows; repair or remove them, or raise --max-bad: {'; '.join(skipped[:_NAMED])}"
         )
-    if labelled and len(record.folders) < 2:
+    if labelled and len(record.classes) < 2:
         raise _no_classes(files)
-    held_out = None
-    if cached.held_out is not None:
-        held_out = HeldOut(cached.held_out, np.array(record.held_out_places, np.int64) if labelled else None)
-    megabytes = sum(record.sizes.values()) / 1e6
-    notes = [record.changes.describe(options.size)]
-    if held_out is not None:
-        notes.append(f"{len(held_out.pictures)} of them held out")
-    notes += [f"skipped {reason}" for reason in skipped[:_NAMED]]
-    if len(skipped) > _NAMED:
-        notes.append(f"skipped {len(skipped) - _NAMED} more files")
-    notes.append(f"decoded pictures are kept in {cached.folder} ({megabytes:.1f} MB), for you to remove")
+    labels, pictures, held_out = np.array(record.labels, np.int64), cached.pictures, cached.held_out
+    held_out_labels = np.array(record.held_out_labels, np.int64)
+    if labelled and held_out is not None and (held_out_labels < 0).any():
+        held_out, held_out_labels = held_out[held_out_labels >= 0], held_out_labels[held_out_labels >= 0]
+    apart = None
+    if held_out is not None and len(held_out) >= LEAST_HELD_OUT:
+        apart = HeldOut(held_out, held_out_labels if labelled else None)
+    former = tuple(record.former_classes) if labelled else ()
     return Dataset(
         files.name,
-        cached.pictures,
+        pictures,
         licence=_OF_THE_PICTURES,
-        classes=tuple(record.folders) if labelled else (),
-        labels=np.array(record.places, np.int64) if labelled else None,
-        held_out=held_out,
-        notes=tuple(notes),
+        classes=tuple(record.classes) if labelled else (),
+        labels=labels if labelled else None,
+        held_out=apart,
+        notes=tuple(_notes(files, cached, options, 0 if apart is None else len(apart.pictures), labelled)),
         skipped=skipped,
         recorded_fingerprint=record.labelled_fingerprint if labelled else record.fingerprint,
+        former_classes=() if former == tuple(record.classes) else former,
     )
 
 
+def _notes(files: Files, cached: Cached, options: Options, held_out: int, labelled: bool) -> Iterator[str]:
+    """What was found and done, for people."""
+    record = cached.record
+    yield record.changes.describe(options.size)
+    if held_out:
+        yield f"{held_out} of them held out"
+    yield from files.notes
+    if record.depth < _WHOLE_DEPTH:
+        yield f"the values of 16-bit files are taken for {record.depth} bits, since none is over {(1 << record.depth) - 1:,}"
+    if record.brightest < _DARK:
+        yield f"dark: the brightest point of all pictures is {record.brightest} of 255; save them with values that fill their bits"
+    if record.copies:
+        pictures = len(cached.pictures) + (0 if cached.held_out is None else len(cached.held_out))
+        yield (
+            f"{record.copies:,} of {pictures:,} are copies of others"
+            if record.copies < pictures - 1
+            else "all are the same picture"
+        )
+    if labelled:
+        yield from _small_classes(record)
+    yield from (f"skipped {reason}" for reason in record.skipped[:_NAMED])
+    if len(record.skipped) > _NAMED:
+        yield f"skipped {len(record.skipped) - _NAMED} more files"
+    megabytes, root = sum(record.sizes.values()) / 1e6, cached.folder.parent
+    yield (
+        f"decoded pictures are kept in {cached.folder} ({megabytes:.1f} MB, {kept_in_all(root) / 1e6:,.1f} MB with other sets; "
+        f"beyond {limit_of(root) / 1e6:,.0f} MB those not used for longest are removed)"
+    )
+
+
+def _small_classes(record: Record) -> Iterator[str]:
+    counts = np.bincount(record.labels, minlength=len(record.classes)).tolist()
+    small = [f"{name} ({count})" for name, count in zip(record.classes, counts, strict=True) if count < _SMALL_CLASS]
+    if small:
+        named = ", ".join(small[:_NAMED]) + (", …" if len(small) > _NAMED else "")
+        yield f"{len(small)} of {len(counts)} classes have under {_SMALL_CLASS} pictures, too few to learn them from: {named}"
+
+
 def _no_classes(files: Files) -> DataError:
-    return DataError(f"--conditional: {files.source} needs at least two folders, one for each class, and no pictures beside them")
+    return DataError(f"--conditional: {files.source} {files.no_classes}")
 
 
 def _load_arrays(name: str, known: Known | None, arrays: Arrays, size: tuple[int, int], fit: Fit, background: Colour) -> Dataset:

@@ -1,23 +1,62 @@
 """Which pictures of a set without a test split are held out: decided by their content alone."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
+
+from training.data.dataset import composed
 
 _SMALLEST_SET = 200  # a smaller one needs all its pictures
 _ONE_IN = 20
-_LEAST, _MOST = 10, 2000
+LEAST_HELD_OUT = 10  # fewer measure nothing
+_MOST = 2000
+_MOST_OF_A_TEST_SPLIT = 10_000
+_OF_A_CLASS = 4  # at most one in so many: a class of three needs all its pictures
 
 
-def held_out_places(digests: Sequence[bytes]) -> list[int]:
+def held_out_places(digests: Sequence[bytes], labels: Sequence[str | None] | None = None) -> list[int]:
     """The places, ascending, of those to hold out, given the SHA-256 of each: about 1 in 20, at most 2,000, or none.
 
-    A picture stays on its side when others come or are renamed (but for the limit), and so do all copies of it.
+    Where there are `labels`, no class gives more than a quarter of its pictures. A picture stays on its side when others come or
+    are renamed (but for the limits), and so do all copies of it.
     """
     if len(digests) < _SMALLEST_SET:
         return []
-    chosen = [place for place, digest in enumerate(digests) if int.from_bytes(digest) % _ONE_IN == 0]
-    chosen = sorted(chosen, key=lambda place: (digests[place], place))[:_MOST]
-    return sorted(chosen) if len(chosen) >= _LEAST else []
+    classes = ["" for _ in digests] if labels is None else list(labels)
+    left = {label: count // _OF_A_CLASS for label, count in Counter(classes).items()}
+    copies: dict[bytes, list[int]] = {}
+    for place, digest_ in enumerate(digests):
+        if int.from_bytes(digest_) % _ONE_IN == 0:
+            copies.setdefault(digest_, []).append(place)
+    chosen: list[int] = []
+    for _, places in sorted(copies.items()):
+        wanted = Counter(classes[place] for place in places)
+        if labels is None or all(count <= left[label] for label, count in wanted.items()):
+            chosen += places
+            for label, count in wanted.items():
+                left[label] -= count
+    chosen = chosen[:_MOST]
+    return sorted(chosen) if len(chosen) >= LEAST_HELD_OUT else []
+
+
+def sides_of(
+    digests: Sequence[bytes],  # SHA-256 of each picture
+    labels: Sequence[str | None],  # None for no class
+    told: Sequence[bool | None],  # whether it is of a test split; None where the set is not split
+) -> tuple[list[int], list[int]]:
+    """The places of the pictures to train on and of those to hold out, each ascending.
+
+    Held out are those of the test split, at most 10,000 of them; if it has fewer than 10 it is left out, and as many are held out
+    as of a set without one. What is in neither list is not used.
+    """
+    training = [place for place, is_test in enumerate(told) if not is_test]
+    test = [place for place, is_test in enumerate(told) if is_test]
+    if len(test) >= LEAST_HELD_OUT:
+        return training, sorted(sorted(test, key=lambda place: (digests[place], place))[:_MOST_OF_A_TEST_SPLIT])
+    classes = [labels[place] for place in training]
+    known = None if None in classes else [composed(str(label)) for label in classes]
+    held_out = {training[place] for place in held_out_places([digests[place] for place in training], known)}
+    return [place for place in training if place not in held_out], sorted(held_out)
 
 
 def digest(content: bytes | memoryview) -> bytes:

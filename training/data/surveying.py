@@ -1,16 +1,18 @@
 """What can be said of a data set at a glance, before anything is decoded or downloaded."""
 
+import sys
 from dataclasses import dataclass
 from statistics import median
 
 from training.data.dataset import DataError
-from training.data.decoding import DECODING_ERRORS, Header, bombs_are_errors, read_header
+from training.data.decoding import DECODING_ERRORS, MAX_PIXELS, Header, Options, bombs_are_errors, decode, read_header
 from training.data.files import Files
 from training.data.idx import find_idx, read_idx_shape
 from training.data.known import KNOWN_SETS, RawSet, images_file
 from training.data.sources import locate
 
 _LOOKED_AT = 200  # files
+_ANY_SIZE = Options((64, 64), "crop", (255, 255, 255))
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Survey:
 
 
 def survey(source: str) -> Survey:
-    """Look at the source that --data names: all names, but the headers of at most 200 files. Raises DataError as `load` does.
+    """Look at the source that --data names: all names, but the heads of at most 200 files. Raises DataError as `load` does.
 
     Sizes and channels are therefore those of a sample, spread evenly over the sorted names.
     """
@@ -46,15 +48,22 @@ def survey(source: str) -> Survey:
 
 
 def _survey_files(files: Files) -> Survey:
-    count = len(files.files)
+    considered = [file.file for file in files.files if not file.held_out]
+    count = len(considered)
     looked_at = min(count, _LOOKED_AT)
     headers: list[Header] = []
+    grey = True
     problem = ""
-    with bombs_are_errors():
+    with bombs_are_errors(sys.maxsize):  # heads are small, however large their pictures
         for place in range(looked_at):
-            file = files.files[place * count // looked_at]
+            file = considered[place * count // looked_at]
             try:
-                headers.append(read_header(file.read()))
+                content = file.read()
+                header = read_header(content)
+                # Colours may be all grey: that takes decoding, until one is found that is not.
+                small = header.height * header.width <= MAX_PIXELS
+                grey = grey and (header.grey or (small and decode(content, _ANY_SIZE).grey))
+                headers.append(header)
             except DECODING_ERRORS as error:
                 problem = f"{file.title} ({error})"
     if not headers:
@@ -65,6 +74,6 @@ def _survey_files(files: Files) -> Survey:
         count,
         round(median(header.height for header in headers)),
         round(median(header.width for header in headers)),
-        1 if all(header.grey for header in headers) else 3,
+        1 if grey else 3,
         len(files.classes) or None,
     )

@@ -208,7 +208,7 @@ def test_members_that_unpack_to_more_than_memory_are_not_read(tmp_path, monkeypa
     save(tmp_path / "in" / "1.png", "red")
     (tmp_path / "in" / "2.png").write_bytes(bytes(100_000))
     packed = pack(tmp_path / "in", tmp_path / "a.zip")
-    monkeypatch.setattr("training.data.files._LARGEST", 50_000)
+    monkeypatch.setattr("training.data.listing._LARGEST", 50_000)
     for source in (packed, tmp_path / "in"):
         dataset = data.load(str(source), (16, 16), max_bad=0.5)
         assert dataset.skipped == ("2.png (it has 100,000 bytes, more than 50,000)",)
@@ -271,3 +271,46 @@ def test_small_sets_keep_all_and_large_ones_hold_out_so_many():
     assert (len(chosen), chosen) == (2000, sorted(chosen))
     # At the limit too the content decides, not the order.
     assert {digests[place] for place in chosen} == {digests[::-1][place] for place in held_out_places(digests[::-1])}
+
+
+def test_no_class_gives_more_than_a_quarter_of_its_pictures():
+    from training.data.splitting import held_out_places
+
+    digests = [hashlib.sha256(str(number).encode()).digest() for number in range(4000)]
+    chosen = held_out_places(digests)
+    assert held_out_places(digests, ["a"] * 4000) == chosen  # what is large enough is held out as before
+    for size in (1, 2, 3, 4, 8, 20):
+        labels = [str(number // size) for number in range(4000)]
+        within = held_out_places(digests, labels)
+        assert set(within) <= set(chosen)
+        counts = np.bincount([int(labels[place]) for place in within], minlength=4000 // size)
+        assert counts.max(initial=0) <= size // 4
+        assert bool(within) == (size >= 4)
+    # All copies of a picture on one side, even where one of their classes is too small to spare its own.
+    twice = [*digests, *digests]
+    labels = [*("large" for _ in digests), *(str(number // 5) for number in range(4000))]
+    within = held_out_places(twice, labels)
+    assert within
+    assert {place % 4000 for place in within if place < 4000} == {place - 4000 for place in within if place >= 4000}
+
+
+def test_no_class_loses_its_only_picture(tmp_path):
+    for number in range(300):
+        save(tmp_path / str(number) / "1.png", (number % 256, number // 256, 99), (4, 4))
+    dataset = data.load(str(tmp_path), (4, 4), labelled=True)
+    assert np.bincount(dataset.labels).tolist() == [1] * 300
+    assert dataset.held_out is None
+    said = "300 of 300 classes have under 10 pictures, too few to learn them from: 0 (1), 1 (1), 2 (1), 3 (1), 4 (1), …"
+    assert said in dataset.notes
+
+
+def test_equal_pictures_are_said_to_be_so(tmp_path):
+    for number in range(20):
+        save(tmp_path / f"{number}.png", "red")
+    dataset = data.load(str(tmp_path), (16, 16))
+    assert dataset.is_one_picture
+    assert "all are the same picture" in dataset.notes
+    save(tmp_path / "20.png", "blue")
+    dataset = data.load(str(tmp_path), (16, 16))
+    assert not dataset.is_one_picture
+    assert "19 of 21 are copies of others" in dataset.notes

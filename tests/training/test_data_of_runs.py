@@ -1,0 +1,99 @@
+"""What a run is trained on: as it was when the run began, even where pictures are read in another way since."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gan.artifact import read_manifest
+from tests.conftest import QUICKLY_MEASURED
+from training import data, diagnostics, runs
+from training.config import TrainingConfig
+from training.run import _load, main
+
+FLAGS = ["--recipe", "gan", "--resolution", "16", "--width", "8", "--batch-size", "16", *QUICKLY_MEASURED]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def where(folder):
+    return ["--out", str(folder / "runs"), "--models", str(folder / "models")]
+
+
+def run_in(folder):
+    (run,) = (folder / "runs").iterdir()
+    return run
+
+
+def write(folder, names, mode="L"):
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (16, 16), 5 * number).convert(mode).save(folder / name)
+    return folder
+
+
+def test_a_run_keeps_the_order_of_classes_that_it_began_with(tmp_path):
+    pictures = write(tmp_path / "pictures", [f"{number}/{n}.png" for number in range(12) for n in range(4)])
+    flags = ["--data", str(pictures), "--conditional", "--features", "random", *FLAGS, *where(tmp_path)]
+    assert main([*flags, "--images", "64"]) == 0
+    run = run_in(tmp_path)
+    assert read_manifest(run / "model").classes == [str(number) for number in range(12)]
+    # As an earlier version left it, which sorted 10 before 2
+    plain = sorted(str(number) for number in range(12))
+    now = data.load(str(pictures), (16, 16), labelled=True)
+    before = data.dataset.fingerprint(now.pictures, plain, np.repeat(np.arange(12), 4))
+    (run / runs.DATA).write_text(json.dumps({"fingerprint": before, "pictures": 48}))
+    assert main([*where(tmp_path), "--resume", "latest", "--images", "128"]) == 0
+    assert read_manifest(run / "model").classes == plain
+    assert read_manifest(run / "model").origin.dataset_fingerprint == before
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_a_run_keeps_the_channels_that_it_began_with(tmp_path, conditional):
+    pictures = write(tmp_path / "pictures", [f"{kind}/{n}.png" for kind in "ab" for n in range(12)], "RGB")
+    config = TrainingConfig(data=str(pictures), resolution="16", conditional=conditional)
+    now, _ = _load(config, None)
+    assert now.pictures.shape == (24, 1, 16, 16)
+    coloured = np.repeat(now.pictures, 3, axis=1)
+    before = data.dataset.fingerprint(coloured, now.classes, now.labels)
+    (tmp_path / runs.DATA).write_text(json.dumps({"fingerprint": before, "pictures": 24}))
+    then, _ = _load(config, tmp_path)
+    assert np.array_equal(then.pictures, coloured)
+    runs.check_data(tmp_path, then.fingerprint, len(then.pictures), may_change=False)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"fingerprint": null}'])
+def test_without_a_fingerprint_the_pictures_are_as_they_are_now(tmp_path, content):
+    pictures = write(tmp_path / "pictures", [f"{n}.png" for n in range(24)], "RGB")
+    if content:
+        (tmp_path / runs.DATA).write_text(content)
+    assert _load(TrainingConfig(data=str(pictures), resolution="16"), tmp_path)[0].pictures.shape == (24, 1, 16, 16)
+
+
+def test_equal_pictures_teach_nothing(tmp_path, capsys):
+    for number in range(20):
+        (tmp_path / "pictures").mkdir(exist_ok=True)
+        Image.new("RGB", (16, 16), "red").save(tmp_path / "pictures" / f"{number}.png")
+    assert main(["--data", str(tmp_path / "pictures"), *FLAGS, *where(tmp_path)]) == 2
+    assert "all 20 pictures are the same; bring some that differ" in capsys.readouterr().err
+
+
+def test_the_spread_of_equal_pictures_divides_nothing():
+    drawn = np.random.default_rng(0).integers(0, 256, (64, 1, 8, 8)).astype(np.uint8)
+    equal = np.full((64, 1, 8, 8), 9, np.uint8)
+    assert diagnostics._relative_spread(drawn, equal) == 1
+    assert diagnostics._relative_spread(equal, drawn) == 0
+    assert diagnostics._relative_spread(drawn, drawn) == 1
+
+
+def test_the_limit_of_pixels_is_a_flag(tmp_path, capsys):
+    pictures = write(tmp_path / "pictures", [f"{n}.png" for n in range(24)])
+    Image.new("L", (40, 40)).save(pictures / "large.png")
+    flags = ["--data", str(pictures), *FLAGS, *where(tmp_path), "--images", "64", "--dry-run"]
+    assert main([*flags, "--max-pixels", "1k"]) == 2
+    assert "large.png (Image size (1600 pixels) exceeds limit of 1000 pixels" in capsys.readouterr().err
+    assert main([*flags, "--max-pixels", "2k"]) == 0

@@ -1,0 +1,205 @@
+"""All files in a folder or a zip file, by name, and the account of what was passed over."""
+
+import os
+import re
+import stat
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from training.data.dataset import DataError
+from training.data.formats import HEAD, hint, suffix_of
+from training.data.names import names_of
+
+_LARGEST = 1 << 30  # bytes: more than most pictures come to, in any format, and less than memory
+_READ_ERRORS = (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error)
+# What systems put beside people's own files: thumbnails, deleted files, older versions.
+_OF_SYSTEMS = {
+    *("__macosx", "@eadir", "@tmp", "@recycle", "@sharebin", "@__thumb", "#recycle", "#snapshot", "lost+found", "found.000"),
+    *("$recycle.bin", "recycler", "system volume information", "_thumbs"),
+}
+_METHODS = {1: "Shrink", 6: "Implode", 9: "Deflate64", 10: "PKWARE's own", 93: "Zstandard", 95: "XZ", 97: "WavPack", 98: "PPMd"}
+_PLURAL = re.compile("(?<=^folder)s|(?<=^link)s|(?<=^picture)s")
+_READ = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of the source."""
+
+    name: str  # relative to the source, with forward slashes
+    length: int  # bytes
+    open: Callable[[], IO[bytes]]  # raises OSError or ValueError for what cannot be read
+
+    @property
+    def title(self) -> str:
+        """The name for people: what is not text in it is spelled out."""
+        return self.name.encode("utf-8", "backslashreplace").decode()
+
+    @contextmanager
+    def reading(self) -> Iterator[IO[bytes]]:
+        """The content as a stream. Raises OSError or ValueError for what cannot be read or is too large."""
+        if self.length > _LARGEST:
+            raise ValueError(f"it has {self.length:,} bytes, more than {_LARGEST:,}")
+        try:
+            with self.open() as file:
+                yield file
+        except _READ_ERRORS as error:
+            raise ValueError(f"the zip file is damaged there: {error}") from error
+
+    def read(self) -> bytes:
+        """All of it. Raises as `reading` does."""
+        with self.reading() as file:
+            return file.read()
+
+    def head(self) -> bytes:
+        """The first bytes, or fewer. Raises as `reading` does."""
+        with self.reading() as file:
+            return file.read(HEAD)
+
+
+@dataclass
+class Listing:
+    """The files of a source, sorted by name, and what is in it besides."""
+
+    files: list[File] = field(default_factory=list)
+    passed_over: Counter[str] = field(default_factory=Counter)  # of each kind, how many
+    encoding: str | None = None  # that the names in a zip file were taken for
+
+    def without(self, file: File) -> None:
+        """Pass a file over."""
+        self.passed_over[suffix_of(file.name) or "without an ending"] += 1
+
+    @property
+    def account(self) -> str:
+        """'passed over: 12 .heic, 3 .txt'; '' if nothing was."""
+        kinds = sorted(self.passed_over.items(), key=lambda kind: (-kind[1], kind[0]))
+        said = ", ".join(f"{count:,} {_PLURAL.sub('', kind) if count == 1 else kind}" for kind, count in kinds)
+        return f"passed over: {said}{hint(self.passed_over)}" if said else ""
+
+
+def list_folder(folder: Path) -> Listing:
+    """All files below a folder but hidden ones. Raises DataError for folders that cannot be read.
+
+    Links are followed. A folder that can be reached in several ways counts once, under its own name if it lies below this one, or
+    else under the first of its links; a link to a folder around this one is not followed.
+    """
+    listing = Listing()
+    seen = {_identity(place) for place in (folder.resolve(), *folder.resolve().parents)}
+    links: list[PurePosixPath] = []
+    waiting = [PurePosixPath()]
+    while waiting or links:
+        if not waiting:  # everything that lies below, before what is linked: which name counts must not depend on the file system
+            links.sort()
+            link = links.pop(0)
+            if (target := _identity(folder / link)) in seen:
+                listing.passed_over["links to folders that are read already"] += 1
+                continue
+            seen.add(target)
+            waiting.append(link)
+        _look_into(folder, waiting.pop(), listing, waiting, links, seen)
+    listing.files.sort(key=lambda file: file.name)
+    return listing
+
+
+def _look_into(
+    folder: Path,
+    place: PurePosixPath,
+    listing: Listing,
+    waiting: list[PurePosixPath],
+    links: list[PurePosixPath],
+    seen: set[tuple[int, int]],
+) -> None:
+    """One folder: its files into the listing, its folders onto the list of those that wait, links to folders onto that of links."""
+    try:
+        with os.scandir(folder / place) as scanned:
+            entries = list(scanned)
+    except OSError as error:
+        raise DataError(f"--data {folder}: cannot read {error.filename} ({error.strerror}); allow it, or give another") from error
+    for entry in entries:
+        name = place / entry.name
+        if not _is_wanted(entry.name, listing, entry.is_dir()):
+            continue
+        if entry.is_dir():
+            if entry.is_symlink():
+                links.append(name)
+            elif (identity := _identity(folder / name)) not in seen:
+                seen.add(identity)
+                waiting.append(name)
+        elif entry.is_file():
+            with suppress(OSError):  # it is gone meanwhile
+                listing.files.append(File(name.as_posix(), entry.stat().st_size, partial(_open, folder / name)))
+        elif entry.is_symlink():
+            listing.passed_over["links to nothing"] += 1
+
+
+def _open(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+def _is_wanted(name: str, listing: Listing, is_folder: bool) -> bool:
+    """Whether to read a file or folder of this name; what systems leave is counted, and hidden files are nobody's business."""
+    if is_folder and name.lower() in _OF_SYSTEMS:
+        listing.passed_over[f"folders {name}"] += 1
+        return False
+    return not name.startswith(".")
+
+
+def _identity(place: Path) -> tuple[int, int]:
+    """The same for two names of one folder. A folder that is gone meanwhile has none of its own; reading it will say so."""
+    try:
+        found = place.stat()
+    except OSError:
+        return (-1, hash(place))
+    return found.st_dev, found.st_ino
+
+
+def list_zip(path: Path) -> Listing:
+    """All files in a zip file but hidden ones. Raises DataError if it is damaged, encrypted, or names files outside itself."""
+    try:
+        archive = zipfile.ZipFile(path)  # stays open: threads read from it at once
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise DataError(f"--data {path}: the zip file is damaged ({error}); pack it again") from error
+    listing = Listing()
+    members: dict[PurePosixPath, zipfile.ZipInfo] = {}  # of two with one name the last counts, as in unpacking
+    names, listing.encoding = names_of(archive.infolist())
+    for member, text in zip(archive.infolist(), names, strict=True):
+        name = PurePosixPath(text)
+        if name.is_absolute() or ".." in name.parts:
+            raise DataError(f"--data {path}: it names a file outside itself ({text!r}); do not trust this zip file")
+        if text.endswith("/"):
+            continue
+        if stat.S_ISLNK(member.external_attr >> 16):
+            listing.passed_over["links without content in a zip file"] += 1
+        else:
+            members[name] = member
+    folders_left = Listing()
+    left = {
+        folder for name in members for folder in name.parents if folder.name and not _is_wanted(folder.name, folders_left, True)
+    }
+    outermost = {folder for folder in left if not left & set(folder.parents)}
+    listing.passed_over.update(f"folders {folder.name}" for folder in outermost if not folder.name.startswith("."))
+    for name, member in members.items():
+        if not left & set(name.parents) and not name.name.startswith("."):
+            listing.files.append(File(name.as_posix(), member.file_size, partial(archive.open, member)))
+    listing.files.sort(key=lambda file: file.name)
+    _check_readable(path, (members[PurePosixPath(file.name)] for file in listing.files))
+    return listing
+
+
+def _check_readable(path: Path, members: Iterable[zipfile.ZipInfo]) -> None:
+    for member in members:
+        if member.flag_bits & 1:
+            raise DataError(f"--data {path}: {member.filename} is encrypted; pack it again without a password")
+        if member.compress_type not in _READ:
+            method = _METHODS.get(member.compress_type, "a method of its own")
+            raise DataError(
+                f"--data {path}: {member.filename} is packed by {method} (method {member.compress_type}), which is not read here; "
+                "pack it again with ordinary deflate (zip -r), or unpack it and give the folder"
+            )

@@ -1,0 +1,71 @@
+"""The names in a zip file -> text. Those without the mark of UTF-8 are by the standard in code page 437, and seldom are."""
+
+import re
+import struct
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Sequence
+
+_IS_UTF_8 = 0x800  # of a member's flags
+_UNICODE_PATH = 0x7075  # an extra field with the name in UTF-8
+_JAPANESE, _CHINESE = "cp932", "gb18030"
+_LATIN_BESIDE_KANJI = re.compile(r"[A-Za-z][\u3040-\u9fff]|[\u3040-\u9fff][A-Za-z]")
+_KANA_OR_KANJI = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\u3005-\u3007ー]")
+
+
+def names_of(members: Sequence[zipfile.ZipInfo]) -> tuple[list[str], str | None]:
+    """Each member's name, with forward slashes, and the encoding that was guessed; None if nothing had to be."""
+    known = [_told(member) for member in members]
+    raw = [_raw(member) for member, name in zip(members, known, strict=True) if name is None]
+    encoding = _guess(raw)
+    guesses = iter([name.decode(encoding) for name in raw])
+    names = [next(guesses) if name is None else name for name in known]
+    guessed = encoding if encoding != "cp437" and any(not name.isascii() for name in raw) else None
+    # A backslash may be the second byte of a Japanese letter: only now it is one.
+    return [name.replace("\\", "/") for name in names], guessed
+
+
+def _raw(member: zipfile.ZipInfo) -> bytes:
+    """The bytes that zipfile has read as code page 437, without what follows a NUL."""
+    return member.orig_filename.encode("cp437", "replace").partition(b"\0")[0]
+
+
+def _told(member: zipfile.ZipInfo) -> str | None:
+    """The name where the zip file says what it is."""
+    if member.flag_bits & _IS_UTF_8 or member.filename.isascii():
+        return member.filename
+    extra = member.extra
+    while len(extra) >= 4:
+        kind, length = struct.unpack("<HH", extra[:4])
+        field, extra = extra[4 : 4 + length], extra[4 + length :]
+        if kind == _UNICODE_PATH and field[:1] == b"\1" and field[1:5] == struct.pack("<I", zlib.crc32(_raw(member))):
+            return field[5:].decode("utf-8", "replace")
+    return None
+
+
+def _guess(names: Sequence[bytes]) -> str:
+    """The encoding of names of which nothing is told: of all of them together, since one alone says too little."""
+    raw = sorted({name for name in names if not name.isascii()})
+    for encoding, is_plausible in (("utf-8", bool), (_JAPANESE, _is_japanese), (_CHINESE, _is_chinese)):
+        try:
+            texts = [name.decode(encoding) for name in raw]
+        except UnicodeDecodeError:
+            continue
+        if all(is_plausible(text) for text in texts):
+            return encoding
+    return "cp437"
+
+
+def _is_japanese(text: str) -> bool:
+    """Only kana and common kanji, none within a Latin word: é and ö before a letter are the bytes of some of them too."""
+    foreign = [letter for letter in text if not letter.isascii()]
+    common = all(_KANA_OR_KANJI.match(letter) and letter.encode(_JAPANESE)[0] < 0x98 for letter in foreign)
+    return common and not _LATIN_BESIDE_KANJI.search(text)
+
+
+def _is_chinese(text: str) -> bool:
+    """Only letters of the first level of GB 2312, none within a Latin word."""
+    foreign = [letter for letter in text if not letter.isascii()]
+    common = all(0xB0 <= letter.encode(_CHINESE)[0] <= 0xD7 and letter.encode(_CHINESE)[1] >= 0xA1 for letter in foreign)
+    return common and all(unicodedata.category(letter) == "Lo" for letter in foreign) and not _LATIN_BESIDE_KANJI.search(text)
