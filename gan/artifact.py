@@ -19,6 +19,7 @@ ONNX = "generator.onnx"
 TORCHSCRIPT = "generator.torchscript.pt"
 SAMPLES = "samples.png"
 CARD = "README.md"
+TEMPORARY = ".gan-tmp-"  # how the names of all begin that is being written here; what a killed process leaves of it may be removed
 
 ArchitectureName = Literal["mlp", "dcgan", "resnet", "r3gan"]  # the network families, one file each in gan/networks/
 
@@ -231,7 +232,7 @@ def write_atomically(target: Path, fill: Callable[[Path], None], replace: bool =
     if os.path.lexists(target) and not replace:
         raise FileExistsError(f"{target} stands already")
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{target.name}.", dir=target.parent))
     try:
         fill(temporary)
         for path in temporary.iterdir():
@@ -242,7 +243,7 @@ def write_atomically(target: Path, fill: Callable[[Path], None], replace: bool =
         if os.path.lexists(target):
             if not replace:  # somebody else has put it there meanwhile
                 raise FileExistsError(f"{target} stands already")
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+            old = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{target.name}.old.", dir=target.parent))
             target.rename(old)
             temporary.rename(target)
             shutil.rmtree(old)
@@ -256,7 +257,7 @@ def write_atomically(target: Path, fill: Callable[[Path], None], replace: bool =
 
 def write_bytes_atomically(target: Path, content: bytes) -> None:
     """Write a file such that whoever looks sees the old content or the new, never a part, even after a power cut."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    descriptor, temporary = tempfile.mkstemp(prefix=f"{TEMPORARY}{target.name}.", dir=target.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

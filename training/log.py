@@ -138,8 +138,8 @@ def _expected_length(config: TrainingConfig, state: TrainingState) -> int:
     return min(config.images, round(state.seen * max(60 * config.minutes / state.seconds, 1)))
 
 
-def _forget_after(rows: Path, seen: int) -> None:
-    if rows.is_file():
-        lines = rows.read_text().splitlines()
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["pictures"] <= seen]
-        artifact.write_bytes_atomically(rows, "".join(f"{line}\n" for line in kept).encode())
+def _forget_after(file: Path, seen: int) -> None:
+    """Lines that a crash has damaged are dropped too."""
+    if file.is_file():
+        kept = [json.dumps(row) for row in report.read_rows(file) if row["pictures"] <= seen]
+        artifact.write_bytes_atomically(file, "".join(f"{line}\n" for line in kept).encode())

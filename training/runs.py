@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from gan.artifact import write_bytes_atomically
+from gan.artifact import TEMPORARY, write_bytes_atomically
 from training.config import TrainingConfig
 
 CONFIG = "config.yaml"
@@ -147,11 +147,11 @@ def check_writable(flag: str, folder: Path) -> None:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """What a killed process was about to write: files and folders under hidden names."""
-    for path in folder.glob(".*"):
-        if path.is_dir():
+    """What a killed process was about to write. Other hidden files and folders, such as .git, are people's own."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        elif path.name != _LOCK:
+        else:
             path.unlink()
 
 

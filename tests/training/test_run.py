@@ -346,14 +346,14 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path):
         time.sleep(moment)
         process.kill()
         assert process.wait() == -signal.SIGKILL
-    (tmp_path / "killed" / "001-fashion-mnist-dcgan" / ".checkpoint-half.written").write_bytes(b"what a kill leaves")
+    (tmp_path / "killed" / "001-fashion-mnist-dcgan" / ".gan-tmp-checkpoint-half").write_bytes(b"what a kill leaves")
     result = subprocess.run(killed, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "resumed from " in result.stdout
     whole, parts = (next((tmp_path / name).iterdir()) for name in ("whole", "killed"))
     assert same_tensors(checkpoints(whole)[-1], checkpoints(parts)[-1])
     for name in ("generator.safetensors", "generator.onnx"):
         assert (whole / "model" / name).read_bytes() == (parts / "model" / name).read_bytes()
-    assert not list(parts.glob(".checkpoint-*"))
+    assert not list(parts.glob(".gan-tmp-*"))
     seen = [[json.loads(row)["pictures"] for row in (run / "stats.jsonl").read_text().splitlines()] for run in (whole, parts)]
     assert seen[0][-1] == seen[1][-1]
     assert seen[1] == sorted(seen[1])
