@@ -2,8 +2,6 @@
 
 import os
 
-import pytest
-
 from gan import artifact
 from training import runs
 

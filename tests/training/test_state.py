@@ -157,6 +157,37 @@ def test_who_asks_to_stop_does_not_wait_for_measures_and_changes_no_choice(datas
     assert [one.name for one in checkpoints(tmp_path / "run")] == [path.name, "checkpoint-000000064.safetensors"]
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ValueError("features that are not finite numbers cannot be compared"),
+        np.linalg.LinAlgError("Eigenvalues did not converge"),
+        torch.linalg.LinAlgError("linalg.eigh failed"),
+        MemoryError("no room"),
+        {"frechet": float("nan"), "spread": 1.0, "recall": 1.0, "precision": 1.0},
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+def test_a_checkpoint_that_cannot_be_measured_ends_no_run(dataset, tmp_path, monkeypatch, failure):
+    calls = []
+
+    def measured(*_):
+        calls.append(1)
+        if len(calls) > 1:
+            return {"frechet": 3.0, "spread": 1.0, "recall": 1.0, "precision": 1.0}
+        if isinstance(failure, Exception):
+            raise failure
+        return failure
+
+    monkeypatch.setattr(loop, "measure", measured)
+    folder = tmp_path / "run"
+    assert play(dataset, folder, config=CONFIG.model_copy(update={"images": 128})).seen == 128
+    message = json.loads((folder / "warnings.jsonl").read_text().splitlines()[0])["message"]
+    assert message.startswith("this checkpoint was not measured: ")
+    assert [path.name[-15:-12] for path in ranked(folder)] == ["128", "064"]
+    assert all("NaN" not in line for line in (folder / "stats.jsonl").read_text().splitlines())
+
+
 @pytest.mark.parametrize("killed_at", [64, 256])
 def test_a_checkpoint_that_was_not_yet_measured_when_the_run_was_killed_is_measured_on_resume(
     dataset, tmp_path, monkeypatch, killed_at
