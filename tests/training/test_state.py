@@ -284,3 +284,24 @@ def test_finished_generators_have_statistics_that_fit_their_weights(dataset, tmp
 def test_pictures_reach_the_network_in_its_range():
     pictures = np.array([0, 255, 51], np.uint8).reshape(1, 3, 1, 1)
     torch.testing.assert_close(to_network(pictures, torch.device("cpu")).flatten(), torch.tensor([-1.0, 1.0, -0.6]))
+
+
+def test_generators_are_calibrated_and_drawn_from_where_they_are_asked_to_be():
+    """On the training device while a run goes on, on the processor for the export. `meta` stands for a GPU: it computes nothing."""
+    state = start()
+    assert state.device == torch.device("cpu")
+    moved = []
+
+    class Places(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            found = function(*args, **(kwargs or {}))
+            if "conv" in str(function) and isinstance(found, torch.Tensor):
+                moved.append(found.device.type)
+            return found
+
+    with Places():
+        finished = state.finished_generator(torch.device("meta"))
+    assert moved
+    assert set(moved) == {"meta"}
+    assert {parameter.device.type for parameter in finished.parameters()} == {"meta"}
+    assert {parameter.device.type for parameter in state.finished_generator().parameters()} == {"cpu"}

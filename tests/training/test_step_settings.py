@@ -1,7 +1,7 @@
 """One step in the midst of a run, under settings that are not the defaults, beside the same step written out by hand.
 
-What is compared are the gradients that reached the optimisers, which Adam's first moments keep exactly: where a weight comes to after
-Adam's first step says no more than a gradient's sign, whatever the loss was multiplied by.
+What is compared are the gradients that reached the optimisers, which Adam's first moments keep exactly: where a weight comes to
+after Adam's first step says no more than a gradient's sign, whatever the loss was multiplied by.
 """
 
 import math
@@ -191,7 +191,7 @@ class Stepped:
         gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
         beta2 = self.falling(config.beta2, config.beta2_end, seen)
         compared = 0
-        for (part, parameter), gradient in zip(parameters.items(), gradients, strict=True):
+        for part, gradient in zip(parameters, gradients, strict=True):
             moments = optimiser.state[stepped[part]]
             if gradient is None or gradient.abs().max() < 1e-7:  # what a loss does not reach
                 assert moments["exp_avg"].abs().max() < 1e-6
