@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from gan.latents import Space
+from gan.latents import Space, inputs
 from gan.networks.conditions import tensors
 from tests.conftest import SMALL_DATA
 from training import data, loop
 from training.checkpoint import CheckpointError, checkpoints, measures_of, ranked
 from training.config import TrainingConfig
-from training.diagnostics import GameOverError
+from training.diagnostics import GameOverError, draw_pictures
 from training.draws import to_network
 from training.hardware import Hardware
 from training.ruler import Ruler
@@ -286,22 +286,32 @@ def test_pictures_reach_the_network_in_its_range():
     torch.testing.assert_close(to_network(pictures, torch.device("cpu")).flatten(), torch.tensor([-1.0, 1.0, -0.6]))
 
 
-def test_generators_are_calibrated_and_drawn_from_where_they_are_asked_to_be():
+def test_generators_are_calibrated_and_drawn_from_where_they_are_asked_to_be(monkeypatch):
     """On the training device while a run goes on, on the processor for the export. `meta` stands for a GPU: it computes nothing."""
+    calibrated = []
+
+    def update_bn(batches, network):
+        calibrated.append(
+            ({values.device.type for batch in batches for values in batch[0]}, next(network.parameters()).device.type)
+        )
+
+    monkeypatch.setattr("training.state.update_bn", update_bn)
     state = start()
     assert state.device == torch.device("cpu")
-    moved = []
+    state.finished_generator(torch.device("meta"))
+    state.finished_generator()
+    assert calibrated == [({"meta"}, "meta"), ({"cpu"}, "cpu")]
 
-    class Places(torch.utils._python_dispatch.TorchDispatchMode):
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-            found = function(*args, **(kwargs or {}))
-            if "conv" in str(function) and isinstance(found, torch.Tensor):
-                moved.append(found.device.type)
-            return found
+    drawn = []
 
-    with Places():
-        finished = state.finished_generator(torch.device("meta"))
-    assert moved
-    assert set(moved) == {"meta"}
-    assert {parameter.device.type for parameter in finished.parameters()} == {"meta"}
-    assert {parameter.device.type for parameter in state.finished_generator().parameters()} == {"cpu"}
+    class Generator(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1, device="meta"))
+
+        def forward(self, z):
+            drawn.append(z.device.type)
+            return torch.zeros(len(z), 1, 4, 4)
+
+    assert draw_pictures(Generator(), inputs(range(3), Space(100))).shape == (3, 1, 4, 4)
+    assert drawn == ["meta"]
