@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gan.paths import UserPath
 from gan.runtime import DeviceName, PrecisionName, RuntimeName
 from serving.cors import origin
 
@@ -16,7 +17,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="GAN_", env_ignore_empty=True, frozen=True, use_attribute_docstrings=True)
 
-    models: Path = Path(__file__).resolve().parent.parent / "models"
+    models: UserPath = Path(__file__).resolve().parent.parent / "models"
     """the folder that holds the model folders"""
     fetch: Annotated[tuple[str, ...], NoDecode] = ()
     """addresses of model folders, by spaces, each with `#sha256=` and that of its model.json; put into GAN_MODELS at the start"""
@@ -48,11 +49,11 @@ class Settings(BaseSettings):
     """seconds between two looks at the folder of models for new versions, which are then served without a restart; 0: never"""
     api_keys: Annotated[tuple[str, ...], NoDecode] = Field((), repr=False)
     """keys, separated by commas; with any, everything but health and the pages needs one as Authorization: Bearer KEY"""
-    api_keys_file: Path | None = None
+    api_keys_file: UserPath | None = None
     """a file with one key a line, in addition"""
     admin_keys: Annotated[tuple[str, ...], NoDecode] = Field((), repr=False)
     """keys, separated by commas, that open everything; with any, only these may reload models. Without, any key may"""
-    admin_keys_file: Path | None = None
+    admin_keys_file: UserPath | None = None
     """a file with one such key a line, in addition"""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """origins such as https://pictures.example, by spaces or commas, whose web pages may call the service (CORS); * for all"""

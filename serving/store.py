@@ -15,6 +15,7 @@ from bentoml.exceptions import BentoMLException
 
 from gan import artifact
 from gan.artifact import ModelFolderError
+from gan.paths import user_path
 
 
 def import_folder(path: Path) -> str:
@@ -63,10 +64,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     importing = commands.add_parser("import", help="a model folder into the store")
-    importing.add_argument("folder", type=Path)
+    importing.add_argument("folder", type=user_path)
     exporting = commands.add_parser("export", help="a model of the store into a folder of models")
     exporting.add_argument("tag", help="name, name:version or name:latest")
-    exporting.add_argument("--to", type=Path, required=True, metavar="MODELS", help="the folder of models, as GAN_MODELS names it")
+    exporting.add_argument(
+        "--to", type=user_path, required=True, metavar="MODELS", help="the folder of models, as GAN_MODELS names it"
+    )
     options = parser.parse_args(arguments)
     try:
         print(import_folder(options.folder) if options.command == "import" else export_folder(options.tag, options.to))

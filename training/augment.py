@@ -32,7 +32,7 @@ def augment(pictures: Tensor, chances: Tensor, policy: AugmentName = "diffaugmen
         brightness, saturation, contrast = chances[:, :3, None, None, None].unbind(1)
         pictures = _colour(pictures, brightness - 0.5, 2 * saturation, contrast + 0.5)
     if "translation" in parts:
-        pictures = _translate(pictures, _SHIFT * (2 * chances[:, 3:5] - 1))
+        pictures = _translate(pictures, chances[:, 3:5])
     return _cut_out(pictures, chances[:, 5:7]) if "cutout" in parts else pictures
 
 
@@ -44,10 +44,16 @@ def _colour(pictures: Tensor, brightness: Tensor, saturation: Tensor, contrast: 
     return mean + contrast * (pictures - mean)
 
 
-def _translate(pictures: Tensor, shares: Tensor) -> Tensor:
-    """By whole pixels: in between, the pictures would be blurred, and the generator would learn to draw blurred ones."""
-    sides = pictures.new_tensor([pictures.shape[3], pictures.shape[2]])
-    moves = 2 * (shares * sides).round() / sides  # in the coordinates of affine_grid, where a side is 2 long
+def _translate(pictures: Tensor, chances: Tensor) -> Tensor:
+    """By whole pixels: in between, the pictures would be blurred, and the generator would learn to draw blurred ones.
+
+    Every shift up to the largest is as likely as every other, as in the paper's code.
+    """
+    sides = torch.tensor([pictures.shape[3], pictures.shape[2]], device=pictures.device, dtype=torch.float32)
+    most = (_SHIFT * sides + 0.5).floor()
+    # Rounding may bring a chance just under 1 to the number after the last.
+    shifts = (chances * (2 * most + 1)).floor().minimum(2 * most) - most
+    moves = 2 * shifts / sides  # in the coordinates of affine_grid, where a side is 2 long
     matrices = torch.eye(2, 3, device=pictures.device).repeat(len(pictures), 1, 1)
     matrices[:, :, 2] = moves
     with torch.autocast(pictures.device.type, enabled=False):  # whose half precision cannot tell the pixels of large pictures apart

@@ -1,11 +1,12 @@
 """Checkpoints: single files, written in one step, verified when they are read."""
 
 import hashlib
+import math
 from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -26,6 +27,8 @@ class CheckpointError(Exception):
 
 class Progress(BaseModel):
     """What a checkpoint says of itself, beside its tensors."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")  # pydantic's null for them could not be read again
 
     seen: int
     seconds: float
@@ -90,9 +93,9 @@ def ranked(folder: Path) -> list[Path]:
 
 
 def distance(measures: Mapping[str, float]) -> float:
-    """The one measure that checkpoints are ranked by; infinite for those not measured."""
-    name = ranked_by(measures)
-    return float("inf") if name is None else measures[name]
+    """The one measure that checkpoints are ranked by; infinite for those not measured, or where it is no finite number."""
+    found = measures.get(ranked_by(measures) or "", math.inf)
+    return found if math.isfinite(found) else math.inf
 
 
 def ranked_by(names: Container[str]) -> str | None:

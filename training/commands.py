@@ -1,7 +1,9 @@
 """What the commands share: flags from a settings class, and how a wrong one is said."""
 
 import argparse
-from collections.abc import Sequence
+import reprlib
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -40,11 +42,29 @@ def parse(flags: type[Flags], program: str, examples: str, arguments: Sequence[s
 
 def explain(program: str, error: ValidationError) -> str:
     """One line for each setting that is wrong, by the name of its flag."""
+    return "\n".join(f"{program}: {reason}" for reason in reasons(error))
+
+
+def reasons(error: ValidationError, file: Path | None = None, in_file: Collection[str] = ()) -> list[str]:
+    """What is wrong, each setting by the name of its flag, and by its file's if it is one of those `in_file`."""
     found = []
     for item in error.errors():
-        if item["loc"]:
-            flag = f"--{str(item['loc'][0]).replace('_', '-')}: "
-            found.append(f"{program}: {flag}{item['msg']}, not {str(item['input'])[:80]!r}")
-        else:  # of several settings together, which the message names
-            found.append(f"{program}: {item['msg'].removeprefix('Value error, ')}")
-    return "\n".join(found)
+        if not item["loc"]:  # of several settings together, which the message names
+            found.append(item["msg"].removeprefix("Value error, ") + (f" (in {file})" if in_file else ""))
+            continue
+        name, value = str(item["loc"][0]), item["input"]
+        given = repr(value[:80]) if isinstance(value, str) else reprlib.repr(value)
+        text = f"--{name.replace('_', '-')}: {item['msg']}, not {given}"
+        found.append(text + (f" (in {file}: {_remedy(item['type'], value, name)})" if name in in_file else ""))
+    return found
+
+
+def _remedy(kind: str, value: Any, name: str) -> str:
+    """For what a file gives, where types are mixed up that a command line does not have."""
+    if kind == "extra_forbidden":
+        return f"there is no such setting {name}; `python -m training.run --help` lists them, and some are flags only"
+    if value is None:
+        return f"leave the line of {name} out to have its default"
+    if kind == "string_type" and not isinstance(value, (list, dict)):
+        return f"write the value of {name} in quotes"
+    return f"give {name} one value, as --help tells"

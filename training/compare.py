@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, ValidationError
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
+from gan.paths import UserPath
+from training import console
 from training.commands import Flags, explain, parse
 
 if TYPE_CHECKING:
@@ -29,11 +31,11 @@ class _CommandLine(Flags):
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    runs: CliPositionalArg[list[Path]]
+    runs: CliPositionalArg[list[UserPath]]
     """folders of runs; the others are compared with the first of each table"""
     minutes: float | None = Field(None, gt=0)
     """look only at what the runs had come to after so many minutes of training"""
-    plot: Path = Path("comparison.png")
+    plot: UserPath = Path("comparison.png")
     """the file to draw the plot into: .png, .svg or .pdf"""
     as_json: bool = Field(False, validation_alias="json")
     """print JSON instead of tables"""
@@ -116,4 +118,4 @@ def _as_table(table: "list[Measured]") -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

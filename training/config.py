@@ -1,15 +1,16 @@
 """The settings of a training run. Every field is a flag of the same name; the defaults are the reference recipe."""
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from gan.artifact import ArchitectureName
 from gan.latents import Code, Distribution, Space
 from gan.networks.grid import Size, base_grid
+from gan.paths import UserPath, expand
 from training.recipes import ARCHITECTURES, RECIPES, RecipeName
 
 AugmentName = Literal["none", "translation", "translation-cutout", "diffaugment"]
@@ -40,11 +41,11 @@ Share = Annotated[float, BeforeValidator(_parse_share), Field(ge=0, le=1)]
 class TrainingConfig(BaseModel):
     """Fully describes a run: the same configuration on the same machine trains the same weights."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     # The data
 
-    data: str = "fashion-mnist"
+    data: Annotated[str, AfterValidator(expand)] = "fashion-mnist"
     """a folder of pictures, a zip of one, or a set by name: fashion-mnist, mnist, kmnist, emnist, cifar10, svhn, stl10, digits"""
     name: str | None = Field(None, pattern="^[a-z0-9][a-z0-9._-]{0,99}$")
     """the model's name; by default that of the data and the recipe, <data>-<recipe>"""
@@ -150,7 +151,7 @@ class TrainingConfig(BaseModel):
     features: Literal["auto", "classifier", "random", "inception"] = "auto"
     """the network whose features measure: a classifier of the data's labels, trained once, in minutes; random, which needs
     nothing and says least; inception, slow on a processor; auto is classifier where there are labels, else random"""
-    inception_weights: Path | None = None
+    inception_weights: UserPath | None = None
     """torch-fidelity's file of Inception V3 weights, where it cannot be downloaded"""
     measure: int = Field(1_000, ge=100)
     """generated pictures that a checkpoint is measured by"""
@@ -163,9 +164,18 @@ class TrainingConfig(BaseModel):
         """What is given overrides the recipe, which overrides what its networks want, which overrides the defaults."""
         if not isinstance(given, dict):
             return given
-        recipe = RECIPES.get(given.get("recipe", "dcgan"), {})
-        arch = given.get("arch", recipe.get("arch", "dcgan"))
-        return {**ARCHITECTURES.get(arch, {}), **recipe, **given}
+        # Whatever a file may have there; what is no name is said of by its field.
+        recipe = _named(RECIPES, given.get("recipe", "dcgan"))
+        arch = _named(ARCHITECTURES, given.get("arch", recipe.get("arch", "dcgan")))
+        return {**arch, **recipe, **given}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """For Python true is 1; for whoever wrote it in a file it is not."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("this setting is no matter of yes or no (yes, no, on, off, true and false are that in YAML)")
+        return value
 
     @field_validator("resolution", mode="before")
     @classmethod
@@ -222,6 +232,10 @@ class TrainingConfig(BaseModel):
     def is_reached(self, seen: int, seconds: float) -> bool:
         """Whether a run that has seen so many pictures in so many seconds is as long as it was to be."""
         return seen >= self.images or (self.minutes is not None and seconds >= 60 * self.minutes)
+
+
+def _named(sets: Mapping[Any, dict[str, Any]], name: Any) -> dict[str, Any]:
+    return sets.get(name, {}) if isinstance(name, str) else {}
 
 
 def parse_size(resolution: str) -> Size:

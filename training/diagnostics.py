@@ -86,7 +86,7 @@ def measure(state: TrainingState, dataset: Dataset, config: TrainingConfig, hard
     Changes nothing, and is a function of the weights alone.
     """
     rows = inputs(range(config.measure), state.space)
-    pictures = draw_pictures(state.finished_generator(), rows)
+    pictures = draw_pictures(state.finished_generator(hardware.device), rows)
     found = {**gauge.measure(pictures), "spread": _relative_spread(pictures, dataset.pictures)}
     boundary = OBJECTIVES[config.objective].boundary
     if boundary is not None:
@@ -107,7 +107,7 @@ def warnings_of(measures: dict[str, float], before: list[dict[str, float]], seen
             f"mode collapse: the pictures of {_SPREAD_SEEDS} seeds differ {measures['spread']:.0%} as much as real ones do; "
             "--discriminator-norm spectral, or none and a penalty (--r1), or a lower --learning-rate may prevent it"
         )
-    recalls = [earlier["recall"] for earlier in before if "recall" in earlier]
+    recalls = [earlier["recall"] for earlier in before if math.isfinite(earlier.get("recall", math.nan))]
     if recalls and measures.get("recall", 1) < _COLLAPSED * max(recalls):
         found.append(
             f"modes are being lost: recall is {measures['recall']:.2f} and was {max(recalls):.2f}; the best checkpoint is kept, "
@@ -142,9 +142,10 @@ def _some(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def draw_pictures(generator: Generator, rows: Inputs) -> NDArray[np.uint8]:
     """The pictures of these rows from a finished generator, uint8 [n, channels, height, width]."""
-    values = [torch.split(torch.from_numpy(column), _DRAWN_AT_ONCE) for column in rows.values()]
+    device = next(generator.parameters()).device
+    values = [torch.split(torch.from_numpy(column).to(device), _DRAWN_AT_ONCE) for column in rows.values()]
     with torch.no_grad():
-        drawn = [imaging.grey_levels(generator(*batch)).to(torch.uint8) for batch in zip(*values, strict=True)]
+        drawn = [imaging.grey_levels(generator(*batch)).to(torch.uint8).cpu() for batch in zip(*values, strict=True)]
     pictures: NDArray[np.uint8] = torch.cat(drawn).numpy()
     return pictures
 

@@ -55,10 +55,10 @@ def draw(
     inputs = [z, *([] if labels is None else [labels]), *codes]
     return Batch(
         to_network(pictures[mine], device),
-        None if labels is None else torch.from_numpy(labels[mine]).to(device),
-        [torch.from_numpy(values[mine]).to(device) for values in inputs],
-        torch.from_numpy(chances[:, mine]).to(device),
-        torch.from_numpy(share[mine]).to(device),
+        None if labels is None else upload(labels[mine], device),
+        [upload(values[mine], device) for values in inputs],
+        upload(chances[:, mine], device),
+        upload(share[mine], device),
     )
 
 
@@ -76,5 +76,11 @@ def latents(config: TrainingConfig, space: Space, seen: int) -> list[NDArray[Any
 
 def to_network(pictures: NDArray[np.uint8], device: torch.device) -> Tensor:
     """uint8 [n, channels, height, width] -> float32 in [-1, 1], channels last, on the device."""
-    uploaded = torch.from_numpy(np.ascontiguousarray(pictures)).to(device)
+    uploaded = upload(np.ascontiguousarray(pictures), device)
     return uploaded.to(torch.float32, memory_format=torch.channels_last).div_(127.5).sub_(1)
+
+
+def upload(values: NDArray[Any], device: torch.device) -> Tensor:
+    """As a tensor on the device; to a GPU from pinned memory, so that the processor need not wait for the copy."""
+    tensor = torch.from_numpy(values)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

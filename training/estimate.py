@@ -9,6 +9,7 @@ from time import perf_counter
 from gan import imaging
 from training.config import TrainingConfig
 from training.data import Dataset
+from training.disk import writing_to
 from training.hardware import Hardware
 from training.loop import train
 from training.state import TrainingState
@@ -39,8 +40,11 @@ def estimate(
         return len(times) > _WARM_UP_STEPS + steps
 
     with tempfile.TemporaryDirectory() as folder:
-        # Nothing but steps: what is done now and then is left out.
-        rarely = config.model_copy(update={"images": 10**12, "sample_every": 10**12, "checkpoint_every": 10**12, "minutes": None})
+        # Nothing but steps, and so few that the run would not end yet: what is done now and then is left out.
+        enough_images = (_WARM_UP_STEPS + steps + 2) * config.batch_size * config.discriminator_steps
+        rarely = config.model_copy(
+            update={"images": enough_images, "sample_every": 10**12, "checkpoint_every": 10**12, "minutes": None}
+        )
         train(state, dataset, rarely, hardware, Path(folder), None, enough)
     took = [after - before for before, after in zip(times[_WARM_UP_STEPS:], times[_WARM_UP_STEPS + 1 :], strict=False)]
     return Estimate(median(took) / (config.batch_size * config.discriminator_steps), hardware.peak_memory())
@@ -48,11 +52,13 @@ def estimate(
 
 def foretell(out: Path, state: TrainingState, dataset: Dataset, config: TrainingConfig, hardware: Hardware) -> None:
     """Print what a run would take in time and memory, and write a preview of the data, a grid of 64 pictures, into `out`."""
-    out.mkdir(parents=True, exist_ok=True)
     preview = out / f"preview-{dataset.name}.png"
-    preview.write_bytes(imaging.encode(imaging.grid(dataset.pictures[:64].transpose(0, 2, 3, 1)), "png"))
+    with writing_to(out, "start again"):
+        out.mkdir(parents=True, exist_ok=True)
+        preview.write_bytes(imaging.encode(imaging.grid(dataset.pictures[:64].transpose(0, 2, 3, 1)), "png"))
     print(f"preview of the data: {preview}")
-    found = estimate(state, dataset, config, hardware)
+    with writing_to(Path(tempfile.gettempdir()), "start again"):
+        found = estimate(state, dataset, config, hardware)
     minutes = config.images * found.seconds_per_picture / 60
     if config.minutes is not None:
         minutes = min(minutes, config.minutes)

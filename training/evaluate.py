@@ -4,12 +4,13 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
+from gan.paths import UserPath, expand
+from training import console
 from training.commands import Flags, explain, parse
 from training.config import Count, parse_size
 
@@ -40,14 +41,14 @@ class _CommandLine(Flags):
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    target: CliPositionalArg[Path]
+    target: CliPositionalArg[UserPath]
     """a model folder, whose seeds are drawn, each with its own label; a run's folder; or a folder of pictures"""
-    data: str | None = None
+    data: Annotated[str, AfterValidator(expand)] | None = None
     """what the model was trained on, if not where its manifest says; needed for a folder of pictures"""
     features: Literal["auto", "inception", "classifier", "random"] = "auto"
     """the network that measures: inception compares with published numbers and needs its weights; classifier is trained on the
     labels of the data, once, in minutes; random needs nothing and says least; auto takes the first that can be had"""
-    inception_weights: Path | None = None
+    inception_weights: UserPath | None = None
     """torch-fidelity's file of Inception V3 weights, where it cannot be downloaded"""
     against: Literal["auto", "held-out", "training"] = "auto"
     """the real side: auto takes held-out pictures where the data has any"""
@@ -57,7 +58,7 @@ class _CommandLine(Flags):
     """the first seed"""
     resolution: Annotated[str, AfterValidator(_check_size)] = "32"
     """for a folder of pictures: the size in pixels that they and the data are brought to, such as 48x64; a model has its own"""
-    pairs: Path | None = None
+    pairs: UserPath | None = None
     """a PNG file to write: the generated pictures nearest to training pictures, each beside that one"""
     as_json: bool = Field(False, validation_alias="json")
     """print JSON instead of a table"""
@@ -173,4 +174,4 @@ def _as_table(drawn: "Drawn", data: "Dataset", why: str, found: "Assessment") ->
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

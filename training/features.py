@@ -1,6 +1,7 @@
 """Pictures -> vectors in which quality is measured, from one of three networks."""
 
 import pickle
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +143,7 @@ def inception_network(weights: Path | None = None, *, device: str = "cpu") -> Ex
     try:
         # torch-fidelity reads the file without a restriction on what it may contain, so it is first read here with one.
         if weights is None:
-            load_state_dict_from_url(URL_INCEPTION_V3, check_hash=True, weights_only=True, progress=True)
+            load_state_dict_from_url(URL_INCEPTION_V3, check_hash=True, weights_only=True, progress=sys.stderr.isatty())
         else:
             torch.load(weights, weights_only=True)
         network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"], str(path)).to(device)

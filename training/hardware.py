@@ -42,6 +42,10 @@ class Hardware:
         """Set what is set per process."""
         torch.set_num_threads(self.threads)
         keep_freed_memory()
+        # float32 is computed as such on a GPU too: TensorFloat-32 has a mantissa of 10 bits, few for gradients of gradients.
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.benchmark = True  # all batches are of one size, so the fastest kernels are looked for once
 
     def autocast(self) -> AbstractContextManager[None]:
         """Convolutions and matrix products in the precision chosen; a context that does nothing for float32."""

@@ -1,8 +1,10 @@
 """What people see of a run while it goes on: progress bar, statistics, TensorBoard, sample grids, warnings, report."""
 
 import json
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,7 +12,6 @@ from typing import Self
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from gan import artifact, imaging
 from gan.latents import inputs
@@ -19,6 +20,7 @@ from training import report
 from training.config import TrainingConfig
 from training.diagnostics import GameOverError, draw_pictures
 from training.distributed import Group
+from training.progress import Progress
 from training.state import TrainingState
 
 GRID_SEEDS = range(64)
@@ -42,17 +44,12 @@ class Log:
                 _forget_after(folder / file, state.seen)
             self._board = SummaryWriter(str(folder), purge_step=state.seen + 1 if state.seen else None)
             self._stats = (folder / STATS).open("a")
-        self._bar = tqdm(
-            total=config.images,
-            initial=state.seen,
-            unit="pic",
-            unit_scale=True,
-            smoothing=0.05,
-            dynamic_ncols=True,
-            disable=not group.is_first,
-        )
+        # What --minutes come to in pictures is told by the first steps.
+        self._bar = Progress(config.images if config.minutes is None else None, state.seen, group.is_first)
 
     def __enter__(self) -> Self:
+        self._thread_hook = threading.excepthook
+        threading.excepthook = self._leave_to_the_main_thread
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -62,8 +59,18 @@ class Log:
             if isinstance(error, GameOverError):
                 self._remember(f"the game is over: {error}")
                 self._report()
-            self._stats.close()
-            self._board.close()
+            # Where a disk is full closing fails as writing did, and the first reason is the one to be told.
+            with suppress(OSError) if error is not None else nullcontext():
+                try:
+                    self._stats.close()
+                finally:
+                    self._board.close()
+        threading.excepthook = self._thread_hook
+
+    def _leave_to_the_main_thread(self, failed: threading.ExceptHookArgs) -> None:
+        """What TensorBoard's thread cannot write is raised again by the next call to it, where it ends the run with a sentence."""
+        if not issubclass(failed.exc_type, OSError):
+            self._thread_hook(failed)
 
     def add(self, measured: dict[str, Tensor], pictures: int) -> None:
         """Scalars of one step, which saw so many pictures; they stay on the device."""
@@ -92,8 +99,8 @@ class Log:
         """Add to stats.jsonl, and the numbers to TensorBoard and the bar."""
         if not self._group.is_first:
             return
-        self._bar.total = _expected_length(self._config, self._state)
-        self._bar.set_postfix({name: f"{row[name]:.3f}" for name in _ON_THE_BAR if name in row})
+        shown = {name: float(row[name]) for name in _ON_THE_BAR if name in row}
+        self._bar.tell(_expected_length(self._config, self._state), shown)
         self._stats.write(json.dumps(row) + "\n")
         self._stats.flush()
         for name, value in row.items():
@@ -105,15 +112,15 @@ class Log:
     def warn(self, messages: list[str]) -> None:
         """Say it now, and add to warnings.jsonl, which the report shows."""
         for message in messages if self._group.is_first else []:
-            self._bar.write(f"warning, after {self._state.seen:,} pictures: {message}")
+            self._bar.say(f"warning, after {self._state.seen:,} pictures: {message}")
             self._remember(message)
 
     def show(self) -> None:
         """Draw the grid, the same 64 seeds each time, and write the report with it."""
         if self._group.is_first:
-            sheet = draw_grid(self._state.finished_generator())
+            sheet = draw_grid(self._state.finished_generator(self._state.device))
             path = self._folder / f"samples-{self._state.seen:09d}.png"
-            path.write_bytes(imaging.encode(sheet, "png"))
+            artifact.write_bytes_atomically(path, imaging.encode(sheet, "png"))
             self._board.add_image("samples", sheet, self._state.seen, dataformats="HWC")
             self._report()
 
@@ -138,8 +145,8 @@ def _expected_length(config: TrainingConfig, state: TrainingState) -> int:
     return min(config.images, round(state.seen * max(60 * config.minutes / state.seconds, 1)))
 
 
-def _forget_after(rows: Path, seen: int) -> None:
-    if rows.is_file():
-        lines = rows.read_text().splitlines()
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["pictures"] <= seen]
-        artifact.write_bytes_atomically(rows, "".join(f"{line}\n" for line in kept).encode())
+def _forget_after(file: Path, seen: int) -> None:
+    """Lines that a crash has damaged are dropped too."""
+    if file.is_file():
+        kept = [json.dumps(row) for row in report.read_rows(file) if row["pictures"] <= seen]
+        artifact.write_bytes_atomically(file, "".join(f"{line}\n" for line in kept).encode())

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from math import isfinite
 from pathlib import Path
 from time import perf_counter
 
@@ -59,7 +60,13 @@ def train(
         if group.is_first:
             state.save(folder, config)
         if gauge is not None and measured:
-            state.measures, state.protocol = measure(state, dataset, config, hardware, gauge), gauge.protocol
+            try:
+                found = _finite(measure(state, dataset, config, hardware, gauge))
+            except (ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
+                # A number that only describes the run does not end it.
+                log.warn([f"this checkpoint was not measured: {str(error).partition(chr(10))[0] or type(error).__name__}"])
+                return
+            state.measures, state.protocol = found, gauge.protocol
             log.write(gauge.row(state.seen, state.seconds, state.measures))
             log.warn(warnings_of(state.measures, measures_of(folder, state.protocol), state.seen))
             state.save(folder, config)
@@ -141,6 +148,13 @@ def _set_schedules(state: TrainingState, config: TrainingConfig) -> None:
     for optimiser, rate in zip((state.generator_optimiser, state.judge_optimiser), rates, strict=True):
         for parameters in optimiser.param_groups:
             parameters["lr"], parameters["betas"] = factor * rate, (config.beta1, beta2)
+
+
+def _finite(measures: dict[str, float]) -> dict[str, float]:
+    """The same. Raises ValueError if one is no finite number: nothing may be ranked by that."""
+    if wrong := [name for name, value in measures.items() if not isfinite(value)]:
+        raise ValueError(f"{', '.join(wrong)} is not a finite number")
+    return measures
 
 
 @torch.no_grad()

@@ -65,7 +65,7 @@ def read(folder: Path, minutes: float | None = None) -> Measured:
     rows = report.read_rows(folder / STATS)
     if any(checkpoint.ranked_by(row) and "protocol" not in row for row in rows):
         raise MeasuredError(f"{folder} was measured by an older version: train it anew")
-    rows = [row for row in rows if "protocol" in row]
+    rows = [row for row in rows if "protocol" in row and _is_whole(row)]
     if not rows:
         raise MeasuredError(f"{folder} has no measured checkpoint yet: wait for its first, or see --checkpoint-every")
     protocol = report.last_protocol(rows)
@@ -83,6 +83,12 @@ def read(folder: Path, minutes: float | None = None) -> Measured:
         raise MeasuredError(f"{folder} has no checkpoint with a finite distance{limit}")
     real = {key.removesuffix("_real"): value for key, value in rows[-1].items() if key.endswith("_real")}
     return Measured(folder.resolve().name, protocol, name, real, points)
+
+
+def _is_whole(row: report.Row) -> bool:
+    """Whether a checkpoint's row has all its numbers: a crash may have left anything."""
+    needed = ("seconds", checkpoint.ranked_by(row) or "frechet", "precision", "recall")
+    return all(type(row.get(name)) in (int, float) for name in needed)
 
 
 def alike(runs: Sequence[Measured]) -> list[list[Measured]]:

@@ -3,6 +3,8 @@
 The arithmetic of the well-known measures is torch-fidelity's, whose values are checked against those of the papers' own code.
 """
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -27,12 +29,15 @@ _SEED = 2020  # torch-fidelity's: of every random choice here
 def frechet(real: NDArray[np.float32], fake: NDArray[np.float32]) -> float:
     """|mu_r - mu_f|^2 + Tr(S_r + S_f - 2 (S_r S_f)^(1/2)) of features [n, d] and [m, d] (Heusel et al. 2017, equation 6).
 
-    0 or more; biased upwards for few pictures, the more so the more features there are. Raises ValueError as `measure` does.
+    0 or more; biased upwards for few pictures, the more so the more features there are. Raises ValueError as `measure` does, and
+    for a distance that is not a finite number.
     """
     _check(real, fake)
     statistics = [fid_features_to_statistics(_tensor(side)) for side in (fake, real)]
-    # Rounding may leave a little below nothing.
-    return max(0.0, float(fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID]))
+    found = float(fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID])
+    if not math.isfinite(found):
+        raise ValueError("the Fréchet distance of these features is not a finite number")
+    return max(found, 0.0)  # rounding may leave a little below nothing
 
 
 def precision_recall(real: NDArray[np.float32], fake: NDArray[np.float32]) -> tuple[float, float]:
@@ -113,7 +118,7 @@ def measure(
 
     frechet, kernel_distance, precision, recall, density, coverage and, with logits, score. With Inception's features the first two
     are fid and kid and the score is inception_score. Raises ValueError for fewer than 10 pictures on a side, features of another
-    width, or numbers that are not finite.
+    width, or numbers that are not finite, the measures among them.
     """
     found = {
         "fid" if inception else "frechet": frechet(real, fake),
@@ -123,6 +128,8 @@ def measure(
     found["density"], found["coverage"] = density_coverage(real, fake)
     if logits is not None:
         found["inception_score" if inception else "score"] = score(logits)
+    if wrong := [name for name, value in found.items() if not math.isfinite(value)]:
+        raise ValueError(f"{', '.join(wrong)} of these features is not a finite number")
     return found
 
 

@@ -34,15 +34,15 @@ RECIPES: dict[RecipeName, dict[str, Any]] = {
         "beta1": 0.0,
         "beta2": 0.99,
     },
-    # A gradient penalty instead (Gulrajani et al. 2017, arXiv 1704.00028, algorithm 1). A critic without batch normalisation, since
-    # the penalty is on each picture by itself (section 4).
+    # A gradient penalty instead (Gulrajani et al. 2017, arXiv 1704.00028v3, algorithm 1; the first version had 0.5 for beta1). A
+    # critic without batch normalisation, since the penalty is on each picture by itself (section 4).
     "wgan-gp": {
         "objective": "wgan-gp",
         "gradient_penalty": 10.0,
         "discriminator_norm": "none",
         "discriminator_steps": 5,
         "learning_rate": 1e-4,
-        "beta1": 0.5,
+        "beta1": 0.0,
         "beta2": 0.9,
     },
     # Spectral normalisation and the hinge (Miyato et al. 2018, arXiv 1802.05957, section 4 and appendix B); its learning rate falls
@@ -83,6 +83,7 @@ RECIPES: dict[RecipeName, dict[str, Any]] = {
         "learning_rate_end": 5e-5,
         "penalty_end": 0.1,
         "beta2_end": 0.99,
+        "ema_half_life": 5_000_000,  # which grows from nothing there too, see training.schedule
     },
 }
 

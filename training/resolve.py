@@ -4,17 +4,20 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from gan.paths import expand
 from training import recipes, runs
 from training.config import TrainingConfig
 
 
 def resolve(flags: dict[str, Any], file: Path | None, folder: Path | None, changeable: Collection[str]) -> TrainingConfig:
     """Defaults, overridden by the file, overridden by flags; for a resumed run its own configuration with few changes."""
-    settings = {**(runs.read_yaml(file, "--config") if file else {}), **flags}
+    in_file = runs.read_yaml(file, "--config") if file else {}
+    settings = {**in_file, **flags}
+    theirs = in_file.keys() - flags.keys()
     if folder is None:
-        return TrainingConfig.model_validate(_with_choices(settings))
+        return runs.validated(_with_choices(settings), file, theirs)
     before = runs.read_config(folder)
-    after = TrainingConfig.model_validate({**before.model_dump(), **settings})
+    after = runs.validated({**before.model_dump(), **settings}, file, theirs)
     runs.check_changes(folder, before, after, changeable)
     return after
 
@@ -24,6 +27,10 @@ def _with_choices(settings: dict[str, Any]) -> dict[str, Any]:
     source = settings.get("data", TrainingConfig.model_fields["data"].default)
     if not isinstance(source, str) or settings.get("recipe", "auto") != "auto":
         return settings
+    try:
+        source = expand(source)
+    except ValueError:
+        return settings  # which says so
     from training.data import survey
 
     found = survey(source)

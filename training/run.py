@@ -1,21 +1,23 @@
 """The training command: `python -m training.run`."""
 
-import os
 import signal
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError
 
-from training import runs
+from gan.paths import UserPath
+from training import console, runs
 from training.commands import Flags, explain, parse
 from training.config import TrainingConfig
+from training.disk import DiskError, writing_to
+from training.disk import explain as explain_disk
 from training.resolve import resolve
 from training.runs import UsageError
+from training.stopping import StopSignal
 
 if TYPE_CHECKING:  # The libraries take seconds to import: --help and a mistyped flag should not.
     from gan.artifact import Metric
@@ -40,28 +42,27 @@ _EXAMPLES = """examples:
 class _CommandLine(TrainingConfig, Flags):  # type: ignore[misc]  # both have a model_config; they merge
     """Train a generator on a folder of pictures and export it to a model folder that the service serves."""
 
-    out: Path = Path("runs")
+    out: UserPath = Path("runs")
     """the folder that gets a folder for each run: configuration, statistics, sample grids, checkpoints, the model"""
-    models: Path = Path("models")
+    models: UserPath = Path("models")
     """the folder the finished model is copied to, if none of its name stands there"""
     resume: str | None = Field(None, min_length=1)
     """go on with a run, given by its folder, or 'latest'; lengths and intervals may be changed, and what --change names"""
     promote: bool = False
     """replace the model of that name in --models if the new one is better: the smaller Fréchet distance, measured alike"""
     change: str = ""
-    """settings that --resume may change, such as learning_rate,beta1; data, if the pictures may be others"""
-    config: Path | None = None
+    """settings that --resume may change, such as learning_rate,beta1; pictures, if those in --data may be others"""
+    config: UserPath | None = None
     """a YAML file of settings, such as a run's config.yaml; flags override it"""
     dry_run: bool = False
     """show the configuration, the data, the networks, and what time and memory they would take; train nothing"""
 
 
-_FEWEST_PICTURES = 20  # half of them to be measured by the other half
 _ELSEWHERE = set(_CommandLine.model_fields) - set(TrainingConfig.model_fields)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out the command; returns the exit status, 2 for a command that cannot be carried out as given."""
+    """Carry out the command; returns the exit status, 2 for one that cannot be carried out as given, 1 where a disk fails it."""
     given = parse(_CommandLine, "training.run", _EXAMPLES, sys.argv[1:] if arguments is None else arguments)
     from gan.artifact import ModelFolderError
     from training.checkpoint import CheckpointError
@@ -75,6 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(explain("training.run", error), file=sys.stderr)
     except (UsageError, DataError, CheckpointError, GameOverError, ExportError, ModelFolderError) as error:
         print(f"training.run: {error}", file=sys.stderr)
+    except (DiskError, OSError) as error:
+        reason = str(error) if isinstance(error, DiskError) else explain_disk(error, Path(), "start again")
+        print(f"training.run: {reason}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("training.run: stopped; --resume latest goes on with a run that had begun", file=sys.stderr)
         return 128 + signal.SIGINT
@@ -90,6 +95,7 @@ def _run(given: dict[str, Any]) -> int:
     for flag, target in (("--out", where.out), ("--models", where.models)):
         runs.check_writable(flag, target)
 
+    from training import loading
     from training.distributed import Group
     from training.estimate import foretell
     from training.hardware import Hardware
@@ -110,9 +116,9 @@ def _run(given: dict[str, Any]) -> int:
         except ValueError as error:
             raise UsageError(str(error)) from error
         with group.one_after_another():
-            known, features = _load(config, folder)
+            known, features = loading.load(config, folder)
         dataset = known if config.conditional else known.without_labels()
-        _check_batch_size(config, dataset, group)
+        loading.check_enough(config, dataset, group)
 
         say(runs.to_yaml(config).rstrip())
         say(f"data: {dataset.name}, {'; '.join(dataset.notes)}")
@@ -132,16 +138,21 @@ def _run(given: dict[str, Any]) -> int:
             return 0
 
         if folder is None and group.is_first:
-            folder = runs.create(where.out, f"{dataset.name}-{config.recipe}")
+            with writing_to(where.out, "start again"):
+                folder = runs.create(where.out, f"{dataset.name}-{config.recipe}")
         folder = Path(group.tell(str(folder)))
-        with runs.locked(folder) if group.is_first else nullcontext():
-            return _train(folder, where, "data" in changeable, known, features, dataset, config, hardware, state, group)
+        with (
+            writing_to(folder, f"go on with: python -m training.run --resume {folder}"),
+            runs.locked(folder) if group.is_first else nullcontext(),
+        ):
+            may_change = runs.PICTURES in changeable
+            return _train(folder, where, may_change, known, features, dataset, config, hardware, state, group)
 
 
 def _train(
     folder: Path,
     where: _CommandLine,
-    data_may_change: bool,
+    pictures_may_change: bool,
     known: "Dataset",  # with its labels if there are any, to measure by
     features: "FeatureName",
     dataset: "Dataset",  # to learn from
@@ -151,7 +162,7 @@ def _train(
     group: "Group",
 ) -> int:
     """Start or go on, and export at the end; returns the exit status."""
-    from training import checkpoint, report
+    from training import checkpoint, loading, report
     from training.environment import record
     from training.export import export_model
     from training.loop import train
@@ -159,14 +170,14 @@ def _train(
 
     resumed_from = _restore(state, checkpoint.checkpoints(folder)[::-1])
     if group.is_first:
-        runs.check_data(folder, dataset.fingerprint, len(dataset.pictures), data_may_change)
+        runs.check_data(folder, config.data, dataset.fingerprint, len(dataset.pictures), pictures_may_change)
         runs.write_config(folder, config)
         environment = record(folder, hardware)
-    ruler = _ruler(config, known, features) if group.is_first else None
+    ruler = loading.ruler_of(config, known, features) if group.is_first else None
     if ruler is not None:
         print(f"checkpoints are measured by {ruler.extractor.protocol}")
         print((f"resumed from {resumed_from}\n" if resumed_from else "") + f"run: {folder}")
-    stop = _StopSignal()
+    stop = StopSignal()
     gauge = None if ruler is None else ruler.gauge(config.measure)
     finished = train(state, dataset, config, hardware, folder, gauge, stop.received, group)
     if ruler is None:
@@ -180,7 +191,11 @@ def _train(
     name = config.name or f"{dataset.name}-{config.recipe}"
 
     def measure(model: Path) -> "list[Metric]":
-        return measure_model(ruler, model, config.measure_final, folder / report.NEAREST)
+        try:
+            return measure_model(ruler, model, config.measure_final, folder / report.NEAREST)
+        except ValueError as error:
+            print(f"warning: the model was not measured: {error}", file=sys.stderr)
+            return []
 
     manifest = export_model(folder / "model", name, state, dataset, config, environment, measure)
     print(
@@ -193,61 +208,27 @@ def _train(
 
 def _hand_over(folder: Path, where: _CommandLine, config: TrainingConfig, ruler: "Ruler | None" = None) -> None:
     """Give the finished model to the service. Without a ruler one is made if there is something to measure."""
+    from training import loading
     from training.publishing import measure_model, promote, publish
 
     def measure(model: Path) -> "list[Metric]":
         nonlocal ruler
         if ruler is None:
-            known, features = _load(config, folder)
+            known, features = loading.load(config, folder)
             dataset = known if config.conditional else known.without_labels()
-            runs.check_data(folder, dataset.fingerprint, len(dataset.pictures), may_change=False)
-            ruler = _ruler(config, known, features)
-        return measure_model(ruler, model, config.measure_final)
+            runs.check_data(folder, config.data, dataset.fingerprint, len(dataset.pictures), may_change=False)
+            ruler = loading.ruler_of(config, known, features)
+        try:
+            return measure_model(ruler, model, config.measure_final)
+        except ValueError as error:
+            raise UsageError(
+                f"--promote: {model} cannot be measured ({error}); leave --promote out, or replace it by hand"
+            ) from error
 
     if where.promote:
         promote(folder / "model", where.models, measure)
     else:
         publish(folder / "model", where.models)
-
-
-def _load(config: TrainingConfig, folder: Path | None) -> "tuple[Dataset, FeatureName]":
-    """The data, with its labels if it is to be measured by them, even where the game does not know them; and by which features.
-
-    For a run that goes on, given its folder, classes keep the order, and pictures the channels, that it began with.
-    Raises UsageError for features that the data has no labels for.
-    """
-    from training.data import DataError
-    from training.ruler import has_labels
-    from training.subjects import Source, has_known_labels
-
-    def as_begun(dataset: "Dataset") -> "Dataset":
-        if folder is None:
-            return dataset
-        return dataset.as_fingerprinted(runs.fingerprint_of(folder), labelled=config.conditional)
-
-    source = Source(config.data, config.size, config.fit, config.background, config.max_bad, config.max_pixels)
-    if config.features == "auto" and not config.conditional and has_known_labels(config.data):
-        try:
-            return as_begun(source.load(labelled=True)), "classifier"
-        except DataError as error:
-            print(f"warning: measured without labels, since {error}", file=sys.stderr)
-    known = as_begun(source.load(labelled=config.conditional or config.features == "classifier"))
-    if config.features == "classifier" and not has_labels(known):
-        raise UsageError(f"--features classifier: {config.data} has only one class; take --features random")
-    if config.features == "auto":
-        return known, "classifier" if has_labels(known) else "random"
-    return known, config.features
-
-
-def _ruler(config: TrainingConfig, known: "Dataset", features: "FeatureName") -> "Ruler":
-    """What checkpoints and the finished model are measured with. Raises UsageError for features that cannot be had."""
-    from training.features import FeaturesUnavailableError
-    from training.ruler import Ruler
-
-    try:
-        return Ruler.of(known, features, inception_weights=config.inception_weights, progress=True)
-    except (FeaturesUnavailableError, ValueError) as error:
-        raise UsageError(f"--features {features}: {error}") from error
 
 
 def _restore(state: "TrainingState", paths: list[Path]) -> Path | None:
@@ -282,48 +263,9 @@ def _is_done(folder: Path, config: TrainingConfig) -> bool:
         return False
 
 
-def _check_batch_size(config: TrainingConfig, dataset: "Dataset", group: "Group") -> None:
-    if len(dataset.pictures) < _FEWEST_PICTURES:
-        raise UsageError(
-            f"--data {config.data}: {len(dataset.pictures)} pictures are too few to learn from; bring {_FEWEST_PICTURES}"
-        )
-    if dataset.is_one_picture:
-        raise UsageError(f"--data {config.data}: all {len(dataset.pictures)} pictures are the same; bring some that differ")
-    if len(dataset.pictures) < config.batch_size:
-        raise UsageError(
-            f"--batch-size {config.batch_size} is more than the {len(dataset.pictures)} pictures there are: take fewer"
-        )
-    if config.batch_size % group.size:
-        raise UsageError(
-            f"--batch-size {config.batch_size} cannot be shared by {group.size} processes: take a multiple of {group.size}"
-        )
-
-
 def _say_nothing(*_: object) -> None:
     """What processes beside the first print."""
 
 
-class _StopSignal:
-    """Ctrl-C and SIGTERM ask the run to save and stop; a second one ends it at once."""
-
-    def __init__(self) -> None:
-        self.number = 0
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._handle)
-
-    def let_go(self) -> None:
-        """From now on a signal ends the process again."""
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    def _handle(self, number: int, _: FrameType | None) -> None:
-        if self.number:
-            os._exit(128 + number)
-        self.number = number
-
-    def received(self) -> bool:
-        return self.number != 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

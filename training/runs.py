@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import reprlib
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
@@ -11,14 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
-from gan.artifact import write_bytes_atomically
+from gan.artifact import TEMPORARY, write_bytes_atomically
+from gan.paths import expand
+from training.commands import reasons
 from training.config import TrainingConfig
 
 CONFIG = "config.yaml"
 DATA, _LOCK = "data.json", ".lock"
+PICTURES = "pictures"  # what --change names to go on with others
 # What does not change the weights that a run comes to after so many pictures.
 _FREE_TO_CHANGE = {
+    "data",  # where the pictures are; that they are the same ones is for `check_data` to see
     "images",
     "minutes",
     "sample_every",
@@ -38,6 +44,10 @@ def find(out: Path, resume: str) -> Path | None:
     """The run's folder; None if 'latest' is asked for and there is none. Raises UsageError for a folder that is no run."""
     if resume == "latest":
         return max((path.parent for path in out.glob(f"*/{CONFIG}")), default=None, key=_number)
+    try:
+        resume = expand(resume)
+    except ValueError as error:
+        raise UsageError(f"--resume: {error}") from error
     for folder in (Path(resume), out / resume):
         if (folder / CONFIG).is_file():
             return folder
@@ -71,8 +81,17 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def read_config(folder: Path) -> TrainingConfig:
-    """A run's own configuration. Raises UsageError if its file cannot be read, ValidationError if it is none."""
-    return TrainingConfig.model_validate(read_yaml(folder / CONFIG, "--resume"))
+    """A run's own configuration. Raises UsageError if its file cannot be read or is none."""
+    settings = read_yaml(folder / CONFIG, "--resume")
+    return validated(settings, folder / CONFIG, settings)
+
+
+def validated(settings: dict[str, Any], file: Path | None, in_file: Collection[str]) -> TrainingConfig:
+    """The configuration of these settings. Raises UsageError, which names the file for those settings that are from there."""
+    try:
+        return TrainingConfig.model_validate(settings)
+    except ValidationError as error:
+        raise UsageError("\n".join(reasons(error, file, in_file))) from error
 
 
 def write_config(folder: Path, config: TrainingConfig) -> None:
@@ -86,19 +105,39 @@ def to_yaml(config: TrainingConfig) -> str:
 
 
 def read_yaml(file: Path, flag: str) -> dict[str, Any]:
-    """The settings in a YAML file. Raises UsageError, naming the flag that gave it."""
+    """The settings in a YAML file, by their names. Raises UsageError, naming the flag that gave it."""
     try:
-        content = yaml.safe_load(file.read_text())
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{flag}: cannot read {file} ({error}); it must be a YAML file of settings") from error
+        content = yaml.load(file.read_bytes(), _Loader)  # noqa: S506, as safe as the class that it extends
+    except OSError as error:
+        raise UsageError(f"{flag}: cannot read {file} ({error.strerror}); it must be a YAML file of settings") from error
+    # What pyyaml lets through of values that are none, such as the 45th of a month.
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UsageError(f"{flag}: cannot read {file} ({reason}); it must be a YAML file of settings") from error
     if not isinstance(content, dict):
-        raise UsageError(f"{flag}: {file} must hold settings, one 'name: value' a line")
-    return content
+        raise UsageError(f"{flag}: {file} must hold settings, one 'name: value' a line, and holds {_kind(content)}")
+    # As flags are written too: batch-size for batch_size.
+    return {name.replace("-", "_") if isinstance(name, str) else str(name): value for name, value in content.items()}
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a file that gives one setting twice, of which YAML would take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [str(key.value).replace("-", "_") for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{name} is given twice: keep one of them", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _kind(content: Any) -> str:
+    return "nothing" if content is None else f"{reprlib.repr(content)}"
 
 
 def check_changes(folder: Path, before: TrainingConfig, after: TrainingConfig, allowed: Collection[str]) -> None:
     """Raises UsageError, with a diff, if a setting that shapes the weights would change and is not named in `allowed`."""
-    unknown = set(allowed) - set(TrainingConfig.model_fields)
+    unknown = set(allowed) - set(TrainingConfig.model_fields) - {PICTURES}
     if unknown:
         raise UsageError(f"--change {min(unknown)}: there is no such setting; name them as in {CONFIG}")
     changes = [
@@ -122,24 +161,42 @@ def fingerprint_of(folder: Path) -> str | None:
         return None
 
 
-def check_data(folder: Path, fingerprint: str, pictures: int, may_change: bool) -> None:
-    """Remember what a run is trained on; raises UsageError if a run that goes on finds other pictures than it began with."""
+def check_data(folder: Path, data: str, fingerprint: str, pictures: int, may_change: bool) -> None:
+    """Remember what a run is trained on, which is now at `data`.
+
+    Raises UsageError if a run that goes on finds other pictures than it began with; where they are does not matter.
+    """
     path, now = folder / DATA, {"fingerprint": fingerprint, "pictures": pictures}
-    before = now
-    if path.is_file():
-        try:
-            before = json.loads(path.read_text())
-        except ValueError as error:
-            raise UsageError(
-                f"--resume {folder}: {path} is damaged; remove it to go on with the pictures as they are now"
-            ) from error
-    if before != now and not may_change:
+    before, place = _data_before(folder)
+    if not may_change and before is not None and before != now:
+        had, marks = before["pictures"], (before["fingerprint"][:12], fingerprint[:12])
+        moved = "" if place in (None, data) else f", and those of {place} before"
         raise UsageError(
-            f"--resume {folder}: --data has changed since the run began: it had {before['pictures']:,} pictures and has "
-            f"{pictures:,}, not all the same, or they are read in another way since (docs/training.md, The data); bring them back, "
-            "start a new run, or, to go on with these, add --change data"
+            f"--resume {folder}: --data has changed since the run began: it had {had:,} pictures and has {pictures:,}, not all the "
+            f"same, or read in another way since (docs/training.md, The data; fingerprints {marks[0]} and {marks[1]}; those of "
+            f"{data} now{moved}); bring the first ones back, start a new run, or, to go on with these others, add --change {PICTURES}"
+        )
+    if not may_change and before is None and place not in (None, data):
+        raise UsageError(
+            f"--resume {folder}: whether --data {data} holds the pictures that the run began with, of {place}, cannot be told, "
+            f"since {path} is not there; to go on with these, add --change {PICTURES}"
         )
     write_bytes_atomically(path, json.dumps(now).encode())
+
+
+def _data_before(folder: Path) -> tuple[dict[str, Any] | None, str | None]:
+    """What a run that goes on was trained on until now, and where that was; None for what is not known. Raises UsageError."""
+    path = folder / DATA
+    place = read_config(folder).data if (folder / CONFIG).is_file() else None
+    if not path.is_file():
+        return None, place
+    try:
+        before = json.loads(path.read_bytes())
+        if (type(before["fingerprint"]), type(before["pictures"])) != (str, int):
+            raise TypeError
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise UsageError(f"--resume {folder}: {path} is damaged; remove it to go on with the pictures as they are now") from error
+    return before, place
 
 
 def check_writable(flag: str, folder: Path) -> None:
@@ -156,11 +213,11 @@ def check_writable(flag: str, folder: Path) -> None:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """What a killed process was about to write: files and folders under hidden names."""
-    for path in folder.glob(".*"):
-        if path.is_dir():
+    """What a killed process was about to write. Other hidden files and folders, such as .git, are people's own."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        elif path.name != _LOCK:
+        else:
             path.unlink()
 
 

@@ -21,6 +21,7 @@ from training.hardware import Hardware
 from training.steps import Judge
 
 _CALIBRATION_BATCHES, _CALIBRATION_BATCH_SIZE = 16, 64
+_PROCESSOR = torch.device("cpu")
 
 
 class _Unpacking(nn.Module):
@@ -92,16 +93,24 @@ class TrainingState:
         for averaged, current in pairs:
             averaged.lerp_(current, weight)
 
-    def finished_generator(self) -> Generator:
-        """The averaged generator as it is sampled and exported: on the processor, float32, in eval mode.
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.generator.parameters()).device
+
+    def finished_generator(self, device: torch.device = _PROCESSOR) -> Generator:
+        """The averaged generator as it is sampled and, on the processor, exported: float32, in eval mode.
 
         Averaged weights do not fit the batch statistics of the generator they were averaged from, so the statistics are
         estimated again over fixed latents, seeds 0 to 1,023.
         """
-        network: Generator = copy.deepcopy(self.average).to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        network: Generator = copy.deepcopy(self.average).to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         firsts = range(0, _CALIBRATION_BATCHES * _CALIBRATION_BATCH_SIZE, _CALIBRATION_BATCH_SIZE)
         # Of each item update_bn takes the first part: all inputs of the network, in a list.
-        batches = [[tensors(range(first, first + _CALIBRATION_BATCH_SIZE), self.space)] for first in firsts]
+        batches = [
+            [[values.to(device) for values in tensors(range(first, first + _CALIBRATION_BATCH_SIZE), self.space)]]
+            for first in firsts
+        ]
         update_bn(batches, _Unpacking(network))
         return network.eval()
 

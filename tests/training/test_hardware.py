@@ -1,10 +1,11 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
-from training import hardware
+from training import draws, hardware
 from training.config import TrainingConfig
 from training.hardware import Hardware
 
@@ -23,6 +24,38 @@ def test_threads_are_those_asked_for():
     chosen = Hardware.choose(TrainingConfig(device="cpu", threads=1))
     assert chosen.threads == 1
     assert str(chosen).endswith(("1 thread, bfloat16", "1 thread, float32"))
+
+
+def test_float32_is_float32_on_a_gpu_too_and_the_fastest_kernels_are_looked_for(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    torch.backends.cuda.matmul.allow_tf32 = True  # which no monkeypatch can take back; other tests have no GPU
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    for precision in ("float32", "bfloat16", "float16"):  # whose penalties are computed in float32
+        Hardware.choose(TrainingConfig(device="cpu", precision=precision)).prepare()
+        assert not torch.backends.cudnn.allow_tf32
+        assert not torch.backends.cuda.matmul.allow_tf32
+        assert torch.backends.cudnn.benchmark
+
+
+class FromPinned:
+    """A tensor that remembers how it went to a GPU."""
+
+    def __init__(self, tensor):
+        self.tensor, self.said = tensor, []
+
+    def pin_memory(self):
+        self.said.append("pinned")
+        return self
+
+    def to(self, device, non_blocking=False):
+        self.said.append((device.type, non_blocking))
+        return self
+
+
+def test_batches_go_to_a_gpu_from_pinned_memory_without_waiting(monkeypatch):
+    monkeypatch.setattr(draws.torch, "from_numpy", FromPinned)
+    assert draws.upload(np.zeros(3, np.float32), torch.device("cuda")).said == ["pinned", ("cuda", True)]
+    assert draws.upload(np.zeros(3, np.float32), torch.device("cpu")).said == [("cpu", False)]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")

@@ -167,3 +167,21 @@ def test_sliced_wasserstein():
     some = np.random.default_rng(0).integers(0, 256, (200, 3, 20, 28), np.uint8)
     assert metrics.sliced_wasserstein(some, some[::-1]) == 0
     assert metrics.sliced_wasserstein(some, some // 2) == metrics.sliced_wasserstein(some, some // 2) > 0.1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_distance_that_is_no_number_is_not_the_best_there_is(monkeypatch, value):
+    monkeypatch.setattr(metrics, "fid_statistics_to_metric", lambda *_, **__: {"frechet_inception_distance": value})
+    with pytest.raises(ValueError, match="the Fréchet distance of these features is not a finite number"):
+        metrics.frechet(normal(20), normal(20, seed=1))
+
+
+def test_features_so_large_that_their_covariance_is_infinite_are_no_traceback():
+    huge = normal(20) * np.float32(1e30)
+    with pytest.raises(ValueError, match=r"not a finite number|did not converge|must not contain infs or NaNs"):
+        metrics.frechet(huge * np.float64(1e200), huge)
+
+
+def test_a_distance_that_rounding_leaves_below_nothing_is_nothing(monkeypatch):
+    monkeypatch.setattr(metrics, "fid_statistics_to_metric", lambda *_, **__: {"frechet_inception_distance": -1e-9})
+    assert metrics.frechet(normal(20), normal(20, seed=1)) == 0

@@ -105,3 +105,24 @@ def test_a_milder_policy_leaves_out_the_rest():
     assert torch.equal(cut[cut != 0], moved[cut != 0])
     assert (cut == 0).sum() > (moved == 0).sum()
     assert not set(augment(x, by).unique().tolist()) <= {0.0, *x.unique().tolist()}  # colours too
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (28, 28), (32, 48)])
+def test_every_shift_is_as_likely_as_every_other(height, width):
+    most = (int(height / 8 + 0.5), int(width / 8 + 0.5))  # as the paper's code has it
+    n = 8_000
+    spot = torch.zeros(n, 1, height, width)
+    spot[:, :, height // 2, width // 2] = 1
+    places = augment(spot, chances(n), "translation").flatten(1).argmax(1)
+    for found, side, largest in ((places // width, height, most[0]), (places % width, width, most[1])):
+        shifts, counts = (found - side // 2).unique(return_counts=True)
+        assert shifts.tolist() == list(range(-largest, largest + 1))
+        share = n / (2 * largest + 1)
+        assert (counts - share).abs().max() < 6 * share**0.5
+
+
+def test_the_largest_chance_is_the_largest_shift():
+    still = torch.full((1, CHANCES), 0.5)
+    still[:, 3:5] = 1 - 2**-24
+    x = pictures(1)
+    torch.testing.assert_close(augment(x, still, "translation")[:, :, :14, :14], x[:, :, 2:, 2:])

@@ -52,6 +52,24 @@ def test_a_flag_overrides_its_recipe_and_a_recipe_the_defaults():
     assert TrainingConfig().gradient_penalty == 0
 
 
+def test_recipes_have_their_papers_numbers():
+    """As their last versions have them; what is left as it is stands in docs/design.md."""
+    penalised = TrainingConfig(recipe="wgan-gp")
+    assert (penalised.beta1, penalised.beta2, penalised.learning_rate, penalised.discriminator_steps) == (0.0, 0.9, 1e-4, 5)
+    relativistic = TrainingConfig(recipe="r3gan")
+    assert relativistic.ema_half_life == 5_000_000
+    assert (relativistic.beta1, relativistic.beta2, relativistic.beta2_end) == (0.0, 0.9, 0.99)
+
+
+def test_a_run_keeps_the_recipe_that_it_began_with(tmp_path):
+    """Its configuration has every setting, so what a later version makes of the recipe does not reach it."""
+    from training import runs
+
+    began = TrainingConfig(recipe="wgan-gp", beta1=0.5, ema_half_life=10_000)
+    runs.write_config(tmp_path, began)
+    assert runs.read_config(tmp_path) == began
+
+
 def test_networks_bring_their_own_defaults_unless_the_recipe_says_otherwise():
     assert (TrainingConfig(recipe="gan").width, TrainingConfig(recipe="gan").discriminator_norm) == (1200, "none")
     assert (TrainingConfig(arch="resnet").discriminator_norm, TrainingConfig(arch="resnet").z_dim) == ("spectral", 128)

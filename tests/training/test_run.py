@@ -223,8 +223,8 @@ def test_a_lengthened_run_that_was_stopped_is_finished_by_the_next_resume(capsys
     resume = ["--out", str(tmp_path / "runs"), "--models", str(first.models), "--resume", str(first.run)]
     stops = iter([False, True])
     with monkeypatch.context() as patch:
-        patch.setattr("training.run._StopSignal.received", lambda self: next(stops))
-        patch.setattr("training.run._StopSignal.number", signal.SIGTERM, raising=False)
+        patch.setattr("training.run.StopSignal.received", lambda self: next(stops))
+        patch.setattr("training.run.StopSignal.number", signal.SIGTERM, raising=False)
         assert main([*resume, "--images", "320"]) != 0
     assert last_checkpoint(first.run) < 320
     capsys.readouterr()
@@ -260,8 +260,142 @@ def test_pictures_that_changed_since_are_noticed(capsys, tmp_path):
     (tmp_path / "pictures" / "11.png").unlink()
     resume = [*where, "--resume", "latest", "--images", "128"]
     assert "--data has changed since the run began: it had 24 pictures and has 23" in said(capsys, *resume)
-    assert main([*resume, "--change", "data"]) == 0
+    refused = said(capsys, *resume, "--change", "data")  # which is the place, not what is there
+    before = json.loads(next((tmp_path / "runs").glob("*/data.json")).read_text())["fingerprint"]
+    assert re.search(rf"\(fingerprints {before[:12]} and [0-9a-f]{{12}}; .* add --change pictures", refused)
+    assert main([*resume, "--change", "pictures"]) == 0
     assert main([*resume, "--images", "192"]) == 0  # those are its data now
+
+
+def test_pictures_that_were_moved_are_the_same_pictures(capsys, tmp_path):
+    for place, step in (("first", 10), ("other", 9)):
+        (tmp_path / place).mkdir()
+        for number in range(24):
+            Image.new("L", (16, 16), step * number).save(tmp_path / place / f"{number:02d}.png")
+    where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models")]
+    flags = ["--resolution", "16", "--width", "4", "--batch-size", "8", "--name", "m", *QUICKLY_MEASURED]
+    assert main(["--data", str(tmp_path / "first"), *flags, *where, "--images", "16"]) == 0
+    (tmp_path / "first").rename(tmp_path / "second")
+    resume = [*where, "--resume", "latest", "--images", "32"]
+    assert main([*resume, "--data", str(tmp_path / "second")]) == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    assert yaml.safe_load((run / "config.yaml").read_text())["data"] == str(tmp_path / "second")
+    assert last_checkpoint(run) == 32
+
+    # As many others are others, whatever else may change.
+    other = [*resume, "--data", str(tmp_path / "other"), "--images", "48"]
+    for change in ([], ["--change", "data"], ["--change", "data,seed"]):
+        refused = said(capsys, *other, *change)
+        assert "it had 24 pictures and has 24, not all the same (fingerprints " in refused
+        assert f"those of {tmp_path / 'other'} now, and those of {tmp_path / 'second'} before" in refused
+    assert last_checkpoint(run) == 32
+    (run / "data.json").rename(tmp_path / "data.json")
+    assert "cannot be told, since" in said(capsys, *other)
+    (tmp_path / "data.json").rename(run / "data.json")
+    assert main([*other, "--change", "pictures"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"recipe: [dcgan]", "--recipe: Input should be 'auto', "),
+        (b"recipe: {dcgan: 1}", "--recipe: Input should be 'auto', "),
+        (b"recipe: null", "--recipe: Input should be 'auto', "),
+        (b"arch: [mlp]", "--arch: Input should be 'mlp', "),
+        (b"width: [32]", "--width: Input should be a valid integer, not [32] (in FILE: give width one value"),
+        (b"width: null", "--width: Input should be a valid integer, not None (in FILE: leave the line of width out"),
+        (b"width: yes", "--width: Value error, this setting is no matter of yes or no"),
+        (b"images: true", "--images: Value error, this setting is no matter of yes or no"),
+        (b"learning_rate: on", "--learning-rate: Value error, this setting is no matter of yes or no"),
+        (b"minutes: .inf", "--minutes: Input should be a finite number, not inf"),
+        (b"r1: .nan", "--r1: Input should be a finite number, not nan"),
+        (b"max_bad: .nan", "--max-bad: Input should be "),
+        (b"learning_rate: 2024-01-01", "--learning-rate: Input should be a valid number, not datetime.date(2024, 1, 1)"),
+        (b"name: 2024-01-01", "(in FILE: write the value of name in quotes)"),
+        (b"name: 7", "--name: Input should be a valid string, not 7 (in FILE: write the value of name in quotes)"),
+        (b"name: no", "--name: Value error, this setting is no matter of yes or no"),
+        (b"data: [a, b]", "--data: Input should be a valid string, not ['a', 'b']"),
+        (b"data: null", "--data: Input should be a valid string, not None (in FILE: leave the line of data out"),
+        (b"codes: {kind: 10}", "--codes: Input should be a valid string"),
+        (b"conditional: [yes]", "--conditional: Input should be a valid boolean"),
+        (b"inception_weights: [a]", "--inception-weights: Input "),
+        (b"resolution: [32, 32]", "--resolution: Input should be a valid string"),
+        (b"widht: 32", "--widht: Extra inputs are not permitted, not 32 (in FILE: there is no such setting widht"),
+        (b"out: runs", "there is no such setting out"),
+        (b"7: 8", "there is no such setting 7"),
+        (b"null: 8", "there is no such setting None"),
+        (b"[a, b]: 8", "--config: cannot read FILE"),
+        (b"width: 32\nwidth: 64", "--config: cannot read FILE (width is given twice: keep one of them"),
+        (b"batch-size: 32\nbatch_size: 64", "--config: cannot read FILE (batch_size is given twice: keep one of them"),
+        (b"objective: wgan", "--objective wgan needs a critic that is held in bounds"),
+        (b"", "--config: FILE must hold settings, one 'name: value' a line, and holds nothing"),
+        (b"# nothing", "and holds nothing"),
+        (b"- width: 32", "--config: FILE must hold settings, one 'name: value' a line, and holds [{'width': 32}]"),
+        (b"width 32", "and holds 'width 32'"),
+        (b"width: [32", "--config: cannot read FILE (while parsing"),
+        (b"a: 1\n---\nb: 2", "--config: cannot read FILE ("),
+        (b"width: 2024-13-45", "--config: cannot read FILE (month must be in 1..12)"),
+        (b"width: !!bool maybe", "--config: cannot read FILE ("),
+        (b"width: !!int ''", "--config: cannot read FILE ("),
+        (b"width: !!timestamp soon", "--config: cannot read FILE ("),
+        (b"width: !!python/object:os.system {}", "--config: cannot read FILE ("),
+        (b"width: \xff", "--config: cannot read FILE ("),
+        (b"\0\0\0", "--config: cannot read FILE ("),
+        (b"[" * 5000, "--config: cannot read FILE ("),
+        (None, "--config: cannot read FILE (Is a directory); it must be a YAML file of settings"),
+    ],
+)
+def test_what_a_file_of_settings_may_hold_instead_is_said_by_file_and_field(capsys, tmp_path, content, expected):
+    file = tmp_path / "settings.yaml"
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    data_flag = [] if b"data" in (content or b"") else ["--data", str(SMALL_DATA)]
+    found = said(capsys, "--config", str(file), *data_flag, "--out", str(tmp_path / "runs"))
+    assert expected.replace("FILE", str(file)) in found
+    assert str(file) in found
+    assert len(found) < 1000
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])  # the last two are what PowerShell writes
+def test_files_of_settings_are_read_as_people_write_them(tmp_path, encoding):
+    (tmp_path / "settings.yaml").write_bytes("batch-size: 32\nname: 'a-1'\nlearning_rate: 1e-4\n".encode(encoding))
+    assert runs.read_yaml(tmp_path / "settings.yaml", "--config") == {"batch_size": 32, "name": "a-1", "learning_rate": "1e-4"}
+
+
+def test_a_merged_setting_is_not_given_twice(tmp_path):
+    (tmp_path / "settings.yaml").write_text("base: &base {width: 8, seed: 1}\nwhole:\n  <<: *base\n  width: 16\n")
+    assert runs.read_yaml(tmp_path / "settings.yaml", "--config")["whole"] == {"width": 16, "seed": 1}
+
+
+def test_a_damaged_configuration_of_a_run_is_said_by_its_file(capsys, tmp_path):
+    (tmp_path / "001-x").mkdir()
+    (tmp_path / "001-x" / "config.yaml").write_text("width: [1]\nrecipe: [dcgan]\n")
+    refused = said(capsys, "--out", str(tmp_path), "--resume", "latest")
+    for name in ("width", "recipe"):
+        assert re.search(rf"--{name}: .* \(in {tmp_path}/001-x/config.yaml: give {name} one value", refused)
+
+
+def test_tildes_are_expanded_in_every_path(capsys, tmp_path, monkeypatch):
+    """--out=~/runs reaches the command as it is: the shell expands a ~ at the start of a word only."""
+    home = tmp_path / "home"
+    (home / "pictures").mkdir(parents=True)
+    for number in range(24):
+        Image.new("L", (16, 16), 10 * number).save(home / "pictures" / f"{number:02d}.png")
+    (home / "settings.yaml").write_text("data: ~/pictures\nresolution: 16\nwidth: 4\nbatch_size: 8\nimages: 8\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(home))
+    where = ["--out=~/runs", "--models=$HOME/models"]
+    assert main(["--config=~/settings.yaml", "--recipe", "dcgan", *where, *QUICKLY_MEASURED, "--name", "m"]) == 0
+    assert {path.name for path in home.iterdir()} >= {"runs", "models"}
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    assert main(["--resume=~/runs/001-pictures-dcgan", *where]) == 0
+    assert "is done" in capsys.readouterr().out
+    assert "nobody-at-all" in said(capsys, "--data=~nobody-at-all/x", *where)
+    assert "--out: Value error, there is no user of the name 'nobody-at-all' here" in said(capsys, "--out=~nobody-at-all/x")
+    assert "--inception-weights" not in capsys.readouterr().err
 
 
 def test_a_run_that_goes_on_elsewhere_is_left_alone(capsys, tmp_path):
@@ -346,14 +480,14 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path):
         time.sleep(moment)
         process.kill()
         assert process.wait() == -signal.SIGKILL
-    (tmp_path / "killed" / "001-fashion-mnist-dcgan" / ".checkpoint-half.written").write_bytes(b"what a kill leaves")
+    (tmp_path / "killed" / "001-fashion-mnist-dcgan" / ".gan-tmp-checkpoint-half").write_bytes(b"what a kill leaves")
     result = subprocess.run(killed, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "resumed from " in result.stdout
     whole, parts = (next((tmp_path / name).iterdir()) for name in ("whole", "killed"))
     assert same_tensors(checkpoints(whole)[-1], checkpoints(parts)[-1])
     for name in ("generator.safetensors", "generator.onnx"):
         assert (whole / "model" / name).read_bytes() == (parts / "model" / name).read_bytes()
-    assert not list(parts.glob(".checkpoint-*"))
+    assert not list(parts.glob(".gan-tmp-*"))
     seen = [[json.loads(row)["pictures"] for row in (run / "stats.jsonl").read_text().splitlines()] for run in (whole, parts)]
     assert seen[0][-1] == seen[1][-1]
     assert seen[1] == sorted(seen[1])

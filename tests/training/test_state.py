@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from gan.latents import Space
+from gan.latents import Space, inputs
 from gan.networks.conditions import tensors
 from tests.conftest import SMALL_DATA
 from training import data, loop
 from training.checkpoint import CheckpointError, checkpoints, measures_of, ranked
 from training.config import TrainingConfig
-from training.diagnostics import GameOverError
+from training.diagnostics import GameOverError, draw_pictures
 from training.draws import to_network
 from training.hardware import Hardware
 from training.ruler import Ruler
@@ -157,6 +157,37 @@ def test_who_asks_to_stop_does_not_wait_for_measures_and_changes_no_choice(datas
     assert [one.name for one in checkpoints(tmp_path / "run")] == [path.name, "checkpoint-000000064.safetensors"]
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ValueError("features that are not finite numbers cannot be compared"),
+        np.linalg.LinAlgError("Eigenvalues did not converge"),
+        torch.linalg.LinAlgError("linalg.eigh failed"),
+        MemoryError("no room"),
+        {"frechet": float("nan"), "spread": 1.0, "recall": 1.0, "precision": 1.0},
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+def test_a_checkpoint_that_cannot_be_measured_ends_no_run(dataset, tmp_path, monkeypatch, failure):
+    calls = []
+
+    def measured(*_):
+        calls.append(1)
+        if len(calls) > 1:
+            return {"frechet": 3.0, "spread": 1.0, "recall": 1.0, "precision": 1.0}
+        if isinstance(failure, Exception):
+            raise failure
+        return failure
+
+    monkeypatch.setattr(loop, "measure", measured)
+    folder = tmp_path / "run"
+    assert play(dataset, folder, config=CONFIG.model_copy(update={"images": 128})).seen == 128
+    message = json.loads((folder / "warnings.jsonl").read_text().splitlines()[0])["message"]
+    assert message.startswith("this checkpoint was not measured: ")
+    assert [path.name[-15:-12] for path in ranked(folder)] == ["128", "064"]
+    assert all("NaN" not in line for line in (folder / "stats.jsonl").read_text().splitlines())
+
+
 @pytest.mark.parametrize("killed_at", [64, 256])
 def test_a_checkpoint_that_was_not_yet_measured_when_the_run_was_killed_is_measured_on_resume(
     dataset, tmp_path, monkeypatch, killed_at
@@ -253,3 +284,34 @@ def test_finished_generators_have_statistics_that_fit_their_weights(dataset, tmp
 def test_pictures_reach_the_network_in_its_range():
     pictures = np.array([0, 255, 51], np.uint8).reshape(1, 3, 1, 1)
     torch.testing.assert_close(to_network(pictures, torch.device("cpu")).flatten(), torch.tensor([-1.0, 1.0, -0.6]))
+
+
+def test_generators_are_calibrated_and_drawn_from_where_they_are_asked_to_be(monkeypatch):
+    """On the training device while a run goes on, on the processor for the export. `meta` stands for a GPU: it computes nothing."""
+    calibrated = []
+
+    def update_bn(batches, network):
+        calibrated.append(
+            ({values.device.type for batch in batches for values in batch[0]}, next(network.parameters()).device.type)
+        )
+
+    monkeypatch.setattr("training.state.update_bn", update_bn)
+    state = start()
+    assert state.device == torch.device("cpu")
+    state.finished_generator(torch.device("meta"))
+    state.finished_generator()
+    assert calibrated == [({"meta"}, "meta"), ({"cpu"}, "cpu")]
+
+    drawn = []
+
+    class Generator(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1, device="meta"))
+
+        def forward(self, z):
+            drawn.append(z.device.type)
+            return torch.zeros(len(z), 1, 4, 4)
+
+    assert draw_pictures(Generator(), inputs(range(3), Space(100))).shape == (3, 1, 4, 4)
+    assert drawn == ["meta"]

@@ -1,0 +1,56 @@
+"""Standard output and error of commands that must outlive them."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn, TextIO
+
+
+def run(main: Callable[[], int]) -> NoReturn:
+    """Carry out a command and exit with its status, whatever becomes of the streams that it was started with.
+
+    The reader of a pipe may leave (`… | head -3`), a terminal may be closed, a log's disk may be full: what is then written to that
+    stream is dropped, and the command goes on. Each line is passed on at once, for those who follow a log.
+    """
+    for descriptor in range(3):
+        _open_if_closed(descriptor)
+    sys.stdout, sys.stderr = _Lasting(sys.stdout, 1), _Lasting(sys.stderr, 2)
+    sys.exit(main())
+
+
+def _open_if_closed(descriptor: int) -> None:
+    """Otherwise the next file that is opened would get this number, and whatever a library prints to it."""
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+
+
+class _Lasting:
+    """A text stream that takes what is written to it for ever."""
+
+    def __init__(self, stream: TextIO | None, descriptor: int) -> None:
+        # Python has none for a descriptor that was closed when it started.
+        self._stream = open(os.devnull, "w") if stream is None else stream  # noqa: PTH123, SIM115, open as long as the process
+        self._descriptor = descriptor
+
+    def write(self, text: str) -> int:
+        self._try(lambda: self._stream.write(text))
+        if "\n" in text:
+            self.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except OSError:
+            # What is still in the stream's buffer goes there too, when it is tried again at the exit.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._descriptor)
+            os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

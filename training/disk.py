@@ -1,0 +1,50 @@
+"""What to say when a run's files cannot be written: which disk, which folder, and what to do about it."""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_REMEDIES = {
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there, or have your quota raised",
+    errno.EROFS: "mount it writable, or take a folder on another disk",
+    errno.EACCES: "let this user write there",
+    errno.EPERM: "let this user write there",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EIO: "the disk does not work as it should: copy the folder to another one",
+}
+
+
+class DiskError(Exception):
+    """A file that cannot be written; the message names the disk, the folder, the reason and the remedy."""
+
+
+@contextmanager
+def writing_to(folder: Path, then: str) -> Iterator[None]:
+    """Raises DiskError for what the operating system refuses within; `then` says what goes on once it is mended."""
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(explain(error, folder, then)) from error
+
+
+def explain(error: OSError, folder: Path, then: str) -> str:
+    """One sentence; `folder` is what was written to where the error does not say."""
+    place = _standing(Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else folder)
+    mount = next(path for path in (place, *place.parents) if os.path.ismount(path))
+    remedy = _REMEDIES.get(error.errno or 0, "see that the folder stands and can be written to")
+    try:
+        room = f", which has {shutil.disk_usage(place).free / 2**20:,.0f} MiB left"
+    except OSError:
+        room = ""
+    written = place if error.filename else folder
+    return f"cannot write to {written} ({error.strerror or error}), on the disk at {mount}{room}: {remedy}, then {then}"
+
+
+def _standing(path: Path) -> Path:
+    """The folder that a path is in or is, or the nearest above that stands."""
+    whole = Path(os.path.realpath(path))
+    return next(one for one in (whole, *whole.parents) if one.is_dir())

@@ -1,0 +1,67 @@
+"""How far a run has come, for people: a bar on a terminal, elsewhere a plain line now and then."""
+
+import sys
+from collections.abc import Mapping
+from datetime import timedelta
+from time import perf_counter
+
+from tqdm import tqdm
+
+_BETWEEN_LINES = 60.0  # seconds
+
+
+class Progress:
+    """Pictures seen, of a total that may be unknown at first."""
+
+    def __init__(self, total: int | None, seen: int, shown: bool) -> None:
+        """`shown` is False for processes that say nothing."""
+        self._seen = self._began_at = seen
+        self._began = perf_counter()
+        terminal = sys.stderr.isatty()
+        self._in_lines = shown and not terminal
+        self._line = ""  # that was not printed yet
+        self._printed: float | None = None
+        self._bar = tqdm(
+            total=total,
+            initial=seen,
+            unit="pic",
+            unit_scale=True,
+            smoothing=0.05,
+            dynamic_ncols=True,
+            disable=not (shown and terminal),
+        )
+
+    def update(self, pictures: int) -> None:
+        """So many more were seen."""
+        self._seen += pictures
+        self._bar.update(pictures)
+
+    def tell(self, total: int, numbers: Mapping[str, float]) -> None:
+        """What the run will come to, and some statistics by name."""
+        self._bar.total = total
+        self._bar.set_postfix({name: f"{value:.3f}" for name, value in numbers.items()})
+        if self._in_lines:
+            self._line = self._as_line(total, numbers)
+            if self._printed is None or perf_counter() - self._printed >= _BETWEEN_LINES:
+                self._print()
+
+    def say(self, message: str) -> None:
+        """Print a line to standard output, above the bar."""
+        self._bar.write(message)
+
+    def close(self) -> None:
+        """Leaves the bar, or the last line, as they are."""
+        self._bar.close()
+        if self._line:
+            self._print()
+
+    def _as_line(self, total: int, numbers: Mapping[str, float]) -> str:
+        speed = max(self._seen - self._began_at, 1) / max(perf_counter() - self._began, 1e-9)
+        left = timedelta(seconds=round(max(total - self._seen, 0) / speed))
+        facts = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items())
+        share = self._seen / max(total, self._seen)
+        return f"{self._seen:,} of {total:,} pictures ({share:.0%}), {speed:,.0f} pictures/s, {left} left; {facts}"
+
+    def _print(self) -> None:
+        print(self._line, file=sys.stderr, flush=True)
+        self._line, self._printed = "", perf_counter()
