@@ -174,7 +174,8 @@ def check_data(folder: Path, data: str, fingerprint: str, pictures: int, may_cha
         raise UsageError(
             f"--resume {folder}: --data has changed since the run began: it had {had:,} pictures and has {pictures:,}, not all the "
             f"same, or read in another way since (docs/training.md, The data; fingerprints {marks[0]} and {marks[1]}; those of "
-            f"{data} now{moved}); bring the first ones back, start a new run, or, to go on with these others, add --change {PICTURES}"
+            f"{data} now{moved}); bring the first ones back, start a new run, or, to go on with these others, add "
+            f"--change {PICTURES}"
         )
     if not may_change and before is None and place not in (None, data):
         raise UsageError(

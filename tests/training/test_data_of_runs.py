@@ -8,9 +8,9 @@ from PIL import Image
 
 from gan.artifact import read_manifest
 from tests.conftest import QUICKLY_MEASURED
-from training import data, diagnostics, runs
+from training import data, diagnostics, loading, runs
 from training.config import TrainingConfig
-from training.run import _load, main
+from training.run import main
 
 FLAGS = ["--recipe", "gan", "--resolution", "16", "--width", "8", "--batch-size", "16", *QUICKLY_MEASURED]
 
@@ -56,14 +56,14 @@ def test_a_run_keeps_the_order_of_classes_that_it_began_with(tmp_path):
 def test_a_run_keeps_the_channels_that_it_began_with(tmp_path, conditional):
     pictures = write(tmp_path / "pictures", [f"{kind}/{n}.png" for kind in "ab" for n in range(12)], "RGB")
     config = TrainingConfig(data=str(pictures), resolution="16", conditional=conditional)
-    now, _ = _load(config, None)
+    now, _ = loading.load(config, None)
     assert now.pictures.shape == (24, 1, 16, 16)
     coloured = np.repeat(now.pictures, 3, axis=1)
     before = data.dataset.fingerprint(coloured, now.classes, now.labels)
     (tmp_path / runs.DATA).write_text(json.dumps({"fingerprint": before, "pictures": 24}))
-    then, _ = _load(config, tmp_path)
+    then, _ = loading.load(config, tmp_path)
     assert np.array_equal(then.pictures, coloured)
-    runs.check_data(tmp_path, then.fingerprint, len(then.pictures), may_change=False)
+    runs.check_data(tmp_path, config.data, then.fingerprint, len(then.pictures), may_change=False)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"fingerprint": null}'])
@@ -71,7 +71,7 @@ def test_without_a_fingerprint_the_pictures_are_as_they_are_now(tmp_path, conten
     pictures = write(tmp_path / "pictures", [f"{n}.png" for n in range(24)], "RGB")
     if content:
         (tmp_path / runs.DATA).write_text(content)
-    assert _load(TrainingConfig(data=str(pictures), resolution="16"), tmp_path)[0].pictures.shape == (24, 1, 16, 16)
+    assert loading.load(TrainingConfig(data=str(pictures), resolution="16"), tmp_path)[0].pictures.shape == (24, 1, 16, 16)
 
 
 def test_equal_pictures_teach_nothing(tmp_path, capsys):
