@@ -47,7 +47,8 @@ class _CommandLine(TrainingConfig, Flags):  # type: ignore[misc]  # both have a 
     resume: str | None = Field(None, min_length=1)
     """go on with a run, given by its folder, or 'latest'; lengths and intervals may be changed, and what --change names"""
     promote: bool = False
-    """replace the model of that name in --models if the new one is better: the smaller Fréchet distance, measured alike"""
+    """replace the model of that name in --models if the new one is better: the smaller Fréchet distance, both measured alike by
+    held-out pictures that are in no figure of either"""
     change: str = ""
     """settings that --resume may change, such as learning_rate,beta1; data, if the pictures may be others"""
     config: Path | None = None
@@ -180,7 +181,7 @@ def _train(
     name = config.name or f"{dataset.name}-{config.recipe}"
 
     def measure(model: Path) -> "list[Metric]":
-        return measure_model(ruler, model, config.measure_final, folder / report.NEAREST)
+        return measure_model(ruler, model, config.measure_final, config.measure_sets, folder / report.NEAREST)
 
     manifest = export_model(folder / "model", name, state, dataset, config, environment, measure)
     print(
@@ -193,19 +194,19 @@ def _train(
 
 def _hand_over(folder: Path, where: _CommandLine, config: TrainingConfig, ruler: "Ruler | None" = None) -> None:
     """Give the finished model to the service. Without a ruler one is made if there is something to measure."""
-    from training.publishing import measure_model, promote, publish
+    from training.publishing import promote, publish, rank_models
 
-    def measure(model: Path) -> "list[Metric]":
+    def rank(models: list[Path]) -> "list[Metric]":
         nonlocal ruler
         if ruler is None:
             known, features = _load(config)
             dataset = known if config.conditional else known.without_labels()
             runs.check_data(folder, dataset.fingerprint, len(dataset.pictures), may_change=False)
             ruler = _ruler(config, known, features)
-        return measure_model(ruler, model, config.measure_final)
+        return rank_models(ruler, models, config.measure_final)
 
     if where.promote:
-        promote(folder / "model", where.models, measure)
+        promote(folder / "model", where.models, rank)
     else:
         publish(folder / "model", where.models)
 
