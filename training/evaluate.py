@@ -164,7 +164,14 @@ def _as_json(drawn: str, data: "Dataset", why: str, found: "Assessment") -> dict
         "data": _about(data),
         "features": why,
         "measurements": [
-            {"name": one.name, "value": one.value, "deviation": deviation, "real": one.real, "protocol": one.protocol}
+            {
+                "name": one.name,
+                "value": one.value,
+                "deviation": None if deviation is None else deviation.value,
+                "real": one.real,
+                "real_deviation": None if deviation is None else deviation.real,
+                "protocol": one.protocol,
+            }
             for one, deviation in figures(found.rows)
         ],
         "class_shares": shares,
@@ -177,13 +184,19 @@ def _as_json(drawn: str, data: "Dataset", why: str, found: "Assessment") -> dict
 
 
 def _as_table(drawn: str, data: "Dataset", why: str, found: "Assessment") -> str:
-    from training.spread import figures, text
+    from training.spread import figures, texts
 
     wide = max(len(one.name) for one in found.measurements)
-    lines = [f"pictures: {drawn}", f"data: {_about(data)}", why, "", f"{'measure':{wide}}  {'generated':>17}       real  protocol"]
+    lines = [
+        f"pictures: {drawn}",
+        f"data: {_about(data)}",
+        why,
+        "",
+        f"{'measure':{wide}}  {'generated':>18}  {'real':>18}  protocol",
+    ]
     for one, deviation in figures(found.rows):
-        real = "" if one.real is None else f"{one.real:.4g}"
-        lines.append(f"{one.name:{wide}}  {text(one.value, deviation):>17}  {real:>9}  {one.protocol}")
+        generated, real = texts(one, deviation)
+        lines.append(f"{one.name:{wide}}  {generated:>18}  {real:>18}  {one.protocol}")
     if found.class_shares is not None:
         parts = [f"{name} {100 * share:.1f} %" for name, share in zip(data.classes, found.class_shares, strict=True)]
         lines += ["", f"shares of the classes, as the classifier sees them: {', '.join(parts)}"]

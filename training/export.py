@@ -184,13 +184,12 @@ def _quality(manifest: Manifest) -> str:
     figures = spread.figures(manifest.metrics)
     protocols = list(dict.fromkeys(metric.protocol for metric, _ in figures))
     rows = [
-        f"| {metric.name} | {spread.text(metric.value, deviation)} | {'' if metric.real is None else f'{metric.real:.4g}'} "
-        f"| {protocols.index(metric.protocol) + 1} |"
+        f"| {metric.name} | {' | '.join(spread.texts(metric, deviation))} | {protocols.index(metric.protocol) + 1} |"
         for metric, deviation in figures
     ]
     ways = [f"{number}. {protocol}" for number, protocol in enumerate(protocols, 1)]
     if any(deviation is not None for _, deviation in figures):
-        ways.append("\nBehind ± stands the standard deviation of one set of seeds from another.")
+        ways.append("\nBehind ± stands the standard deviation of one set of pictures from another.")
     return "\n".join(
         ["| measure | generated | real pictures | protocol |", "|---|---|---|---|", *rows, "", "Protocols:", "", *ways]
     )

@@ -1,5 +1,6 @@
 """Generated pictures beside real ones -> every measurement there is of them, each with its protocol and a yardstick."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -23,10 +24,12 @@ _PAIRS = 16  # of generated pictures and the training pictures nearest to them, 
 _SEED = 2020
 
 
-def _some(pictures: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
+def _some(pictures: NDArray[np.uint8], most: int, turn: int = 0) -> NDArray[np.uint8]:
+    """So many of them, or all there are; every turn others, until there are no more, which gives none."""
     if len(pictures) <= most:
-        return pictures
-    return pictures[np.sort(np.random.RandomState(_SEED).permutation(len(pictures))[:most])]
+        return pictures[: 0 if turn else None]
+    places = np.random.RandomState(_SEED).permutation(len(pictures))[turn * most : (turn + 1) * most]
+    return pictures[np.sort(places if len(places) == most else places[:0])]
 
 
 @dataclass(frozen=True)
@@ -46,28 +49,28 @@ class Real:
     held_out_labels: NDArray[np.int64] | None = None  # [h], if there are labels
     about: str = ""  # which pictures these are, for the protocol
     part: Part = "selection"  # what the held-out ones are for; the test's have never chosen anything
-    yardstick: NDArray[np.uint8] | None = None  # [o, c, h, w], other pictures that were not trained on; None: training ones
 
     @property
     def side(self) -> Against:
         """What to compare with, unless something else is asked for."""
         return "training" if self.held_out is None else "held-out"
 
-    def sides(self, against: Against, n: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def sides(self, against: Against, n: int, turn: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """What to compare `n` generated pictures with, and others of the same data for the yardstick: n of each, or all there are.
 
-        Raises ValueError for held-out pictures that are not there.
+        The first are the same every turn, the others are not, until there are no more. Raises ValueError for held-out pictures
+        that are not there.
         """
         if against == "held-out":
             if self.held_out is None:
                 raise ValueError("there are no held-out pictures to compare with: compare with training pictures")
-            return _some(self.held_out, n), _some(self.train if self.yardstick is None else self.yardstick, n)
+            return _some(self.held_out, n), _some(self.train, n, turn)
         if self.held_out is not None:
-            return _some(self.train, n), _some(self.held_out, n)
+            return _some(self.train, n), _some(self.held_out, n, turn)
         places = np.random.RandomState(_SEED).permutation(len(self.train))
         half = min(n, max(len(places) // 2, metrics.FEWEST))
         others = places[half : half + n] if len(places) - half >= metrics.FEWEST else places[:0]
-        return self.train[np.sort(places[:half])], self.train[np.sort(others)]
+        return self.train[np.sort(places[:half])], self.train[np.sort(others[: 0 if turn else None])]
 
     def against(self, generated: int, references: int, side: Against, seeds: str = "") -> str:
         """What a protocol says of the pictures; `seeds` is what the generated ones were drawn from, for people."""
@@ -119,8 +122,8 @@ def assess(
     """Compare by features, by pixels, by nearest neighbours and, with a classifier, by class; only a sample at a time is held.
 
     The yardstick of each number is what as many real pictures get that are not part of the reference. Several samples give each
-    number a standard deviation. Deterministic. Raises ValueError as `metrics.measure` does, and for `against` held-out pictures
-    that are not there.
+    number a standard deviation; the yardstick too has so many, as far as there are other real pictures. Deterministic. Raises
+    ValueError as `metrics.measure` does, and for `against` held-out pictures that are not there.
     """
     comparison, size = None, 0
     found: list[_Found] = []
@@ -129,7 +132,7 @@ def assess(
         if comparison is None:
             size = len(sample.pictures)
             comparison = _Comparison(real, extractor, size, against or real.side, classifier, progress)
-        one = comparison.measure(sample)
+        one = comparison.measure(sample, turn=len(found))
         before = len(found) * size
         nearest += [
             (Pair(before + pair.generated, pair.training, pair.ratio), sample.pictures[pair.generated]) for pair in one.pairs
@@ -144,8 +147,12 @@ def assess(
     values = {name: [one.values[name] for one in found if name in one.values] for name in names}
     shares = [one.shares for one in found if one.shares is not None]
     return Assessment(
-        [spread.mean(how.name(name), values[name], how.protocol(name), comparison.real.get(name)) for name in names],
-        [spread.deviation(how.name(name), values[name], how.protocol(name)) for name in names if len(values[name]) > 1],
+        [spread.mean(how.name(name), values[name], how.protocol(name), comparison.real[name]) for name in names],
+        [
+            spread.deviation(how.name(name), values[name], how.protocol(name), comparison.real[name])
+            for name in names
+            if len(values[name]) > 1
+        ],
         tuple(pair for pair, _ in nearest),
         np.stack([picture for _, picture in nearest]),
         np.mean(shares, axis=0) if shares else None,
@@ -169,19 +176,20 @@ class _Comparison:
         self, real: Real, extractor: Extractor, size: int, against: Against, classifier: Classifier | None, progress: bool
     ) -> None:
         self.data, self.extractor, self.side, self.classifier, self._progress = real, extractor, against, classifier, progress
-        self._pictures, others = real.sides(against, size)
+        self._pictures, _ = real.sides(against, size)
         self.references = len(self._pictures)
         self._reference = extractor(self._pictures, progress=progress)
         held_out = None if real.held_out is None else _some(real.held_out, _MOST_QUERIES)
         self._distances = distances_of_real(real.train, held_out, shrink=_small, progress=progress)
-        self.real: dict[str, float] = {"memorised": PERCENTILE / 100}
-        if len(others):
-            self.real |= self._by_features(others)[0]
-            self.real["sliced_wasserstein"] = metrics.sliced_wasserstein(self._pictures, others)
+        self.real = defaultdict[str, list[float]](list, memorised=[PERCENTILE / 100])  # what samples of real pictures get
         if classifier is not None and real.held_out is not None and real.held_out_labels is not None:
-            self.real |= _by_class(_seen(classifier, real.held_out), real.held_out_labels, classifier.record.classes)
+            self._learn(_by_class(_seen(classifier, real.held_out), real.held_out_labels, classifier.record.classes))
 
-    def measure(self, sample: Sample) -> _Found:
+    def measure(self, sample: Sample, turn: int) -> _Found:
+        _, others = self.data.sides(self.side, len(sample.pictures), turn)
+        if len(others):
+            self._learn(self._by_features(others)[0])
+            self._learn({"sliced_wasserstein": metrics.sliced_wasserstein(self._pictures, others)})
         values, logits = self._by_features(sample.pictures)
         values["sliced_wasserstein"] = metrics.sliced_wasserstein(self._pictures, sample.pictures)
         copies = memorisation(
@@ -196,6 +204,10 @@ class _Comparison:
             values |= _by_class(seen, sample.labels, classes)
             asked = np.zeros(classes, np.int64) if sample.labels is None else np.bincount(sample.labels, minlength=classes)
         return _Found(values, copies.pairs, shares, asked)
+
+    def _learn(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self.real[name].append(value)
 
     def _by_features(self, pictures: NDArray[np.uint8]) -> tuple[dict[str, float], NDArray[np.float32] | None]:
         features = self.extractor.extract(pictures, progress=self._progress)

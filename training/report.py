@@ -209,8 +209,8 @@ def _quality(run: _Run) -> str:
     if run.manifest is None or not run.manifest.metrics:
         return ""
     rows = [
-        f'<tr><th scope="row">{escape(metric.name)}</th><td>{spread.text(metric.value, deviation)}</td>'
-        f"<td>{'' if metric.real is None else f'{metric.real:.4g}'}</td><td>{escape(metric.protocol)}</td></tr>"
+        f'<tr><th scope="row">{escape(metric.name)}</th><td>{"</td><td>".join(spread.texts(metric, deviation))}</td>'
+        f"<td>{escape(metric.protocol)}</td></tr>"
         for metric, deviation in spread.figures(run.manifest.metrics)
     ]
     nearest = ""

@@ -100,8 +100,7 @@ def _parts(dataset: Dataset) -> tuple[Real, Real]:
     (chooses, its_labels), (reports, labels) = (
         (held_out.pictures[half], None if held_out.labels is None else held_out.labels[half]) for half in places
     )
-    # The classifier has seen the training pictures, and tells them from new ones: they are no yardstick for what it has not seen.
-    return Real(dataset.pictures, chooses, its_labels, about), Real(dataset.pictures, reports, labels, about, "test", chooses)
+    return Real(dataset.pictures, chooses, its_labels, about), Real(dataset.pictures, reports, labels, about, "test")
 
 
 def _classifier(dataset: Dataset, selection: Real, progress: bool) -> Classifier:

@@ -151,7 +151,6 @@ def test_figures_come_from_test_pictures_and_from_seeds_that_chose_nothing(train
     assert metric.value != found["frechet"].value
     test = {picture.tobytes() for picture in ruler.test.held_out}
     assert not test & {picture.tobytes() for picture in ruler.selection.held_out}
-    assert not test & {picture.tobytes() for picture in ruler.test.yardstick}
 
 
 def test_few_held_out_pictures_serve_both_and_it_is_said(trained, ruler):

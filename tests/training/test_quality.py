@@ -92,9 +92,8 @@ def test_several_samples_give_each_number_a_deviation(small, split, classifier):
         values = [one[name].value for one in alone]
         assert together[name].value == pytest.approx(np.mean(values))
         assert deviations[f"deviation/{name}"].value == pytest.approx(np.std(values, ddof=1))
-        assert together[name].real == alone[0][name].real
-        assert together[name].protocol.endswith("; mean over 2 such sets")
-        assert deviations[f"deviation/{name}"].protocol.endswith("; standard deviation over 2 such sets")
+        assert together[name].protocol.endswith("; mean of 2 sets of pictures")
+        assert deviations[f"deviation/{name}"].protocol.endswith("; standard deviation of 2 sets of pictures")
         assert "seeds 7 to 106" in together[name].protocol
     asked = [int(one["label_accuracy/Bag"].protocol.split()[1]) for one in alone]
     assert together["label_accuracy/Bag"].protocol.startswith(f"of {sum(asked)} asked for as Bag")
@@ -107,15 +106,33 @@ def test_several_samples_give_each_number_a_deviation(small, split, classifier):
     assert spread.text(2.19234, 0.02413) == "2.192 ± 0.024"
     figures = {one.name: deviation for one, deviation in spread.figures(found.rows)}
     assert figures.keys() == together.keys()
-    assert figures["frechet"] == deviations["deviation/frechet"].value
+    assert figures["frechet"] == deviations["deviation/frechet"]
     with pytest.raises(ValueError, match="no sample"):
         assess([], split, extractor)
 
 
-def test_the_test_has_fresh_pictures_for_a_yardstick(small):
-    test = Real(small.pictures[:256], small.pictures[256:356], part="test", yardstick=small.pictures[356:456])
+def test_the_yardstick_is_of_as_many_sets(small):
+    test = Real(small.pictures[:256], small.pictures[256:356], part="test")
+    fresh = [Sample(small.pictures[rows]) for rows in (slice(356, 406), slice(406, 456), slice(456, 506))]
+    found = assess(fresh, test, features.random_network())
+    # Other training pictures each time: 250 of the 256 are used after five turns, and then there are none.
+    turns = [test.sides("held-out", 50, turn)[1] for turn in range(6)]
+    assert [len(turn) for turn in turns] == [50] * 5 + [0]
+    assert len({picture.tobytes() for turn in turns for picture in turn}) == len(np.unique(np.concatenate(turns), axis=0)) >= 240
+    reals = [by_name(assess([Sample(turn)], test, features.random_network()))["frechet"].value for turn in turns[:3]]
+    assert by_name(found)["frechet"].real == pytest.approx(np.mean(reals))
+    (row,) = (row for row in found.deviations if row.name == "deviation/frechet")
+    assert row.real == pytest.approx(np.std(reals, ddof=1))
+    assert spread.texts(by_name(found)["frechet"], row)[1].count(" ± ") == 1
+    # Of few training pictures there is one set: its numbers have no deviation.
+    few = Real(small.pictures[:60], small.pictures[256:356], part="test")
+    (row,) = (row for row in assess(fresh, few, features.random_network()).deviations if row.name == "deviation/frechet")
+    assert (row.value > 0, row.real) == (True, None)
+
+
+def test_the_protocol_says_what_it_is_for(small):
+    test = Real(small.pictures[:256], small.pictures[256:356], part="test")
     found = by_name(assess([Sample(small.pictures[356:456])], test, features.random_network()))
-    assert found["frechet"].value == pytest.approx(found["frechet"].real)
     assert "100 generated against 100 held-out pictures, test" in found["frechet"].protocol
     assert found["memorised"].protocol.endswith("Euclidean; test")
     training = by_name(assess([Sample(small.pictures[356:456])], test, features.random_network(), against="training"))
