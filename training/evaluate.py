@@ -95,8 +95,8 @@ def _evaluate(command: _CommandLine) -> None:
     from gan.artifact import read_manifest
     from training import subjects
     from training.features import choose
-    from training.quality import FIRST_SEED
     from training.ruler import Ruler
+    from training.sides import FIRST_SEED
 
     model = subjects.find_model(command.target)
     manifest = None if model is None else read_manifest(model)

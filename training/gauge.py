@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from training import metrics
 from training.features import Extractor
-from training.quality import Real
+from training.sides import Real
 
 
 class Gauge:

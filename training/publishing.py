@@ -6,9 +6,9 @@ from pathlib import Path
 from gan import artifact
 from gan.artifact import Manifest, Metric, ModelFolderError
 from training import checkpoint, subjects
-from training.quality import FIRST_SEED
 from training.ruler import Ruler
 from training.runs import UsageError
+from training.sides import FIRST_SEED
 
 
 def measure_model(ruler: Ruler, model: Path, samples: int, sets: int = 1, nearest: Path | None = None) -> list[Metric]:

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,74 +12,10 @@ from training import metrics, spread
 from training.classifier import SIDE, Classifier, prepare
 from training.features import Extractor, classifier_network
 from training.memorisation import PERCENTILE, Pair, distances_of_real, memorisation
-
-Against = Literal["held-out", "training"]
-Part = Literal["selection", "test"]
-
-FIRST_SEED: dict[Part, int] = {"selection": 0, "test": 2**31}  # so that no seed that chose a model is in a figure of it
+from training.sides import Against, Real, Sample, some
 
 _MOST_QUERIES = 5_000  # held-out pictures whose nearest training picture is looked for
 _PAIRS = 16  # of generated pictures and the training pictures nearest to them, that are shown
-_SEED = 2020
-
-
-def _some(pictures: NDArray[np.uint8], most: int, turn: int = 0) -> NDArray[np.uint8]:
-    """So many of them, or all there are; every turn others, until there are no more, which gives none."""
-    if len(pictures) <= most:
-        return pictures[: 0 if turn else None]
-    places = np.random.RandomState(_SEED).permutation(len(pictures))[turn * most : (turn + 1) * most]
-    return pictures[np.sort(places if len(places) == most else places[:0])]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Generated pictures."""
-
-    pictures: NDArray[np.uint8]  # [n, c, h, w]
-    labels: NDArray[np.int64] | None = None  # [n], what a conditional model was asked for
-
-
-@dataclass(frozen=True)
-class Real:
-    """The real pictures of a data set, as far as they serve one purpose: to choose models by, or to report how good one is."""
-
-    train: NDArray[np.uint8]  # [n, c, h, w], what the model learnt from
-    held_out: NDArray[np.uint8] | None = None  # [h, c, h, w], what it did not; None if there are none
-    held_out_labels: NDArray[np.int64] | None = None  # [h], if there are labels
-    about: str = ""  # which pictures these are, for the protocol
-    part: Part = "selection"  # what the held-out ones are for; the test's have never chosen anything
-
-    @property
-    def side(self) -> Against:
-        """What to compare with, unless something else is asked for."""
-        return "training" if self.held_out is None else "held-out"
-
-    def sides(self, against: Against, n: int, turn: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """What to compare `n` generated pictures with, and others of the same data for the yardstick: n of each, or all there are.
-
-        The first are the same every turn, the others are not, until there are no more. Raises ValueError for held-out pictures
-        that are not there.
-        """
-        if against == "held-out":
-            if self.held_out is None:
-                raise ValueError("there are no held-out pictures to compare with: compare with training pictures")
-            return _some(self.held_out, n), _some(self.train, n, turn)
-        if self.held_out is not None:
-            return _some(self.train, n), _some(self.held_out, n, turn)
-        places = np.random.RandomState(_SEED).permutation(len(self.train))
-        half = min(n, max(len(places) // 2, metrics.FEWEST))
-        others = places[half : half + n] if len(places) - half >= metrics.FEWEST else places[:0]
-        return self.train[np.sort(places[:half])], self.train[np.sort(others[: 0 if turn else None])]
-
-    def against(self, generated: int, references: int, side: Against, seeds: str = "") -> str:
-        """What a protocol says of the pictures; `seeds` is what the generated ones were drawn from, for people."""
-        about = f" of {self.about}" if self.about else ""
-        return f"{generated} generated against {references} {side} pictures{about}, {self.purpose(side, seeds)}"
-
-    def purpose(self, side: Against, seeds: str = "") -> str:
-        """What the comparison is for: training pictures are no test of anything."""
-        part = self.part if side == "held-out" else "selection"
-        return f"{part}, {seeds}" if seeds else part
 
 
 @dataclass(frozen=True)
@@ -97,15 +32,6 @@ class Assessment:
     def rows(self) -> list[Metric]:
         """For a manifest."""
         return [*self.measurements, *self.deviations]
-
-
-def match_channels(pictures: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
-    """Grey [n, 1, h, w] repeated to RGB where 3 are wanted. Raises ValueError for any other difference."""
-    if pictures.shape[1] == channels:
-        return pictures
-    if (pictures.shape[1], channels) == (1, 3):
-        return pictures.repeat(3, 1)
-    raise ValueError(f"the pictures have {pictures.shape[1]} channels, the data has {channels}")
 
 
 def assess(
@@ -179,7 +105,7 @@ class _Comparison:
         self._pictures, _ = real.sides(against, size)
         self.references = len(self._pictures)
         self._reference = extractor(self._pictures, progress=progress)
-        held_out = None if real.held_out is None else _some(real.held_out, _MOST_QUERIES)
+        held_out = None if real.held_out is None else some(real.held_out, _MOST_QUERIES)
         self._distances = distances_of_real(real.train, held_out, shrink=_small, progress=progress)
         self.real = defaultdict[str, list[float]](list, memorised=[PERCENTILE / 100])  # what samples of real pictures get
         if classifier is not None and real.held_out is not None and real.held_out_labels is not None:

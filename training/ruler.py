@@ -13,7 +13,8 @@ from training.data import Dataset
 from training.data.splitting import halves
 from training.features import Extractor, FeatureName, classifier_network, inception_network, random_network
 from training.gauge import Gauge
-from training.quality import Against, Assessment, Part, Real, Sample, assess
+from training.quality import Assessment, assess
+from training.sides import Against, Part, Real, Sample
 
 
 @dataclass(frozen=True)

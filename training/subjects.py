@@ -14,7 +14,7 @@ from gan.latents import inputs, seed_range
 from training import data
 from training.data import Dataset, Fit
 from training.memorisation import Pair
-from training.quality import Sample, match_channels
+from training.sides import Sample, match_channels
 
 
 class SubjectError(Exception):

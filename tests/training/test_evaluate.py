@@ -105,6 +105,15 @@ def test_a_conditional_model_is_asked_for_the_labels_of_its_seeds(conditional, c
     assert sum(int(named[name]["protocol"].split()[1]) for name in asked) == 80
 
 
+def test_a_classifier_that_guesses_is_not_used_and_it_is_said(trained, monkeypatch, capsys):
+    monkeypatch.setattr(classifier.Classifier, "guesses", True)
+    found = measured(capsys, trained.model, *ARGUMENTS, "--sets", "1")
+    assert "no better than guessing: models are measured by features of a random network" in found["features"]
+    assert found["measurements"][0]["protocol"].startswith("features of a fixed random network")
+    assert not {"score", "share_error"} & {one["name"] for one in found["measurements"]}
+    assert found["class_shares"] == {}
+
+
 def test_a_folder_of_pictures_in_a_table(tmp_path, capsys):
     (tmp_path / "drawn").mkdir()
     for place, level in enumerate(np.random.default_rng(0).integers(0, 256, (90, 32, 32), np.uint8)):

@@ -6,7 +6,8 @@ from tests.conftest import SMALL_DATA
 from training import data, features, quality, spread
 from training.classifier import Schedule, train
 from training.gauge import Gauge
-from training.quality import Real, Sample, assess
+from training.quality import assess
+from training.sides import Real, Sample, match_channels
 
 QUICK = Schedule(epochs=8, width=8, batch_size=32)
 
@@ -161,10 +162,10 @@ def test_label_accuracy_and_shares():
 
 def test_grey_is_repeated_and_nothing_else():
     grey = np.zeros((2, 1, 4, 4), np.uint8)
-    assert quality.match_channels(grey, 3).shape == (2, 3, 4, 4)
-    assert quality.match_channels(grey, 1) is grey
+    assert match_channels(grey, 3).shape == (2, 3, 4, 4)
+    assert match_channels(grey, 1) is grey
     with pytest.raises(ValueError, match="have 3 channels, the data has 1"):
-        quality.match_channels(grey.repeat(3, 1), 1)
+        match_channels(grey.repeat(3, 1), 1)
 
 
 def test_large_pictures_are_compared_small():
