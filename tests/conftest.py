@@ -19,7 +19,7 @@ for name in ("XDG_CACHE_HOME", "PROMETHEUS_MULTIPROC_DIR"):
     atexit.register(shutil.rmtree, os.environ[name], ignore_errors=True)
 
 # Flags of the training command: by few pictures
-QUICKLY_MEASURED = ("--measure", "100", "--measure-final", "100")
+QUICKLY_MEASURED = ("--measure", "100", "--measure-final", "100", "--measure-sets", "2")
 
 SMALL_DATA = Path(__file__).parent / "data" / "fashion-mnist-small"  # 512 real pictures
 

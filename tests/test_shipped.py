@@ -55,7 +55,14 @@ def test_the_default_model_says_how_good_it_is_and_beside_what(client):
         assert metrics[name]["protocol"]
         assert metrics[name]["real"] is not None
     card = (MODELS / "fashion-mnist" / "README.md").read_text()
-    assert f"| label_accuracy | {metrics['label_accuracy']['value']:.4g} |" in card
+    figure = f"{metrics['label_accuracy']['value']:.4g} ± {metrics['deviation/label_accuracy']['value']:.2g}"
+    assert f"| label_accuracy | {figure} |" in card
+
+
+@pytest.mark.parametrize("name", ["fashion-mnist", "fashion-mnist-dcgan"])
+def test_figures_are_of_pictures_and_seeds_that_chose_nothing(client, name):
+    for metric in client.get(f"/models/{name}").json()["metrics"]:
+        assert "test, seeds 2147483648 to 2147508647" in metric["protocol"]
 
 
 def test_a_garment_by_name_looks_like_none_of_another_name(client):

@@ -6,6 +6,7 @@ only with others made with the same one, which is why its accuracy on pictures i
 
 import hashlib
 import json
+import math
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -51,6 +52,7 @@ class Record(BaseModel):
     width: int = Field(gt=0)
     accuracy: float = Field(ge=0, le=1)  # on pictures it was not trained on
     tested: int = Field(gt=0)  # how many those were
+    guessing: float = Field(0, ge=0, le=1)  # the share that belongs to the largest class; 0 in records made before it was kept
 
 
 class Network(nn.Module):
@@ -92,6 +94,12 @@ class Classifier:
         for _, weight in sorted(self.network.state_dict().items()):
             digest.update(weight.contiguous().numpy().tobytes())
         return digest.hexdigest()[:8]
+
+    @property
+    def guesses(self) -> bool:
+        """Whether it is right no more often than one that always names the largest class, to within a standard error of that."""
+        chance = max(self.record.guessing, 1 / self.record.classes)
+        return self.record.accuracy <= chance + math.sqrt(chance * (1 - chance) / self.record.tested)
 
     def __str__(self) -> str:
         accuracy = f"{100 * self.record.accuracy:.1f} % accurate on {self.record.tested} held-out pictures"
@@ -198,6 +206,7 @@ def train(
         width=schedule.width,
         accuracy=_accuracy(network, *held_out),
         tested=len(held_out[0]),
+        guessing=float(np.bincount(held_out[1]).max() / len(held_out[1])),
     )
     return Classifier(network, record)
 

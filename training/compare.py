@@ -25,8 +25,8 @@ _EXAMPLES = """examples:
 class _CommandLine(Flags):
     """Lay runs side by side: a table of what each came to, and a plot of quality against pictures seen and against minutes.
 
-    The numbers are those that the runs took at their checkpoints. Runs on other data, or measured in another way, get a table of
-    their own, since their numbers do not compare.
+    The numbers are those that the runs took at their checkpoints, to choose by; training.evaluate has those to report. Runs on
+    other data, or measured in another way, get a table of their own, since their numbers do not compare.
     """
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

@@ -157,6 +157,8 @@ class TrainingConfig(BaseModel):
     """generated pictures that a checkpoint is measured by"""
     measure_final: int = Field(5_000, ge=100)
     """generated pictures that the finished model is measured by, for its manifest and its card"""
+    measure_sets: int = Field(5, ge=1, le=100)
+    """how often, each time with other seeds: the figures are the means, with their standard deviation; 1 is quickest"""
 
     @model_validator(mode="before")
     @classmethod

@@ -92,9 +92,10 @@ def measure(state: TrainingState, dataset: Dataset, config: TrainingConfig, hard
     if boundary is not None:
         labels = rows.get("label")
         found["accuracy_fake"] = 1 - _share_over(boundary, state, config, hardware, pictures, labels)
-        if dataset.held_out is not None:
-            real, real_labels = dataset.held_out.pictures[: config.measure], dataset.held_out.labels
-            real_labels = None if real_labels is None else real_labels[: config.measure]
+        if gauge.held_out is not None:
+            # The gauge may know labels that the game does not.
+            real_labels = None if labels is None or gauge.held_out_labels is None else gauge.held_out_labels[: config.measure]
+            real = gauge.held_out[: config.measure]
             found["accuracy_held_out"] = _share_over(boundary, state, config, hardware, real, real_labels)
     return found
 

@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
@@ -17,10 +18,10 @@ from training.config import Count, parse_size
 if TYPE_CHECKING:
     from training.data import Dataset
     from training.quality import Assessment
-    from training.subjects import Drawn
 
 _EXAMPLES = """examples:
-  python -m training.evaluate models/fashion-mnist                    seeds 0 to 4999 against Fashion-MNIST's held-out pictures
+  python -m training.evaluate models/fashion-mnist                    as its card has it, against Fashion-MNIST's test pictures
+  python -m training.evaluate models/fashion-mnist --on selection     as models are chosen, which no figure to report may be
   python -m training.evaluate runs/003-fashion-mnist-cgan --json      the model of a run, as JSON
   python -m training.evaluate models/shoes                            a model of one's own pictures, which lie where they did
   python -m training.evaluate ./drawn --data ./my-pictures            pictures in a folder, drawn by anything
@@ -36,7 +37,8 @@ def _check_size(resolution: str) -> str:
 class _CommandLine(Flags):
     """Measure how good generated pictures are: a model's, a run's, or those in a folder, beside real ones.
 
-    Each number is printed with its protocol, and beside it what real pictures get under the same one, as a yardstick.
+    Each number is printed with its standard deviation from sample to sample and its protocol, and beside it what real pictures get
+    under the same one, as a yardstick.
     """
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -52,10 +54,15 @@ class _CommandLine(Flags):
     """torch-fidelity's file of Inception V3 weights, where it cannot be downloaded"""
     against: Literal["auto", "held-out", "training"] = "auto"
     """the real side: auto takes held-out pictures where the data has any"""
+    on: Literal["test", "selection"] = "test"
+    """which half of the held-out pictures: test, which never chose a checkpoint or a model, for figures to report; selection, by
+    which they are chosen, for trying settings; where fewer than 1,000 are held out, all are selection"""
     samples: Count = 5_000
     """pictures to draw, or to take from a folder at most; numbers compare only for as many"""
-    seed_start: int = Field(0, ge=0, lt=2**32)
-    """the first seed"""
+    sets: int = Field(5, ge=1, le=100)
+    """how often: so many samples, each of other seeds, give each number its standard deviation; 1 is quickest"""
+    seed_start: int | None = Field(None, ge=0, lt=2**32)
+    """the first seed; by default 2147483648 for test, and 0 for selection, as checkpoints have it"""
     resolution: Annotated[str, AfterValidator(_check_size)] = "32"
     """for a folder of pictures: the size in pixels that they and the data are brought to, such as 48x64; a model has its own"""
     pairs: UserPath | None = None
@@ -90,6 +97,7 @@ def _evaluate(command: _CommandLine) -> None:
     from training import subjects
     from training.features import choose
     from training.ruler import Ruler
+    from training.sides import FIRST_SEED
 
     model = subjects.find_model(command.target)
     manifest = None if model is None else read_manifest(model)
@@ -106,13 +114,16 @@ def _evaluate(command: _CommandLine) -> None:
     # Training a classifier takes minutes: whoever asks for random features of an unconditional model is not to wait for it.
     data = source.load(labelled=conditional or name == "classifier" or (known and name == "inception"))
     if model is not None:
-        drawn = subjects.draw(model, samples=command.samples, seed_start=command.seed_start)
+        start = FIRST_SEED[command.on] if command.seed_start is None else command.seed_start
+        seeds, drawer = subjects.Seeds(command.samples, start, command.sets), subjects.Drawer(model)
+        samples, drawn, protocol = drawer.draw(seeds), drawer.describe(seeds), str(seeds)
     else:
-        drawn = subjects.read(command.target, source, samples=command.samples)
-    drawn = subjects.fit(drawn, data)
+        found, drawn = subjects.read(command.target, source, samples=command.samples, sets=command.sets)
+        samples, protocol = iter(found), ""
     if manifest is not None:  # a model made before classes were sorted and grey pictures found as they are now
         data = data.in_order(manifest.classes or ())
         data = data.in_colour() if manifest.channels == 3 else data
+    first = subjects.fit(next(samples), data)  # before a classifier is trained: what cannot be compared is said at once
     if manifest is not None and conditional and manifest.classes != list(data.classes):
         raise subjects.SubjectError(
             f"--data {source.data} has other classes than {model} was trained on: give the data it was trained on"
@@ -120,22 +131,27 @@ def _evaluate(command: _CommandLine) -> None:
 
     try:
         ruler = Ruler.of(data, name, inception_weights=command.inception_weights, progress=True)
-        found = ruler.assess(
-            drawn.pictures, drawn.labels, against=None if command.against == "auto" else command.against, progress=True
+        assessment = ruler.assess(
+            chain([first], (subjects.fit(sample, data) for sample in samples)),
+            part=command.on,
+            against=None if command.against == "auto" else command.against,
+            seeds=protocol,
+            progress=True,
         )
     except ValueError as error:
         raise subjects.SubjectError(f"{error}; see --samples, --against and --data") from error
     if command.pairs is not None:
         try:
-            command.pairs.write_bytes(subjects.beside(drawn.pictures, data.pictures, found.memorisation.pairs))
+            command.pairs.write_bytes(subjects.beside(assessment.suspects, data.pictures, assessment.pairs))
         except OSError as error:
             raise subjects.SubjectError(
                 f"--pairs {command.pairs}: cannot be written ({error.strerror}); give another file"
             ) from error
+    why = ruler.doubt or why
     if command.as_json:
-        print(json.dumps(_as_json(drawn, data, why, found), indent=2, allow_nan=False))
+        print(json.dumps(_as_json(drawn, data, why, assessment), indent=2, allow_nan=False))
     else:
-        print(_as_table(drawn, data, why, found))
+        print(_as_table(drawn, data, why, assessment))
 
 
 def _about(data: "Dataset") -> str:
@@ -143,30 +159,48 @@ def _about(data: "Dataset") -> str:
     return f"{data.name}, {len(data.pictures)} training pictures, {held_out} held out"
 
 
-def _as_json(drawn: "Drawn", data: "Dataset", why: str, found: "Assessment") -> dict[str, Any]:
+def _as_json(drawn: str, data: "Dataset", why: str, found: "Assessment") -> dict[str, Any]:
+    from training.spread import figures
+
     shares = {} if found.class_shares is None else dict(zip(data.classes, found.class_shares.tolist(), strict=True))
     return {
-        "pictures": drawn.about,
+        "pictures": drawn,
         "data": _about(data),
         "features": why,
         "measurements": [
-            {"name": one.name, "value": one.value, "real": one.real, "protocol": one.protocol} for one in found.measurements
+            {
+                "name": one.name,
+                "value": one.value,
+                "deviation": None if deviation is None else deviation.value,
+                "real": one.real,
+                "real_deviation": None if deviation is None else deviation.real,
+                "protocol": one.protocol,
+            }
+            for one, deviation in figures(found.rows)
         ],
         "class_shares": shares,
         "nearest": [
             # JSON has no infinity, which is what a ratio is where 1 % of the real pictures are doubles.
             {"generated": pair.generated, "training": pair.training, "ratio": pair.ratio if math.isfinite(pair.ratio) else None}
-            for pair in found.memorisation.pairs
+            for pair in found.pairs
         ],
     }
 
 
-def _as_table(drawn: "Drawn", data: "Dataset", why: str, found: "Assessment") -> str:
+def _as_table(drawn: str, data: "Dataset", why: str, found: "Assessment") -> str:
+    from training.spread import figures, texts
+
     wide = max(len(one.name) for one in found.measurements)
-    lines = [f"pictures: {drawn.about}", f"data: {_about(data)}", why, "", f"{'measure':{wide}}  generated       real  protocol"]
-    for one in found.measurements:
-        real = "" if one.real is None else f"{one.real:.4g}"
-        lines.append(f"{one.name:{wide}}  {one.value:>9.4g}  {real:>9}  {one.protocol}")
+    lines = [
+        f"pictures: {drawn}",
+        f"data: {_about(data)}",
+        why,
+        "",
+        f"{'measure':{wide}}  {'generated':>18}  {'real':>18}  protocol",
+    ]
+    for one, deviation in figures(found.rows):
+        generated, real = texts(one, deviation)
+        lines.append(f"{one.name:{wide}}  {generated:>18}  {real:>18}  {one.protocol}")
     if found.class_shares is not None:
         parts = [f"{name} {100 * share:.1f} %" for name, share in zip(data.classes, found.class_shares, strict=True)]
         lines += ["", f"shares of the classes, as the classifier sees them: {', '.join(parts)}"]

@@ -38,6 +38,7 @@ from gan.latents import inputs
 from gan.networks import families
 from gan.networks.conditions import tensors
 from gan.networks.families import Generator
+from training import spread
 from training.config import TrainingConfig
 from training.data import Dataset
 from training.log import draw_grid
@@ -270,13 +271,15 @@ def _quality(manifest: Manifest) -> str:
     """The metrics as a table, and how each was measured."""
     if not manifest.metrics:
         return "How good it is was not measured."
-    protocols = list(dict.fromkeys(metric.protocol for metric in manifest.metrics))
+    figures = spread.figures(manifest.metrics)
+    protocols = list(dict.fromkeys(metric.protocol for metric, _ in figures))
     rows = [
-        f"| {metric.name} | {metric.value:.4g} | {'' if metric.real is None else f'{metric.real:.4g}'} "
-        f"| {protocols.index(metric.protocol) + 1} |"
-        for metric in manifest.metrics
+        f"| {metric.name} | {' | '.join(spread.texts(metric, deviation))} | {protocols.index(metric.protocol) + 1} |"
+        for metric, deviation in figures
     ]
     ways = [f"{number}. {protocol}" for number, protocol in enumerate(protocols, 1)]
+    if any(deviation is not None for _, deviation in figures):
+        ways.append("\nBehind ± stands the standard deviation of one set of pictures from another.")
     return "\n".join(
         ["| measure | generated | real pictures | protocol |", "|---|---|---|---|", *rows, "", "Protocols:", "", *ways]
     )

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from training import metrics
 from training.features import Extractor
-from training.quality import Real
+from training.sides import Real
 
 
 class Gauge:
@@ -16,16 +16,18 @@ class Gauge:
         real: Real,  # where nothing is held out, training pictures stand in; at least 20 of them then
         extractor: Extractor,
         *,
-        size: int = 1000,  # pictures on either side, on the real one at most as many as there are
+        size: int = 1000,  # pictures on either side: the first so many seeds, and on the real one at most as many as there are
     ) -> None:
         reference, others = real.sides(real.side, size)
+        self.held_out, self.held_out_labels = real.held_out, real.held_out_labels
         self._extract = extractor
         self._real = extractor(reference)
         self.real = self._measure(extractor(others))  # the yardstick: as good as it can be
-        self.protocol = f"{extractor.protocol}; {real.against(size, len(reference), real.side)}; k = {metrics.NEIGHBOUR}"
+        counts = real.against(size, len(reference), real.side, f"seeds 0 to {size - 1}")
+        self.protocol = f"{extractor.protocol}; {counts}; k = {metrics.NEIGHBOUR}"
 
     def measure(self, fake: NDArray[np.uint8]) -> dict[str, float]:
-        """frechet (or fid), precision and recall of generated pictures, uint8 [size, c, h, w].
+        """frechet (or fid), precision and recall of the pictures of seeds 0 … size - 1, uint8 [size, c, h, w].
 
         Raises ValueError as `metrics.measure` does.
         """

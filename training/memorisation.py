@@ -79,10 +79,30 @@ def nearest(
     return exact, places
 
 
+def distances_of_real(
+    train: NDArray[np.generic],  # [n, ...], uint8 pictures or float32 features: what a model was trained on
+    held_out: NDArray[np.generic] | None,  # [h, ...], real ones it was not trained on; None: see below
+    *,
+    shrink: Shrink = _as_they_are,  # what is done to some rows before they are compared
+    progress: bool = False,
+) -> NDArray[np.float64]:
+    """The distance of each held-out picture to the nearest training picture, [h].
+
+    Without held-out pictures up to 2,000 training pictures stand in, each compared with all others. Raises ValueError if there are
+    none to compare with.
+    """
+    if len(train) < 2 or (held_out is not None and not len(held_out)):
+        raise ValueError("memorisation needs at least 2 training pictures, and held-out ones if they are given")
+    if held_out is not None:
+        return nearest(held_out, train, shrink=shrink, progress=progress)[0]
+    some = np.sort(np.random.RandomState(0).permutation(len(train))[:2000])
+    return nearest(train[some], train, exclude=some, shrink=shrink, progress=progress)[0]
+
+
 def memorisation(
     generated: NDArray[np.generic],  # [q, ...], uint8 pictures or float32 features
     train: NDArray[np.generic],  # [n, ...], what the model was trained on
-    held_out: NDArray[np.generic] | None,  # [h, ...], real ones it was not trained on; None: see below
+    real: NDArray[np.float64],  # [h], of `distances_of_real`
     *,
     pairs: int = 16,  # how many of the nearest are returned
     shrink: Shrink = _as_they_are,  # what is done to some rows before they are compared
@@ -90,17 +110,12 @@ def memorisation(
 ) -> Memorisation:
     """The share of generated pictures that are nearer to a training picture than 99 % of the held-out ones are to theirs.
 
-    After Meehan et al. 2020 (arXiv 2004.05675), who compare the two sets of distances by ranks. Without held-out pictures up to
-    2,000 training pictures stand in, each compared with all others. Raises ValueError if there are none to compare with.
+    After Meehan et al. 2020 (arXiv 2004.05675), who compare the two sets of distances by ranks. Raises ValueError if there is
+    nothing to compare.
     """
-    if not len(generated) or len(train) < 2 or (held_out is not None and not len(held_out)):
-        raise ValueError("memorisation needs generated pictures, at least 2 training pictures, and held-out ones if they are given")
+    if not len(generated):
+        raise ValueError("memorisation needs generated pictures")
     distances, places = nearest(generated, train, shrink=shrink, progress=progress)
-    if held_out is None:
-        some = np.sort(np.random.RandomState(0).permutation(len(train))[:2000])
-        real, _ = nearest(train[some], train, exclude=some, shrink=shrink, progress=progress)
-    else:
-        real, _ = nearest(held_out, train, shrink=shrink, progress=progress)
     threshold = float(np.percentile(real, PERCENTILE))
     order = np.argsort(distances, kind="stable")[:pairs]
     return Memorisation(

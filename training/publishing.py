@@ -8,18 +8,33 @@ from gan.artifact import Manifest, Metric, ModelFolderError
 from training import checkpoint, subjects
 from training.ruler import Ruler
 from training.runs import UsageError
+from training.sides import FIRST_SEED
 
 
-def measure_model(ruler: Ruler, model: Path, samples: int, nearest: Path | None = None) -> list[Metric]:
-    """The first `samples` seeds of a model folder, drawn as the service draws them, beside real pictures.
+def measure_model(ruler: Ruler, model: Path, samples: int, sets: int = 1, nearest: Path | None = None) -> list[Metric]:
+    """What is reported of a model folder: seeds that chose nothing, drawn as the service draws them, beside test pictures.
 
-    `nearest` is a PNG file to write: the pictures nearest to training pictures, each beside that one.
+    `sets` samples of so many seeds each give every figure its standard deviation. `nearest` is a PNG file to write: the pictures
+    nearest to training pictures, each beside that one.
     """
-    drawn = subjects.draw(model, samples=samples, seed_start=0)
-    found = ruler.assess(drawn.pictures, drawn.labels, progress=True)
+    seeds = subjects.Seeds(samples, FIRST_SEED["test"], sets)
+    found = ruler.assess(subjects.Drawer(model).draw(seeds), seeds=str(seeds), progress=True)
     if nearest is not None:
-        artifact.write_bytes_atomically(nearest, subjects.beside(drawn.pictures, ruler.real.train, found.memorisation.pairs))
-    return found.measurements
+        artifact.write_bytes_atomically(nearest, subjects.beside(found.suspects, ruler.test.train, found.pairs))
+    return found.rows
+
+
+def rank_models(ruler: Ruler, models: list[Path], samples: int) -> list[Metric]:
+    """The distance of each model folder from the pictures that models are chosen by, under one protocol; less is better."""
+    gauge = ruler.gauge(samples)
+    seeds, distances = subjects.Seeds(samples, FIRST_SEED["selection"]), []
+    for model in models:
+        (sample,) = subjects.Drawer(model).draw(seeds)
+        found = gauge.measure(sample.pictures)
+        name = checkpoint.ranked_by(found)
+        assert name is not None, "every measurement has a distance"
+        distances.append(Metric(name=name, value=found[name], protocol=gauge.protocol, real=gauge.real[name]))
+    return distances
 
 
 def publish(model: Path, models: Path) -> None:
@@ -34,11 +49,11 @@ def publish(model: Path, models: Path) -> None:
         raise _not_copied(model, target, error) from error
 
 
-def promote(model: Path, models: Path, measure: Callable[[Path], list[Metric]]) -> None:
-    """The same, but a worse model that stands there is replaced: one with the larger Fréchet distance under the same protocol.
+def promote(model: Path, models: Path, rank: Callable[[list[Path]], list[Metric]]) -> None:
+    """The same, but a worse model that stands there is replaced: one with the larger Fréchet distance.
 
-    `measure` is asked where the two were not measured alike. What is replaced is kept beside the model, in the run's folder.
-    Raises UsageError.
+    `rank` measures both, by pictures that are in no figure of either: who is replaced by the figures in its manifest is replaced by
+    one whose figures are too good. What is replaced is kept beside the model, in the run's folder. Raises UsageError.
     """
     new = artifact.read_manifest(model)
     target = models / new.name
@@ -59,14 +74,8 @@ def promote(model: Path, models: Path, measure: Callable[[Path], list[Metric]]) 
         )
         return
 
-    before, after = _distance(old.metrics), _distance(new.metrics)
-    if before is None or after is None or before.protocol != after.protocol:
-        print(f"measuring {target} as the new model is measured")
-        before = _distance(measure(target))
-        if before is not None and (after is None or before.protocol != after.protocol):
-            after = _distance(measure(model))
-    assert before is not None, "every measurement has a distance"
-    assert after is not None, "the same"
+    print(f"measuring {target} and the new model by what models are chosen by")
+    before, after = rank([target, model])
     distances = f"{after.name}: {after.value:.4g}, and {before.value:.4g} of {old.name}@{old.version} ({after.protocol})"
     if not after.value < before.value:
         print(f"{target} was left alone, since the new model is not better. {distances}")
@@ -82,13 +91,6 @@ def promote(model: Path, models: Path, measure: Callable[[Path], list[Metric]]) 
         f"{target} was replaced by {new.name}@{new.version}, which is better. {distances}\n"
         f"the old one is in {kept}; to go back: rm -r {target} && cp -r {kept} {target}"
     )
-
-
-def _distance(metrics: list[Metric]) -> Metric | None:
-    """That by which checkpoints are ranked too."""
-    named = {metric.name: metric for metric in metrics}
-    name = checkpoint.ranked_by(named)
-    return None if name is None else named[name]
 
 
 def _shape(manifest: Manifest) -> tuple[object, ...]:

@@ -1,154 +1,191 @@
 """Generated pictures beside real ones -> every measurement there is of them, each with its protocol and a yardstick."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gan.artifact import Metric
-from training import metrics
+from training import metrics, spread
 from training.classifier import SIDE, Classifier, prepare
-from training.features import Extractor, Features, classifier_network
-from training.memorisation import PERCENTILE, Memorisation, memorisation
-
-Against = Literal["held-out", "training"]
+from training.features import Extractor, classifier_network
+from training.memorisation import PERCENTILE, Pair, distances_of_real, memorisation
+from training.sides import Against, Real, Sample, some
 
 _MOST_QUERIES = 5_000  # held-out pictures whose nearest training picture is looked for
-_SEED = 2020
-
-
-def _some(pictures: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
-    if len(pictures) <= most:
-        return pictures
-    return pictures[np.sort(np.random.RandomState(_SEED).permutation(len(pictures))[:most])]
-
-
-@dataclass(frozen=True)
-class Real:
-    """The real pictures of a data set."""
-
-    train: NDArray[np.uint8]  # [n, c, h, w], what the model learnt from
-    held_out: NDArray[np.uint8] | None = None  # [h, c, h, w], what it did not; None if there are none
-    held_out_labels: NDArray[np.int64] | None = None  # [h], if there are labels
-    about: str = ""  # which pictures these are, for the protocol
-
-    @property
-    def side(self) -> Against:
-        """What to compare with, unless something else is asked for."""
-        return "training" if self.held_out is None else "held-out"
-
-    def sides(self, against: Against, n: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """What to compare `n` generated pictures with, and others of the same data for the yardstick: n of each, or all there are.
-
-        Raises ValueError for held-out pictures that are not there.
-        """
-        if against == "held-out":
-            if self.held_out is None:
-                raise ValueError("there are no held-out pictures to compare with: compare with training pictures")
-            return _some(self.held_out, n), _some(self.train, n)
-        if self.held_out is not None:
-            return _some(self.train, n), _some(self.held_out, n)
-        places = np.random.RandomState(_SEED).permutation(len(self.train))
-        half = min(n, max(len(places) // 2, metrics.FEWEST))
-        others = places[half : half + n] if len(places) - half >= metrics.FEWEST else places[:0]
-        return self.train[np.sort(places[:half])], self.train[np.sort(others)]
-
-    def against(self, generated: int, references: int, side: Against) -> str:
-        """What a protocol says of the pictures."""
-        return f"{generated} generated against {references} {side} pictures" + (f" of {self.about}" if self.about else "")
+_PAIRS = 16  # of generated pictures and the training pictures nearest to them, that are shown
 
 
 @dataclass(frozen=True)
 class Assessment:
     """What was found."""
 
-    measurements: list[Metric]
-    memorisation: Memorisation
+    measurements: list[Metric]  # of several samples the means
+    deviations: list[Metric]  # the standard deviation of each of them, by spread.name_of; empty for a single sample
+    pairs: tuple[Pair, ...]  # of generated pictures and the training pictures nearest to them, nearest first
+    suspects: NDArray[np.uint8]  # [pairs, c, h, w], the generated pictures of these
     class_shares: NDArray[np.float64] | None  # [classes], of the generated pictures as a classifier sees them
 
-
-def match_channels(pictures: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
-    """Grey [n, 1, h, w] repeated to RGB where 3 are wanted. Raises ValueError for any other difference."""
-    if pictures.shape[1] == channels:
-        return pictures
-    if (pictures.shape[1], channels) == (1, 3):
-        return pictures.repeat(3, 1)
-    raise ValueError(f"the pictures have {pictures.shape[1]} channels, the data has {channels}")
+    @property
+    def rows(self) -> list[Metric]:
+        """For a manifest."""
+        return [*self.measurements, *self.deviations]
 
 
 def assess(
-    generated: NDArray[np.uint8],  # [m, c, h, w]
-    real: Real,  # of as many channels and the same size
+    samples: Iterable[Sample],  # one or more, each of as many pictures, of as many channels and the same size as the real ones
+    real: Real,
     extractor: Extractor,
     *,
     against: Against | None = None,  # None: held-out pictures where there are any
-    labels: NDArray[np.int64] | None = None,  # [m], what a conditional model was asked for
     classifier: Classifier | None = None,  # of the data's classes; needed for what is said of classes
     class_names: tuple[str, ...] = (),
+    seeds: str = "",  # what all samples together were drawn from, for the protocol
     progress: bool = False,
 ) -> Assessment:
-    """Compare by features, by pixels, by nearest neighbours and, with a classifier, by class.
+    """Compare by features, by pixels, by nearest neighbours and, with a classifier, by class; only a sample at a time is held.
 
-    The yardstick of each number is what as many real pictures get that are not part of the reference. Deterministic. Raises
+    The yardstick of each number is what as many real pictures get that are not part of the reference. Several samples give each
+    number a standard deviation; the yardstick too has so many, as far as there are other real pictures. Deterministic. Raises
     ValueError as `metrics.measure` does, and for `against` held-out pictures that are not there.
     """
-    against = against or real.side
-    reference, others = real.sides(against, len(generated))
-    counts = real.against(len(generated), len(reference), against)
-    features = extractor.extract(generated, progress=progress)
-    found = _by_features(
-        features,
-        extractor(reference, progress=progress),
-        extractor.extract(others, progress=progress) if len(others) else None,
-        extractor,
-        counts,
+    comparison, size = None, 0
+    found: list[_Found] = []
+    nearest: list[tuple[Pair, NDArray[np.uint8]]] = []
+    for sample in samples:
+        if comparison is None:
+            size = len(sample.pictures)
+            comparison = _Comparison(real, extractor, size, against or real.side, classifier, progress)
+        one = comparison.measure(sample, turn=len(found))
+        before = len(found) * size
+        nearest += [
+            (Pair(before + pair.generated, pair.training, pair.ratio), sample.pictures[pair.generated]) for pair in one.pairs
+        ]
+        nearest = sorted(nearest, key=lambda item: item[0].ratio)[:_PAIRS]
+        found.append(one)
+    if comparison is None:
+        raise ValueError("there is no sample to compare")
+    how = _Protocols(comparison, size, class_names, seeds, np.sum([one.asked for one in found], axis=0))
+    names = dict.fromkeys(name for one in found for name in one.values)
+    # A class that one sample did not ask for has no value there.
+    values = {name: [one.values[name] for one in found if name in one.values] for name in names}
+    shares = [one.shares for one in found if one.shares is not None]
+    return Assessment(
+        [spread.mean(how.name(name), values[name], how.protocol(name), comparison.real[name]) for name in names],
+        [
+            spread.deviation(how.name(name), values[name], how.protocol(name), comparison.real[name])
+            for name in names
+            if len(values[name]) > 1
+        ],
+        tuple(pair for pair, _ in nearest),
+        np.stack([picture for _, picture in nearest]),
+        np.mean(shares, axis=0) if shares else None,
     )
-    found.append(
-        Metric(
-            name="sliced_wasserstein",
-            value=metrics.sliced_wasserstein(reference, generated),
-            protocol=f"pixels at 16x16 in [-1, 1], 512 directions; {counts}, equal numbers of each",
-            real=metrics.sliced_wasserstein(reference, others) if len(others) else None,
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What one sample comes to."""
+
+    values: dict[str, float]
+    pairs: tuple[Pair, ...]
+    shares: NDArray[np.float64] | None
+    asked: NDArray[np.int64]  # [classes], how often each was asked for
+
+
+class _Comparison:
+    """The real side, computed once, and what a sample comes to beside it."""
+
+    def __init__(
+        self, real: Real, extractor: Extractor, size: int, against: Against, classifier: Classifier | None, progress: bool
+    ) -> None:
+        self.data, self.extractor, self.side, self.classifier, self._progress = real, extractor, against, classifier, progress
+        self._pictures, _ = real.sides(against, size)
+        self.references = len(self._pictures)
+        self._reference = extractor(self._pictures, progress=progress)
+        held_out = None if real.held_out is None else some(real.held_out, _MOST_QUERIES)
+        self._distances = distances_of_real(real.train, held_out, shrink=_small, progress=progress)
+        self.real = defaultdict[str, list[float]](list, memorised=[PERCENTILE / 100])  # what samples of real pictures get
+        if classifier is not None and real.held_out is not None and real.held_out_labels is not None:
+            self._learn(_by_class(_seen(classifier, real.held_out), real.held_out_labels, classifier.record.classes))
+
+    def measure(self, sample: Sample, turn: int) -> _Found:
+        _, others = self.data.sides(self.side, len(sample.pictures), turn)
+        if len(others):
+            self._learn(self._by_features(others)[0])
+            self._learn({"sliced_wasserstein": metrics.sliced_wasserstein(self._pictures, others)})
+        values, logits = self._by_features(sample.pictures)
+        values["sliced_wasserstein"] = metrics.sliced_wasserstein(self._pictures, sample.pictures)
+        copies = memorisation(
+            sample.pictures, self.data.train, self._distances, pairs=_PAIRS, shrink=_small, progress=self._progress
         )
-    )
-    copies = memorisation(
-        generated,
-        real.train,
-        None if real.held_out is None else _some(real.held_out, _MOST_QUERIES),
-        shrink=_small,
-        progress=progress,
-    )
-    found.append(Metric(name="memorised", value=copies.share, protocol=_of_copies(real, len(generated)), real=PERCENTILE / 100))
-    shares = None
-    if classifier is not None:
-        seen = features if extractor.name == "classifier" else classifier_network(classifier).extract(generated, progress=progress)
-        by_class, shares = _by_class(_logits(seen), labels, classifier, class_names, real)
-        found += by_class
-    return Assessment(found, copies, shares)
+        values["memorised"] = copies.share
+        shares, asked = None, np.zeros(0, np.int64)
+        if self.classifier is not None:
+            classes = self.classifier.record.classes
+            seen = _seen(self.classifier, sample.pictures) if self.extractor.name != "classifier" else _best(logits)
+            shares = class_shares(seen, classes)
+            values |= _by_class(seen, sample.labels, classes)
+            asked = np.zeros(classes, np.int64) if sample.labels is None else np.bincount(sample.labels, minlength=classes)
+        return _Found(values, copies.pairs, shares, asked)
+
+    def _learn(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self.real[name].append(value)
+
+    def _by_features(self, pictures: NDArray[np.uint8]) -> tuple[dict[str, float], NDArray[np.float32] | None]:
+        features = self.extractor.extract(pictures, progress=self._progress)
+        inception = self.extractor.name == "inception"
+        return metrics.measure(self._reference, features.values, logits=features.logits, inception=inception), features.logits
 
 
-def _by_features(
-    generated: Features, reference: NDArray[np.float32], others: Features | None, extractor: Extractor, counts: str
-) -> list[Metric]:
-    inception = extractor.name == "inception"
-    values = metrics.measure(reference, generated.values, logits=generated.logits, inception=inception)
-    real = {} if others is None else metrics.measure(reference, others.values, logits=others.logits, inception=inception)
-    found = []
-    for name, value in values.items():
-        more = metrics.parameters(name, len(reference), len(generated.values))
-        protocol = f"{extractor.protocol}; {counts}" + (f"; {more}" if more else "")
-        found.append(Metric(name=name, value=value, protocol=protocol, real=real.get(name)))
-    return found
+@dataclass(frozen=True)
+class _Protocols:
+    """How each number was found, in words."""
 
+    comparison: _Comparison
+    size: int  # pictures of a sample
+    class_names: tuple[str, ...]
+    seeds: str
+    asked: NDArray[np.int64]  # [classes], how often each was asked for in all samples together
 
-def _of_copies(real: Real, generated: int) -> str:
-    beside = "training pictures and all others" if real.held_out is None else "held-out pictures"
-    size = f"{SIDE}x{SIDE}" if max(real.train.shape[2:]) > SIDE else "their own size"
-    return (
-        f"share of {generated} generated pictures nearer to one of {len(real.train)} training pictures than {PERCENTILE:g} % of "
-        f"{beside} are; pixels at {size}, Euclidean"
-    )
+    def name(self, key: str) -> str:
+        """Of a measure as the manifest has it; classes go by their number until then."""
+        measure, slash, label = key.partition("/")
+        return f"{measure}/{self._class(label)}" if slash else key
+
+    def protocol(self, key: str) -> str:
+        against = self.comparison
+        counts = against.data.against(self.size, against.references, against.side, self.seeds)
+        measure, slash, label = key.partition("/")
+        if measure == "sliced_wasserstein":
+            return f"pixels at 16x16 in [-1, 1], 512 directions; {counts}; equal numbers of each"
+        if measure == "memorised":
+            return self._of_copies()
+        if measure in ("share_error", "label_accuracy"):
+            purpose = against.data.purpose(against.data.side, self.seeds)
+            seen = f"classifier ({against.classifier}); {self.size} generated pictures, {purpose}"
+            if slash:
+                return f"of {self.asked[int(label)]} asked for as {self._class(label)}; {seen}"
+            if measure == "label_accuracy":
+                return f"drawn as the class asked for; {seen}"
+            return f"largest difference of a class's share from 1/{len(self.asked)}; {seen}"
+        more = metrics.parameters(measure, against.references, self.size)
+        return f"{against.extractor.protocol}; {counts}" + (f"; {more}" if more else "")
+
+    def _class(self, label: str) -> str:
+        return self.class_names[int(label)] if self.class_names else label
+
+    def _of_copies(self) -> str:
+        data = self.comparison.data
+        beside = "training pictures and all others" if data.held_out is None else "held-out pictures"
+        size = f"{SIDE}x{SIDE}" if max(data.train.shape[2:]) > SIDE else "their own size"
+        return (
+            f"share of {self.size} generated pictures nearer to one of {len(data.train)} training pictures than {PERCENTILE:g} % "
+            f"of {beside} are; pixels at {size}, Euclidean; {data.purpose(data.side, self.seeds)}"
+        )
 
 
 def _small(pictures: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -160,47 +197,24 @@ def _small(pictures: NDArray[np.generic]) -> NDArray[np.generic]:
     return small
 
 
-def _logits(features: Features) -> NDArray[np.float32]:
-    assert features.logits is not None, "a classifier has logits"
-    return features.logits
+def _seen(classifier: Classifier, pictures: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The class that a classifier takes each picture for."""
+    return _best(classifier_network(classifier).extract(pictures).logits)
 
 
-def _by_class(
-    logits: NDArray[np.float32],
-    labels: NDArray[np.int64] | None,
-    classifier: Classifier,
-    class_names: tuple[str, ...],
-    real: Real,
-) -> tuple[list[Metric], NDArray[np.float64]]:
-    seen = logits.argmax(1)
-    classes = classifier.record.classes
-    shares = class_shares(seen, classes)
-    protocol = f"classifier ({classifier}); {len(seen)} generated pictures"
-    held_out = real.held_out is not None and real.held_out_labels is not None
-    real_seen = (
-        _logits(classifier_network(classifier).extract(real.held_out)).argmax(1) if held_out and real.held_out is not None else None
-    )
-    found = [
-        Metric(
-            name="share_error",
-            value=float(np.abs(shares - 1 / classes).max()),
-            protocol=f"largest difference of a class's share from 1/{classes}; {protocol}",
-            real=None if real_seen is None else float(np.abs(class_shares(real_seen, classes) - 1 / classes).max()),
-        )
-    ]
+def _best(logits: NDArray[np.float32] | None) -> NDArray[np.int64]:
+    assert logits is not None, "a classifier has logits"
+    best: NDArray[np.int64] = logits.argmax(1)
+    return best
+
+
+def _by_class(seen: NDArray[np.int64], labels: NDArray[np.int64] | None, classes: int) -> dict[str, float]:
+    """share_error and, where labels were asked for, label_accuracy, of all and by the number of the class."""
+    found = {"share_error": float(np.abs(class_shares(seen, classes) - 1 / classes).max())}
     if labels is not None:
         overall, each = label_accuracy(seen, labels, classes)
-        real_overall: float | None = None
-        real_each: dict[int, float] = {}
-        if real_seen is not None and real.held_out_labels is not None:
-            real_overall, real_each = label_accuracy(real_seen, real.held_out_labels, classes)
-        asked = f"drawn as the class asked for; {protocol}"
-        found.append(Metric(name="label_accuracy", value=overall, protocol=asked, real=real_overall))
-        for label, value in each.items():
-            name = class_names[label] if class_names else str(label)
-            asked = f"of {int((labels == label).sum())} asked for as {name}; {protocol}"
-            found.append(Metric(name=f"label_accuracy/{name}", value=value, protocol=asked, real=real_each.get(label)))
-    return found, shares
+        found |= {"label_accuracy": overall, **{f"label_accuracy/{label}": value for label, value in each.items()}}
+    return found
 
 
 def class_shares(seen: NDArray[np.int64], classes: int) -> NDArray[np.float64]:

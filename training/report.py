@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from gan import artifact
-from training import charts
+from training import charts, spread
 
 REPORT, NEAREST = "report.html", "nearest.png"
 _TEMPLATE = Path(__file__).with_name("report.html")
@@ -209,9 +209,9 @@ def _quality(run: _Run) -> str:
     if run.manifest is None or not run.manifest.metrics:
         return ""
     rows = [
-        f'<tr><th scope="row">{escape(metric.name)}</th><td>{metric.value:.4g}</td>'
-        f"<td>{'' if metric.real is None else f'{metric.real:.4g}'}</td><td>{escape(metric.protocol)}</td></tr>"
-        for metric in run.manifest.metrics
+        f'<tr><th scope="row">{escape(metric.name)}</th><td>{"</td><td>".join(spread.texts(metric, deviation))}</td>'
+        f"<td>{escape(metric.protocol)}</td></tr>"
+        for metric, deviation in spread.figures(run.manifest.metrics)
     ]
     nearest = ""
     if run.nearest:

@@ -49,7 +49,8 @@ class _CommandLine(TrainingConfig, Flags):  # type: ignore[misc]  # both have a 
     resume: str | None = Field(None, min_length=1)
     """go on with a run, given by its folder, or 'latest'; lengths and intervals may be changed, and what --change names"""
     promote: bool = False
-    """replace the model of that name in --models if the new one is better: the smaller Fréchet distance, measured alike"""
+    """replace the model of that name in --models if the new one is better: the smaller Fréchet distance, both measured alike by
+    held-out pictures that are in no figure of either"""
     change: str = ""
     """settings that --resume may change, such as learning_rate,beta1; pictures, if those in --data may be others"""
     config: UserPath | None = None
@@ -192,7 +193,7 @@ def _train(
 
     def measure(model: Path) -> "list[Metric]":
         try:
-            return measure_model(ruler, model, config.measure_final, folder / report.NEAREST)
+            return measure_model(ruler, model, config.measure_final, config.measure_sets, folder / report.NEAREST)
         except ValueError as error:
             print(f"warning: the model was not measured: {error}", file=sys.stderr)
             return []
@@ -209,9 +210,9 @@ def _train(
 def _hand_over(folder: Path, where: _CommandLine, config: TrainingConfig, ruler: "Ruler | None" = None) -> None:
     """Give the finished model to the service. Without a ruler one is made if there is something to measure."""
     from training import loading
-    from training.publishing import measure_model, promote, publish
+    from training.publishing import promote, publish, rank_models
 
-    def measure(model: Path) -> "list[Metric]":
+    def rank(models: list[Path]) -> "list[Metric]":
         nonlocal ruler
         if ruler is None:
             known, features = loading.load(config, folder)
@@ -219,14 +220,14 @@ def _hand_over(folder: Path, where: _CommandLine, config: TrainingConfig, ruler:
             runs.check_data(folder, config.data, dataset.fingerprint, len(dataset.pictures), may_change=False)
             ruler = loading.ruler_of(config, known, features)
         try:
-            return measure_model(ruler, model, config.measure_final)
+            return rank_models(ruler, models, config.measure_final)
         except ValueError as error:
             raise UsageError(
-                f"--promote: {model} cannot be measured ({error}); leave --promote out, or replace it by hand"
+                f"--promote: the models cannot be measured ({error}); leave --promote out, or replace it by hand"
             ) from error
 
     if where.promote:
-        promote(folder / "model", where.models, measure)
+        promote(folder / "model", where.models, rank)
     else:
         publish(folder / "model", where.models)
 

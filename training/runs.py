@@ -33,6 +33,7 @@ _FREE_TO_CHANGE = {
     "inception_weights",
     "measure",
     "measure_final",
+    "measure_sets",
 }
 
 

@@ -1,6 +1,6 @@
 """What is measured: the seeds of a model, or the pictures in a folder; and the data that a model was trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from gan.latents import inputs, seed_range
 from training import data
 from training.data import MAX_PIXELS, Dataset, Fit
 from training.memorisation import Pair
-from training.quality import match_channels
+from training.sides import Sample, match_channels
 
 
 class SubjectError(Exception):
@@ -46,12 +46,15 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """The pictures to be measured."""
+class Seeds:
+    """What is drawn of a model: `sets` samples of so many seeds each, one after the other."""
 
-    pictures: NDArray[np.uint8]  # [n, c, h, w]
-    labels: NDArray[np.int64] | None  # [n], what was asked for; None for an unconditional model
-    about: str  # for people
+    samples: int
+    start: int
+    sets: int = 1
+
+    def __str__(self) -> str:
+        return f"seeds {self.start} to {(self.start + self.sets * self.samples - 1) % 2**32}"
 
 
 def find_model(target: Path) -> Path | None:
@@ -86,48 +89,65 @@ def source_of(manifest: Manifest, given: str | None = None) -> Source:
         raise SubjectError(f"{manifest.name} does not say what it was trained on: give --data") from error
 
 
-def draw(folder: Path, *, samples: int, seed_start: int) -> Drawn:
-    """Seeds of a model, each with its own label, drawn by ONNX Runtime as the service would. Raises ModelFolderError."""
-    model = artifact.read(folder)
-    manifest = model.manifest
-    drawing = runtime.load(model, "onnx")
-    seeds = seed_range(seed_start, samples)
-    pictures, labels = [], []
-    with tqdm(total=len(seeds), desc="drawing", unit="pic", leave=False, disable=None) as bar:
-        for start in range(0, len(seeds), 256):
-            rows = inputs(seeds[start : start + 256], manifest.space, manifest.sampling.truncation)
-            pictures.append(runtime.draw(drawing, rows).transpose(0, 3, 1, 2))
-            if "label" in rows:
-                labels.append(rows["label"])
-            bar.update(len(rows["z"]))
-    about = f"{model.title}, seeds {seeds[0]} to {seeds[-1]}, drawn by {drawing.name}"
-    if manifest.sampling.truncation is not None:
-        about += f", truncation {manifest.sampling.truncation}"
-    return Drawn(np.concatenate(pictures), np.concatenate(labels) if labels else None, about)
+class Drawer:
+    """A model, drawn by ONNX Runtime as the service would."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises ModelFolderError."""
+        self._model = artifact.read(folder)
+        self._runtime = runtime.load(self._model, "onnx")
+
+    def draw(self, seeds: Seeds) -> Iterator[Sample]:
+        """Sample by sample, each seed with its own label."""
+        for number in range(seeds.sets):
+            yield self._sample(seed_range((seeds.start + number * seeds.samples) % 2**32, seeds.samples))
+
+    def describe(self, seeds: Seeds) -> str:
+        """What `draw` gives, for people."""
+        truncation = self._model.manifest.sampling.truncation
+        truncated = "" if truncation is None else f", truncation {truncation}"
+        return f"{self._model.title}, {seeds}, drawn by {self._runtime.name}{truncated}"
+
+    def _sample(self, seeds: Sequence[int]) -> Sample:
+        manifest = self._model.manifest
+        pictures, labels = [], []
+        with tqdm(total=len(seeds), desc="drawing", unit="pic", leave=False, disable=None) as bar:
+            for start in range(0, len(seeds), 256):
+                rows = inputs(seeds[start : start + 256], manifest.space, manifest.sampling.truncation)
+                pictures.append(runtime.draw(self._runtime, rows).transpose(0, 3, 1, 2))
+                if "label" in rows:
+                    labels.append(rows["label"])
+                bar.update(len(rows["z"]))
+        return Sample(np.concatenate(pictures), np.concatenate(labels) if labels else None)
 
 
-def read(folder: Path, source: Source, *, samples: int) -> Drawn:
-    """The pictures in a folder, or so many of them, chosen at random but always the same, brought to size as the source's.
+def read(folder: Path, source: Source, *, samples: int, sets: int) -> tuple[list[Sample], str]:
+    """The pictures in a folder, brought to size as the source's, and a word about them for people.
 
-    Raises data.DataError.
+    At most so many sets of so many pictures, chosen at random but always the same, none of them in two sets; one set of all there
+    are where they are fewer. Raises data.DataError.
     """
     dataset = replace(source, data=str(folder)).load(labelled=False)
     pictures = dataset.pictures if dataset.held_out is None else np.concatenate([dataset.pictures, dataset.held_out.pictures])
     found = len(pictures)
-    if found > samples:
-        pictures = pictures[np.sort(np.random.RandomState(0).permutation(found)[:samples])]
-    return Drawn(pictures, None, f"{len(pictures)} of the {found} pictures in {folder}, at {pictures.shape[3]}x{pictures.shape[2]}")
+    size, order = f"{pictures.shape[3]}x{pictures.shape[2]}", np.random.RandomState(0).permutation(found)
+    samples, sets = min(samples, found), max(1, min(sets, found // samples))
+    places = [np.sort(order[number * samples : (number + 1) * samples]) for number in range(sets)]
+    about = f"{sets * samples} of the {found} pictures in {folder}, at {size}"
+    return [Sample(pictures[some]) for some in places], about
 
 
-def fit(drawn: Drawn, dataset: Dataset) -> Drawn:
-    """Drawn pictures with as many channels as the real ones. Raises SubjectError where that cannot be."""
+def fit(sample: Sample, dataset: Dataset) -> Sample:
+    """Generated pictures with as many channels as the real ones. Raises SubjectError where that cannot be."""
     try:
-        return replace(drawn, pictures=match_channels(drawn.pictures, dataset.pictures.shape[1]))
+        return replace(sample, pictures=match_channels(sample.pictures, dataset.pictures.shape[1]))
     except ValueError as error:
         raise SubjectError(f"{error}: give the --data that they were made from") from error
 
 
-def beside(generated: NDArray[np.uint8], train: NDArray[np.uint8], pairs: Sequence[Pair]) -> bytes:
-    """A PNG of four pairs a row, twice as large: each generated picture, and to its right the training picture nearest to it."""
-    sheet = np.stack([picture for pair in pairs for picture in (generated[pair.generated], train[pair.training])])
+def beside(suspects: NDArray[np.uint8], train: NDArray[np.uint8], pairs: Sequence[Pair]) -> bytes:
+    """A PNG of four pairs a row, twice as large: the generated picture of each pair, and to its right the training picture."""
+    sheet = np.stack(
+        [picture for suspect, pair in zip(suspects, pairs, strict=True) for picture in (suspect, train[pair.training])]
+    )
     return imaging.encode(imaging.enlarge(imaging.grid(sheet.transpose(0, 2, 3, 1), columns=8), 2), "png")

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,6 +51,30 @@ def test_the_accuracy_is_that_on_held_out_pictures(small):
     assert found.record.tested == 112
     wrong = train(small.pictures[:400], small.labels[:400], classes=10, held_out=(rest[0], (rest[1] + 1) % 10), schedule=quick)
     assert wrong.record.accuracy < found.record.accuracy
+
+
+def test_one_that_guesses_is_known(small):
+    def trained_on(labels, schedule=QUICK):
+        rest = (small.pictures[400:], labels[400:])
+        return train(small.pictures[:400], labels[:400], classes=10, held_out=rest, schedule=schedule)
+
+    assert not trained_on(small.labels).guesses
+    shuffled = trained_on(np.random.default_rng(0).permutation(small.labels))
+    assert shuffled.guesses
+    # One that names the largest class every time is right about all of that, and has learnt nothing.
+    unequal = np.where(np.arange(512) % 10 == 0, small.labels, 3)
+    largest = (unequal[400:] == 3).mean()
+    found = trained_on(unequal, Schedule(epochs=1, width=4, learning_rate=1e-9))
+    assert found.record.guessing == pytest.approx(largest)
+    assert replace(found, record=found.record.model_copy(update={"accuracy": largest})).guesses
+    assert not replace(found, record=found.record.model_copy(update={"accuracy": 1.0})).guesses
+
+
+def test_a_record_of_before_is_still_read(trained):
+    before = trained.record.model_dump(exclude={"guessing"})
+    record = classifier.Record.model_validate(before)
+    assert not classifier.Classifier(trained.network, record).guesses
+    assert classifier.Classifier(trained.network, record.model_copy(update={"accuracy": 0.1})).guesses
 
 
 def test_it_is_trained_once(small, tmp_path, monkeypatch):

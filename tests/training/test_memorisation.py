@@ -2,11 +2,15 @@ import numpy as np
 import pytest
 
 from training import memorisation as module
-from training.memorisation import memorisation, nearest
+from training.memorisation import distances_of_real, memorisation, nearest
 
 
 def points(n, seed, d=6):
     return np.random.default_rng(seed).standard_normal((n, d)).astype(np.float32)
+
+
+def compared(generated, train, held_out, **others):
+    return memorisation(generated, train, distances_of_real(train, held_out), **others)
 
 
 @pytest.fixture
@@ -43,7 +47,7 @@ def test_a_copied_picture_is_at_no_distance():
 
 
 def test_fresh_pictures_are_suspected_as_often_as_held_out_ones():
-    found = memorisation(points(3000, 1), points(2000, 2), points(3000, 3))
+    found = compared(points(3000, 1), points(2000, 2), points(3000, 3))
     assert found.share == pytest.approx(0.01, abs=0.006)
     assert found.median == pytest.approx(found.median_real, rel=0.05)
 
@@ -52,28 +56,31 @@ def test_fresh_pictures_are_suspected_as_often_as_held_out_ones():
 def test_copies_are_found_and_nothing_else(noise):
     train = points(2000, 2)
     copies = train[:100] + noise * points(100, 4)
-    found = memorisation(np.concatenate([points(300, 1), copies]), train, points(3000, 3), pairs=100)
+    found = compared(np.concatenate([points(300, 1), copies]), train, points(3000, 3), pairs=100)
     assert 0.25 <= found.share < 0.27
     assert {(pair.generated, pair.training) for pair in found.pairs} >= {(300 + copy, copy) for copy in range(95)}
     assert [pair.ratio for pair in found.pairs] == sorted(pair.ratio for pair in found.pairs)
     assert (found.pairs[0].ratio == 0) == (noise == 0)
-    assert memorisation(copies, train, points(3000, 3)).share == 1
+    assert compared(copies, train, points(3000, 3)).share == 1
 
 
 def test_without_held_out_pictures_training_pictures_stand_in():
     train = points(3000, 2)
-    shares = [memorisation(points(2000, seed), points(3000, 100 + seed), None).share for seed in range(8)]
+    shares = [compared(points(2000, seed), points(3000, 100 + seed), None).share for seed in range(8)]
     assert np.mean(shares) == pytest.approx(0.01, abs=0.004)
-    assert memorisation(train[:200], train, None).share == 1
+    assert compared(train[:200], train, None).share == 1
 
 
 def test_a_set_full_of_doubles_still_finds_copies():
     train = points(100, 2).repeat(2, 0)
-    found = memorisation(np.concatenate([train[:10], points(30, 1)]), train, None)
+    found = compared(np.concatenate([train[:10], points(30, 1)]), train, None)
     assert (found.threshold, found.share) == (0, 0.25)
     assert [pair.ratio for pair in found.pairs] == [0] * 10 + [np.inf] * 6
 
 
 def test_nothing_to_compare():
     with pytest.raises(ValueError, match="needs generated pictures"):
-        memorisation(points(0, 1), points(5, 2), None)
+        compared(points(0, 1), points(5, 2), None)
+    for train, held_out in ((points(1, 2), None), (points(5, 2), points(0, 3))):
+        with pytest.raises(ValueError, match="at least 2 training pictures, and held-out ones"):
+            distances_of_real(train, held_out)

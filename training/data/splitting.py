@@ -1,8 +1,11 @@
-"""Which pictures of a set without a test split are held out: decided by their content alone."""
+"""Which pictures are held out of a set without a test split, and which of those choose or report: decided by content alone."""
 
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from training.data.dataset import composed
 
@@ -12,6 +15,9 @@ LEAST_HELD_OUT = 10  # fewer measure nothing
 _MOST = 2000
 _MOST_OF_A_TEST_SPLIT = 10_000
 _OF_A_CLASS = 4  # at most one in so many: a class of three needs all its pictures
+_FEWEST_TO_HALVE = 1000  # held-out pictures: half of fewer would measure little
+_SMALLEST_HALF = 0.25  # of them, which only a set of many copies comes near to
+_HALVES = b"selection or test"  # hashed with each picture, so that this choice has nothing to do with the one above
 
 
 def held_out_places(digests: Sequence[bytes], labels: Sequence[str | None] | None = None) -> list[int]:
@@ -57,6 +63,20 @@ def sides_of(
     known = None if None in classes else [composed(str(label)) for label in classes]
     held_out = {training[place] for place in held_out_places([digests[place] for place in training], known)}
     return [place for place in training if place not in held_out], sorted(held_out)
+
+
+def halves(held_out: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """The places, ascending, of held-out pictures [h, c, height, width] to choose models by, and of those to report by.
+
+    A picture stays on its side when others come, go or change places, and so do all copies of it. None where there are fewer than
+    1,000, or so many copies that one half would be small: one set then has to serve both.
+    """
+    if len(held_out) < _FEWEST_TO_HALVE:
+        return None
+    reports = np.array([digest(_HALVES + picture.tobytes())[0] % 2 == 1 for picture in held_out])
+    if not _SMALLEST_HALF <= reports.mean() <= 1 - _SMALLEST_HALF:
+        return None
+    return np.flatnonzero(~reports), np.flatnonzero(reports)
 
 
 def digest(content: bytes | memoryview) -> bytes:
