@@ -4,17 +4,26 @@ import atexit
 import os
 import shutil
 import tempfile
+
+# Workers of pytest-xdist share the processors. Threads that wait for others would spin by default, and keep the other worker's from
+# what those wait for. Read when torch is first imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from gan.latents import Space, inputs
 
-# BentoML reads these when it is first imported.
+# BentoML reads these when it is first imported. What was decoded or trained once is there for all workers of pytest-xdist, which
+# inherit the cache; figures are each worker's own.
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 for name in ("XDG_CACHE_HOME", "PROMETHEUS_MULTIPROC_DIR"):
+    if name == "XDG_CACHE_HOME" and "PYTEST_XDIST_WORKER" in os.environ:
+        continue
     os.environ[name] = tempfile.mkdtemp(prefix="gan-test-")
     atexit.register(shutil.rmtree, os.environ[name], ignore_errors=True)
 
@@ -52,18 +61,31 @@ def train(folder: Path, *flags: str, data: Path = SMALL_DATA) -> Trained:
 
     where = ["--out", str(folder / "runs"), "--models", str(folder / "models")]
     assert main(["--data", str(data), *QUICKLY_MEASURED, *where, *flags]) == 0
+    return found(folder)
+
+
+def found(folder: Path) -> Trained:
+    """The one run in a folder, and its model."""
     (run,) = (folder / "runs").iterdir()
     (model,) = (folder / "models").iterdir()
     return Trained(run, folder / "models", model)
 
 
+def train_once(factory: pytest.TempPathFactory, name: str, *flags: str) -> Trained:
+    """What the training command leaves behind, made by the first worker of pytest-xdist that asks. Tests must not change it."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with FileLock(folder.with_suffix(".lock")):
+        return found(folder) if (folder / "models").exists() else train(folder, *flags)
+
+
 @pytest.fixture(scope="session")
 def conditional(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """The same with labels, by which its pictures can be asked for."""
-    return train(tmp_path_factory.mktemp("conditional"), "--images", "1000", "--width", "16", "--conditional")
+    return train_once(tmp_path_factory, "conditional", "--images", "1000", "--width", "16", "--conditional")
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A generator that saw 2,000 pictures, narrow so that it is quick. Tests must not change its files."""
-    return train(tmp_path_factory.mktemp("trained"), "--images", "2000", "--width", "16", "--sample-every", "1000")
+    """A generator that saw 2,000 pictures, narrow so that it is quick."""
+    return train_once(tmp_path_factory, "trained", "--images", "2000", "--width", "16", "--sample-every", "1000")

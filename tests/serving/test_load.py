@@ -44,7 +44,7 @@ def device():
 @asynccontextmanager
 async def api(trained, device, monkeypatch, **settings):
     """The routes, a client of theirs, and the batcher behind them; the device is held from the warm-up on."""
-    monkeypatch.setattr(runtime, "load", lambda *_: device)
+    monkeypatch.setattr(runtime, "load", lambda *_, **__: device)
     chosen = Settings(models=trained.models, **settings)
     models, batcher, routes = Models(chosen), Batcher(), Api()
     routes.open(models, batcher, chosen)

@@ -1,0 +1,200 @@
+"""How much the tests notice: small faults are put into the code, one at a time, and the tests must fail for each.
+
+python -m benchmarks.mutants                                every fault that can be put into the modules below; takes an hour or two
+python -m benchmarks.mutants --seed 1 --each 25             a random sample of 25 for each module, the same for the same seed
+python -m benchmarks.mutants training.schedule --each 40    one module
+
+A fault that no test notices is printed as a diff: either a test is missing, or the fault changes nothing that anyone could see.
+"""
+
+import argparse
+import ast
+import copy
+import difflib
+import importlib.machinery
+import importlib.util
+import multiprocessing
+import os
+import random
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+_SECONDS = 300  # that the tests of one module may take; a fault that makes them hang is noticed too
+
+# Which tests are to notice a fault in which module
+_STEP = ("tests/training/test_step_settings.py", "tests/training/test_recipes.py::test_one_step_of_every_recipe")
+TESTS: dict[str, tuple[str, ...]] = {
+    "training.objectives": ("tests/training/test_objectives.py", *_STEP),
+    "training.penalties": ("tests/training/test_penalties.py", *_STEP),
+    "training.steps": (*_STEP,),
+    "training.schedule": ("tests/training/test_schedule.py", *_STEP),
+    "training.draws": (*_STEP,),
+    "training.augment": ("tests/training/test_augment.py", *_STEP),
+    "serving.batching": ("tests/serving/test_batching.py", "tests/serving/test_load.py"),
+    "serving.admission": ("tests/serving/test_admission.py", "tests/serving/test_load.py"),
+}
+
+_SWAPS: dict[type[ast.AST], type[ast.AST]] = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.Mult,
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+}
+_NAMES = {"min": "max", "max": "min", "mean": "sum", "sum": "mean"}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A module with one fault."""
+
+    module: str
+    line: int
+    source: str
+    diff: str
+
+
+def faults(node: ast.AST) -> Iterator[ast.AST]:
+    """What one node of the syntax tree may wrongly have been."""
+    if isinstance(node, (ast.BinOp, ast.BoolOp, ast.AugAssign)) and type(node.op) in _SWAPS:
+        yield _with(node, op=_SWAPS[type(node.op)]())
+    elif isinstance(node, ast.Compare) and type(node.ops[0]) in _SWAPS:
+        yield _with(node, ops=[_SWAPS[type(node.ops[0])](), *node.ops[1:]])
+    elif isinstance(node, ast.UnaryOp):
+        yield node.operand
+    elif isinstance(node, (ast.If, ast.IfExp)):
+        yield from (_with(node, test=ast.Constant(value)) for value in (True, False))
+    elif isinstance(node, ast.Constant) and isinstance(node.value, (bool, int, float)):
+        yield ast.Constant(not node.value if isinstance(node.value, bool) else node.value + 1)
+    elif isinstance(node, ast.Name) and node.id in _NAMES:
+        yield _with(node, id=_NAMES[node.id])
+    elif isinstance(node, ast.Attribute) and node.attr in _NAMES:
+        yield _with(node, attr=_NAMES[node.attr])
+    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        yield ast.Pass()
+
+
+def _with(node: ast.AST, **fields: object) -> ast.AST:
+    changed = copy.copy(node)
+    for name, value in fields.items():
+        setattr(changed, name, value)
+    return changed
+
+
+def mutants(module: str) -> list[Mutant]:
+    """All faults of a module, in the order of its lines; strings, annotations and defaults of dataclasses are left alone."""
+    path = ROOT / (module.replace(".", "/") + ".py")
+    tree = ast.parse(path.read_text())
+    whole = ast.unparse(tree)
+    found = []
+    for parent, field, place, node in _code(tree):
+        for fault in faults(node):
+            siblings = getattr(parent, field)
+            if place is None:
+                setattr(parent, field, fault)
+            else:
+                siblings[place] = fault
+            source = ast.unparse(ast.fix_missing_locations(tree))
+            diff = "\n".join(list(difflib.unified_diff(whole.splitlines(), source.splitlines(), lineterm="", n=0))[3:])
+            found.append(Mutant(module, getattr(node, "lineno", 0), source, diff))
+            if place is None:
+                setattr(parent, field, node)
+            else:
+                siblings[place] = node
+    return found
+
+
+def _code(node: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
+    for field, value in ast.iter_fields(node):
+        if field in ("annotation", "returns", "decorator_list", "type_params"):
+            continue
+        for place, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
+            if isinstance(child, ast.AST):
+                yield node, field, place, child
+                yield from _code(child)
+
+
+class _Replaced(importlib.machinery.SourceFileLoader):
+    """Loads a module from other source than that of its file."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        super().__init__(mutant.module, str(ROOT / (mutant.module.replace(".", "/") + ".py")))
+        self._source = mutant.source
+
+    def find_spec(self, name: str, _: object = None, __: object = None) -> importlib.machinery.ModuleSpec | None:
+        return importlib.util.spec_from_file_location(name, self.path, loader=self) if name == self.name else None
+
+    def get_code(self, _: str) -> object:
+        return compile(self._source, self.path, "exec")
+
+
+def _run_tests(mutant: Mutant | None, tests: tuple[str, ...]) -> None:
+    """In a process of its own: exit status 0 if the tests pass."""
+    os.setsid()
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+    torch.set_num_threads(1)
+    if mutant is not None:
+        sys.meta_path.insert(0, _Replaced(mutant))
+    os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]))
+
+
+def passes(mutant: Mutant | None, tests: tuple[str, ...]) -> bool:
+    """Whether the tests pass all the same. Forked, so that torch is imported once for all of them."""
+    child: BaseProcess = multiprocessing.get_context("fork").Process(target=_run_tests, args=(mutant, tests))
+    child.start()
+    child.join(_SECONDS)
+    if child.is_alive():
+        os.killpg(child.pid or 0, 9)
+        child.join()
+    return child.exitcode == 0
+
+
+def main() -> int:
+    """Run the command; returns its exit status, 1 if a fault went unnoticed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("modules", nargs="*", choices=[[], *TESTS], help="by default all")
+    parser.add_argument("--each", type=int, help="how many faults of a module to try, chosen by --seed; by default all")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    os.chdir(ROOT)
+    unnoticed = 0
+    for module in options.modules or TESTS:
+        if not passes(None, TESTS[module]):
+            raise SystemExit(f"{module}: its tests fail without a fault: {' '.join(TESTS[module])}")
+        tried = mutants(module)
+        if options.each is not None and options.each < len(tried):
+            tried = sorted(random.Random(options.seed).sample(tried, options.each), key=lambda mutant: mutant.line)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            survived = [m for m, alive in zip(tried, pool.map(lambda m: passes(m, TESTS[m.module]), tried), strict=True) if alive]
+        print(f"{module}: {len(tried) - len(survived)} of {len(tried)} faults noticed", flush=True)
+        for mutant in survived:
+            print(f"  line {mutant.line}\n" + "\n".join(f"    {line}" for line in mutant.diff.splitlines()), flush=True)
+        unnoticed += len(survived)
+    return int(unnoticed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
