@@ -5,9 +5,11 @@ import os
 import shutil
 import tempfile
 
-# Workers of pytest-xdist share the processors. Threads that wait for others would spin by default, and keep the other worker's from
-# what those wait for. Read when torch is first imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Each worker of pytest-xdist gets a processor to itself, and with it one thread wherever the number is ours to choose: networks as
+# small as those of the tests gain nothing by more, and threads of two workers would wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
+    processors = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {processors[int(os.environ["PYTEST_XDIST_WORKER"][2:]) % len(processors)]})
 
 from dataclasses import dataclass
 from pathlib import Path

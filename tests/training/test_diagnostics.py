@@ -14,7 +14,7 @@ from training.objectives import OBJECTIVES
 from training.ruler import Ruler
 from training.state import TrainingState
 
-CONFIG = TrainingConfig(data=str(SMALL_DATA), width=8, batch_size=16, threads=2, measure=128, precision="float32")
+CONFIG = TrainingConfig(data=str(SMALL_DATA), width=8, batch_size=16, threads=1, measure=128, precision="float32")
 FINE = {"spread": 1.0, "recall": 0.8, "precision": 0.8, "accuracy_held_out": 0.8, "accuracy_fake": 0.8}
 
 

@@ -81,7 +81,7 @@ class Step:
     """One step in float32 of a recipe, and what it was given."""
 
     def __init__(self, folder, **settings):
-        given = {"data": str(SMALL_DATA), "batch_size": 8, "images": 8, "precision": "float32", "threads": 2, "measure": 100}
+        given = {"data": str(SMALL_DATA), "batch_size": 8, "images": 8, "precision": "float32", "threads": 1, "measure": 100}
         self.config = TrainingConfig(**{**given, "discriminator_steps": 1, **settings})
         self.dataset = data.load(self.config.data, self.config.size, labelled=self.config.conditional)
         hardware = Hardware.choose(self.config)

@@ -83,9 +83,9 @@ def test_help_names_every_flag_with_an_example(capsys):
 
 
 def test_the_environment_changes_nothing(capsys, monkeypatch, tmp_path):
-    for name in ("SEED", "NAME", "OUT", "WIDTH"):
+    for name in ("SEED", "NAME", "OUT", "IMAGES"):
         monkeypatch.setenv(name, "987")
-    assert main(["--data", str(SMALL_DATA), "--dry-run", "--out", str(tmp_path)]) == 0
+    assert main(["--data", str(SMALL_DATA), "--width", "4", "--dry-run", "--out", str(tmp_path)]) == 0
     assert "987" not in capsys.readouterr().out
 
 
@@ -133,7 +133,7 @@ def test_a_run_leaves_its_configuration_statistics_and_grids(trained):
 
 
 def test_a_model_that_stands_is_never_replaced(capsys, tmp_path):
-    flags = ["--images", "128", "--width", "4"]
+    flags = ["--images", "128", "--width", "4", *QUICKLY_MEASURED]
     first = train(tmp_path, *flags)
     before = {path.name: path.read_bytes() for path in first.model.iterdir()}
     assert (
@@ -468,7 +468,7 @@ def same_tensors(one, other):
 
 
 def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path):
-    flags = ["--data", str(SMALL_DATA), "--width", "16", "--images", "6k", "--checkpoint-every", "640", *QUICKLY_MEASURED]
+    flags = ["--data", str(SMALL_DATA), "--width", "16", "--images", "4k", "--checkpoint-every", "640", *QUICKLY_MEASURED]
     command = [sys.executable, "-m", "training.run", "--models", str(tmp_path / "models"), *flags]
     subprocess.run([*command, "--out", str(tmp_path / "whole")], cwd=ROOT, capture_output=True, check=True)
     killed = [*command, "--out", str(tmp_path / "killed"), "--resume", "latest"]
@@ -524,7 +524,7 @@ def test_resume_latest_starts_anew_where_nothing_stands(capsys, tmp_path):
 
 def test_sigterm_saves_and_the_run_goes_on_from_there(tmp_path):
     command = [sys.executable, "-m", "training.run", "--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models")]
-    start = ["--data", str(SMALL_DATA), "--width", "4", "--images", "100M", "--threads", "1"]
+    start = ["--data", str(SMALL_DATA), "--width", "4", "--images", "100M", "--threads", "1", *QUICKLY_MEASURED]
     process = subprocess.Popen([*command, *start], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not any(path.stat().st_size for path in tmp_path.glob("runs/*/stats.jsonl")):

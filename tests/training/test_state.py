@@ -1,5 +1,7 @@
 import json
 import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from training.hardware import Hardware
 from training.ruler import Ruler
 from training.state import TrainingState
 
-CONFIG = TrainingConfig(data=str(SMALL_DATA), width=8, images=256, batch_size=32, threads=2, checkpoint_every=64, measure=100)
+CONFIG = TrainingConfig(data=str(SMALL_DATA), width=8, images=256, batch_size=32, threads=1, checkpoint_every=64, measure=100)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,13 @@ def play(dataset, folder, stop_after=None, state=None, config=CONFIG):
         state, dataset, config, Hardware.choose(config), folder, gauge, lambda: stop_after is not None and next(looks) >= stop_after
     )
     return state
+
+
+@pytest.fixture(scope="module")
+def whole_run(dataset, tmp_path_factory):
+    """The folder of a run from start to end, and its state. Tests must not change them."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    return folder, play(dataset, folder)
 
 
 def resumed(folder, config=CONFIG):
@@ -190,9 +199,9 @@ def test_a_checkpoint_that_cannot_be_measured_ends_no_run(dataset, tmp_path, mon
 
 @pytest.mark.parametrize("killed_at", [64, 256])
 def test_a_checkpoint_that_was_not_yet_measured_when_the_run_was_killed_is_measured_on_resume(
-    dataset, tmp_path, monkeypatch, killed_at
+    dataset, whole_run, tmp_path, monkeypatch, killed_at
 ):
-    whole = play(dataset, tmp_path / "whole")
+    folder, whole = whole_run
     measure = loop.measure
 
     def killed(state, *rest):
@@ -206,7 +215,7 @@ def test_a_checkpoint_that_was_not_yet_measured_when_the_run_was_killed_is_measu
             play(dataset, tmp_path / "parts")
     assert resumed(tmp_path / "parts").measures == {}
     play(dataset, tmp_path / "parts", state=resumed(tmp_path / "parts"))
-    assert measures_of(tmp_path / "parts", whole.protocol) == measures_of(tmp_path / "whole", whole.protocol)
+    assert measures_of(tmp_path / "parts", whole.protocol) == measures_of(folder, whole.protocol)
     assert resumed(tmp_path / "parts").measures == whole.measures != {}
 
 
@@ -223,12 +232,12 @@ def test_another_precision_may_go_on(dataset, tmp_path):
     assert play(dataset, tmp_path / "run", state=resumed(tmp_path / "run", config), config=config).seen == 256
 
 
-def test_checkpoints_hold_no_pickle_and_every_layout_survives(dataset, tmp_path):
-    state = play(dataset, tmp_path / "run")
-    again = resumed(tmp_path / "run")
+def test_checkpoints_hold_no_pickle_and_every_layout_survives(whole_run):
+    folder, state = whole_run
+    again = resumed(folder)
     for name, tensor in state._tensors().items():
         assert again._tensors()[name].stride() == tensor.stride(), name
-    content = checkpoints(tmp_path / "run")[-1].read_bytes()
+    content = checkpoints(folder)[-1].read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     assert json.loads(header.pop("__metadata__")["progress"])["seen"] == 256
     ends = [tensor["data_offsets"][1] for tensor in header.values()]
@@ -236,9 +245,8 @@ def test_checkpoints_hold_no_pickle_and_every_layout_survives(dataset, tmp_path)
 
 
 @pytest.mark.parametrize("harm", ["cut", "empty", "other width", "other metadata", "flipped bit", "other progress"])
-def test_a_checkpoint_that_does_not_fit_is_refused(dataset, tmp_path, harm):
-    play(dataset, tmp_path / "run")
-    path = checkpoints(tmp_path / "run")[-1]
+def test_a_checkpoint_that_does_not_fit_is_refused(whole_run, tmp_path, harm):
+    path = Path(shutil.copy(checkpoints(whole_run[0])[-1], tmp_path))
     content, config = path.read_bytes(), CONFIG
     if harm == "cut":
         path.write_bytes(content[:-100])
@@ -270,8 +278,8 @@ def test_the_average_forgets_half_in_its_half_life():
     torch.testing.assert_close(state.average.layers[0].weight, first / 2)
 
 
-def test_finished_generators_have_statistics_that_fit_their_weights(dataset, tmp_path):
-    state = play(dataset, tmp_path / "run")
+def test_finished_generators_have_statistics_that_fit_their_weights(whole_run):
+    state = whole_run[1]
     finished = state.finished_generator()
     z = tensors(range(2000, 2512), Space(100))[0]
     with torch.no_grad():
