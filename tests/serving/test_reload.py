@@ -3,9 +3,12 @@
 import json
 import re
 import shutil
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,17 +34,27 @@ def models(trained, tmp_path):
     return tmp_path
 
 
-def write(trained, path, scale, name="shoes"):
-    """Put there, in one step, a version of the trained model whose first layer is scaled."""
+@cache
+def scaled(model, scale):
+    """The files of a model whose first layer is scaled, by their names; exported once, since that takes a second or two."""
     generator = dcgan.Generator(width=16).eval()
-    weights = load_file(trained.model / WEIGHTS)
+    weights = load_file(model / WEIGHTS)
     generator.load_state_dict(weights | {"layers.1.weight": scale * weights["layers.1.weight"]})
-    manifest = artifact.read(trained.model).manifest
-
-    def fill(folder):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         save_file(generator.state_dict(), folder / WEIGHTS)
         export.export_onnx(generator, folder / ONNX)
         export.export_torchscript(generator, folder / TORCHSCRIPT)
+        return {file: (folder / file).read_bytes() for file in (WEIGHTS, ONNX, TORCHSCRIPT)}
+
+
+def write(trained, path, scale, name="shoes"):
+    """Put there, in one step, a version of the trained model whose first layer is scaled."""
+    manifest = artifact.read(trained.model).manifest
+
+    def fill(folder):
+        for file, content in scaled(trained.model, scale).items():
+            (folder / file).write_bytes(content)
         files = artifact.digests(folder, [WEIGHTS, ONNX, TORCHSCRIPT])
         changes = {"name": name, "version": files[WEIGHTS][:12], "files": files}
         (folder / MANIFEST).write_text(manifest.model_copy(update=changes).model_dump_json())

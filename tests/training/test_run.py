@@ -468,10 +468,10 @@ def same_tensors(one, other):
 
 
 def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path):
-    flags = ["--data", str(SMALL_DATA), "--width", "16", "--images", "4k", "--checkpoint-every", "640", *QUICKLY_MEASURED]
-    command = [sys.executable, "-m", "training.run", "--models", str(tmp_path / "models"), *flags]
-    subprocess.run([*command, "--out", str(tmp_path / "whole")], cwd=ROOT, capture_output=True, check=True)
-    killed = [*command, "--out", str(tmp_path / "killed"), "--resume", "latest"]
+    flags = ["--data", str(SMALL_DATA), "--width", "8", "--images", "3k", "--checkpoint-every", "320", *QUICKLY_MEASURED]
+    flags += ["--models", str(tmp_path / "models")]
+    assert main([*flags, "--out", str(tmp_path / "whole")]) == 0
+    killed = [sys.executable, "-m", "training.run", *flags, "--out", str(tmp_path / "killed"), "--resume", "latest"]
     for wanted, moment in ((1, 0.0), (3, 0.05)):  # checkpoints that must be there, and how long after the last one it is killed
         process = subprocess.Popen(killed, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
@@ -522,7 +522,7 @@ def test_resume_latest_starts_anew_where_nothing_stands(capsys, tmp_path):
     assert f"nothing to resume in {tmp_path / 'runs'}: starting anew" in capsys.readouterr().out
 
 
-def test_sigterm_saves_and_the_run_goes_on_from_there(tmp_path):
+def test_sigterm_saves_and_the_run_goes_on_from_there(tmp_path, capsys):
     command = [sys.executable, "-m", "training.run", "--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models")]
     start = ["--data", str(SMALL_DATA), "--width", "4", "--images", "100M", "--threads", "1", *QUICKLY_MEASURED]
     process = subprocess.Popen([*command, *start], cwd=ROOT, stderr=subprocess.PIPE, text=True)
@@ -539,8 +539,7 @@ def test_sigterm_saves_and_the_run_goes_on_from_there(tmp_path):
     (checkpoint,) = run.glob("checkpoint-*.safetensors")
     seen = int(checkpoint.stem.removeprefix("checkpoint-"))
 
-    result = subprocess.run(
-        [*command, "--resume", "latest", "--images", str(seen + 64)], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert f"resumed from {checkpoint}" in result.stdout
+    where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models")]
+    assert main([*where, "--resume", "latest", "--images", str(seen + 64)]) == 0
+    assert f"resumed from {checkpoint}" in capsys.readouterr().out
     assert (tmp_path / "models" / "fashion-mnist-dcgan" / "model.json").is_file()
