@@ -1,6 +1,7 @@
 import hashlib
 import os
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -229,6 +230,22 @@ def test_names_that_are_not_text_are_spelled_out(tmp_path):
     dataset = data.load(str(tmp_path), (16, 16), max_bad=0.5)
     assert dataset.skipped == ("\\udcff.png (it is empty)",)
     "".join(dataset.notes).encode()
+
+
+def test_folders_whose_names_are_not_text_are_classes(tmp_path):
+    folder = tmp_path / os.fsdecode(b"s\xe9t")
+    for name in (b"caf\xe9", b"tea"):
+        for n in range(3):
+            save(folder / os.fsdecode(name) / f"{n}.png", (n, 99, len(name)))
+    dataset = data.load(str(folder), (16, 16), labelled=True)
+    assert dataset.classes == ("caf\\udce9", "tea")
+    assert any("rename" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize("source", ["x" * 5000, "x" * 300 + "/y"])
+def test_a_name_that_no_file_can_have_is_no_source(source):
+    with pytest.raises(DataError, match="--data xxx.*cannot be read"):
+        data.load(source, (16, 16))
 
 
 def test_what_is_held_out_is_decided_by_content(tmp_path):
