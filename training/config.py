@@ -45,7 +45,7 @@ class TrainingConfig(BaseModel):
 
     # The data
 
-    data: Annotated[str, AfterValidator(expand)] = "fashion-mnist"
+    data: Annotated[str, AfterValidator(expand)] = Field("fashion-mnist", min_length=1)
     """a folder of pictures, a zip of one, or a set by name: fashion-mnist, mnist, kmnist, emnist, cifar10, svhn, stl10, digits"""
     name: str | None = Field(None, pattern="^[a-z0-9][a-z0-9._-]{0,99}$")
     """the model's name; by default that of the data and the recipe, <data>-<recipe>"""

@@ -36,6 +36,7 @@ def said(capsys, *flags):
         (["--images", "many"], "--images: Input should be a valid integer"),
         (["--name", "../up"], "--name: String should match pattern"),
         (["--data", "nowhere"], "--data nowhere: there is no such folder"),
+        (["--data", ""], "--data: String should have at least 1 character"),
         (["--resolution", "30"], "--resolution: Value error, 30x30 pictures do not halve evenly"),
         (["--resolution", "48x"], "--resolution: Value error, take one number, or width x height"),
         (["--codes", "kind=1"], "--codes: a code like kind=10 needs at least two kinds"),
@@ -70,6 +71,12 @@ def test_a_mistyped_flag_is_refused(capsys):
         main(["--bach-size", "3"])
     assert exit_.value.code == 2
     assert "unrecognized arguments: --bach-size" in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_text_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["--data", "caf\udce9"])
+    assert r"caf\udce9: this is no UTF-8 text; rename it" in capsys.readouterr().err
 
 
 def test_help_names_every_flag_with_an_example(capsys):
