@@ -142,7 +142,7 @@ class TrainingConfig(BaseModel):
     """auto takes the GPU where there is one"""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """auto computes in bfloat16 where the processor or the GPU has instructions for it; weights stay float32"""
-    threads: int | None = Field(None, gt=0)
+    threads: int | None = Field(None, gt=0, le=4096)
     """processor threads, by default all; another number gives slightly other weights"""
     sample_every: Count = 20_000
     """pictures between two sample grids"""
