@@ -23,6 +23,7 @@ class CheckpointError(Exception):
 
     def __init__(self, path: Path, reason: object) -> None:
         super().__init__(f"{path} cannot be used: {reason}")
+        self.reason = reason
 
 
 class Progress(BaseModel):

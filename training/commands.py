@@ -36,8 +36,20 @@ def parse(flags: type[Flags], program: str, examples: str, arguments: Sequence[s
         cli_hide_none_type=True,
         cli_enforce_required=True,
     )
+    for argument in arguments:
+        if not _is_text(argument):  # what a run remembers, it remembers in files of text
+            named = argument.encode("utf-8", "backslashreplace").decode()
+            parser.error(f"{named}: this is no UTF-8 text; rename it, or give a link to it that has another name")
     source(args=list(arguments))
     return dict(source())
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def explain(program: str, error: ValidationError) -> str:

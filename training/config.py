@@ -45,7 +45,7 @@ class TrainingConfig(BaseModel):
 
     # The data
 
-    data: Annotated[str, AfterValidator(expand)] = "fashion-mnist"
+    data: Annotated[str, AfterValidator(expand)] = Field("fashion-mnist", min_length=1)
     """a folder of pictures, a zip of one, or a set by name: fashion-mnist, mnist, kmnist, emnist, cifar10, svhn, stl10, digits"""
     name: str | None = Field(None, pattern="^[a-z0-9][a-z0-9._-]{0,99}$")
     """the model's name; by default that of the data and the recipe, <data>-<recipe>"""
@@ -142,7 +142,7 @@ class TrainingConfig(BaseModel):
     """auto takes the GPU where there is one"""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """auto computes in bfloat16 where the processor or the GPU has instructions for it; weights stay float32"""
-    threads: int | None = Field(None, gt=0)
+    threads: int | None = Field(None, gt=0, le=4096)
     """processor threads, by default all; another number gives slightly other weights"""
     sample_every: Count = 20_000
     """pictures between two sample grids"""

@@ -13,6 +13,7 @@ _REMEDIES = {
     errno.EROFS: "mount it writable, or take a folder on another disk",
     errno.EACCES: "let this user write there",
     errno.EPERM: "let this user write there",
+    errno.EISDIR: "move that folder away",
     errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
     errno.EIO: "the disk does not work as it should: copy the folder to another one",
 }
@@ -41,6 +42,9 @@ def explain(error: OSError, folder: Path, then: str) -> str:
     except OSError:
         room = ""
     written = place if error.filename else folder
+    if error.errno == errno.EISDIR:  # where a file is to be: its name says what stands in the way
+        named = error.filename2 or error.filename
+        written = Path(os.fsdecode(named)) if isinstance(named, (str, bytes)) else folder
     return f"cannot write to {written} ({error.strerror or error}), on the disk at {mount}{room}: {remedy}, then {then}"
 
 

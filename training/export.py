@@ -38,7 +38,8 @@ from gan.latents import inputs
 from gan.networks import families
 from gan.networks.conditions import tensors
 from gan.networks.families import Generator
-from training import spread
+from gan.paths import user_path
+from training import console, spread
 from training.config import TrainingConfig
 from training.data import Dataset
 from training.log import draw_grid
@@ -293,7 +294,7 @@ def main(arguments: list[str] | None = None) -> int:
         "for what is to read them. Name, version and pictures stay.",
         epilog="example: python -m training.export models/shoes",
     )
-    parser.add_argument("folders", nargs="+", type=Path, metavar="MODEL", help="a model folder")
+    parser.add_argument("folders", nargs="+", type=user_path, metavar="MODEL", help="a model folder")
     parser.add_argument("--seeds", type=int, default=1000, help="pictures to compare before and after, %(default)s by default")
     parser.add_argument("--take-changes", action="store_true", help="export even if some of these pictures change")
     options = parser.parse_args(arguments)
@@ -308,4 +309,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -60,7 +60,8 @@ class Progress:
         left = timedelta(seconds=round(max(total - self._seen, 0) / speed))
         facts = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items())
         share = self._seen / max(total, self._seen)
-        return f"{self._seen:,} of {total:,} pictures ({share:.0%}), {speed:,.0f} pictures/s, {left} left; {facts}"
+        line = f"{self._seen:,} of {total:,} pictures ({share:.0%}), {speed:,.0f} pictures/s, {left} left"
+        return f"{line}; {facts}" if facts else line
 
     def _print(self) -> None:
         print(self._line, file=sys.stderr, flush=True)

@@ -1,5 +1,6 @@
 """What becomes of a finished model: it is measured, and copied to where the service looks; a better one replaces a worse one."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,4 +107,7 @@ def _describe(manifest: Manifest) -> str:
 
 
 def _not_copied(model: Path, target: Path, error: OSError) -> UsageError:
-    return UsageError(f"--models: cannot copy {model} to {target} ({error}); copy it by hand")
+    reason: object = error
+    if isinstance(error, shutil.Error):  # one for each file, of which the first says enough
+        reason = error.args[0][0][2]
+    return UsageError(f"--models: cannot copy {model} to {target} ({reason}); see that there is room, or copy it by hand")

@@ -131,6 +131,8 @@ def _run(given: dict[str, Any]) -> int:
             state = TrainingState.start(config, dataset.pictures.shape[1], len(dataset.classes) or None, hardware)
         except ValueError as error:  # what the networks cannot be
             raise UsageError(f"--arch {config.arch}: {error}") from error
+        except (RuntimeError, TypeError) as error:  # what PyTorch raises for more memory, or larger numbers, than there are
+            raise _too_large(error) from error
         for player, network in (("generator", state.generator), ("discriminator", state.judge)):
             say(f"{player}: {sum(parameter.numel() for parameter in network.parameters()):,} parameters")
         if where.dry_run:
@@ -241,7 +243,9 @@ def _restore(state: "TrainingState", paths: list[Path]) -> Path | None:
             state.restore(path)
         except CheckpointError as error:
             if path == paths[-1]:
-                raise
+                raise CheckpointError(
+                    path, f"{error.reason}; no other one is whole: start a new run, or bring a copy back"
+                ) from error
             print(f"warning: {error}: going on from the next one", file=sys.stderr)
         else:
             return path
@@ -262,6 +266,11 @@ def _is_done(folder: Path, config: TrainingConfig) -> bool:
         return config.is_reached(last.seen, last.seconds) and exported == read_progress(best).seen
     except (CheckpointError, artifact.ModelFolderError):
         return False
+
+
+def _too_large(error: Exception) -> UsageError:
+    reason = str(error).partition("\n")[0]
+    return UsageError(f"the networks do not fit into memory ({reason}): take a smaller --width, --z-dim or --blocks")
 
 
 def _say_nothing(*_: object) -> None:

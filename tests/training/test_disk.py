@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gan import artifact
+from gan.artifact import write_bytes_atomically
 from tests.conftest import QUICKLY_MEASURED, SMALL_DATA
 from training import checkpoint, report
 from training.disk import DiskError, writing_to
@@ -35,6 +36,13 @@ def test_the_disk_the_folder_the_reason_and_the_remedy_are_named(tmp_path, numbe
     assert REASONS[number] in str(found.value)
     assert str(found.value).endswith(", then start again")
     assert "\n" not in str(found.value)
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+    (tmp_path / "data.json").mkdir()
+    said = r"data\.json \(Is a directory\).*: move that folder away, then go on"
+    with pytest.raises(DiskError, match=said), writing_to(tmp_path, "go on"):
+        write_bytes_atomically(tmp_path / "data.json", b"{}")
 
 
 def test_a_file_that_is_known_is_named(tmp_path):

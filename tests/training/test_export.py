@@ -117,6 +117,12 @@ def command(*arguments):
     return export.main(["--seeds", "40", *map(str, arguments)])
 
 
+def test_tildes_are_expanded(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert command("~/nowhere") == 1
+    assert f"training.export: {tmp_path}/nowhere: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("linked", [False, True])
 def test_a_folder_is_exported_again_and_stays_the_same_model(folder, tmp_path, capsys, linked):
     (folder / "notes").write_text("of somebody")

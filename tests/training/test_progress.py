@@ -52,6 +52,15 @@ def test_a_log_file_gets_a_plain_line_a_minute(capsys, clock):
     assert lines[-1] == "1,000 of 1,000 pictures (100%), 3 pictures/s, 0:00:00 left; loss_d 0.500"
 
 
+def test_a_line_without_statistics_ends_with_the_time(capsys, clock):
+    bar = Progress(1000, 0, shown=True)
+    clock[0] += 1
+    bar.update(10)
+    bar.tell(1000, {})
+    bar.close()
+    assert capsys.readouterr().err == "10 of 1,000 pictures (1%), 10 pictures/s, 0:01:39 left\n"
+
+
 def test_other_processes_say_nothing(capsys, clock):
     bar = Progress(1000, 0, shown=False)
     bar.update(10)

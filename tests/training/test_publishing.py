@@ -193,6 +193,19 @@ def test_a_damaged_model_is_not_replaced_unseen(places):
         promote(model, models, unused)
 
 
+def test_a_full_disk_is_said_in_one_sentence(places, monkeypatch):
+    model, models = places
+    shutil.rmtree(models)
+    refused = [(file.name, "there", f"[Errno 28] No space left on device: '{file.name}'") for file in model.iterdir()]
+
+    def full(*_):
+        raise shutil.Error(refused)  # as copying a folder does
+
+    monkeypatch.setattr(artifact, "copy", full)
+    with pytest.raises(UsageError, match=r"--models: cannot copy .* \(\[Errno 28\] No space left on device: '[^']*'\); see that"):
+        publish(model, models)
+
+
 def test_where_nothing_stands_the_model_is_copied(places, capsys):
     model, models = places
     shutil.rmtree(models)

@@ -36,6 +36,7 @@ def said(capsys, *flags):
         (["--images", "many"], "--images: Input should be a valid integer"),
         (["--name", "../up"], "--name: String should match pattern"),
         (["--data", "nowhere"], "--data nowhere: there is no such folder"),
+        (["--data", ""], "--data: String should have at least 1 character"),
         (["--resolution", "30"], "--resolution: Value error, 30x30 pictures do not halve evenly"),
         (["--resolution", "48x"], "--resolution: Value error, take one number, or width x height"),
         (["--codes", "kind=1"], "--codes: a code like kind=10 needs at least two kinds"),
@@ -46,6 +47,9 @@ def said(capsys, *flags):
         (["--learning-rate-end", "0"], "--learning-rate-end needs --anneal-images"),
         (["--objective", "wgan"], "--objective wgan needs a critic that is held in bounds"),
         (["--arch", "r3gan", "--width", "40"], "--arch r3gan: r3gan has groups of 16 channels"),
+        (["--width", "99999999"], "the networks do not fit into memory"),
+        (["--z-dim", "9" * 30], "take a smaller --width, --z-dim or --blocks"),
+        (["--threads", "99999999"], "--threads: Input should be less than or equal to 4096"),
         (["--max-bad", "101%"], "--max-bad: Input should be less than or equal to 1"),
         (["--recipe", "auto", "--data", "nowhere"], "--data nowhere"),
         (["--images", "9" * 400], "--images: Input should be less than or equal to"),
@@ -70,6 +74,12 @@ def test_a_mistyped_flag_is_refused(capsys):
         main(["--bach-size", "3"])
     assert exit_.value.code == 2
     assert "unrecognized arguments: --bach-size" in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_text_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["--data", "caf\udce9"])
+    assert r"caf\udce9: this is no UTF-8 text; rename it" in capsys.readouterr().err
 
 
 def test_help_names_every_flag_with_an_example(capsys):

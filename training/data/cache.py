@@ -20,7 +20,7 @@ from tqdm import tqdm
 from gan import artifact
 from training.data import tidying
 from training.data.classes import in_natural_order
-from training.data.dataset import DataError, composed, fingerprint
+from training.data.dataset import DataError, composed, fingerprint, spelled
 from training.data.decoding import Options, bombs_are_errors
 from training.data.files import Files, PictureFile
 from training.data.fitting import Changes, total
@@ -168,10 +168,10 @@ def _fill(folder: Path, files: Files, digests: Sequence[bytes], options: Options
     pictures = np.load(folder / _PICTURES, mmap_mode="r")
     classes, labels = _labels(used[_PICTURES])
     record = Record(
-        source=files.source,
+        source=spelled(files.source),
         sizes={path.name: path.stat().st_size for path in folder.iterdir()},
         classes=list(classes),
-        former_classes=sorted({file.label for file in used[_PICTURES] if file.label is not None}),
+        former_classes=sorted({spelled(file.label) for file in used[_PICTURES] if file.label is not None}),
         labels=labels,
         held_out_labels=_places(used.get(_HELD_OUT, []), classes),
         changes=total(outcome.changes for outcome in decoded_ones),

@@ -9,12 +9,13 @@ from training.data.dataset import composed
 
 Path = tuple[str, ...]  # the folders that a picture lies in, and its own name
 
-_TRAINING = "train|training"
-_TEST = "test|testing|val|valid|validation|dev|eval|evaluation|hold[-_ ]?out|held[-_ ]?out|pred"
+_TRAINING = "train|training|trainval|trn"
+_TEST = "test|testing|tst|val|valid|validation|dev|eval|evaluation|hold[-_ ]?out|held[-_ ]?out|pred"
 _SPLIT = re.compile(
     rf"(?P<prefix>(?:.*[-_ .])?)(?:(?P<training>{_TRAINING})|{_TEST})(?:[-_ ]?(?:sets?|split|data|images|imgs|pictures))?[-_ ]?\d*",
     re.IGNORECASE,
 )
+_DOMAIN = re.compile(rf"(?i:(?P<split>{_TRAINING}|{_TEST}))[-_]?(?P<domain>[A-D])")  # trainA, trainB, testA …, of CycleGAN's sets
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def arrange(paths: Sequence[Path]) -> list[Place]:
     Folders called train and test, or by other words for these, are no classes: what lies in the latter is held out, and the classes
     are the folders in the former, or around both. Classes are two folders or more with no pictures beside them.
     """
-    inside = _unwrapped(paths)
+    inside = _domains_inside(_unwrapped(paths))
     if beside := _beside_splits(inside):
         within = iter(arrange([path for path in inside if path[0] not in beside]))
         return [Place(None, None, beside=True) if path[0] in beside else next(within) for path in inside]
@@ -76,6 +77,14 @@ def _unwrapped(paths: Sequence[Path]) -> list[Path]:
     while found and all(len(path) > 1 and path[0] == found[0][0] for path in found):
         found = [path[1:] for path in found]
     return found
+
+
+def _domains_inside(paths: list[Path]) -> list[Path]:
+    """With train/A for trainA, if all folders are called like that."""
+    matches = [_DOMAIN.fullmatch(path[0]) if len(path) > 1 else None for path in paths]
+    if not _sides(["" if match is None else match["split"] for match in matches]):
+        return paths
+    return [(match["split"], match["domain"], *path[1:]) for path, match in zip(paths, matches, strict=True) if match is not None]
 
 
 def _sides(folders: Sequence[str]) -> list[bool | None] | None:

@@ -101,7 +101,12 @@ class Dataset:
 
 def composed(name: str) -> str:
     """A class's name as people type it, where a Mac's file system takes letters and their accents apart."""
-    return unicodedata.normalize("NFC", name)
+    return unicodedata.normalize("NFC", spelled(name))
+
+
+def spelled(name: str) -> str:
+    """A name for people and files of text: what is not text in it, such as names of other encodings, is spelled out."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _or_none(place: int | None) -> int:

@@ -68,11 +68,14 @@ def find_files(source: str) -> Files:
         listing, name = list_zip(path), path.stem
     else:
         raise DataError(f"--data {source}: this is no zip file, or a damaged one; give a folder or a zip file of pictures")
-    pictures, labels = [], []
+    pictures, labels, without_labels = [], [], ""
     for file in listing.files:
-        if PurePosixPath(file.name).name.lower() in LABEL_FILES and (found := _read_labels(source, file)) is not None:
-            labels.append(found)
-        elif _is_picture(file):
+        if PurePosixPath(file.name).name.lower() in LABEL_FILES:
+            if (found := _read_labels(source, file)) is not None:
+                labels.append(found)
+                continue
+            without_labels = without_labels or file.title
+        if _is_picture(file):
             pictures.append(file)
         else:
             listing.without(file)
@@ -80,6 +83,8 @@ def find_files(source: str) -> Files:
         account = f"; {listing.account}" if listing.account else ""
         raise DataError(f"--data {source}: no pictures there; it needs files that end in {', '.join(sorted(SUFFIXES))}{account}")
     placed, no_classes = _label(_place(pictures, listing), labels)
+    if without_labels and not labels:
+        no_classes += f"; {without_labels} has no column label or labels, and tells none"
     return Files(source, slug(name), placed, _notes(listing, placed, labels), no_classes)
 
 
@@ -118,7 +123,10 @@ def _label(pictures: Sequence[PictureFile], labels: Sequence[Labels]) -> tuple[t
         label = None if about is None else about.labels.get(composed(picture.name))
         if label is None and not picture.held_out and not no_classes:
             file = labels[0].file if about is None else about.file
+            unusable = about.unusable if about is not None else ""
             no_classes = f"needs a label for every picture, and {file} has none for {picture.title}"
+            if unusable:
+                no_classes = f"cannot go by {file}: {unusable}; mend it, or remove it to go by folders"
         found.append(PictureFile(picture.file, label, picture.held_out))
     classes = in_natural_order(file.label for file in found if file.label is not None and not file.held_out)
     if not no_classes and len(classes) < 2:
@@ -132,6 +140,8 @@ def _notes(listing: Listing, pictures: Sequence[PictureFile], labels: Sequence[L
     notes = [listing.account] if listing.account else []
     if listing.encoding is not None:
         notes.append(f"the names in the zip file are taken for {listing.encoding}; if they look wrong, pack it with names in UTF-8")
+    if any(picture.title != picture.name for picture in pictures):
+        notes.append("some names are no UTF-8 text and are spelled out; rename them (convmv) if classes are among them")
     if labels and any(picture.label is not None for picture in pictures):
         notes.append(f"labels from {', '.join(one.file for one in labels)}")
     if apart := sum(bool(picture.held_out) for picture in pictures):

@@ -1,9 +1,12 @@
 """Files that name the labels of the pictures beside them: StyleGAN's dataset.json, Hugging Face's metadata.jsonl and .csv."""
 
+import codecs
 import csv
 import io
 import json
 import math
+import re
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -12,6 +15,7 @@ from typing import Any
 from training.data.dataset import composed
 
 LABEL_FILES = ("dataset.json", "metadata.jsonl", "metadata.csv")
+_SEPARATORS = ",;\t"
 _COLUMNS = ("label", "labels", "class", "class_name", "category")
 
 
@@ -21,6 +25,7 @@ class Labels:
 
     file: str  # its name, relative to the source
     labels: Mapping[str, str | None]  # by the name of the picture, relative to the source and composed; None for no label
+    unusable: str = ""  # why they are no classes, if they are not
 
     def covers(self, name: str) -> bool:
         """Whether the file speaks of the picture: it lies in the same folder, or deeper."""
@@ -29,13 +34,17 @@ class Labels:
 
 def read_labels(name: str, content: bytes) -> Labels | None:
     """The labels in a file of this name; None if it is of another kind, and has none. Raises ValueError if it is damaged."""
-    text = content.decode("utf-8-sig")
+    text = content.decode("utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
     kind = PurePosixPath(name).name.lower()
     rows = _of_stylegan(text) if kind == "dataset.json" else _of_hugging_face(text, is_csv=kind.endswith(".csv"))
     if rows is None:
         return None
     folder = PurePosixPath(name).parent
-    return Labels(name, {composed((folder / file.replace("\\", "/")).as_posix()): _text(label) for file, label in rows})
+    files = [composed((folder / file.replace("\\", "/")).as_posix()) for file, _ in rows]
+    if (strange := next((label for _, label in rows if not _is_class(label)), None)) is not None:
+        reason = f"its label {reprlib.repr(strange)} is neither a word nor a number, nor a list of zeros and one 1"
+        return Labels(name, dict.fromkeys(files), reason)
+    return Labels(name, {file: _text(label) for file, (_, label) in zip(files, rows, strict=True)})
 
 
 def _of_stylegan(text: str) -> list[tuple[str, Any]] | None:
@@ -53,8 +62,7 @@ def _of_stylegan(text: str) -> list[tuple[str, Any]] | None:
 def _of_hugging_face(text: str, is_csv: bool) -> list[tuple[str, Any]] | None:
     """A row for each picture, with file_name and a column that is called label or alike."""
     # Not by splitlines: a caption may hold what Unicode, but not JSON, takes for the end of a line.
-    lines = text.split("\n")
-    rows = list(csv.DictReader(io.StringIO(text))) if is_csv else [json.loads(line) for line in lines if line.strip()]
+    rows = _table(text) if is_csv else [json.loads(line) for line in text.split("\n") if line.strip()]
     if any(not isinstance(row, dict) for row in rows):
         raise ValueError("not every line is an object")
     column = next((name for name in _COLUMNS if any(name in row for row in rows)), None)
@@ -63,20 +71,42 @@ def _of_hugging_face(text: str, is_csv: bool) -> list[tuple[str, Any]] | None:
     return list(_pairs(rows, column))
 
 
+def _table(text: str) -> list[dict[str, Any]]:
+    """The rows, whatever separates their columns; those that do not exist in the header are left out."""
+    header = text.lstrip().partition("\n")[0]
+    separator = max(_SEPARATORS, key=header.count)
+    try:
+        found = list(csv.DictReader(io.StringIO(text), delimiter=separator, skipinitialspace=True))
+    except csv.Error as error:
+        raise ValueError(error) from error
+    # "2.0" is how tables write 2 where other cells of the column are empty.
+    return [{name.strip().lower(): _whole(cell) for name, cell in row.items() if name is not None} for row in found]
+
+
+def _whole(cell: Any) -> Any:
+    return cell.partition(".")[0] if isinstance(cell, str) and re.fullmatch(r"-?\d+\.0+", cell) else cell
+
+
 def _pairs(rows: list[dict[str, Any]], column: str) -> Iterator[tuple[str, Any]]:
     for row in rows:
         if row.get("file_name"):
             yield str(row["file_name"]), row.get(column)
 
 
+def _is_class(label: Any) -> bool:
+    return label is None or isinstance(label, str | int | float) or _is_one_of_many(label)
+
+
+def _is_one_of_many(label: Any) -> bool:
+    return isinstance(label, list) and sorted(label, key=str) == [0] * (len(label) - 1) + [1]
+
+
 def _text(label: Any) -> str | None:
     """The name of a label: a word or a whole number, or a list of numbers of which one is 1 and the others 0."""
     if label is None or label == "" or (isinstance(label, float) and math.isnan(label)):
         return None
-    if isinstance(label, list) and sorted(label, key=str) == [0] * (len(label) - 1) + [1]:
+    if isinstance(label, list):
         return str(label.index(1))
     if isinstance(label, float) and label.is_integer():
         return str(int(label))
-    if isinstance(label, str | int | float):
-        return composed(str(label))
-    raise ValueError(f"its label {label!r} is neither a word nor a number, nor a list of zeros and one 1")
+    return composed(str(label))

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from training.data.dataset import DataError
+from training.data.dataset import DataError, spelled
 from training.data.formats import HEAD, hint, suffix_of
 from training.data.names import names_of
 
@@ -40,7 +40,7 @@ class File:
     @property
     def title(self) -> str:
         """The name for people: what is not text in it is spelled out."""
-        return self.name.encode("utf-8", "backslashreplace").decode()
+        return spelled(self.name)
 
     @contextmanager
     def reading(self) -> Iterator[IO[bytes]]:
@@ -124,15 +124,19 @@ def _look_into(
         raise DataError(f"--data {folder}: cannot read {error.filename} ({error.strerror}); allow it, or give another") from error
     for entry in entries:
         name = place / entry.name
-        if not _is_wanted(entry.name, listing, entry.is_dir()):
+        try:
+            is_folder, is_file = entry.is_dir(), entry.is_file()
+        except OSError:  # a link to itself, or into what may not be read
+            is_folder = is_file = False
+        if not _is_wanted(entry.name, listing, is_folder):
             continue
-        if entry.is_dir():
+        if is_folder:
             if entry.is_symlink():
                 links.append(name)
             elif (identity := _identity(folder / name)) not in seen:
                 seen.add(identity)
                 waiting.append(name)
-        elif entry.is_file():
+        elif is_file:
             with suppress(OSError):  # it is gone meanwhile
                 listing.files.append(File(name.as_posix(), entry.stat().st_size, partial(_open, folder / name)))
         elif entry.is_symlink():

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 _IS_UTF_8 = 0x800  # of a member's flags
 _UNICODE_PATH = 0x7075  # an extra field with the name in UTF-8
-_JAPANESE, _CHINESE = "cp932", "gb18030"
+_JAPANESE, _CHINESE, _RUSSIAN = "cp932", "gb18030", "cp866"
 _LATIN_BESIDE_KANJI = re.compile(r"[A-Za-z][\u3040-\u9fff]|[\u3040-\u9fff][A-Za-z]")
 _KANA_OR_KANJI = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\u3005-\u3007ー]")
 
@@ -19,9 +19,11 @@ def names_of(members: Sequence[zipfile.ZipInfo]) -> tuple[list[str], str | None]
     known = [_told(member) for member in members]
     raw = [_raw(member) for member, name in zip(members, known, strict=True) if name is None]
     encoding = _guess(raw)
-    guesses = iter([name.decode(encoding) for name in raw])
+    guessed_names = [name.decode(encoding) for name in raw]
+    guesses = iter(guessed_names)
     names = [next(guesses) if name is None else name for name in known]
-    guessed = encoding if encoding != "cp437" and any(not name.isascii() for name in raw) else None
+    is_guess = encoding != "cp437" or not all(map(_is_latin, guessed_names))
+    guessed = encoding if is_guess and any(not name.isascii() for name in raw) else None
     # A backslash may be the second byte of a Japanese letter: only now it is one.
     return [name.replace("\\", "/") for name in names], guessed
 
@@ -47,7 +49,7 @@ def _told(member: zipfile.ZipInfo) -> str | None:
 def _guess(names: Sequence[bytes]) -> str:
     """The encoding of names of which nothing is told: of all of them together, since one alone says too little."""
     raw = sorted({name for name in names if not name.isascii()})
-    for encoding, is_plausible in (("utf-8", bool), (_JAPANESE, _is_japanese), (_CHINESE, _is_chinese)):
+    for encoding, is_plausible in (("utf-8", bool), (_JAPANESE, _is_japanese), (_CHINESE, _is_chinese), (_RUSSIAN, _is_russian)):
         try:
             texts = [name.decode(encoding) for name in raw]
         except UnicodeDecodeError:
@@ -69,3 +71,17 @@ def _is_chinese(text: str) -> bool:
     foreign = [letter for letter in text if not letter.isascii()]
     common = all(0xB0 <= letter.encode(_CHINESE)[0] <= 0xD7 and letter.encode(_CHINESE)[1] >= 0xA1 for letter in foreign)
     return common and all(unicodedata.category(letter) == "Lo" for letter in foreign) and not _LATIN_BESIDE_KANJI.search(text)
+
+
+def _is_russian(text: str) -> bool:
+    """Words of Cyrillic letters alone, with capitals where words have them: Latin letters with accents are some of these bytes."""
+    words = [word for word in re.findall(r"[^\W\d_]+", text) if not word.isascii()]
+    foreign = [letter for letter in text if not letter.isascii()]
+    return all(re.match("[\u0400-\u04ff]", letter) for letter in foreign) and all(
+        len(word) > 1 and not re.search("[A-Za-z]", word) and (word[1:].islower() or word.isupper()) for word in words
+    )
+
+
+def _is_latin(text: str) -> bool:
+    """Whether all letters are Latin, and nothing is a line to draw boxes with: else code page 437 was hardly meant."""
+    return all(letter.isascii() or unicodedata.name(letter, "").startswith("LATIN") for letter in text)

@@ -53,7 +53,11 @@ def locate(source: str) -> str | RawSet | Files:
     if source in KNOWN:
         return source
     path = Path(source)
-    if not path.exists():
+    try:
+        stands = path.exists()
+    except OSError as error:  # what may not be looked into, or no file can be called
+        raise DataError(f"--data {source}: it cannot be read ({error.strerror}); allow it, or give another") from error
+    if not stands:
         raise DataError(
             f"--data {source}: there is no such folder; give a folder or a zip file of pictures, or one of {', '.join(KNOWN)}"
         )

@@ -231,6 +231,22 @@ def test_names_that_are_not_text_are_spelled_out(tmp_path):
     "".join(dataset.notes).encode()
 
 
+def test_folders_whose_names_are_not_text_are_classes(tmp_path):
+    folder = tmp_path / os.fsdecode(b"s\xe9t")
+    for name in (b"caf\xe9", b"tea"):
+        for n in range(3):
+            save(folder / os.fsdecode(name) / f"{n}.png", (n, 99, len(name)))
+    dataset = data.load(str(folder), (16, 16), labelled=True)
+    assert dataset.classes == ("caf\\udce9", "tea")
+    assert any("rename" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize("source", ["x" * 5000, "x" * 300 + "/y"])
+def test_a_name_that_no_file_can_have_is_no_source(source):
+    with pytest.raises(DataError, match=r"--data xxx.*: it cannot be read \(File name too long\)"):
+        data.load(source, (16, 16))
+
+
 def test_what_is_held_out_is_decided_by_content(tmp_path):
     random = np.random.default_rng(0)
     expected = 0

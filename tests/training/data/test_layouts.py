@@ -53,6 +53,8 @@ def numbers(pictures):
         ("seg_train/seg_train/", "seg_test/seg_test/"),
         ("set/train/", "set/validation/"),
         ("outer/inner/train/", "outer/inner/dev/"),
+        ("trainval/", "test/"),
+        ("trn/", "tst/"),
     ],
 )
 def test_folders_for_training_and_testing_are_no_classes(tmp_path, training, test):
@@ -68,6 +70,14 @@ def test_folders_for_training_and_testing_are_no_classes(tmp_path, training, tes
         found = data.survey(str(source))
         assert (found.count, found.classes) == (40, 2)
         assert len(load(source, labelled=False).held_out.pictures) == 12
+
+
+def test_the_domains_of_cyclegans_sets_are_classes(tmp_path):
+    sides = (("horse2zebra/train", 20), ("horse2zebra/test", 6))
+    write(tmp_path / "set", [f"{side}{kind}/{n}.png" for side, count in sides for kind in "AB" for n in range(count)])
+    for source in both(tmp_path / "set"):
+        dataset = load(source)
+        assert (dataset.classes, len(dataset.pictures), len(dataset.held_out.pictures)) == (("A", "B"), 40, 12)
 
 
 def test_splits_may_lie_in_the_classes(tmp_path):
@@ -223,7 +233,7 @@ def test_labels_may_be_lists_with_one_1(tmp_path):
     stylegan(tmp_path / "set", [[0, 1], [1, 0]] * 4)
     assert load(tmp_path / "set").labels.tolist() == [1, 0] * 4
     stylegan(tmp_path / "set", [[0.5, 1.5]] * 8)
-    with pytest.raises(DataError, match=r"dataset\.json is damaged \(its label .* is neither a word nor a number"):
+    with pytest.raises(DataError, match=r"cannot go by dataset\.json: its label .* is neither a word nor a number"):
         load(tmp_path / "set")
 
 
@@ -249,6 +259,56 @@ def test_captions_are_no_labels(tmp_path):
     (tmp_path / "set" / "metadata.csv").write_text("file_name,text\ncat/1.png,a cat\n")
     (tmp_path / "set" / "dataset.json").write_text('["of another kind"]')
     assert load(tmp_path / "set").classes == _CLASSES
+
+
+def table(header, separator=",", labels=("cat", "dog"), encoding="utf-8"):
+    rows = [header, *([f"{n}.png", labels[n % 2]] for n in range(6))]
+    return "".join(separator.join(row) + "\n" for row in rows).encode(encoding)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        table(["file_name", "label"], ";"),
+        table(["file_name", "label"], "\t"),
+        table(["file_name", "label"], ", "),
+        table(["File_Name", "Label"]),
+        table(["file_name", "label"], encoding="utf-16"),  # as Excel and PowerShell write it
+    ],
+)
+def test_tables_are_read_as_other_programs_write_them(tmp_path, content):
+    write(tmp_path / "set", [f"{n}.png" for n in range(6)])
+    (tmp_path / "set" / "metadata.csv").write_bytes(content)
+    assert load(tmp_path / "set").classes == _CLASSES
+
+
+def test_whole_numbers_with_a_point_are_whole_numbers(tmp_path):
+    write(tmp_path / "set", [f"{n}.png" for n in range(6)])
+    (tmp_path / "set" / "metadata.csv").write_bytes(table(["file_name", "label"], labels=("0.0", "1.0")))
+    assert load(tmp_path / "set").classes == ("0", "1")
+
+
+@pytest.mark.parametrize("label", [[0.25, -1.5, 3], [1, 1, 0], {"box": [1, 2]}])
+def test_labels_that_are_no_classes_hinder_only_those_who_want_classes(tmp_path, label):
+    write(tmp_path / "set", [f"{n}.png" for n in range(6)])
+    (tmp_path / "set" / "dataset.json").write_text(json.dumps({"labels": [[f"{n}.png", label] for n in range(6)]}))
+    assert len(load(tmp_path / "set", labelled=False).pictures) == 6
+    with pytest.raises(DataError, match=r"--conditional: .*dataset\.json.* is neither a word nor a number"):
+        load(tmp_path / "set")
+
+
+def test_a_table_that_cannot_be_read_is_named(tmp_path):
+    write(tmp_path / "set", ["1.png"])
+    (tmp_path / "set" / "metadata.csv").write_text("file_name,label\n1.png," + "a" * 200_000)
+    with pytest.raises(DataError, match=r"metadata\.csv is damaged \(field larger"):
+        load(tmp_path / "set")
+
+
+def test_a_table_without_known_columns_is_named_to_those_who_want_classes(tmp_path):
+    write(tmp_path / "set", [f"{n}.png" for n in range(6)])
+    (tmp_path / "set" / "metadata.csv").write_bytes(table(["file_name", "species"]))
+    with pytest.raises(DataError, match=r"metadata\.csv has no column label"):
+        load(tmp_path / "set")
 
 
 def test_damaged_labels_are_named(tmp_path):
@@ -284,6 +344,12 @@ def test_links_in_circles_end_and_each_folder_counts_once(tmp_path):
     dataset = load(tmp_path / "set")
     assert (dataset.classes, len(dataset.pictures)) == (("a", "b"), 2)
     assert "passed over: 5 links to folders that are read already, 1 link to nothing" in dataset.notes
+
+
+def test_links_to_themselves_are_passed_over(tmp_path):
+    write(tmp_path / "set", ["a/1.png", "b/1.png"])
+    (tmp_path / "set" / "loop").symlink_to("loop")
+    assert any("1 link to nothing" in note for note in load(tmp_path / "set").notes)
 
 
 def test_of_two_links_to_one_folder_the_first_counts(tmp_path):

@@ -53,6 +53,7 @@ def load(source):
         (("Äpfel", "Grün", "Käse", "Köln", "Männer", "weiß"), "cp437", None),
         (("café", "château", "crêpe", "forêt", "été"), "cp437", None),
         (("niño", "señal", "año"), "cp437", None),
+        (("Кошка", "Собака", "птицы", "РЫБА"), "cp866", "cp866"),
     ],
 )
 def test_names_without_a_mark_are_read_as_they_were_meant(tmp_path, classes, encoding, said):
@@ -63,6 +64,11 @@ def test_names_without_a_mark_are_read_as_they_were_meant(tmp_path, classes, enc
     assert notes == (
         [f"the names in the zip file are taken for {said}; if they look wrong, pack it with names in UTF-8"] if said else []
     )
+
+
+def test_a_guess_that_looks_wrong_is_said(tmp_path):
+    dataset = load(write_zip(tmp_path / "a.zip", [f"{name}/{n}.png" for name in ("Кошка", "Собака") for n in "12"], "cp1251"))
+    assert "the names in the zip file are taken for cp437; if they look wrong, pack it with names in UTF-8" in dataset.notes
 
 
 def test_a_field_with_the_name_in_utf_8_is_believed_if_it_fits(tmp_path):
