@@ -21,11 +21,16 @@ NOISE_LIMIT = 1000.0
 
 def _whole(value: Any, info: ValidationInfo) -> Any:
     """7.0 and 7e0 are whole numbers too, in JSON and in the text of a query."""
-    if (
-        isinstance(value, str) and info.mode == "python" and not value.strip().isdecimal()
-    ):  # a query; JSON keeps text and numbers apart
-        with suppress(ValueError):
-            value = float(value)
+    if isinstance(value, str) and info.mode == "python":  # a query; JSON keeps text and numbers apart
+        if "_" in value or not value.isascii():
+            raise ValueError("digits that only Python reads")  # 1_0 would be 10
+        if not value.strip().isdecimal():
+            with suppress(ValueError):
+                value = float(value)
+    return _without_point(value)
+
+
+def _without_point(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -41,7 +46,8 @@ _FormatName = BeforeValidator(_format_name)
 Seed = Annotated[int, _Whole, Field(ge=0, lt=SEEDS)]
 Count = Annotated[int, _Whole, Field(ge=1)]
 Quality = Annotated[int, _Whole, Field(ge=1, le=100)]
-ClassIndex = Annotated[int, _Whole, Field(ge=0)]
+# A query's text stays text, which may be a name
+ClassIndex = Annotated[int, BeforeValidator(_without_point), Field(ge=0)]
 NoiseComponent = Annotated[float, Field(ge=-NOISE_LIMIT, le=NOISE_LIMIT, allow_inf_nan=False)]
 CodeValue = Annotated[float, Field(allow_inf_nan=False)]  # its limits are those of the model's code of the name
 
