@@ -49,8 +49,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "training.schedule": ("tests/training/test_schedule.py", *_STEP),
     "training.steps": _STEP,
     "training.draws": _STEP,
-    "training.augment": ("tests/training/test_penalties.py", *_STEP),
-    "serving.admission": _ENGINE,
+    "training.augment": ("tests/training/test_augment.py", "tests/training/test_penalties.py", *_STEP),
+    "serving.admission": ("tests/serving/test_admission.py", *_ENGINE),
     "serving.batching": _ENGINE,
 }
 
