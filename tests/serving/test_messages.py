@@ -212,8 +212,3 @@ def test_the_message_of_a_long_list_is_short(client):
 def test_digits_that_only_python_reads_are_no_number_of_a_query(client, field, number):
     response = client.get("/generate", params={field: number, "format": "jpeg"})
     assert "whole number" in told(response, ("seeds", 0) if field == "seeds" else (field,))
-
-
-@pytest.mark.parametrize("label", ["1_0", "1_0.0", "+1", "1e0", "1."])
-def test_a_label_of_a_query_that_python_reads_as_a_number_is_a_name(client, label):
-    assert "there is no class" in told(client.get("/generate", params={"label": label}), ("label",))
