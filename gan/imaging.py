@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 _PNG_LENGTH = struct.Struct(">I")
+_PNG_HEADER = struct.Struct(">IIBBBBB")
+_PNG_GREY, _PNG_RGB = 0, 2  # colour types
+_SMALL_PNG = 2**12  # pixels
 
 Pictures = NDArray[np.uint8]  # [n, height, width, channels], channels 1 (grey) or 3 (RGB)
 
@@ -54,8 +57,10 @@ def encode(
     """
     buffer = io.BytesIO()
     if format == "png":
+        if picture.shape[0] * picture.shape[1] <= _SMALL_PNG:
+            return _with_text(_small_png(picture), origin)
         _image(picture).save(buffer, format)
-        return buffer.getvalue() if origin is None else _with_text(buffer.getvalue(), origin)
+        return _with_text(buffer.getvalue(), origin)
     _image(picture).save(buffer, format, quality=quality, **({} if origin is None else {"exif": _exif(origin)}))
     return buffer.getvalue()
 
@@ -84,11 +89,29 @@ def _image(picture: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture)
 
 
-def _with_text(png: bytes, text: str) -> bytes:
+def _small_png(picture: NDArray[np.uint8]) -> bytes:
+    """What takes Pillow three to five times as long, most of it to begin and end; larger by up to a tenth.
+
+    Lines are not filtered (filter type 0), which gains little where there are few pixels. (PNG: https://www.w3.org/TR/png-3/)
+    """
+    height, width, channels = picture.shape
+    lines = np.zeros((height, 1 + width * channels), np.uint8)
+    lines[:, 1:] = picture.reshape(height, width * channels)
+    header = _PNG_HEADER.pack(width, height, 8, _PNG_GREY if channels == 1 else _PNG_RGB, 0, 0, 0)
+    chunks = (_png_chunk(b"IHDR", header), _png_chunk(b"IDAT", zlib.compress(lines, 1)), _png_chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def _with_text(png: bytes, text: str | None) -> bytes:
     """A PNG with a text chunk behind its header, which has a fixed length. Pillow's own way takes four times as long."""
-    chunk = b"tEXt" + b"gan-service\0" + text.encode("ascii")
+    if text is None:
+        return png
     header = 33  # 8 bytes that say PNG, and 25 of IHDR
-    return b"".join([png[:header], _PNG_LENGTH.pack(len(chunk) - 4), chunk, _PNG_LENGTH.pack(zlib.crc32(chunk)), png[header:]])
+    return png[:header] + _png_chunk(b"tEXt", b"gan-service\0" + text.encode("ascii")) + png[header:]
+
+
+def _png_chunk(kind: bytes, content: bytes) -> bytes:
+    return b"".join([_PNG_LENGTH.pack(len(content)), kind, content, _PNG_LENGTH.pack(zlib.crc32(content, zlib.crc32(kind)))])
 
 
 def _exif(text: str) -> bytes:

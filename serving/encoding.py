@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ ANIMATION_MEDIA_TYPES: dict[AnimationFormat, str] = {
 IMAGE_FORMATS: tuple[Format, ...] = ("png", "webp", "jpeg")
 
 # Part of every ETag: another version may write other bytes for the same pixels. Count up when this module does.
-ENCODER = f"2-pillow-{PIL.__version__}-numpy-{np.__version__}"
+ENCODER = f"2-pillow-{PIL.__version__}-numpy-{np.__version__}-zlib-{zlib.ZLIB_RUNTIME_VERSION}"
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,10 @@ def test_grid_places_pictures_row_by_row(channels):
     assert imaging.grid(pictures, columns=7).shape == (4, 35, channels)
 
 
+@pytest.mark.parametrize(("height", "width"), [(9, 6), (1, 1), (64, 64), (64, 65), (300, 2)])  # up to 4,096 pixels, and over
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
-def test_png_gives_back_the_pixels(channels, mode):
-    picture = np.random.default_rng(0).integers(0, 256, (9, 6, channels), np.uint8)
+def test_png_gives_back_the_pixels(channels, mode, height, width):
+    picture = np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
     image = Image.open(io.BytesIO(imaging.encode(picture, "png")))
     assert (image.format, image.mode) == ("PNG", mode)
     assert np.array_equal(np.asarray(image).reshape(picture.shape), picture)
@@ -71,8 +72,9 @@ def test_a_file_carries_its_origin_beside_the_same_pixels(channels, format, orig
     assert np.array_equal(*shown)
 
 
-def test_a_png_with_its_origin_is_whole():
-    data = imaging.encode(np.zeros((4, 4, 1), np.uint8), "png", origin=ORIGIN)
+@pytest.mark.parametrize("side", [4, 80])
+def test_a_png_with_its_origin_is_whole(side):
+    data = imaging.encode(np.zeros((side, side, 1), np.uint8), "png", origin=ORIGIN)
     at, kinds = 8, []
     while at < len(data):
         length = int.from_bytes(data[at : at + 4], "big")
