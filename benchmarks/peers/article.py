@@ -1,4 +1,4 @@
-"""The article's training loop as it is usually written: float32, sigmoid and BCE, Adam, one `.item()` for each loss."""
+"""The article's training loop as it is usually written: float32, sigmoid and BCE, Adam, one `.item()` for each loss, on the GPU if any."""
 
 from collections.abc import Callable
 
@@ -12,21 +12,24 @@ from gan.networks import dcgan
 
 def train(pictures: np.ndarray, batch_size: int, after_step: Callable[[nn.Module], bool]) -> None:
     """Train on uint8 pictures [n, 1, 32, 32] until `after_step`, called with the generator between two steps, returns True."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     generator, discriminator = dcgan.Generator(), dcgan.Discriminator()
     for network in (generator, discriminator):
         dcgan.initialise(network, torch.Generator().manual_seed(0))
+        network.to(device)
     sigmoid, loss = nn.Sigmoid(), nn.BCELoss()
     generator_optimiser = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=(0.5, 0.999))
     discriminator_optimiser = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
     dataset = TensorDataset(torch.from_numpy(pictures).float().div(127.5).sub(1))
-    real_labels, fake_labels = torch.ones(batch_size), torch.zeros(batch_size)
+    real_labels, fake_labels = torch.ones(batch_size, device=device), torch.zeros(batch_size, device=device)
 
     while True:
-        for (real,) in DataLoader(dataset, batch_size, shuffle=True, drop_last=True):
+        for (images,) in DataLoader(dataset, batch_size, shuffle=True, drop_last=True):
+            real = images.to(device)
             discriminator_optimiser.zero_grad()
             loss_real = loss(sigmoid(discriminator(real)), real_labels)
             loss_real.backward()
-            fake = generator(torch.randn(batch_size, 100))
+            fake = generator(torch.randn(batch_size, 100, device=device))
             loss_fake = loss(sigmoid(discriminator(fake.detach())), fake_labels)
             loss_fake.backward()
             discriminator_optimiser.step()

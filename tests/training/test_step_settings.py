@@ -25,6 +25,7 @@ COMMON = {
     "width": 4,
     "batch_size": BATCH,
     "seed": SEED,
+    "device": "cpu",  # what is worked out by hand is worked out there
     "precision": "float32",
     "threads": 1,
     "measure": 100,
