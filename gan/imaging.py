@@ -98,7 +98,7 @@ def _small_png(picture: NDArray[np.uint8]) -> bytes:
     lines = np.zeros((height, 1 + width * channels), np.uint8)
     lines[:, 1:] = picture.reshape(height, width * channels)
     header = _PNG_HEADER.pack(width, height, 8, _PNG_GREY if channels == 1 else _PNG_RGB, 0, 0, 0)
-    chunks = (_png_chunk(b"IHDR", header), _png_chunk(b"IDAT", zlib.compress(lines, 1)), _png_chunk(b"IEND", b""))
+    chunks = (_png_chunk(b"IHDR", header), _png_chunk(b"IDAT", zlib.compress(lines.tobytes(), 1)), _png_chunk(b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 

@@ -61,6 +61,8 @@ def from_validation(error: ValidationError, wanted: dict[str, tuple[str, ...]], 
     """400 for what is not JSON, 422 for JSON or a query that does not fit what is `wanted` of its fields."""
     found = error.errors(include_url=False, include_context=False)[:_LOOKED_AT]
     if found[0]["type"] == "json_invalid":
+        if not found[0]["input"].strip():
+            return RequestError(HTTPStatus.BAD_REQUEST, f"the body is blank; send {_BODY}, or none at all")
         return RequestError(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {found[0]['msg'].removeprefix('Invalid JSON: ')}")
     told: dict[Location, str] = {}
     for item in found:

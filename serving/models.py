@@ -132,10 +132,17 @@ class Models:
         try:
             path = self._folder_of(name)
             if path is None:
-                raise RequestError(HTTPStatus.NOT_FOUND, f"there is no model {name[:100]!r} in {self._settings.models}")
+                raise RequestError(HTTPStatus.NOT_FOUND, f"there is no model {name[:100]!r} in the folder of models")
             return self._take(path)
         except ModelFolderError as error:
-            raise RequestError(HTTPStatus.CONFLICT, str(error)) from error
+            raise RequestError(HTTPStatus.CONFLICT, self._without_its_place(str(error))) from error
+
+    def _without_its_place(self, text: str) -> str:
+        """What is said of folders, by their names alone: where they lie concerns nobody who comes by HTTP."""
+        models = self._settings.models
+        for place in sorted({str(models), str(models.absolute()), str(models.resolve())}, key=len, reverse=True):
+            text = text.replace(f"{place}/", "").replace(place, "the folder of models")
+        return text
 
     def look(self) -> Iterator[LoadedModel | FolderGone | ModelFolderError]:
         """Take every folder that has changed since it was last looked at, and holds still; drop models whose folder is gone.

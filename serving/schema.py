@@ -21,13 +21,17 @@ NOISE_LIMIT = 1000.0
 
 def _whole(value: Any, info: ValidationInfo) -> Any:
     """7.0 and 7e0 are whole numbers too, in JSON and in the text of a query."""
-    if isinstance(value, str) and info.mode == "python":  # a query; JSON keeps text and numbers apart
-        if "_" in value or not value.isascii():
-            raise ValueError("digits that only Python reads")  # 1_0 would be 10
-        if not value.strip().isdecimal():
-            with suppress(ValueError):
-                value = float(value)
+    value = _plain_number(value, info)
+    if isinstance(value, str) and info.mode == "python" and not value.strip().isdecimal():
+        with suppress(ValueError):
+            value = float(value)
     return _without_point(value)
+
+
+def _plain_number(value: Any, info: ValidationInfo) -> Any:
+    if isinstance(value, str) and info.mode == "python" and ("_" in value or not value.isascii()):  # a query; JSON has numbers
+        raise ValueError("digits that only Python reads")  # 1_0 would be 10
+    return value
 
 
 def _without_point(value: Any) -> Any:
@@ -41,6 +45,7 @@ def _format_name(value: Any) -> Any:
 
 
 _Whole = BeforeValidator(_whole)
+_PlainNumber = BeforeValidator(_plain_number)
 _FormatName = BeforeValidator(_format_name)
 
 Seed = Annotated[int, _Whole, Field(ge=0, lt=SEEDS)]
@@ -48,8 +53,8 @@ Count = Annotated[int, _Whole, Field(ge=1)]
 Quality = Annotated[int, _Whole, Field(ge=1, le=100)]
 # A query's text stays text, which may be a name
 ClassIndex = Annotated[int, BeforeValidator(_without_point), Field(ge=0)]
-NoiseComponent = Annotated[float, Field(ge=-NOISE_LIMIT, le=NOISE_LIMIT, allow_inf_nan=False)]
-CodeValue = Annotated[float, Field(allow_inf_nan=False)]  # its limits are those of the model's code of the name
+NoiseComponent = Annotated[float, _PlainNumber, Field(ge=-NOISE_LIMIT, le=NOISE_LIMIT, allow_inf_nan=False)]
+CodeValue = Annotated[float, _PlainNumber, Field(allow_inf_nan=False)]  # its limits are those of the model's code of the name
 
 
 class _Request(BaseModel):
@@ -60,7 +65,7 @@ class _Request(BaseModel):
     _wanted: ClassVar[dict[str, tuple[str, ...]]]
     _from_query: bool = PrivateAttr(False)
 
-    truncation: Annotated[float, Field(gt=0, le=1)] | None = None
+    truncation: Annotated[float, _PlainNumber, Field(gt=0, le=1)] | None = None
     """less variety for more typical pictures; none if absent"""
     model: str | None = None
     """name or name@version of the model; the default model if absent"""

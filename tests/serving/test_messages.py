@@ -209,6 +209,18 @@ def test_the_message_of_a_long_list_is_short(client):
 
 @pytest.mark.parametrize("number", ["1_0", "1_0.0", "\u0667.0"])
 @pytest.mark.parametrize("field", ["seed", "seeds", "n", "scale", "quality"])
-def test_digits_that_only_python_reads_are_no_number_of_a_query(client, field, number):
+def test_digits_that_only_python_reads_are_no_whole_number_of_a_query(client, field, number):
     response = client.get("/generate", params={field: number, "format": "jpeg"})
     assert "whole number" in told(response, ("seeds", 0) if field == "seeds" else (field,))
+
+
+@pytest.mark.parametrize("number", ["0_0.5", "0.\u0665", "1_0"])
+@pytest.mark.parametrize(("field", "place"), [("truncation", ("truncation",)), ("noise", ("noise", 0, 0))])
+def test_nor_any_other_number(client, field, place, number):
+    assert "a number" in told(client.get("/generate", params={field: number}), place)
+
+
+@pytest.mark.parametrize("blank", [b" ", b"\n\t ", b"\xef\xbb\xbf "])
+def test_a_blank_body_is_told_what_to_send(client, blank):
+    response = client.post("/generate", content=blank, headers={"Content-Type": "application/json"})
+    assert "the body is blank; send an object in braces" in refused(response, 400)["detail"]

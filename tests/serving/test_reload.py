@@ -98,7 +98,9 @@ def test_a_new_version_is_served_when_asked_to(client, trained, models):
 
 
 def test_a_model_that_was_not_there_can_be_loaded(client, trained, models):
-    refused(client.post("/models/hats/reload"), 404)
+    unknown = client.post("/models/hats/reload")
+    refused(unknown, 404)
+    assert unknown.json()["detail"] == "there is no model 'hats' in the folder of models"
     hats = write(trained, models / "another-folder", scale=3.0, name="hats")
     assert client.post("/models/hats/reload").status_code == 200
     assert served(client) == [hats, *served(client)[1:]]
@@ -127,6 +129,7 @@ def test_a_bad_folder_changes_nothing_and_is_reported(client, trained, models, h
     assert response.status_code == 409
     assert response.headers["content-type"] == "application/problem+json"
     assert re.search("damaged|cannot read|not a manifest|hold models of one name", response.json()["detail"])
+    assert str(models) not in response.text
     assert client.get("/generate?seed=1&model=shoes").content == before
     assert title is None or served(client) == [title]
 
