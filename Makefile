@@ -20,7 +20,7 @@ test: .venv/development ## check format, lint and types, and run the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses auto
+	$(BIN)/pytest --numprocesses auto --dist worksteal
 
 train: .venv/training ## train the reference recipe; ARGS='--help' lists what can be chosen
 	$(BIN)/python -m training.run $(ARGS)

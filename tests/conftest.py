@@ -12,11 +12,13 @@ if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {processors[int(os.environ["PYTEST_XDIST_WORKER"][2:]) % len(processors)]})
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 from filelock import FileLock
+from onnxscript._framework_apis import torch_2_5
 
 from gan.latents import Space, inputs
 
@@ -28,6 +30,10 @@ for name in ("XDG_CACHE_HOME", "PROMETHEUS_MULTIPROC_DIR"):
         continue
     os.environ[name] = tempfile.mkdtemp(prefix="gan-test-")
     atexit.register(shutil.rmtree, os.environ[name], ignore_errors=True)
+
+# For each export torch reads anew, from their source, how all of its operators are written in ONNX, which takes as long as the
+# rest. Once for each process will do here.
+torch_2_5.get_torchlib_ops = cache(torch_2_5.get_torchlib_ops)
 
 # Flags of the training command: by few pictures
 QUICKLY_MEASURED = ("--measure", "100", "--measure-final", "100", "--measure-sets", "2")
@@ -79,6 +85,14 @@ def train_once(factory: pytest.TempPathFactory, name: str, *flags: str) -> Train
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     with FileLock(folder.with_suffix(".lock")):
         return found(folder) if (folder / "models").exists() else train(folder, *flags)
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before():
+    """A run with --threads sets their number for the whole process, and with another number draws other weights."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
