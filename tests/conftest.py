@@ -105,3 +105,15 @@ def conditional(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A generator that saw 2,000 pictures, narrow so that it is quick."""
     return train_once(tmp_path_factory, "trained", "--images", "2000", "--width", "16", "--sample-every", "1000")
+
+
+@pytest.fixture(scope="session")
+def _short(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return train_once(tmp_path_factory, "short", "--images", "128", "--width", "4")
+
+
+@pytest.fixture
+def short(_short: Trained, tmp_path: Path) -> Trained:
+    """A run of 128 pictures in the test's own `runs`, and its model in `models`, to be changed and to go on."""
+    shutil.copytree(_short.run.parents[1], tmp_path, dirs_exist_ok=True)
+    return found(tmp_path)

@@ -64,7 +64,7 @@ def assert_served_as_drawn(client, generator, seeds):
 
 
 def test_pictures_in_pictures_out(tmp_path, in_memory):
-    trained = train(tmp_path, "--images", "2000", "--width", "32", "--name", "garments")
+    trained = train(tmp_path, "--images", "1000", "--width", "32", "--name", "garments")
     (generator,) = in_memory
     with serving(trained.models) as client:
         response = client.post("/generate", json={"seed": 0, "n": 64})
@@ -110,7 +110,7 @@ def test_too_many_damaged_files_are_refused_by_default(tmp_path, capsys):
 
 
 def test_codes_are_learned_and_asked_for_by_name(tmp_path, in_memory):
-    flags = ["--recipe", "infogan", "--codes", "kind=4,slant", "--width", "16", "--images", "3000", "--batch-size", "64"]
+    flags = ["--recipe", "infogan", "--codes", "kind=4,slant", "--width", "16", "--images", "1500", "--batch-size", "64"]
     trained = train(tmp_path, *flags)
     (generator,) = in_memory
     with serving(trained.models) as client:
@@ -126,7 +126,7 @@ def test_codes_are_learned_and_asked_for_by_name(tmp_path, in_memory):
 
 def test_a_conditional_model_of_every_family_is_served_by_label(tmp_path):
     for arch, width in (("mlp", "40"), ("dcgan", "8"), ("resnet", "8"), ("r3gan", "16")):
-        flags = ["--arch", arch, "--width", width, "--conditional", "--images", "256", "--name", arch, "--resolution", "28"]
+        flags = ["--arch", arch, "--width", width, "--conditional", "--images", "128", "--name", arch, "--resolution", "28"]
         where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), *QUICKLY_MEASURED]
         assert main(["--data", str(SMALL_DATA), *where, *flags]) == 0
     with serving(tmp_path / "models", default_model="mlp") as client:

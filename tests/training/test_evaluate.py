@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.conftest import SMALL_DATA, train
 from training import classifier, evaluate
+from training.data import splitting
 
 QUICKLY = ["--samples", "40", "--sets", "2"]
 ARGUMENTS = ["--data", str(SMALL_DATA), *QUICKLY]
@@ -60,20 +61,21 @@ def test_by_default_the_seeds_are_none_that_checkpoints_are_chosen_by(trained, c
     assert "seeds 0 to 79, drawn by" in chosen["pictures"]
 
 
-def test_figures_are_of_the_test_half_unless_the_other_is_asked_for(trained, tmp_path, capsys):
-    """Of 1,200 held-out pictures about half are for either."""
-    digits = np.random.default_rng(0).integers(0, 256, (1200, 28, 28), np.uint8)
+def test_figures_are_of_the_test_half_unless_the_other_is_asked_for(trained, tmp_path, capsys, monkeypatch):
+    """Of 200 held-out pictures about half are for either, where so few are halved."""
+    monkeypatch.setattr(splitting, "_FEWEST_TO_HALVE", 200)
+    digits = np.random.default_rng(0).integers(0, 256, (200, 28, 28), np.uint8)
     for file in SMALL_DATA.glob("train-*"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(struct.pack(">4B3I", 0, 0, 8, 3, 1200, 28, 28) + digits.tobytes())
-    asked = ["--data", str(tmp_path), "--features", "random", "--samples", "1200", "--sets", "1"]
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(struct.pack(">4B3I", 0, 0, 8, 3, 200, 28, 28) + digits.tobytes())
+    asked = ["--data", str(tmp_path), "--features", "random", "--samples", "200", "--sets", "1"]
     counts = []
     for flags in ([], ["--on", "selection"]):
         protocol = measured(capsys, trained.model, *asked, *flags)["measurements"][0]["protocol"]
         counts.append(re.search(r"against (\d+) held-out pictures of .*, (test|selection), seeds (\d+)", protocol).groups())
     assert counts[0][1:] == ("test", "2147483648")
     assert counts[1][1:] == ("selection", "0")
-    assert int(counts[0][0]) + int(counts[1][0]) == 1200
+    assert int(counts[0][0]) + int(counts[1][0]) == 200
 
 
 def test_a_model_knows_what_it_was_trained_on(trained, tmp_path, capsys):

@@ -24,19 +24,18 @@ def as_before(run):
         checkpoint.write(run, tensors, progress, config)
 
 
-def test_it_goes_on_and_its_new_checkpoints_are_ranked_among_themselves(tmp_path, capsys):
-    first = train(tmp_path, "--images", "128", "--width", "4")
-    as_before(first.run)
-    (old,) = checkpoint.checkpoints(first.run)
-    resume = ["--out", str(tmp_path / "runs"), "--models", str(first.models), "--resume", str(first.run)]
+def test_it_goes_on_and_its_new_checkpoints_are_ranked_among_themselves(tmp_path, capsys, short):
+    as_before(short.run)
+    (old,) = checkpoint.checkpoints(short.run)
+    resume = ["--out", str(tmp_path / "runs"), "--models", str(short.models), "--resume", str(short.run)]
     assert main(resume) == 0
-    assert f"{first.run} is done" in capsys.readouterr().out
+    assert f"{short.run} is done" in capsys.readouterr().out
     assert main([*resume, "--images", "256", "--measure-sets", "1"]) == 0
     assert "exported fashion-mnist-dcgan@" in capsys.readouterr().out
-    best, *others = checkpoint.ranked(first.run)
+    best, *others = checkpoint.ranked(short.run)
     assert best.name == "checkpoint-000000256.safetensors"
     assert others == [old]  # which was better by numbers that do not compare
-    assert json.loads((first.run / "model" / "model.json").read_text())["origin"]["pictures_seen"] == 256
+    assert json.loads((short.run / "model" / "model.json").read_text())["origin"]["pictures_seen"] == 256
 
 
 def test_a_model_of_before_is_replaced_by_a_better_one_measured_alike(tmp_path, capsys):

@@ -167,16 +167,15 @@ def test_a_model_that_stands_is_never_replaced(capsys, tmp_path):
     assert last_checkpoint(first.run) == 192
 
 
-def test_the_better_model_is_promoted_at_the_end_or_later(capsys, tmp_path):
-    first = train(tmp_path, "--images", "128", "--width", "4")
-    where = ["--out", str(tmp_path / "runs"), "--models", str(first.models)]
+def test_the_better_model_is_promoted_at_the_end_or_later(capsys, tmp_path, short):
+    where = ["--out", str(tmp_path / "runs"), "--models", str(short.models)]
     longer = ["--data", str(SMALL_DATA), "--images", "2k", "--width", "8", *QUICKLY_MEASURED, *where]
     assert main(longer) == 0
-    assert pictures_seen(tmp_path / "runs" / "002-fashion-mnist-dcgan") > pictures_seen(first.run)
+    assert pictures_seen(tmp_path / "runs" / "002-fashion-mnist-dcgan") > pictures_seen(short.run)
     capsys.readouterr()
     assert main(["--resume", "latest", "--promote", *where]) == 0
-    assert f"{first.model} was replaced by fashion-mnist-dcgan@" in capsys.readouterr().out
-    assert (first.model / "model.json").read_bytes() == (
+    assert f"{short.model} was replaced by fashion-mnist-dcgan@" in capsys.readouterr().out
+    assert (short.model / "model.json").read_bytes() == (
         tmp_path / "runs" / "002-fashion-mnist-dcgan" / "model" / "model.json"
     ).read_bytes()
     assert main(["--data", str(SMALL_DATA), "--images", "64", "--width", "4", *QUICKLY_MEASURED, *where, "--promote"]) == 0
@@ -230,18 +229,17 @@ def pictures_seen(run):
     return json.loads((run / "model" / "model.json").read_text())["origin"]["pictures_seen"]
 
 
-def test_a_lengthened_run_that_was_stopped_is_finished_by_the_next_resume(capsys, tmp_path, monkeypatch):
-    first = train(tmp_path, "--images", "128", "--width", "4")
-    resume = ["--out", str(tmp_path / "runs"), "--models", str(first.models), "--resume", str(first.run)]
+def test_a_lengthened_run_that_was_stopped_is_finished_by_the_next_resume(capsys, tmp_path, monkeypatch, short):
+    resume = ["--out", str(tmp_path / "runs"), "--models", str(short.models), "--resume", str(short.run)]
     stops = iter([False, True])
     with monkeypatch.context() as patch:
         patch.setattr("training.run.StopSignal.received", lambda self: next(stops))
         patch.setattr("training.run.StopSignal.number", signal.SIGTERM, raising=False)
         assert main([*resume, "--images", "320"]) != 0
-    assert last_checkpoint(first.run) < 320
+    assert last_checkpoint(short.run) < 320
     capsys.readouterr()
     assert main(resume) == 0
-    assert last_checkpoint(first.run) == 320
+    assert last_checkpoint(short.run) == 320
     assert "exported fashion-mnist-dcgan@" in capsys.readouterr().out
 
 
@@ -253,12 +251,11 @@ def test_the_latest_run_is_the_one_with_the_highest_number(capsys, tmp_path):
     assert runs.create(tmp_path, "x").name == "1001-x"
 
 
-def test_what_is_named_may_change_on_resume(capsys, tmp_path):
-    first = train(tmp_path, "--images", "128", "--width", "4")
-    resume = ["--out", str(tmp_path / "runs"), "--models", str(first.models), "--resume", str(first.run), "--images", "192"]
+def test_what_is_named_may_change_on_resume(capsys, tmp_path, short):
+    resume = ["--out", str(tmp_path / "runs"), "--models", str(short.models), "--resume", str(short.run), "--images", "192"]
     assert "--change speed: there is no such setting" in said(capsys, *resume, "--change", "speed")
     assert main([*resume, "--learning-rate", "1e-4", "--change", "learning-rate"]) == 0
-    assert yaml.safe_load((first.run / "config.yaml").read_text())["learning_rate"] == 1e-4
+    assert yaml.safe_load((short.run / "config.yaml").read_text())["learning_rate"] == 1e-4
     assert "cannot be used: " in said(capsys, *resume, "--images", "256", "--width", "8", "--change", "width")
 
 
@@ -410,10 +407,9 @@ def test_tildes_are_expanded_in_every_path(capsys, tmp_path, monkeypatch):
     assert "--inception-weights" not in capsys.readouterr().err
 
 
-def test_a_run_that_goes_on_elsewhere_is_left_alone(capsys, tmp_path):
-    first = train(tmp_path, "--images", "128", "--width", "4")
-    resume = ["--out", str(tmp_path / "runs"), "--models", str(first.models), "--resume", str(first.run), "--images", "192"]
-    with runs.locked(first.run):
+def test_a_run_that_goes_on_elsewhere_is_left_alone(capsys, tmp_path, short):
+    resume = ["--out", str(tmp_path / "runs"), "--models", str(short.models), "--resume", str(short.run), "--images", "192"]
+    with runs.locked(short.run):
         assert "this run is going on in another process; stop that first" in said(capsys, *resume)
     assert main(resume) == 0
 
@@ -448,18 +444,16 @@ def test_a_damaged_best_checkpoint_does_not_keep_a_run_from_its_export(capsys, t
     assert (first.run / "model" / "model.json").is_file()
 
 
-def test_a_run_killed_before_its_model_was_copied_copies_it_the_next_time(capsys, tmp_path):
-    first = train(tmp_path, "--images", "128", "--width", "4")
-    shutil.rmtree(first.model)
-    assert main(["--out", str(first.run.parent), "--models", str(first.models), "--resume", "latest"]) == 0
-    assert f"copied to {first.model}" in capsys.readouterr().out
-    assert (first.model / "model.json").is_file()
+def test_a_run_killed_before_its_model_was_copied_copies_it_the_next_time(capsys, tmp_path, short):
+    shutil.rmtree(short.model)
+    assert main(["--out", str(short.run.parent), "--models", str(short.models), "--resume", "latest"]) == 0
+    assert f"copied to {short.model}" in capsys.readouterr().out
+    assert (short.model / "model.json").is_file()
 
 
-def test_a_file_of_the_data_that_is_damaged_is_no_leave_to_change_it(capsys, tmp_path):
-    first = train(tmp_path, "--images", "128", "--width", "4")
-    (first.run / "data.json").write_text("{")
-    resume = ["--out", str(first.run.parent), "--models", str(first.models), "--resume", "latest", "--images", "192"]
+def test_a_file_of_the_data_that_is_damaged_is_no_leave_to_change_it(capsys, tmp_path, short):
+    (short.run / "data.json").write_text("{")
+    resume = ["--out", str(short.run.parent), "--models", str(short.models), "--resume", "latest", "--images", "192"]
     assert "data.json is damaged; remove it" in said(capsys, *resume)
 
 
