@@ -1,6 +1,7 @@
 """The front door: the BentoML service. `make serve` starts it; the routes are in serving/app.py."""
 
 import asyncio
+import gc
 import json
 import logging
 import math
@@ -154,6 +155,10 @@ class GanService:
         self._ready = True
         for model in models.all():
             _log.info("ready: %s on %s", model.folder.title, model.runtime.name)
+        # What is here now stays as long as the process. Left out of it, a full collection of garbage, of which there is one every
+        # second under load, no longer holds up all requests for some 50 ms.
+        gc.collect()
+        gc.freeze()
         self._closing = threading.Event()
         if settings.watch:
             threading.Thread(target=self._watch, name="watch", daemon=True).start()
