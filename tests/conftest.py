@@ -1,6 +1,7 @@
 """What many tests need: a small real data set, and a small generator trained on it by the training command."""
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -47,6 +48,13 @@ BACKENDS = [
     ("torchscript", "cpu"),
     pytest.param(("torchscript", "cuda"), marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")),
 ]
+
+
+def pytest_collection_finish() -> None:
+    """Exports make garbage by the million, and each full collection of it would go through all of torch as well."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @dataclass(frozen=True)
