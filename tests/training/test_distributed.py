@@ -52,7 +52,7 @@ def test_two_processes_train_what_one_trains(tmp_path):
 
 
 def test_minutes_end_all_processes_at_one_step(tmp_path):
-    result = run_two(tmp_path, *FLAGS, "--images", "10M", "--minutes", "0.05")
+    result = run_two(tmp_path, *FLAGS, "--recipe", "gan", "--images", "10M", "--minutes", "0.02")
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("exported ") == 1
 

@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from tests.conftest import QUICKLY_MEASURED, SMALL_DATA, found, train
+from tests.conftest import QUICKLY_MEASURED, SMALL_DATA, found, train, train_once
 from training import data, runs
 from training.checkpoint import checkpoints, ranked
 from training.run import main
@@ -414,11 +414,15 @@ def test_a_run_that_goes_on_elsewhere_is_left_alone(capsys, tmp_path, short):
     assert main(resume) == 0
 
 
-def test_a_damaged_checkpoint_costs_no_more_than_what_came_after_the_one_before(capsys, tmp_path):
-    flags = ["--images", "256", "--width", "4", "--checkpoint-every", "64"]
-    whole = train(tmp_path / "whole", *flags)
-    shutil.copytree(tmp_path / "whole", tmp_path / "harmed")
-    harmed = found(tmp_path / "harmed")
+@pytest.fixture(scope="module")
+def four_checkpoints(tmp_path_factory):
+    """The folder that a run with four checkpoints is in. Tests must not change it."""
+    flags = ("--images", "256", "--width", "4", "--checkpoint-every", "64")
+    return train_once(tmp_path_factory, "four-checkpoints", *flags).run.parents[1]
+
+
+def test_a_damaged_checkpoint_costs_no_more_than_what_came_after_the_one_before(capsys, tmp_path, four_checkpoints):
+    whole, harmed = (found(shutil.copytree(four_checkpoints, tmp_path / name)) for name in ("whole", "harmed"))
     first, *others = checkpoints(harmed.run)
     for path in others:
         path.write_bytes(path.read_bytes()[:-1] + b"\xff")
@@ -431,9 +435,8 @@ def test_a_damaged_checkpoint_costs_no_more_than_what_came_after_the_one_before(
     assert same_tensors(checkpoints(whole.run)[-1], checkpoints(harmed.run)[-1])
 
 
-def test_a_damaged_best_checkpoint_does_not_keep_a_run_from_its_export(capsys, tmp_path):
-    flags = ["--images", "256", "--width", "4", "--checkpoint-every", "64"]
-    first = train(tmp_path, *flags)
+def test_a_damaged_best_checkpoint_does_not_keep_a_run_from_its_export(capsys, tmp_path, four_checkpoints):
+    first = found(shutil.copytree(four_checkpoints, tmp_path, dirs_exist_ok=True))
     best = ranked(first.run)[0]
     content = best.read_bytes()
     best.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -473,7 +476,7 @@ def same_tensors(one, other):
 
 
 def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path):
-    flags = ["--data", str(SMALL_DATA), "--width", "8", "--images", "2k", "--checkpoint-every", "320", *QUICKLY_MEASURED]
+    flags = ["--data", str(SMALL_DATA), "--width", "8", "--images", "1280", "--checkpoint-every", "256", *QUICKLY_MEASURED]
     flags += ["--models", str(tmp_path / "models")]
     assert main([*flags, "--out", str(tmp_path / "whole")]) == 0
     killed = [sys.executable, "-m", "training.run", *flags, "--out", str(tmp_path / "killed"), "--resume", "latest"]

@@ -91,7 +91,7 @@ def test_float16_scales_its_losses_and_remembers_the_scale(dataset, tmp_path):
 
 def test_measuring_and_sampling_change_nothing(dataset, tmp_path):
     config = CONFIG.model_copy(update={"arch": "resnet", "discriminator_norm": "spectral", "width": 4})
-    often = play(dataset, tmp_path / "often", config=config.model_copy(update={"sample_every": 32, "checkpoint_every": 32}))
+    often = play(dataset, tmp_path / "often", config=config.model_copy(update={"sample_every": 64, "checkpoint_every": 64}))
     seldom = play(dataset, tmp_path / "seldom", config=config.model_copy(update={"checkpoint_every": 10**6}))
     for name, tensor in often._tensors().items():
         assert torch.equal(tensor, seldom._tensors()[name]), name
