@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from contextlib import suppress
 
 import numpy as np
@@ -461,3 +462,76 @@ def test_failed_batches_do_not_count_for_the_rate(batcher):
         return before
 
     assert asyncio.run(scenario()) == batcher.pictures_per_second
+
+
+def test_what_a_share_leaves_free_goes_to_those_who_want_more(batcher):
+    device = Device(held=True)
+
+    async def scenario():
+        first = await start(batcher, device, rows(99))
+        await arrived(device)
+        tasks = await start(batcher, device, rows(*range(20, 40)), rows(1))
+        device.go.set()
+        await asyncio.gather(*first, *tasks)
+
+    asyncio.run(scenario())
+    assert [sorted(batch) for batch in device.batches] == [[99], [1, *range(20, 35)], [*range(35, 40)]]
+
+
+def test_where_more_wait_than_there_is_room_for_each_gets_one(batcher):
+    device = Device(held=True)
+
+    async def scenario():
+        first = await start(batcher, device, rows(99))
+        await arrived(device)
+        tasks = await start(batcher, device, *[rows(100 + n, 200 + n) for n in range(20)])
+        device.go.set()
+        await asyncio.gather(*first, *tasks)
+
+    asyncio.run(scenario())
+    assert device.batches[1] == [100 + n for n in range(16)]
+
+
+def test_the_rate_is_that_of_the_batches(batcher):
+    device = Device()
+    start_at_once = device.start
+
+    def start_slowly(given):
+        time.sleep(0.01)
+        return start_at_once(given)
+
+    device.start = start_slowly
+
+    async def scenario():
+        for _ in range(30):
+            await batcher.draw(device, rows(1, 2))
+
+    asyncio.run(scenario())
+    assert 0 < batcher.pictures_per_second <= 200  # two, in at least a hundredth of a second
+
+
+def test_that_batches_are_not_counted_is_logged_once_until_they_are_again(caplog):
+    works = iter([False, False, True, False])
+
+    def count(*_):
+        if not next(works):
+            raise OSError("no space left")
+
+    batcher = Batcher(count)
+
+    async def scenario():
+        for _ in range(4):
+            await batcher.draw(Device(), rows(1))
+
+    asyncio.run(scenario())
+    batcher.close()
+    assert caplog.text.count("pictures are drawn, but not counted (OSError: no space left)") == 2
+
+
+def test_an_end_that_was_asked_for_is_no_loss(caplog):
+    ended = []
+    batcher = Batcher(on_death=lambda: ended.append(True))
+    batcher.close()
+    assert batcher.alive
+    assert not ended
+    assert not caplog.records
