@@ -14,14 +14,11 @@ import io
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +26,7 @@ import httpx2
 import numpy as np
 from safetensors.numpy import load_file
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.sides import ADDRESS, ROOT, running
 
 _RECIPES = {
     "dcgan": ["--recipe", "dcgan", "--width", "16"],
@@ -57,7 +54,11 @@ def digests(checkout: Path) -> dict[str, str]:
             _train(checkout, folder, recipe, flags)
             found |= _of_run(recipe, next((folder / "runs" / recipe).iterdir()), folder / "models" / recipe)
         print("asking", file=sys.stderr)
-        with _service(checkout, folder / "models") as client:
+        settings = {"PYTHONPATH": str(checkout), "GAN_THREADS": "1", "GAN_MAX_N": "64"}
+        with (
+            running("ours", folder / "models" / "dcgan", checkout, **settings),
+            httpx2.Client(base_url=ADDRESS, timeout=60) as client,
+        ):
             for method, target, sent in _requests():
                 name = " ".join([method, target, "" if sent is None else json.dumps(sent)]).strip()
                 found[name] = _of_answer(client.request(method, target, json=sent))
@@ -108,38 +109,6 @@ def _lasting(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _lasting(item) for name, item in value.items() if not any(word in name for word in _FLEETING)}
     return [_lasting(item) for item in value] if isinstance(value, list) else value
-
-
-@contextmanager
-def _service(checkout: Path, models: Path) -> Iterator[httpx2.Client]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "bentoml", "serve", "service:GanService", "--host", "127.0.0.1", "--port", str(port)]
-    settings = {"GAN_MODELS": str(models), "GAN_DEFAULT_MODEL": "dcgan", "GAN_THREADS": "1", "GAN_DRAIN": "0", "GAN_MAX_N": "64"}
-    with tempfile.TemporaryFile("w+") as log:
-        server = subprocess.Popen(command, cwd=checkout, env=_environment(checkout) | settings, stdout=log, stderr=log)
-        try:
-            with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-                _wait(client, server, log)
-                yield client
-        finally:
-            server.terminate()
-            server.wait()
-
-
-def _wait(client: httpx2.Client, server: "subprocess.Popen[bytes]", log: Any) -> None:
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            if client.get("/readyz").status_code == 200:
-                return
-        except httpx2.TransportError:
-            pass
-        if server.poll() is not None or time.monotonic() > deadline:
-            log.seek(0)
-            raise SystemExit(f"benchmarks.digests: the service did not start: {log.read()[-2000:]}")
-        time.sleep(0.1)
 
 
 def _requests() -> Iterator[tuple[str, str, dict[str, Any] | None]]:

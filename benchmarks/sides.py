@@ -71,8 +71,11 @@ class Load:
 
 
 @contextmanager
-def running(side: str, model: Path) -> Iterator[float]:
-    """The side's server, ready to draw with a model folder; yields the seconds that it took to be."""
+def running(side: str, model: Path, root: Path = ROOT, **settings: str) -> Iterator[float]:
+    """The side's server, ready to draw with a model folder; yields the seconds that it took to be.
+
+    It is that of the checkout at `root`; `settings` are environment variables beside those that all sides need.
+    """
     environment = {
         **os.environ,
         "PEER_ONNX": str(model / "generator.onnx"),
@@ -81,11 +84,12 @@ def running(side: str, model: Path) -> Iterator[float]:
         "GAN_DEFAULT_MODEL": model.name,
         "GAN_DRAIN": "0",
         "BENTOML_DO_NOT_TRACK": "True",
+        **settings,
     }
     command = SIDES[side].command(model)
     started = time.perf_counter()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    server = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **quiet)
+    server = subprocess.Popen(command, cwd=root, env=environment, start_new_session=True, **quiet)
     try:
         while not _answers(ADDRESS + SIDES[side].ready):
             if time.perf_counter() > started + 60 or server.poll() is not None:
