@@ -42,7 +42,7 @@ container: .venv/deploy ## build the bento and its image with docker or podman; 
 	@tag=$$(deploy/bento.sh $(KIND)) && $(BIN)/python -m deploy.image "$$tag"
 
 test-container: .venv/development ## build the image, run it hardened, and try it; installs podman where there is no engine
-	@. deploy/engine.sh && BENTOML_HOME=$(CURDIR)/build/test-container $(BIN)/pytest --timeout 900 tests/container
+	@. tests/container/engine.sh && BENTOML_HOME=$(CURDIR)/build/test-container $(BIN)/pytest --timeout 900 tests/container
 
 lock: ## renew constraints.txt, and with it the images' packages, from the newest versions that pyproject.toml allows
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

@@ -23,7 +23,7 @@ from bentoml.exceptions import BentoMLException
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gan.artifact import ModelFolderError
+from gan.errors import ModelFolderError
 from serving import metrics_folder
 from serving.app import Api
 from serving.auth import SWAGGER_FILES, RequireKey

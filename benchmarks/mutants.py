@@ -30,9 +30,9 @@ _SECONDS = 120  # that the tests of one module may take; a fault that makes them
 
 # Which tests are to notice a fault in which module
 _STEP = (
-    "tests/training/test_step_settings.py",
+    "tests/training/engine/test_step.py",
     *(
-        f"tests/training/test_recipes.py::{name}"
+        f"tests/training/config/test_recipes.py::{name}"
         for name in (
             "test_one_step_of_every_recipe",
             "test_a_reader_of_codes_learns_with_the_discriminator",
@@ -44,12 +44,16 @@ _STEP = (
 )
 _ENGINE = tuple(f"tests/serving/test_{name}.py" for name in ("batching", "device_thread", "load"))
 TESTS: dict[str, tuple[str, ...]] = {
-    "training.objectives": ("tests/training/test_objectives.py", *_STEP),
-    "training.penalties": ("tests/training/test_penalties.py", *_STEP),
-    "training.schedule": ("tests/training/test_schedule.py", *_STEP),
-    "training.steps": _STEP,
-    "training.draws": _STEP,
-    "training.augment": ("tests/training/test_augment.py", "tests/training/test_penalties.py", *_STEP),
+    "training.losses.adversarial": ("tests/training/losses/test_adversarial.py", *_STEP),
+    "training.losses.gradient_penalty": ("tests/training/losses/test_gradient_penalty.py", *_STEP),
+    "training.engine.schedules": ("tests/training/engine/test_schedules.py", *_STEP),
+    "training.engine.step": _STEP,
+    "training.engine.minibatch": _STEP,
+    "training.losses.diffaugment": (
+        "tests/training/losses/test_diffaugment.py",
+        "tests/training/losses/test_gradient_penalty.py",
+        *_STEP,
+    ),
     "serving.admission": ("tests/serving/test_admission.py", *_ENGINE),
     "serving.batching": _ENGINE,
 }

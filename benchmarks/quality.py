@@ -17,12 +17,12 @@ from tqdm import tqdm
 
 from benchmarks.peers import article
 from gan.latents import Space, inputs
-from training import runs
-from training.config import TrainingConfig
+from training.config.schema import TrainingConfig
 from training.data import load
-from training.diagnostics import draw_pictures
-from training.log import STATS
-from training.ruler import Ruler
+from training.evaluation.evaluator import Ruler
+from training.tracking import run_dir
+from training.tracking.divergence import draw_pictures
+from training.tracking.logger import STATS
 
 _BATCH_SIZE = 128
 
@@ -43,7 +43,7 @@ def main() -> None:
     gauge = Ruler.of(dataset, "classifier").gauge(given.measure)
     rows = inputs(range(given.measure), Space(config.z_dim))
     given.folder.mkdir(parents=True)
-    runs.write_config(given.folder, config)
+    run_dir.write_config(given.folder, config)
 
     seen = 0
 

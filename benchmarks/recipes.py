@@ -10,12 +10,12 @@ import subprocess
 import sys
 from importlib.metadata import version
 
-from training.config import TrainingConfig
+from training.config.recipes import RECIPES
+from training.config.schema import TrainingConfig
 from training.data import load
-from training.estimate import estimate
-from training.hardware import Hardware
-from training.recipes import RECIPES
-from training.state import TrainingState
+from training.engine.device import Hardware
+from training.engine.estimate import estimate
+from training.engine.state import TrainingState
 
 
 def measure(recipe: str, data: str, steps: int) -> dict[str, float]:

@@ -161,22 +161,23 @@ def _half_width(folder: Path) -> Path:
     import torch
     from safetensors.torch import save_file
 
-    from gan import artifact
+    from gan import atomic, model_folder
+    from gan.manifest import MANIFEST
     from gan.networks import dcgan
-    from training import export
+    from training.export import export
 
     generator = dcgan.Generator(width=64).eval()
     dcgan.initialise(generator, torch.Generator().manual_seed(0))
 
     def fill(path: Path) -> None:
-        save_file(generator.state_dict(), path / artifact.WEIGHTS)
-        export.export_onnx(generator, path / artifact.ONNX)
-        files = artifact.digests(path, [artifact.WEIGHTS, artifact.ONNX])
-        changes = {"name": folder.name, "version": files[artifact.WEIGHTS][:12], "files": files}
-        manifest = artifact.read(REFERENCE).manifest.model_copy(update=changes)
-        (path / artifact.MANIFEST).write_text(manifest.model_dump_json())
+        save_file(generator.state_dict(), path / model_folder.WEIGHTS)
+        export.export_onnx(generator, path / model_folder.ONNX)
+        files = model_folder.digests(path, [model_folder.WEIGHTS, model_folder.ONNX])
+        changes = {"name": folder.name, "version": files[model_folder.WEIGHTS][:12], "files": files}
+        manifest = model_folder.read(REFERENCE).manifest.model_copy(update=changes)
+        (path / MANIFEST).write_text(manifest.model_dump_json())
 
-    artifact.write_atomically(folder, fill)
+    atomic.write_atomically(folder, fill)
     return folder
 
 

@@ -16,11 +16,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.peers import article
-from training.config import TrainingConfig
+from training.config.schema import TrainingConfig
 from training.data import load
-from training.hardware import Hardware
-from training.loop import train
-from training.state import TrainingState
+from training.engine.device import Hardware
+from training.engine.loop import train
+from training.engine.state import TrainingState
 
 SIDES = ("article", "ours", "ours-float32")
 _WARM_UP_STEPS = 4

@@ -18,7 +18,7 @@ from bentoml._internal.bento.bento import BentoInfoV2
 from pydantic import TypeAdapter
 
 from deploy import sbom
-from gan import artifact
+from gan import model_folder
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / "build" / "image"
@@ -42,7 +42,7 @@ def find_engine() -> str:
             named = subprocess.run([engine, "--version"], capture_output=True, text=True).stdout.lower()
             return "podman" if "podman" in named else engine
     raise SystemExit(
-        "neither docker nor podman works here: install one, or run `. deploy/engine.sh`, which installs podman on Debian"
+        "neither docker nor podman works here: install one, or run `. tests/container/engine.sh`, which installs podman on Debian"
     )
 
 
@@ -96,7 +96,7 @@ def build(bento: bentoml.Bento, engine: str, image: str) -> None:
 def take_stock(image: str, bento: bentoml.Bento, engine: str, out: Path) -> tuple[Path, Path]:
     """Write what is in the image, and its licences, into a folder; returns where."""
     found = sbom.inventory(image, engine)
-    manifests = [artifact.read_manifest(path) for path in artifact.discover(Path(bento.path_of("src")) / "models")]
+    manifests = [model_folder.read_manifest(path) for path in model_folder.discover(Path(bento.path_of("src")) / "models")]
     stem = str(bento.tag).replace(":", "-")
     bill, licences = out / f"{stem}.cdx.json", out / f"{stem}.licences.txt"
     bill.write_text(sbom.bill_of_materials(image, bento.creation_time, found, manifests))

@@ -17,7 +17,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
-from gan.artifact import Manifest
+from gan.manifest import Manifest
 
 HERE = Path(__file__).parent
 

@@ -20,7 +20,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gan.artifact import ModelFolderError
+from gan.errors import ModelFolderError
 from gan.latents import Inputs, count
 from gan.processors import usable_processors
 from serving import caching, errors, openapi

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from gan.imaging import Pictures
+from gan.images.encoding import Pictures
 from gan.latents import Inputs, count, join, select
-from gan.runtime import Runtime
+from gan.runtimes.base import Runtime
 
 _log = logging.getLogger("bentoml.gan")
 

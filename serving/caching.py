@@ -4,7 +4,7 @@ import hashlib
 from functools import cache
 from importlib.metadata import version
 
-from gan.artifact import ONNX, TORCHSCRIPT
+from gan.model_folder import ONNX, TORCHSCRIPT
 from gan.processors import hardware
 from serving.encoding import ENCODER
 from serving.models import LoadedModel

@@ -15,8 +15,8 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from gan import imaging
-from gan.imaging import Pictures
+from gan.images import encoding
+from gan.images.encoding import Pictures
 from serving.origins import Origins
 
 Format = Literal["png", "webp", "jpeg", "zip", "npz", "json"]
@@ -60,12 +60,12 @@ def encode(format: Format, pictures: Pictures, origins: Origins, sheet: Sheet) -
         return _npz(pictures, origins.seeds, origins.rows.get("label"))
     if format == "json":
         return _json(pictures, origins, sheet.scale)
-    whole = imaging.enlarge(imaging.grid(pictures, sheet.columns), sheet.scale)
-    return imaging.encode(whole, format, sheet.quality, origins.of_all())
+    whole = encoding.enlarge(encoding.grid(pictures, sheet.columns), sheet.scale)
+    return encoding.encode(whole, format, sheet.quality, origins.of_all())
 
 
 def _png(picture: NDArray[np.uint8], scale: int, origin: str | None) -> bytes:
-    return imaging.encode(imaging.enlarge(picture, scale), "png", origin=origin)
+    return encoding.encode(encoding.enlarge(picture, scale), "png", origin=origin)
 
 
 def encode_animation(
@@ -79,8 +79,8 @@ def encode_animation(
         return _zip(frames, _unique("frame", range(n)), scale, partial(origins.of_way, n, loop))
     origin = origins.of_way(n, loop)
     if format == "png":
-        return _png(imaging.grid(frames, n), scale, origin)
-    return imaging.animate(np.stack([imaging.enlarge(frame, scale) for frame in frames]), format, fps, quality, origin)
+        return _png(encoding.grid(frames, n), scale, origin)
+    return encoding.animate(np.stack([encoding.enlarge(frame, scale) for frame in frames]), format, fps, quality, origin)
 
 
 def _names(seeds: Sequence[int] | None, n: int) -> list[str]:

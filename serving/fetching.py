@@ -11,8 +11,9 @@ from typing import Any
 
 import fsspec
 
-from gan import artifact
-from gan.artifact import MANIFEST, ModelFolderError
+from gan import atomic, model_folder
+from gan.errors import ModelFolderError
+from gan.manifest import MANIFEST, parse_manifest
 
 _LARGEST_MANIFEST, _LARGEST_FILE = 2**20, 2**32  # bytes; a server's answer may have no end
 _CHUNK = 2**20  # bytes
@@ -44,15 +45,15 @@ def _fetch(address: str, models: Path) -> Path:
     target = _there(models, digest)
     if target is not None:
         try:
-            return artifact.read(target).path
+            return model_folder.read(target).path
         except ModelFolderError:  # damaged since; it is fetched again
             pass
 
     text = b"".join(_chunks(f"{folder}/{MANIFEST}", digest, _LARGEST_MANIFEST))
-    manifest = artifact.parse_manifest(text, f"{folder}/{MANIFEST}")
+    manifest = parse_manifest(text, f"{folder}/{MANIFEST}")
 
     target = target or models / manifest.name
-    if os.path.lexists(target) and not artifact.holds_model(target):
+    if os.path.lexists(target) and not model_folder.holds_model(target):
         raise ModelFolderError(
             f"{target} is in the way of {folder} and holds no model: move it, or set GAN_MODELS to another folder"
         )
@@ -65,7 +66,7 @@ def _fetch(address: str, models: Path) -> Path:
                     file.write(chunk)
 
     try:
-        artifact.write_atomically(target, fill, replace=True)
+        atomic.write_atomically(target, fill, replace=True)
     except OSError as error:
         raise ModelFolderError(
             f"cannot write {target} ({error.strerror}): set GAN_MODELS to a folder that can be written and has room"
@@ -75,9 +76,9 @@ def _fetch(address: str, models: Path) -> Path:
 
 def _there(models: Path, digest: str) -> Path | None:
     """The folder whose manifest has this SHA-256, if there is one."""
-    for path in artifact.discover(models):
+    for path in model_folder.discover(models):
         with suppress(OSError):  # it has none, or it may not be read; what is wrong is said when it is loaded
-            if (path / MANIFEST).is_file() and artifact.digests(path, [MANIFEST])[MANIFEST] == digest:
+            if (path / MANIFEST).is_file() and model_folder.digests(path, [MANIFEST])[MANIFEST] == digest:
                 return path
     return None
 

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from gan import artifact
-from gan.artifact import MANIFEST, ModelFolder, ModelFolderError
+from gan import model_folder
+from gan.errors import ModelFolderError
+from gan.manifest import MANIFEST
+from gan.model_folder import ModelFolder
 from serving.settings import Settings
 
 SHIPPED = "fashion-mnist"  # the default model where it is one of several and no setting says otherwise
@@ -37,9 +39,9 @@ def verify(settings: Settings) -> Verified:
     """
     whole: list[ModelFolder] = []
     bad: list[tuple[str, ModelFolderError]] = _links_to_nowhere(settings.models)
-    for path in artifact.discover(settings.models):
+    for path in model_folder.discover(settings.models):
         try:
-            whole.append(artifact.read(path))
+            whole.append(model_folder.read(path))
         except ModelFolderError as error:
             bad.append((_name(path), error))
     folders: dict[str, ModelFolder] = {}
@@ -85,7 +87,7 @@ def _only_or_shipped(names: list[str], bad: dict[str, ModelFolderError]) -> str 
 def _name(path: Path) -> str:
     """What the model of a bad folder is called, as far as that can be told."""
     try:
-        return artifact.read_manifest(path).name
+        return model_folder.read_manifest(path).name
     except ModelFolderError:
         return path.name
 

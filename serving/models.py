@@ -9,9 +9,11 @@ from http import HTTPStatus
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from gan import artifact, runtime
-from gan.artifact import ModelFolder, ModelFolderError
+from gan import model_folder, runtimes
+from gan.errors import ModelFolderError
 from gan.latents import inputs
+from gan.model_folder import ModelFolder
+from gan.runtimes.base import OnDevice, Runtime, at_once
 from serving.errors import RequestError
 from serving.fetching import fetch
 from serving.folders import SameNameError, verify
@@ -62,7 +64,7 @@ class LoadedModel:
     """A verified model that has drawn its first picture."""
 
     folder: ModelFolder
-    runtime: runtime.Runtime
+    runtime: Runtime
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class FolderGone:
 class Models:
     """All models of a service, loaded and warm. What is read from it is always whole, whichever thread changes it."""
 
-    def __init__(self, settings: Settings, on_device: runtime.OnDevice = runtime.at_once) -> None:
+    def __init__(self, settings: Settings, on_device: OnDevice = at_once) -> None:
         """`on_device` runs something where the device can be had alone, also while others are being answered.
 
         Raises ModelFolderError if the default model is bad. Other bad folders are left out.
@@ -84,7 +86,7 @@ class Models:
         self._settings, self._on_device = settings, on_device
         self._changing = threading.Lock()
         self._changing_folders: dict[Path, object] = {}
-        self._seen = {path: _state(path) for path in artifact.discover(settings.models)}
+        self._seen = {path: _state(path) for path in model_folder.discover(settings.models)}
         self._same_names: set[Path] = set()  # folders that wait for another one's name
         self._missing: set[str] = set()  # models whose folder the last look did not find
         self._displaced: set[str] = set()  # models in whose folder another one was found
@@ -151,7 +153,7 @@ class Models:
         taken away; the default model is served all the same. Where the folder of models itself cannot be seen nothing changes.
         """
         try:
-            paths = artifact.discover(self._settings.models)
+            paths = model_folder.discover(self._settings.models)
             if not self._settings.models.is_dir():
                 raise ModelFolderError(f"there is no folder {self._settings.models}: put it back, or start again with another")
         except ModelFolderError as error:
@@ -211,10 +213,10 @@ class Models:
     def _take_as_it_is(self, path: Path) -> LoadedModel:
         self._seen[path] = _state(path)
         self._same_names.discard(path)
-        folder = artifact.read(path)
+        folder = model_folder.read(path)
         name = folder.manifest.name
         standing = self._by_name.get(name)
-        if standing and standing.folder.path != path and standing.folder.path in artifact.discover(self._settings.models):
+        if standing and standing.folder.path != path and standing.folder.path in model_folder.discover(self._settings.models):
             self._same_names.add(path)
             raise SameNameError(path, standing.folder.path, name)
         loaded = self._load(folder)
@@ -226,24 +228,24 @@ class Models:
 
     def _load(self, folder: ModelFolder) -> LoadedModel:
         settings, manifest = self._settings, folder.manifest
-        loaded = runtime.load(
+        loaded = runtimes.load(
             folder, settings.runtime, settings.device, settings.precision, settings.threads, on_device=self._on_device
         )
-        shape = self._on_device(lambda: runtime.draw(loaded, inputs([0], manifest.space)).shape)
+        shape = self._on_device(lambda: runtimes.generate(loaded, inputs([0], manifest.space)).shape)
         if shape != (1, manifest.height, manifest.width, manifest.channels):
             raise ModelFolderError(
                 f"{folder.path} draws pictures of another shape, {shape}, than its manifest says: "
-                f"{artifact.export_again(folder.path)}"
+                f"{model_folder.export_again(folder.path)}"
             )
         return LoadedModel(folder, loaded)
 
     def _folder_of(self, name: str) -> Path | None:
         """The folder of the model of this name; a folder that cannot be read counts by its own name."""
-        if name in self._by_name and self._by_name[name].folder.path in artifact.discover(self._settings.models):
+        if name in self._by_name and self._by_name[name].folder.path in model_folder.discover(self._settings.models):
             return self._by_name[name].folder.path
-        for path in artifact.discover(self._settings.models):
+        for path in model_folder.discover(self._settings.models):
             try:
-                found = artifact.read_manifest(path).name
+                found = model_folder.read_manifest(path).name
             except ModelFolderError:
                 found = path.name
             if found == name:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from gan.artifact import Manifest
+from gan.manifest import Manifest
 from serving.encoding import ANIMATION_MEDIA_TYPES, MEDIA_TYPES
 from serving.public import HIDDEN_ENVIRONMENT
 from serving.schema import GenerateRequest, InterpolateRequest

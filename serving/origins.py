@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gan.artifact import Manifest
 from gan.latents import Inputs
+from gan.manifest import Manifest
 
 _LONGEST = 30_000  # bytes; a JPEG has room for 65,000
 

@@ -9,9 +9,9 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gan.artifact import Manifest
-from gan.imaging import Pictures
+from gan.images.encoding import Pictures
 from gan.latents import SEEDS, Code, Inputs, code_dtype, inputs, interpolate, seed_range
+from gan.manifest import Manifest
 from serving import encoding, filenames
 from serving.encoding import ANIMATION_MEDIA_TYPES, IMAGE_FORMATS, MEDIA_TYPES, AnimationFormat, Format, Sheet
 from serving.errors import field_error

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gan.artifact import Manifest
+from gan.manifest import Manifest
 
 # Of the origin's environment and of its configuration, where paths stand
 HIDDEN_ENVIRONMENT = {"git_revision", "hardware"}

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gan.paths import UserPath
-from gan.runtime import DeviceName, PrecisionName, RuntimeName
+from gan.runtimes.base import DeviceName, PrecisionName, RuntimeName
 from serving.cors import origin
 
 

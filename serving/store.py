@@ -13,8 +13,9 @@ from pathlib import Path
 import bentoml
 from bentoml.exceptions import BentoMLException
 
-from gan import artifact
-from gan.artifact import ModelFolderError
+from gan import model_folder
+from gan.errors import ModelFolderError
+from gan.manifest import MANIFEST
 from gan.paths import user_path
 
 
@@ -23,11 +24,11 @@ def import_folder(path: Path) -> str:
 
     Raises ModelFolderError.
     """
-    manifest = artifact.read(path).manifest
+    manifest = model_folder.read(path).manifest
     tag = f"{manifest.name}:{manifest.version}"
     with suppress(BentoMLException):  # there is none, or can be none of this name, of which creating says more
         standing = Path(bentoml.models.get(tag).path)
-        if (standing / artifact.MANIFEST).read_bytes() == (path / artifact.MANIFEST).read_bytes():
+        if (standing / MANIFEST).read_bytes() == (path / MANIFEST).read_bytes():
             return tag
         raise ModelFolderError(
             f"{tag} in BentoML's store is not {path}, which was exported anew: `bentoml models delete {tag}` first"
@@ -52,8 +53,8 @@ def export_folder(tag: str, models: Path) -> Path:
             f"there is no model {tag} in BentoML's store: `bentoml models list` shows those there are"
         ) from error
     source = Path(model.path)
-    target = models / artifact.read(source).manifest.name
-    artifact.copy(source, target, replace=True, leave_out=("model.yaml",))  # which is BentoML's
+    target = models / model_folder.read(source).manifest.name
+    model_folder.copy(source, target, replace=True, leave_out=("model.yaml",))  # which is BentoML's
     return target
 
 

@@ -211,10 +211,10 @@ def test_it_fetches_a_model_before_it_starts_and_refuses_another_than_was_meant(
 def test_drawing_reports_to_nobody(tmp_path):
     code = """
 from pathlib import Path
-from gan import artifact, runtime
+from gan import model_folder, runtimes
 from gan.latents import inputs
-folder = artifact.read(artifact.discover(Path("models"))[0])
-runtime.draw(runtime.load(folder, "onnx", threads=1), inputs([0], folder.manifest.space))
+folder = model_folder.read(model_folder.discover(Path("models"))[0])
+runtimes.generate(runtimes.load(folder, "onnx", threads=1), inputs([0], folder.manifest.space))
 """
     quiet = {"ORT_DISABLE_TELEMETRY", "CI"}  # either would silence ONNX Runtime by itself
     environment = {name: value for name, value in os.environ.items() if name not in quiet}
@@ -370,16 +370,16 @@ def test_a_service_that_has_lost_its_device_is_neither_ready_nor_alive(trained, 
 
 # Read by every process that is started with its folder in PYTHONPATH
 LOSES_ITS_DEVICE = """
-import gan.runtime
+import gan.runtimes.onnx
 
 class Panic(BaseException): ...
 
-def start(self, rows, start=gan.runtime.OnnxRuntime.start):
+def start(self, rows, start=gan.runtimes.onnx.OnnxRuntime.start):
     if len(rows["z"]) == 13:
         raise Panic("a library of another language gives up")
     return start(self, rows)
 
-gan.runtime.OnnxRuntime.start = start
+gan.runtimes.onnx.OnnxRuntime.start = start
 """
 
 

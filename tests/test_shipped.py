@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from gan import artifact
-from gan.networks.conditions import tensors
-from gan.torch_runtime import load_module
+from gan import model_folder
+from gan.networks.layers.conditioning import tensors
+from gan.runtimes.torchscript import load_module
 from tests.test_whole_path import picture, serving
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -41,10 +41,10 @@ def test_every_one_draws_the_grid_that_it_was_exported_with(client, name):
 
 @pytest.mark.parametrize("name", ["fashion-mnist", "fashion-mnist-dcgan"])
 def test_every_one_is_for_programs_of_2024_and_can_change_type(name):
-    folder = artifact.read(MODELS / name)
-    model = onnx.load_model_from_string(folder.content(artifact.ONNX))
+    folder = model_folder.read(MODELS / name)
+    model = onnx.load_model_from_string(folder.content(model_folder.ONNX))
     assert (model.ir_version, [opset.version for opset in model.opset_import]) == (9, [18])
-    module = load_module(folder.content(artifact.TORCHSCRIPT), torch.device("cpu"), torch.float16)
+    module = load_module(folder.content(model_folder.TORCHSCRIPT), torch.device("cpu"), torch.float16)
     values = tensors(range(2), folder.manifest.space)
     assert module(values[0].half(), *values[1:]).dtype == torch.float16
 

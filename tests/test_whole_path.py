@@ -8,17 +8,17 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from gan.artifact import read_manifest
 from gan.latents import inputs
+from gan.model_folder import read_manifest
 from serving.app import Api
 from serving.batching import Batcher
 from serving.models import Models
 from serving.settings import Settings
 from tests.conftest import QUICKLY_MEASURED, SMALL_DATA, train
 from tests.training.data.mixed import CLASSES, DAMAGED, write_mixed
-from training import export
-from training.diagnostics import draw_pictures
+from training.export import export
 from training.run import main
+from training.tracking.divergence import draw_pictures
 
 
 @pytest.fixture

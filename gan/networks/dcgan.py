@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from gan.latents import Space
-from gan.networks import conditions, spectral
-from gan.networks.grid import Size, base_grid
-from gan.networks.norms import Norm, check_norm
+from gan.networks.layers import conditioning, spectral_norm
+from gan.networks.layers.base_grid import Size, base_grid
+from gan.networks.layers.norms import Norm, check_norm
 
 REFERENCE_SPACE = Space(z_dim=100)
 
@@ -46,7 +46,7 @@ class Generator(nn.Module):
         outer, *_ = hidden = _widths(grid.doublings, width)
         layers: list[nn.Module] = [
             nn.ConvTranspose2d(
-                space.z_dim + conditions.size(space),
+                space.z_dim + conditioning.size(space),
                 hidden[-1],
                 kernel_size=(grid.rows, grid.columns),
                 stride=1,
@@ -71,7 +71,7 @@ class Generator(nn.Module):
         Label and codes stand beside the latent vector (Mirza and Osindero 2014, arXiv 1411.1784, section 4.1).
         """
         if label_and_codes:
-            z = torch.cat([z, conditions.vector(self.space, label_and_codes, like=z)], 1)
+            z = torch.cat([z, conditioning.vector(self.space, label_and_codes, like=z)], 1)
         pictures: Tensor = self.layers(z[:, :, None, None])
         return pictures
 
@@ -94,19 +94,19 @@ class Discriminator(nn.Module):
         hidden = _widths(grid.doublings, width)
         self.features = hidden[-1] * grid.rows * grid.columns
         layers: list[nn.Module] = [
-            spectral.normalised(nn.Conv2d(channels, hidden[0], kernel_size=4, stride=2, padding=1, bias=False), norm),
+            spectral_norm.normalised(nn.Conv2d(channels, hidden[0], kernel_size=4, stride=2, padding=1, bias=False), norm),
             nn.LeakyReLU(0.2, inplace=True),
         ]
         for outer, inner in pairwise(hidden):
             layers += [
-                spectral.normalised(nn.Conv2d(outer, inner, kernel_size=4, stride=2, padding=1, bias=False), norm),
+                spectral_norm.normalised(nn.Conv2d(outer, inner, kernel_size=4, stride=2, padding=1, bias=False), norm),
                 *([nn.BatchNorm2d(inner)] if norm == "batch" else []),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         last = nn.Conv2d(hidden[-1], 1, kernel_size=(grid.rows, grid.columns), stride=1, padding=0, bias=False)
-        layers.append(spectral.normalised(last, norm))
+        layers.append(spectral_norm.normalised(last, norm))
         self.layers = nn.Sequential(*layers)
-        self.embedding = None if classes is None else spectral.normalised(nn.Embedding(classes, self.features), norm)
+        self.embedding = None if classes is None else spectral_norm.normalised(nn.Embedding(classes, self.features), norm)
 
     def judge(self, pictures: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Logits as of `forward`, float [n], and what the last layer makes them from, float [n, features]."""
@@ -135,8 +135,8 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
     """Start weights of the paper (section 4): N(0, 0.02); the scales of batch normalisation N(1, 0.02) with shifts 0."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Embedding):
-            spectral.weight_of(module).normal_(0.0, 0.02, generator=random)
+            spectral_norm.weight_of(module).normal_(0.0, 0.02, generator=random)
         elif isinstance(module, nn.BatchNorm2d):
             module.weight.normal_(1.0, 0.02, generator=random)
             module.bias.zero_()
-    spectral.start(network, random)
+    spectral_norm.start(network, random)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from gan.artifact import ArchitectureName
 from gan.latents import Space
+from gan.manifest import ArchitectureName
 from gan.networks import dcgan, mlp, r3gan, resnet
-from gan.networks.grid import Size
-from gan.networks.norms import Norm
+from gan.networks.layers.base_grid import Size
+from gan.networks.layers.norms import Norm
 
 Generator = mlp.Generator | dcgan.Generator | resnet.Generator | r3gan.Generator
 Discriminator = mlp.Discriminator | dcgan.Discriminator | resnet.Discriminator | r3gan.Discriminator

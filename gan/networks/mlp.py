@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gan.latents import Space
-from gan.networks import conditions, spectral
-from gan.networks.grid import Size
-from gan.networks.norms import Norm, check_norm
+from gan.networks.layers import conditioning, spectral_norm
+from gan.networks.layers.base_grid import Size
+from gan.networks.layers.norms import Norm, check_norm
 
 _PIECES = 5
 _GENERATOR_RANGE, _DISCRIMINATOR_RANGE = 0.05, 0.005
@@ -37,7 +37,7 @@ class Generator(nn.Module):
         super().__init__()
         self.space = space
         self.shape = (channels, *size)
-        units = [space.z_dim + conditions.size(space), width, width, prod(self.shape)]
+        units = [space.z_dim + conditioning.size(space), width, width, prod(self.shape)]
         layers: list[nn.Module] = []
         for before, after in pairwise(units):
             layers += [nn.Linear(before, after), nn.ReLU()]
@@ -49,7 +49,7 @@ class Generator(nn.Module):
         Label and codes stand beside the latent vector (Mirza and Osindero 2014, arXiv 1411.1784, section 4.1).
         """
         if label_and_codes:
-            z = torch.cat([z, conditions.vector(self.space, label_and_codes, like=z)], 1)
+            z = torch.cat([z, conditioning.vector(self.space, label_and_codes, like=z)], 1)
         pixels: Tensor = self.layers(z)
         return pixels.view(-1, *self.shape)
 
@@ -60,7 +60,7 @@ class Maxout(nn.Module):
     def __init__(self, before: int, units: int, norm: Norm) -> None:
         super().__init__()
         self.units = units
-        self.linear = spectral.normalised(nn.Linear(before, units * _PIECES), norm)
+        self.linear = spectral_norm.normalised(nn.Linear(before, units * _PIECES), norm)
 
     def forward(self, input: Tensor) -> Tensor:
         """float [n, before] -> float [n, units]."""
@@ -95,7 +95,7 @@ class Discriminator(nn.Module):
         self.trunk = nn.Sequential(
             Maxout(channels * prod(size) + (classes or 0), self.features, norm), Maxout(self.features, self.features, norm)
         )
-        self.last = spectral.normalised(nn.Linear(self.features, 1), norm)
+        self.last = spectral_norm.normalised(nn.Linear(self.features, 1), norm)
 
     def judge(self, pictures: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Logits as of `forward`, float [n], and what the last layer makes them from, float [n, features]."""
@@ -120,6 +120,6 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
     reach = _GENERATOR_RANGE if isinstance(network, Generator) else _DISCRIMINATOR_RANGE
     for module in network.modules():
         if isinstance(module, nn.Linear):
-            spectral.weight_of(module).uniform_(-reach, reach, generator=random)
+            spectral_norm.weight_of(module).uniform_(-reach, reach, generator=random)
             module.bias.zero_()
-    spectral.start(network, random)
+    spectral_norm.start(network, random)

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gan.latents import Space
-from gan.networks import conditions
-from gan.networks.grid import Size, base_grid
-from gan.networks.norms import Norm, check_norm
+from gan.networks.layers import conditioning
+from gan.networks.layers.base_grid import Size, base_grid
+from gan.networks.layers.norms import Norm, check_norm
 
 _EXPANSION = 2
 _GROUP = 16  # channels of a group of the grouped convolutions
@@ -112,8 +112,8 @@ class Generator(nn.Module):
         self.space = space
         widths = _widths(size, width)
         grid = base_grid(size)
-        conditional = conditions.size(space) > 0
-        self.embedding = nn.Linear(conditions.size(space), _CONDITION, bias=False) if conditional else None
+        conditional = conditioning.size(space) > 0
+        self.embedding = nn.Linear(conditioning.size(space), _CONDITION, bias=False) if conditional else None
         self.scale = nn.Linear(space.z_dim + (_CONDITION if conditional else 0), width, bias=False)
         self.basis = nn.Parameter(torch.randn(width, grid.rows, grid.columns))
         layers: list[nn.Module] = _residual(width, blocks)
@@ -127,7 +127,7 @@ class Generator(nn.Module):
         Label and codes, embedded together, stand beside the latent vector.
         """
         if self.embedding is not None:
-            z = torch.cat([z, self.embedding(conditions.vector(self.space, label_and_codes, like=z)).type_as(z)], 1)
+            z = torch.cat([z, self.embedding(conditioning.vector(self.space, label_and_codes, like=z)).type_as(z)], 1)
         pictures: Tensor = self.layers(self.basis * self.scale(z)[:, :, None, None])
         return pictures if self.training else pictures.clamp(-1, 1)
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional, init
 
 from gan.latents import Space
-from gan.networks import conditions, spectral
-from gan.networks.grid import Size, base_grid
-from gan.networks.norms import Norm, check_norm
+from gan.networks.layers import conditioning, spectral_norm
+from gan.networks.layers.base_grid import Size, base_grid
+from gan.networks.layers.norms import Norm, check_norm
 
 _PAPERS_DOUBLINGS = 3  # from 4x4 to 32x32
 
@@ -88,7 +88,7 @@ class Generator(nn.Module):
             _narrowed(2 * width, max(doubling - _PAPERS_DOUBLINGS, 0), smallest=width // 4)
             for doubling in range(grid.doublings + 1)
         ]
-        self.first = nn.Linear(space.z_dim + conditions.size(self.codes), 2 * width * grid.rows * grid.columns)
+        self.first = nn.Linear(space.z_dim + conditioning.size(self.codes), 2 * width * grid.rows * grid.columns)
         self.blocks = nn.ModuleList(UpBlock(before, after, space.classes) for before, after in pairwise(widths))
         self.norm = nn.BatchNorm2d(widths[-1])
         self.last = nn.Conv2d(widths[-1], channels, kernel_size=3, padding=1)
@@ -103,7 +103,7 @@ class Generator(nn.Module):
             label, *others = label_and_codes
             codes = tuple(others)
         if codes:
-            z = torch.cat([z, conditions.vector(self.codes, codes, like=z)], 1)
+            z = torch.cat([z, conditioning.vector(self.codes, codes, like=z)], 1)
         pictures: Tensor = self.first(z).view(-1, *self.grid)
         for block in self.blocks:
             pictures = block(pictures, label)
@@ -120,10 +120,10 @@ class DownBlock(nn.Module):
         super().__init__()
         inner = after if first else before
         self.is_first, self.halve = first, halve
-        self.first = spectral.normalised(nn.Conv2d(before, inner, kernel_size=3, padding=1), norm)
-        self.second = spectral.normalised(nn.Conv2d(inner, after, kernel_size=3, padding=1), norm)
+        self.first = spectral_norm.normalised(nn.Conv2d(before, inner, kernel_size=3, padding=1), norm)
+        self.second = spectral_norm.normalised(nn.Conv2d(inner, after, kernel_size=3, padding=1), norm)
         changes = halve or before != after
-        self.shortcut = spectral.normalised(nn.Conv2d(before, after, kernel_size=1), norm) if changes else nn.Identity()
+        self.shortcut = spectral_norm.normalised(nn.Conv2d(before, after, kernel_size=1), norm) if changes else nn.Identity()
         # Before each ReLU, as in the generator; the picture itself is not normalised.
         self.first_norm = nn.BatchNorm2d(before) if norm == "batch" and not first else nn.Identity()
         self.second_norm = nn.BatchNorm2d(inner) if norm == "batch" else nn.Identity()
@@ -167,8 +167,8 @@ class Discriminator(nn.Module):
             DownBlock(widths[-1], width, norm, halve=False),
             DownBlock(width, width, norm, halve=False),
         )
-        self.last = spectral.normalised(nn.Linear(width, 1, bias=False), norm)
-        self.embedding = None if classes is None else spectral.normalised(nn.Embedding(classes, width), norm)
+        self.last = spectral_norm.normalised(nn.Linear(width, 1, bias=False), norm)
+        self.embedding = None if classes is None else spectral_norm.normalised(nn.Embedding(classes, width), norm)
 
     def judge(self, pictures: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Logits as of `forward`, float [n], and what the last layer makes them from, float [n, features]."""
@@ -204,12 +204,12 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
             init.ones_(module.weight)
             init.zeros_(module.bias)
         elif isinstance(module, nn.Conv2d | nn.Linear):
-            init.xavier_uniform_(spectral.weight_of(module), sqrt(2) if module in residual else 1.0, generator=random)
+            init.xavier_uniform_(spectral_norm.weight_of(module), sqrt(2) if module in residual else 1.0, generator=random)
             if module.bias is not None:
                 init.zeros_(module.bias)
     if isinstance(network, Discriminator) and network.embedding is not None:
-        init.xavier_uniform_(spectral.weight_of(network.embedding), generator=random)
-    spectral.start(network, random)
+        init.xavier_uniform_(spectral_norm.weight_of(network.embedding), generator=random)
+    spectral_norm.start(network, random)
 
 
 def _doubled(pictures: Tensor) -> Tensor:

@@ -121,7 +121,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     tag = subprocess.check_output([ROOT / "deploy" / "bento.sh", "cpu"], text=True).strip()
     bento = bentoml.get(tag)
     if engine == "podman":  # docker pulls it
-        subprocess.run([ROOT / "deploy" / "base.sh", bento.info.image.base_image], check=True)
+        subprocess.run([ROOT / "tests" / "container" / "base.sh", bento.info.image.base_image], check=True)
     name = f"{tag}-test"
     try:
         images.build(bento, engine, name)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from gan import artifact
+from gan import model_folder
+from gan.manifest import MANIFEST
 from tests.container.conftest import started
 
-SHIPPED = artifact.discover(Path(__file__).parents[2] / "models")[0]
+SHIPPED = model_folder.discover(Path(__file__).parents[2] / "models")[0]
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def models(tmp_path):
     folder = tmp_path / "models"
     for path in (tmp_path, *tmp_path.parents[:2]):
         path.chmod(0o755)
-    artifact.copy(SHIPPED, folder / SHIPPED.name)
+    model_folder.copy(SHIPPED, folder / SHIPPED.name)
     folder.chmod(0o755)
     return folder
 
@@ -30,14 +31,14 @@ def another_version(models):
     """Put a model folder that differs in its weights, and so in its version, in the place of the one there is; returns it."""
     there, new = models / SHIPPED.name, models.parent / "new"
     shutil.copytree(there, new)
-    with (new / artifact.WEIGHTS).open("ab") as file:
+    with (new / model_folder.WEIGHTS).open("ab") as file:
         file.write(b" ")
-    manifest = json.loads((new / artifact.MANIFEST).read_text())
-    digest = hashlib.sha256((new / artifact.WEIGHTS).read_bytes()).hexdigest()
+    manifest = json.loads((new / MANIFEST).read_text())
+    digest = hashlib.sha256((new / model_folder.WEIGHTS).read_bytes()).hexdigest()
     manifest["version"] = digest[:12]
-    manifest["files"][artifact.WEIGHTS] = digest
-    (new / artifact.MANIFEST).write_text(json.dumps(manifest))
-    artifact.copy(new, there, replace=True)
+    manifest["files"][model_folder.WEIGHTS] = digest
+    (new / MANIFEST).write_text(json.dumps(manifest))
+    model_folder.copy(new, there, replace=True)
     return digest[:12]
 
 
@@ -71,13 +72,13 @@ def wait_until_served(container, before, version):
 def test_a_mounted_folder_is_served_and_a_new_version_in_it_without_a_restart(image, models):
     with started(image, *mounted(models)) as container:
         before = container.client.post("/generate", json={"seed": 1}).headers["x-model"]
-        assert before == artifact.read(models / SHIPPED.name).title
+        assert before == model_folder.read(models / SHIPPED.name).title
         version = another_version(models)
         wait_until_served(container, before, version)
 
 
 def test_a_damaged_model_stops_the_start_with_a_sentence(image, models):
-    with (models / SHIPPED.name / artifact.ONNX).open("r+b") as file:
+    with (models / SHIPPED.name / model_folder.ONNX).open("r+b") as file:
         file.truncate(1000)
     said = refusal(image, *mounted(models))
     assert f"/models/{SHIPPED.name}/generator.onnx is damaged" in said
@@ -85,7 +86,7 @@ def test_a_damaged_model_stops_the_start_with_a_sentence(image, models):
 
 
 def test_a_half_written_model_stops_the_start_with_a_sentence(image, models):
-    (models / SHIPPED.name / artifact.MANIFEST).unlink()
+    (models / SHIPPED.name / MANIFEST).unlink()
     assert f"cannot read /models/{SHIPPED.name}/model.json" in refusal(image, *mounted(models))
 
 
@@ -97,7 +98,7 @@ def test_a_model_that_its_user_may_not_read_stops_the_start_with_a_sentence(imag
 def test_a_model_that_its_user_may_not_read_keeps_no_other_from_being_served(image, models):
     with started(image, *mounted(models)) as container:
         before = container.client.post("/generate", json={"seed": 1}).headers["x-model"]
-        artifact.copy(SHIPPED, models / "a-secret-one")
+        model_folder.copy(SHIPPED, models / "a-secret-one")
         (models / "a-secret-one").chmod(0o700)
         time.sleep(5)  # in which it is found, twice
         version = another_version(models)
@@ -107,7 +108,7 @@ def test_a_model_that_its_user_may_not_read_keeps_no_other_from_being_served(ima
 
 def test_a_stop_while_it_fetches_is_one(image, models):
     (models / "slow").mkdir()
-    os.mkfifo(models / "slow" / artifact.MANIFEST)  # whoever opens it waits
+    os.mkfifo(models / "slow" / MANIFEST)  # whoever opens it waits
     options = ["--volume", f"{models}:/shop:ro", "--env", "GAN_MODELS=/tmp/models"]
     with started(image, *options, "--env", f"GAN_FETCH=file:///shop/slow#sha256={'0' * 64}", wait=False) as container:
         deadline = time.monotonic() + 60
@@ -123,10 +124,10 @@ def test_a_stop_while_it_fetches_is_one(image, models):
 
 def test_a_model_is_fetched_at_the_start_if_it_has_the_digest(image, models):
     address = f"file:///shop/{SHIPPED.name}#sha256="
-    digest = hashlib.sha256((models / SHIPPED.name / artifact.MANIFEST).read_bytes()).hexdigest()
+    digest = hashlib.sha256((models / SHIPPED.name / MANIFEST).read_bytes()).hexdigest()
     options = ["--volume", f"{models}:/shop:ro", "--env", "GAN_MODELS=/tmp/models"]
     with started(image, *options, "--env", f"GAN_FETCH={address}{digest}") as container:
-        assert container.client.post("/generate", json={"seed": 1}).headers["x-model"] == artifact.read(SHIPPED).title
+        assert container.client.post("/generate", json={"seed": 1}).headers["x-model"] == model_folder.read(SHIPPED).title
     said = refusal(image, *options, "--env", f"GAN_FETCH={address}{'0' * 64}")
     assert f"file:///shop/{SHIPPED.name}/model.json is not the file that is meant" in said
     said = refusal(

@@ -10,7 +10,7 @@ import pytest
 
 from deploy import inventory, sbom
 from deploy.image import find_engine
-from gan import artifact
+from gan import model_folder
 
 ROOT = Path(__file__).parents[2]
 MADE = datetime(2026, 1, 2, tzinfo=UTC)
@@ -64,7 +64,7 @@ def found():
 
 @pytest.fixture(scope="module")
 def manifests():
-    return [artifact.read_manifest(path) for path in artifact.discover(ROOT / "models")]
+    return [model_folder.read_manifest(path) for path in model_folder.discover(ROOT / "models")]
 
 
 def test_the_bill_of_materials_names_every_package_and_model_with_its_licence(found, manifests):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan import artifact
+from gan import model_folder
 from serving.metrics import metrics
 from serving.public import public_manifest
 from tests.conftest import latents
@@ -45,7 +45,7 @@ def test_a_picture_for_a_seed(client, trained):
     assert response.status_code == 200
     assert response.headers["content-type"] == "image/png"
     assert response.headers["x-seed"] == "7"
-    assert response.headers["x-model"] == f"fashion-mnist-dcgan@{artifact.read(trained.model).manifest.version}"
+    assert response.headers["x-model"] == f"fashion-mnist-dcgan@{model_folder.read(trained.model).manifest.version}"
     assert pixels(response.content).shape == (32, 32)
     assert client.post("/generate", json={"seed": 7}).content == response.content
     assert client.post("/generate", json={"seed": 8}).content != response.content
@@ -132,7 +132,7 @@ def test_the_models_are_listed_with_their_manifests(client, trained):
 
 
 def test_no_answer_tells_of_the_machine_that_trained_a_model(client, trained):
-    of_folder = artifact.read(trained.model).manifest
+    of_folder = model_folder.read(trained.model).manifest
     of_folder.origin.config.update(
         data="/home/me/pictures", inception_weights="/srv/weights.pth", note="~/notes", cache="C:\\cache"
     )
@@ -266,7 +266,7 @@ def test_a_failure_is_logged_but_not_shown(client, monkeypatch, caplog):
 
     counted = metrics().request_seconds.labels("/generate", "500")._sum
     before = counted.get()
-    monkeypatch.setattr("gan.runtime.OnnxRuntime.start", fail)
+    monkeypatch.setattr("gan.runtimes.onnx.OnnxRuntime.start", fail)
     response = client.post("/generate")
     refused(response, 500)
     assert counted.get() > before

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from gan.artifact import MANIFEST
+from gan.manifest import MANIFEST
 from tests.serving.test_api import refused
 from tests.serving.test_labels import serving
 

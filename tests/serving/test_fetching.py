@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from gan import artifact
-from gan.artifact import ModelFolderError
+from gan import model_folder
+from gan.errors import ModelFolderError
 from serving import fetching
 from serving.fetching import fetch
 
 # A model folder of the shipped kind
-SHIPPED = artifact.discover(Path(__file__).parents[2] / "models")[0]
+SHIPPED = model_folder.discover(Path(__file__).parents[2] / "models")[0]
 
 
 def digest(folder):
@@ -51,8 +51,8 @@ def test_a_model_is_fetched_whole_and_only_once(shop, tmp_path):
     folder, address, asked = shop
     models = tmp_path / "models"
     fetched = fetch(f"{address}/#sha256={digest(folder)}", models)
-    assert fetched == models / artifact.read(folder).manifest.name
-    assert artifact.read(fetched).manifest == artifact.read(folder).manifest
+    assert fetched == models / model_folder.read(folder).manifest.name
+    assert model_folder.read(fetched).manifest == model_folder.read(folder).manifest
     asked.clear()
     assert fetch(f"{address}#sha256={digest(folder)}", models) == fetched
     assert asked == []
@@ -91,7 +91,7 @@ def test_every_other_trouble_is_a_sentence_too(shop, tmp_path):
         with pytest.raises(ModelFolderError, match=said) as caught:
             fetch(wrong, tmp_path / "models")
         assert "secret" not in str(caught.value)
-    (notes := tmp_path / "models" / artifact.read(folder).manifest.name / "notes").parent.mkdir(parents=True)
+    (notes := tmp_path / "models" / model_folder.read(folder).manifest.name / "notes").parent.mkdir(parents=True)
     notes.write_text("of somebody")
     with pytest.raises(ModelFolderError, match=r"is in the way of .* and holds no model: move it"):
         fetch(f"{address}{right}", tmp_path / "models")
@@ -219,13 +219,13 @@ def test_one_that_was_damaged_since_is_fetched_again(shop, tmp_path):
     (elsewhere / "generator.onnx").write_bytes(b"cut")
     asked.clear()
     assert fetch(f"{address}#sha256={digest(folder)}", tmp_path / "models") == elsewhere
-    assert artifact.read(elsewhere).manifest == artifact.read(folder).manifest
+    assert model_folder.read(elsewhere).manifest == model_folder.read(folder).manifest
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["elsewhere"]
 
 
 def test_weights_of_other_programs_are_not_written_over(shop, tmp_path):
     folder, address, _ = shop
-    (theirs := tmp_path / "models" / artifact.read(folder).manifest.name / "netG.pth").parent.mkdir(parents=True)
+    (theirs := tmp_path / "models" / model_folder.read(folder).manifest.name / "netG.pth").parent.mkdir(parents=True)
     theirs.write_text("of somebody")
     with pytest.raises(ModelFolderError, match=r"is in the way of .* and holds no model: move it"):
         fetch(f"{address}#sha256={digest(folder)}", tmp_path / "models")
@@ -239,7 +239,7 @@ def in_store(home, *arguments):
 
 
 def test_a_model_goes_through_bentomls_store_unchanged(tmp_path):
-    manifest = artifact.read(SHIPPED).manifest
+    manifest = model_folder.read(SHIPPED).manifest
     for _ in range(2):  # importing it again changes nothing
         assert in_store(tmp_path / "home", "import", SHIPPED).stdout == f"{manifest.name}:{manifest.version}\n"
     exported = tmp_path / "models" / manifest.name
@@ -250,7 +250,7 @@ def test_a_model_goes_through_bentomls_store_unchanged(tmp_path):
 
 
 def test_the_store_keeps_no_model_in_the_place_of_another(tmp_path):
-    manifest = artifact.read(SHIPPED).manifest
+    manifest = model_folder.read(SHIPPED).manifest
     in_store(tmp_path / "home", "import", SHIPPED)
     again = shutil.copytree(SHIPPED, tmp_path / "again")
     (again / "model.json").write_text((again / "model.json").read_text() + "\n")

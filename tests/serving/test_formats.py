@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan.artifact import Manifest, ModelFolder
-from gan.runtime import OnnxRuntime
+from gan.manifest import Manifest
+from gan.model_folder import ModelFolder
+from gan.runtimes.onnx import OnnxRuntime
 from serving import caching
 from serving.models import LoadedModel
 from serving.negotiation import choose_format
@@ -248,7 +249,7 @@ def test_an_unchanged_picture_is_not_drawn_again(client, monkeypatch):
     def never(self, z):
         raise AssertionError("drawn")
 
-    monkeypatch.setattr("gan.runtime.OnnxRuntime.start", never)
+    monkeypatch.setattr("gan.runtimes.onnx.OnnxRuntime.start", never)
     for header in (etag, f'"other", {etag}', f"W/{etag}", "*"):
         response = client.get("/generate?seed=7", headers={"If-None-Match": header})
         assert (response.status_code, response.content) == (304, b"")

@@ -13,19 +13,20 @@ from PIL import Image
 from safetensors.torch import save_file
 from starlette.testclient import TestClient
 
-from gan import artifact
-from gan.artifact import MANIFEST, ONNX, TORCHSCRIPT, WEIGHTS
+from gan import atomic, model_folder
 from gan.latents import Code, Space, draw
+from gan.manifest import MANIFEST
+from gan.model_folder import ONNX, TORCHSCRIPT, WEIGHTS
 from gan.networks import dcgan
 from serving.app import Api
 from serving.batching import Batcher
 from serving.models import Models
 from serving.settings import Settings
 from tests.conftest import BACKENDS, latents
-from tests.gan.test_imaging import told as told_origin
+from tests.gan.images.test_encoding import told as told_origin
 from tests.serving.test_api import refused
 from tests.serving.test_messages import post, told
-from training import export
+from training.export import export
 
 GARMENTS = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 CODES = (Code("shape", categories=4), Code("slant"))
@@ -39,17 +40,17 @@ def coded(trained, tmp_path_factory):
     dcgan.initialise(generator, torch.Generator().manual_seed(0))
     torch.nn.init.normal_(generator.layers[0].weight, generator=torch.Generator().manual_seed(1))
     generator.eval()
-    manifest = artifact.read(trained.model).manifest
+    manifest = model_folder.read(trained.model).manifest
 
     def fill(path):
         save_file(generator.state_dict(), path / WEIGHTS)
         export.export_onnx(generator, path / ONNX)
         export.export_torchscript(generator, path / TORCHSCRIPT)
-        files = artifact.digests(path, [WEIGHTS, ONNX, TORCHSCRIPT])
+        files = model_folder.digests(path, [WEIGHTS, ONNX, TORCHSCRIPT])
         changes = {"name": "coded", "version": files[WEIGHTS][:12], "files": files, "z_dim": 20, "codes": list(CODES)}
         (path / MANIFEST).write_text(manifest.model_copy(update=changes).model_dump_json())
 
-    artifact.write_atomically(folder, fill)
+    atomic.write_atomically(folder, fill)
     return folder
 
 
@@ -283,7 +284,7 @@ def test_an_interpolation_moves_a_numeric_code_and_holds_a_given_one(coded_clien
 def test_one_service_has_both_and_the_picture_is_an_image(trained, conditional, coded, tmp_path):
     for folder in (trained.model, conditional.model, coded):
         shutil.copytree(folder, tmp_path / folder.parts[-3])
-    names = {path.name: artifact.read(path).manifest.name for path in tmp_path.iterdir()}
+    names = {path.name: model_folder.read(path).manifest.name for path in tmp_path.iterdir()}
     if len(set(names.values())) < 3:  # both trained ones have the name that their data and recipe give
         path = tmp_path / conditional.model.parts[-3] / MANIFEST
         path.write_text(path.read_text().replace('"name": "fashion-mnist-dcgan"', '"name": "garments"', 1))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, multiprocess
 
-from gan import runtime
+from gan import runtimes
 from gan.latents import Space, inputs
 from serving import encoding
 from serving.app import Api
@@ -44,7 +44,7 @@ def device():
 @asynccontextmanager
 async def api(trained, device, monkeypatch, **settings):
     """The routes, a client of theirs, and the batcher behind them; the device is held from the warm-up on."""
-    monkeypatch.setattr(runtime, "load", lambda *_, **__: device)
+    monkeypatch.setattr(runtimes, "load", lambda *_, **__: device)
     chosen = Settings(models=trained.models, **settings)
     models, batcher, routes = Models(chosen), Batcher(), Api()
     routes.open(models, batcher, chosen)
@@ -187,7 +187,7 @@ def test_ten_thousand_pictures_under_mixed_load_are_the_bytes_they_are_alone(tra
     differing = 0
     for (seeds, truncation), answer in zip(wanted, answers, strict=True):
         together = np.load(io.BytesIO(answer.content))["images"]
-        alone = np.concatenate([runtime.draw(drawer, inputs([seed], Space(100), truncation)) for seed in seeds])
+        alone = np.concatenate([runtimes.generate(drawer, inputs([seed], Space(100), truncation)) for seed in seeds])
         differing += int((together != alone).any((1, 2, 3)).sum())
     assert differing == 0
 

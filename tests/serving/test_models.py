@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from gan import artifact, runtime
-from gan.artifact import ModelFolderError
+from gan import model_folder, runtimes
+from gan.errors import ModelFolderError
 from gan.latents import inputs
 from serving.app import Api
 from serving.batching import Batcher
@@ -99,7 +99,7 @@ def exchange_the_network(folder):
     (folder / "generator.onnx").write_bytes(b"no network")
     path = folder / "model.json"
     manifest = json.loads(path.read_text())
-    path.write_text(json.dumps({**manifest, "files": manifest["files"] | artifact.digests(folder, ["generator.onnx"])}))
+    path.write_text(json.dumps({**manifest, "files": manifest["files"] | model_folder.digests(folder, ["generator.onnx"])}))
 
 
 HARMS = [
@@ -164,7 +164,7 @@ def test_a_folder_exchanged_while_it_is_read_is_read_once_more(two_models, monke
     new = two_models.parent / "new"
     shutil.copytree(SHIPPED, new)
     (two_models / "second").rename(two_models.parent / "second")
-    plain, exchanged = artifact.read, []
+    plain, exchanged = model_folder.read, []
 
     def read(path):
         folder = plain(path)
@@ -173,11 +173,11 @@ def test_a_folder_exchanged_while_it_is_read_is_read_once_more(two_models, monke
             new.rename(two_models / "first")
         return folder
 
-    monkeypatch.setattr(artifact, "read", read)
+    monkeypatch.setattr(model_folder, "read", read)
     (model,) = Models(Settings(models=two_models)).all()
     assert model.folder.title == plain(SHIPPED).title
-    expected = runtime.draw(runtime.load(plain(SHIPPED), "onnx"), inputs(range(3), model.folder.manifest.space))
-    assert np.array_equal(runtime.draw(model.runtime, inputs(range(3), model.folder.manifest.space)), expected)
+    expected = runtimes.generate(runtimes.load(plain(SHIPPED), "onnx"), inputs(range(3), model.folder.manifest.space))
+    assert np.array_equal(runtimes.generate(model.runtime, inputs(range(3), model.folder.manifest.space)), expected)
 
 
 def test_no_model_at_all(tmp_path):

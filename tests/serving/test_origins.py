@@ -8,11 +8,11 @@ import zipfile
 import pytest
 from PIL import Image
 
-from gan import artifact
+from gan import model_folder
 from gan.latents import Space, draw
 from serving.filenames import content_disposition, stem
 from tests.conftest import latents
-from tests.gan.test_imaging import told
+from tests.gan.images.test_encoding import told
 from tests.serving.test_api import images
 from tests.serving.test_labels import GARMENTS, serving
 
@@ -25,7 +25,7 @@ def labelled(conditional):
 
 @pytest.fixture(scope="module")
 def title(conditional):
-    return f"{artifact.read(conditional.model).manifest.name}@{artifact.read(conditional.model).manifest.version}"
+    return f"{model_folder.read(conditional.model).manifest.name}@{model_folder.read(conditional.model).manifest.version}"
 
 
 def origin(client, **asked):

@@ -15,8 +15,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 from starlette.testclient import TestClient
 
-from gan import artifact
-from gan.artifact import MANIFEST, ONNX, TORCHSCRIPT, WEIGHTS
+from gan import atomic, model_folder
+from gan.manifest import MANIFEST
+from gan.model_folder import ONNX, TORCHSCRIPT, WEIGHTS
 from gan.networks import dcgan
 from serving.app import Api
 from serving.auth import RequireKey
@@ -24,7 +25,7 @@ from serving.batching import Batcher
 from serving.models import Models
 from serving.settings import Settings
 from tests.serving.test_api import pixels, refused
-from training import export
+from training.export import export
 
 
 @pytest.fixture
@@ -50,17 +51,17 @@ def scaled(model, scale):
 
 def write(trained, path, scale, name="shoes"):
     """Put there, in one step, a version of the trained model whose first layer is scaled."""
-    manifest = artifact.read(trained.model).manifest
+    manifest = model_folder.read(trained.model).manifest
 
     def fill(folder):
         for file, content in scaled(trained.model, scale).items():
             (folder / file).write_bytes(content)
-        files = artifact.digests(folder, [WEIGHTS, ONNX, TORCHSCRIPT])
+        files = model_folder.digests(folder, [WEIGHTS, ONNX, TORCHSCRIPT])
         changes = {"name": name, "version": files[WEIGHTS][:12], "files": files}
         (folder / MANIFEST).write_text(manifest.model_copy(update=changes).model_dump_json())
 
-    artifact.write_atomically(path, fill, replace=True)
-    return artifact.read(path).title
+    atomic.write_atomically(path, fill, replace=True)
+    return model_folder.read(path).title
 
 
 @pytest.fixture

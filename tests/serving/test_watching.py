@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 from starlette.testclient import TestClient
 
-from gan import runtime, torch_runtime
+from gan.runtimes import onnx, torchscript
 from serving.app import Api
 from serving.batching import Batcher
 from serving.metrics import metrics
@@ -187,8 +187,8 @@ def test_only_what_must_have_the_device_alone_is_done_in_its_thread(trained, mod
 
         monkeypatch.setattr(kind, function, noted)
 
-    noting(torch_runtime.TorchScriptRuntime, "_levels")
-    noting(runtime.OnnxRuntime, "_choose_session")
+    noting(torchscript.TorchScriptRuntime, "_levels")
+    noting(onnx.OnnxRuntime, "_choose_session")
     for chosen, expected in (("torchscript", {"device"}), ("onnx", {"MainThread"})):
         batcher = Batcher()
         settings = Settings(models=models, runtime=chosen, device="cpu", threads=1)

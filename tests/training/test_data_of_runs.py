@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan.artifact import read_manifest
+from gan.model_folder import read_manifest
 from tests.conftest import QUICKLY_MEASURED
-from training import data, diagnostics, loading, runs
-from training.config import TrainingConfig
+from training import data
+from training.config.schema import TrainingConfig
+from training.engine import setup
 from training.run import main
+from training.tracking import divergence, run_dir
 
 FLAGS = ["--recipe", "gan", "--resolution", "16", "--width", "8", "--batch-size", "16", *QUICKLY_MEASURED]
 
@@ -46,7 +48,7 @@ def test_a_run_keeps_the_order_of_classes_that_it_began_with(tmp_path):
     plain = sorted(str(number) for number in range(12))
     now = data.load(str(pictures), (16, 16), labelled=True)
     before = data.dataset.fingerprint(now.pictures, plain, np.repeat(np.arange(12), 4))
-    (run / runs.DATA).write_text(json.dumps({"fingerprint": before, "pictures": 48}))
+    (run / run_dir.DATA).write_text(json.dumps({"fingerprint": before, "pictures": 48}))
     assert main([*where(tmp_path), "--resume", "latest", "--images", "128"]) == 0
     assert read_manifest(run / "model").classes == plain
     assert read_manifest(run / "model").origin.dataset_fingerprint == before
@@ -56,22 +58,22 @@ def test_a_run_keeps_the_order_of_classes_that_it_began_with(tmp_path):
 def test_a_run_keeps_the_channels_that_it_began_with(tmp_path, conditional):
     pictures = write(tmp_path / "pictures", [f"{kind}/{n}.png" for kind in "ab" for n in range(12)], "RGB")
     config = TrainingConfig(data=str(pictures), resolution="16", conditional=conditional)
-    now, _ = loading.load(config, None)
+    now, _ = setup.load(config, None)
     assert now.pictures.shape == (24, 1, 16, 16)
     coloured = np.repeat(now.pictures, 3, axis=1)
     before = data.dataset.fingerprint(coloured, now.classes, now.labels)
-    (tmp_path / runs.DATA).write_text(json.dumps({"fingerprint": before, "pictures": 24}))
-    then, _ = loading.load(config, tmp_path)
+    (tmp_path / run_dir.DATA).write_text(json.dumps({"fingerprint": before, "pictures": 24}))
+    then, _ = setup.load(config, tmp_path)
     assert np.array_equal(then.pictures, coloured)
-    runs.check_data(tmp_path, config.data, then.fingerprint, len(then.pictures), may_change=False)
+    run_dir.check_data(tmp_path, config.data, then.fingerprint, len(then.pictures), may_change=False)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"fingerprint": null}'])
 def test_without_a_fingerprint_the_pictures_are_as_they_are_now(tmp_path, content):
     pictures = write(tmp_path / "pictures", [f"{n}.png" for n in range(24)], "RGB")
     if content:
-        (tmp_path / runs.DATA).write_text(content)
-    assert loading.load(TrainingConfig(data=str(pictures), resolution="16"), tmp_path)[0].pictures.shape == (24, 1, 16, 16)
+        (tmp_path / run_dir.DATA).write_text(content)
+    assert setup.load(TrainingConfig(data=str(pictures), resolution="16"), tmp_path)[0].pictures.shape == (24, 1, 16, 16)
 
 
 def test_equal_pictures_teach_nothing(tmp_path, capsys):
@@ -85,9 +87,9 @@ def test_equal_pictures_teach_nothing(tmp_path, capsys):
 def test_the_spread_of_equal_pictures_divides_nothing():
     drawn = np.random.default_rng(0).integers(0, 256, (64, 1, 8, 8)).astype(np.uint8)
     equal = np.full((64, 1, 8, 8), 9, np.uint8)
-    assert diagnostics._relative_spread(drawn, equal) == 1
-    assert diagnostics._relative_spread(equal, drawn) == 0
-    assert diagnostics._relative_spread(drawn, drawn) == 1
+    assert divergence._relative_spread(drawn, equal) == 1
+    assert divergence._relative_spread(equal, drawn) == 0
+    assert divergence._relative_spread(drawn, drawn) == 1
 
 
 def test_the_limit_of_pixels_is_a_flag(tmp_path, capsys):

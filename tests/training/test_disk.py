@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gan import artifact
-from gan.artifact import write_bytes_atomically
+from gan import atomic
+from gan.atomic import write_bytes_atomically
 from tests.conftest import QUICKLY_MEASURED, SMALL_DATA
-from training import checkpoint, report
 from training.disk import DiskError, writing_to
+from training.engine import checkpoint
 from training.run import main
+from training.tracking import report
 
 REASONS = {
     errno.ENOSPC: "make room there",
@@ -63,7 +64,7 @@ def train(tmp_path, *flags):
 PLACES = {
     "a checkpoint": (checkpoint, "write"),
     "the report": (report, "write"),
-    "any file that is written whole": (artifact.os, "fsync"),
+    "any file that is written whole": (atomic.os, "fsync"),
 }
 
 

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from gan.images.formats import HEAD, hint, suffix_of
 from training.data.dataset import DataError, spelled
-from training.data.formats import HEAD, hint, suffix_of
-from training.data.names import names_of
+from training.data.zip_names import names_of
 
 _LARGEST = 1 << 30  # bytes: more than most pictures come to, in any format, and less than memory
 _READ_ERRORS = (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error)

@@ -7,10 +7,10 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from gan.imaging import grey_levels, grid
+from gan.images.encoding import grey_levels, grid
 from gan.latents import Code, Space
 from gan.networks import dcgan
-from gan.networks.conditions import tensors
+from gan.networks.layers.conditioning import tensors
 
 
 def parameters(network):

@@ -7,14 +7,14 @@ import onnxruntime
 import pytest
 import torch
 
-from gan.artifact import ArchitectureName
 from gan.latents import Code, Space, inputs
-from gan.networks.conditions import tensors
+from gan.manifest import ArchitectureName
 from gan.networks.families import FAMILIES, discriminator, generator, initialise
-from gan.networks.norms import NORMS
-from training.export import export_onnx, export_torchscript
-from training.objectives import OBJECTIVES
-from training.penalties import squared_gradient
+from gan.networks.layers.conditioning import tensors
+from gan.networks.layers.norms import NORMS
+from training.export.export import export_onnx, export_torchscript
+from training.losses.adversarial import OBJECTIVES
+from training.losses.gradient_penalty import squared_gradient
 
 NAMES = list(FAMILIES)
 SPACE = Space(12, classes=3, codes=(Code("kind", 4), Code("slant")))

@@ -5,7 +5,7 @@ from torch.nn import functional
 
 from gan.latents import Code, Space
 from gan.networks import resnet
-from gan.networks.spectral import weight_of
+from gan.networks.layers.spectral_norm import weight_of
 
 
 def parameters(network):

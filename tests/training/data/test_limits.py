@@ -15,8 +15,8 @@ from PIL import Image
 
 from tests.training.data.conftest import save
 from training import data
-from training.data import listing, storing, tidying
-from training.data.budget import Budget
+from training.data import cache_limit, listing, memmap
+from training.data.memory_budget import Budget
 
 
 def load(source, **options):
@@ -72,10 +72,10 @@ def test_what_is_held_at_once_is_bounded(tmp_path, monkeypatch):
     for number in range(20):
         Image.fromarray(np.random.default_rng(number).integers(0, 256, (20, 20, 3), np.uint8)).save(tmp_path / f"{number}.png")
     size = max(path.stat().st_size for path in tmp_path.iterdir())
-    monkeypatch.setattr(storing, "usable_processors", lambda: 8)
-    monkeypatch.setattr(storing, "memory_limit", lambda: 4 * 2 * size)  # two of them
+    monkeypatch.setattr(memmap, "usable_processors", lambda: 8)
+    monkeypatch.setattr(memmap, "memory_limit", lambda: 4 * 2 * size)  # two of them
     held, most, lock = 0, 0, threading.Lock()
-    read, decode = listing.File.read, storing.decode
+    read, decode = listing.File.read, memmap.decode
 
     def counted_read(file):
         nonlocal held, most
@@ -92,7 +92,7 @@ def test_what_is_held_at_once_is_bounded(tmp_path, monkeypatch):
         return decode(content, options)
 
     monkeypatch.setattr(listing.File, "read", counted_read)
-    monkeypatch.setattr(storing, "decode", counted_decode)
+    monkeypatch.setattr(memmap, "decode", counted_decode)
     assert len(load(tmp_path).pictures) == 20
     assert most <= 2
 
@@ -147,7 +147,7 @@ def test_what_was_not_used_for_longest_is_removed(sets, cache, monkeypatch, caps
         made.append(next(entry for entry in entries(cache) if entry not in made))
     for entry, seconds in zip(made, (2_000, 1_000, 3_000), strict=True):
         use_at(entry, seconds)
-    monkeypatch.setattr(tidying, "limit_of", lambda root: int(3.5 * size_of(made[0])))
+    monkeypatch.setattr(cache_limit, "limit_of", lambda root: int(3.5 * size_of(made[0])))
     dataset = load(sets[3])
     assert set(made) - set(entries(cache)) == {made[1]}
     assert f"removed {made[1]}, decoded pictures not used since 1970-01-01" in capsys.readouterr().err
@@ -155,7 +155,7 @@ def test_what_was_not_used_for_longest_is_removed(sets, cache, monkeypatch, caps
     # Reading counts as use.
     load_elsewhere(sets[0])
     use_at(made[2], 3_000)
-    monkeypatch.setattr(tidying, "limit_of", lambda root: int(2.5 * size_of(made[0])))
+    monkeypatch.setattr(cache_limit, "limit_of", lambda root: int(2.5 * size_of(made[0])))
     load(sets[3])
     assert set(made) & set(entries(cache)) == {made[0]}
     assert not list((cache / "decoded").glob(".removed*"))
@@ -165,12 +165,12 @@ def test_what_is_in_use_is_never_removed(sets, cache, monkeypatch):
     load(sets[0])
     (entry,) = entries(cache)
     use_at(entry, 1_000)
-    command = "import sys, training.data.tidying as t; t.limit_of = lambda root: 0; " + _LOAD
+    command = "import sys, training.data.cache_limit as t; t.limit_of = lambda root: 0; " + _LOAD
     subprocess.run([sys.executable, "-c", command, str(sets[1])], check=True, cwd=Path(__file__).parents[3])
     assert entry in entries(cache)
     assert len(entries(cache)) == 2  # its own it uses too
     load_elsewhere(sets[2])
-    monkeypatch.setattr(tidying, "limit_of", lambda root: 0)
+    monkeypatch.setattr(cache_limit, "limit_of", lambda root: 0)
     load(sets[0])
     assert entries(cache) == [entry]
 
@@ -190,7 +190,7 @@ def test_what_killed_processes_leave_is_removed(sets, cache):
 
 
 def test_a_process_that_is_killed_while_it_decodes_leaves_nothing_for_ever(sets, cache, tmp_path):
-    command = "import os, signal, training.data.storing as s; s.decode = lambda *_: os.kill(os.getpid(), signal.SIGKILL); " + _LOAD
+    command = "import os, signal, training.data.memmap as s; s.decode = lambda *_: os.kill(os.getpid(), signal.SIGKILL); " + _LOAD
     ran = subprocess.run([sys.executable, "-c", command, str(sets[0])], cwd=Path(__file__).parents[3])
     assert ran.returncode == -9
     assert any(path.is_dir() for path in (cache / "decoded").glob(".*"))
@@ -205,17 +205,17 @@ def test_an_entry_that_is_removed_while_it_is_opened_is_made_anew(sets, cache):
     content = mark.read_bytes()
     mark.unlink()
     with pytest.raises(FileNotFoundError):
-        tidying.hold(mark)
+        cache_limit.hold(mark)
     mark.write_bytes(content)
-    tidying.hold(mark)
+    cache_limit.hold(mark)
 
 
 def test_the_limit_is_a_part_of_the_disk(tmp_path):
-    assert 0 < tidying.limit_of(tmp_path) <= os.statvfs(tmp_path).f_frsize * os.statvfs(tmp_path).f_blocks // 10
+    assert 0 < cache_limit.limit_of(tmp_path) <= os.statvfs(tmp_path).f_frsize * os.statvfs(tmp_path).f_blocks // 10
 
 
 def test_larger_pictures_can_be_surveyed(tmp_path, monkeypatch):
-    monkeypatch.setattr("training.data.surveying.MAX_PIXELS", 399)
+    monkeypatch.setattr("training.data.inspection.MAX_PIXELS", 399)
     save(tmp_path / "a.png", (9, 9, 9), (20, 20))
     found = data.survey(str(tmp_path))
     assert (found.count, found.height, found.channels) == (1, 20, 3)  # which it is not decoded to be sure of
@@ -228,5 +228,5 @@ def test_a_cache_that_can_only_be_read_is_read(sets, cache, monkeypatch):
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(os, "utime", refuse)
-    monkeypatch.setattr(storing, "decode", refuse)
+    monkeypatch.setattr(memmap, "decode", refuse)
     assert len(load(sets[0]).pictures) == 8

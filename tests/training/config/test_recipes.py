@@ -1,0 +1,272 @@
+"""Every recipe trains on a small real set, and does in one step what its paper says."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy, cross_entropy, one_hot
+
+from gan import model_folder
+from tests.conftest import SMALL_DATA, train
+from training import data
+from training.config.recipes import RECIPES, choose
+from training.config.schema import TrainingConfig
+from training.engine import loop, minibatch
+from training.engine.device import Hardware
+from training.engine.state import TrainingState
+
+NAMED = [name for name in RECIPES if name != "auto"]
+SMALL = {"mlp": 40, "dcgan": 8, "resnet": 8, "r3gan": 16}  # widths
+
+
+def small(recipe, **given):
+    """Settings of a recipe with networks small enough to test."""
+    return {"recipe": recipe, "width": SMALL[RECIPES[recipe].get("arch", "dcgan")], **given}
+
+
+@pytest.mark.parametrize("recipe", NAMED)
+def test_every_recipe_trains_and_exports(tmp_path, recipe):
+    width = str(small(recipe)["width"])
+    found = train(tmp_path, "--recipe", recipe, "--images", "256", "--width", width, "--batch-size", "32")
+    rows = [json.loads(row) for row in (found.run / "stats.jsonl").read_text().splitlines()]
+    assert rows[-1]["pictures"] >= 256
+    assert all(np.isfinite(value) for row in rows for name, value in row.items() if name != "protocol")
+    assert {"frechet", "precision", "recall", "spread"} <= rows[-1].keys()
+    manifest = model_folder.read(found.model).manifest
+    assert manifest.name == f"fashion-mnist-{recipe}"
+    assert manifest.origin.config["recipe"] == recipe
+    assert (manifest.classes is not None) == (recipe in ("cgan", "acgan"))
+    assert [code.name for code in manifest.codes] == (["category", "first", "second"] if recipe == "infogan" else [])
+    assert manifest.architecture.name == RECIPES[recipe].get("arch", "dcgan")
+    assert ("value" in rows[0]) == (recipe in ("gan", "dcgan", "cgan", "acgan", "infogan"))
+    if "value" in rows[0] and recipe != "infogan":
+        assert rows[0]["value"] == pytest.approx(rows[0].get("label_error", 0) - rows[0]["loss_d"])
+
+
+def test_a_flag_overrides_its_recipe_and_a_recipe_the_defaults():
+    assert TrainingConfig(recipe="wgan-gp").gradient_penalty == 10
+    assert TrainingConfig(recipe="wgan-gp", gradient_penalty=3).gradient_penalty == 3
+    assert TrainingConfig(recipe="wgan-gp", gradient_penalty=3).discriminator_steps == 5
+    assert TrainingConfig().gradient_penalty == 0
+
+
+def test_recipes_have_their_papers_numbers():
+    """As their last versions have them; what is left as it is stands in docs/design.md."""
+    penalised = TrainingConfig(recipe="wgan-gp")
+    assert (penalised.beta1, penalised.beta2, penalised.learning_rate, penalised.discriminator_steps) == (0.0, 0.9, 1e-4, 5)
+    relativistic = TrainingConfig(recipe="r3gan")
+    assert relativistic.ema_half_life == 5_000_000
+    assert (relativistic.beta1, relativistic.beta2, relativistic.beta2_end) == (0.0, 0.9, 0.99)
+
+
+def test_a_run_keeps_the_recipe_that_it_began_with(tmp_path):
+    """Its configuration has every setting, so what a later version makes of the recipe does not reach it."""
+    from training.tracking import run_dir
+
+    began = TrainingConfig(recipe="wgan-gp", beta1=0.5, ema_half_life=10_000)
+    run_dir.write_config(tmp_path, began)
+    assert run_dir.read_config(tmp_path) == began
+
+
+def test_networks_bring_their_own_defaults_unless_the_recipe_says_otherwise():
+    assert (TrainingConfig(recipe="gan").width, TrainingConfig(recipe="gan").discriminator_norm) == (1200, "none")
+    assert (TrainingConfig(arch="resnet").discriminator_norm, TrainingConfig(arch="resnet").z_dim) == ("spectral", 128)
+    assert TrainingConfig(recipe="r3gan").z_dim == 64
+    assert TrainingConfig(recipe="infogan").z_dim == 62
+
+
+class Step:
+    """One step in float32 of a recipe, and what it was given."""
+
+    def __init__(self, folder, **settings):
+        given = {"data": str(SMALL_DATA), "batch_size": 8, "images": 8, "precision": "float32", "threads": 1, "measure": 100}
+        self.config = TrainingConfig(**{**given, "discriminator_steps": 1, **settings})
+        self.dataset = data.load(self.config.data, self.config.size, labelled=self.config.conditional)
+        hardware = Hardware.choose(self.config)
+        start = (self.config, 1, len(self.dataset.classes) or None, hardware)
+        self.before, self.after = TrainingState.start(*start), TrainingState.start(*start)
+        loop.train(self.after, self.dataset, self.config, hardware, folder, None, lambda: False)
+        pictures, labels = self.dataset.batch(self.config.seed, 0, 8)
+        self.real = torch.from_numpy(pictures).float() / 127.5 - 1
+        self.label = None if labels is None else torch.from_numpy(labels)
+        z, *self.codes = (torch.from_numpy(values) for values in minibatch.latents(self.config, self.before.space, 0))
+        self.inputs = [z, *([] if labels is None else [self.label]), *self.codes]
+        self.fake = self.before.generator.train()(*self.inputs)
+
+    def logits(self, judge, pictures):
+        logits, features = judge.discriminator.judge(pictures, self.label)
+        return logits, features
+
+
+def adam(weight, gradient, rate):
+    """Adam's first step: its moments, corrected for their start, are the gradient and its square."""
+    return weight - rate * gradient / (gradient.abs() + 1e-8)
+
+
+def assert_moved(found, network, loss, rate, clip=math.inf):
+    parameters = dict(network.named_parameters())
+    gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+    moved = 0
+    for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True):
+        if gradient is None:  # what a loss does not reach stays where it was
+            assert torch.equal(found[name], parameter)
+            continue
+        # Where it is next to nothing, rounding decides the direction of Adam's first step.
+        clear = gradient.abs() > max(1e-12, 1e-3 * gradient.abs().max().item())
+        expected = adam(parameter.detach(), gradient, rate).clamp(-clip, clip)
+        torch.testing.assert_close(found[name][clear], expected[clear], rtol=0, atol=rate / 50)
+        moved += int(clear.sum())
+    assert moved > 100
+
+
+def slope(step, judge, x):
+    """Length of each logit's gradient by its picture."""
+    x = x.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(step.logits(judge, x)[0].sum(), x, create_graph=True)
+    return gradient.flatten(1).norm(dim=1)
+
+
+ONES, ZEROS = torch.ones(8), torch.zeros(8)
+
+
+def entropy(real, fake):
+    return binary_cross_entropy(real.sigmoid(), ONES) + binary_cross_entropy(fake.sigmoid(), ZEROS)
+
+
+# Recipe -> what the players minimise, with torch's own losses: (real, fake) -> discriminator's; (fake, real) -> generator's
+GAMES = {
+    **dict.fromkeys(
+        ("gan", "dcgan", "cgan", "acgan", "infogan"), (entropy, lambda fake, _: binary_cross_entropy(fake.sigmoid(), ONES))
+    ),
+    "lsgan": (
+        lambda real, fake: (nn.MSELoss()(real, ONES) + nn.MSELoss()(fake, ZEROS)) / 2,
+        lambda fake, _: nn.MSELoss()(fake, ONES) / 2,
+    ),
+    **dict.fromkeys(("wgan", "wgan-gp"), (lambda real, fake: fake.mean() - real.mean(), lambda fake, _: -fake.mean())),
+    "sngan": (
+        lambda real, fake: (1 - real).clamp(min=0).mean() + (1 + fake).clamp(min=0).mean(),
+        lambda fake, _: -fake.mean(),
+    ),
+    "r3gan": (
+        lambda real, fake: -(real - fake).sigmoid().log().mean(),
+        lambda fake, real: -(fake - real).sigmoid().log().mean(),
+    ),
+}
+
+
+def information(step, judge, features):
+    """-log Q(c | x) of one category of ten and two numbers."""
+    kind, first, second = judge.reader(features)
+    by_hand = -(kind.log_softmax(1) * one_hot(step.codes[0], 10)).sum(1).mean()
+    torch.testing.assert_close(by_hand, cross_entropy(kind, step.codes[0]))
+    return by_hand + ((first - step.codes[1]) ** 2 + (second - step.codes[2]) ** 2).mean() / 2
+
+
+def label_error(step, judge, features):
+    """-log P(label | x), of the label that a picture has or was asked for."""
+    (reading,) = judge.reader(features)
+    return -(reading.log_softmax(1) * one_hot(step.label, 10)).sum(1).mean()
+
+
+@pytest.mark.parametrize("recipe", NAMED)
+def test_one_step_of_every_recipe(tmp_path, recipe):
+    step = Step(tmp_path, **small(recipe))
+    config, fake, judge = step.config, step.fake, step.before.judge.train()
+    discriminators, generators = GAMES[recipe]
+
+    real_logits, real_features = step.logits(judge, step.real)
+    fake_logits = step.logits(judge, fake.detach())
+    loss = discriminators(real_logits, fake_logits[0])
+    if recipe == "acgan":
+        loss = loss + label_error(step, judge, real_features)
+    if recipe == "infogan":
+        loss = loss + information(step, judge, fake_logits[1])
+    if recipe == "r3gan":
+        loss = loss + 0.025 * (slope(step, judge, step.real) ** 2).mean() + 0.025 * (slope(step, judge, fake) ** 2).mean()
+    if recipe == "wgan-gp":
+        chance = np.random.default_rng([0, 0, 2])
+        chance.random((4, 8, 7), np.float32)  # what an augmentation would take
+        share = torch.from_numpy(chance.random(8, np.float32)).view(-1, 1, 1, 1)
+        lengths = (slope(step, judge, (1 - share) * step.real + share * fake) ** 2 + 1e-4).sqrt()
+        loss = loss + 10 * ((lengths - 1) ** 2).mean()
+    clip = config.weight_clip or math.inf
+    assert_moved(dict(step.after.judge.discriminator.named_parameters()), judge.discriminator, loss, config.learning_rate, clip)
+
+    # The generator plays against the discriminator as it is after its step.
+    after = judge  # whose buffers are those after two batches, as they were then
+    after.load_state_dict(dict(step.after.judge.named_parameters()), strict=False)
+    logits, features = step.logits(after, fake)
+    loss = generators(logits, step.logits(after, step.real)[0].detach())
+    if recipe == "infogan":
+        loss = loss + information(step, after, features)
+    if recipe == "acgan":
+        loss = loss + label_error(step, after, features)
+    rate = config.generator_learning_rate or config.learning_rate
+    assert_moved(dict(step.after.generator.named_parameters()), step.before.generator, loss, rate)
+
+
+def test_a_reader_of_codes_learns_with_the_discriminator(tmp_path):
+    step = Step(tmp_path, **small("infogan"))
+    judge = step.before.judge.train()
+    loss = information(step, judge, step.logits(judge, step.fake.detach())[1])
+    assert_moved(dict(step.after.judge.reader.named_parameters()), judge.reader, loss, step.config.learning_rate)
+
+
+def test_a_reader_of_labels_learns_from_real_pictures_alone(tmp_path):
+    step = Step(tmp_path, **small("acgan"))
+    judge = step.before.judge.train()
+    loss = label_error(step, judge, step.logits(judge, step.real)[1])
+    assert_moved(dict(step.after.judge.reader.named_parameters()), judge.reader, loss, step.config.learning_rate)
+
+
+def test_a_label_reader_needs_labels_that_it_is_not_shown():
+    with pytest.raises(ValueError, match="--label-reader reads labels: add --conditional"):
+        TrainingConfig(label_reader=1.0)
+    with pytest.raises(ValueError, match="--label-reader: mlp's discriminator is shown the label"):
+        TrainingConfig(label_reader=1.0, conditional=True, arch="mlp")
+
+
+def test_labels_and_codes_are_read_side_by_side(tmp_path):
+    step = Step(tmp_path, **small("infogan", conditional=True, label_reader=1.0))
+    judge = step.before.judge.train()
+    label, kind, *_ = judge.reader(step.logits(judge, step.fake.detach())[1])
+    assert (label.shape, kind.shape) == ((8, 10), (8, 10))
+    rows = [json.loads(row) for row in (tmp_path / "stats.jsonl").read_text().splitlines()]
+    assert rows[0]["label_error"] > 1
+    assert rows[0]["code_error"] > 1
+
+
+def test_one_step_of_wgan_leaves_no_weight_over_the_clip(tmp_path):
+    after = Step(tmp_path, **small("wgan")).after
+    assert max(weight.abs().max().item() for weight in after.judge.parameters()) == pytest.approx(0.01)
+
+
+def test_the_average_begins_at_the_generator_and_lags_behind(tmp_path):
+    step = Step(tmp_path, width=8)
+    weight = 1 - 0.5 ** (8 / (0.05 * 8))  # a half-life of a twentieth of the pictures seen
+    for name, averaged in step.after.average.named_parameters():
+        before, after = (dict(state.generator.named_parameters())[name] for state in (step.before, step.after))
+        torch.testing.assert_close(averaged, before + weight * (after - before))
+
+
+def test_what_recipe_auto_chooses():
+    def chosen(*given):
+        return {choice.field: choice.value for choice in choose(*given)}
+
+    few = chosen(300, 72, 72, 3)
+    assert (few["resolution"], few["augment"], few["batch_size"], few["r1"]) == ("64", "diffaugment", 32, 0.1)
+    assert chosen(300, 28, 28, 1)["augment"] == "translation"
+    many = chosen(50_000, 32, 32, 3)
+    assert many["resolution"] == "32"
+    assert not {"augment", "r1"} & many.keys()
+    assert "batch_size" not in many
+    assert chosen(50_000, 28, 28, 1)["resolution"] == "28"
+    assert chosen(50_000, 500, 375, 3)["resolution"] == "48x64"  # width x height
+    assert chosen(50_000, 300, 1000, 3)["resolution"] == "64x32"
+    assert chosen(50_000, 5, 7, 1)["resolution"] == "16"
+    for given in ((10**6, 1080, 1920, 3), (10, 33, 31, 1), (10, 1, 5000, 1)):
+        TrainingConfig(recipe="auto", **chosen(*given))  # whatever it chooses fits together
+    assert all(choice.reason for choice in choose(300, 72, 72, 3))

@@ -1,0 +1,241 @@
+"""One step in the midst of a run, under settings that are not the defaults, beside the same step written out by hand.
+
+What is compared are the gradients that reached the optimisers, which Adam's first moments keep exactly: where a weight comes to
+after Adam's first step says no more than a gradient's sign, whatever the loss was multiplied by.
+"""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, softplus
+
+from tests.conftest import SMALL_DATA
+from training import data
+from training.config.schema import TrainingConfig
+from training.engine import loop
+from training.engine.device import Hardware
+from training.engine.state import TrainingState
+from training.losses.diffaugment import augment
+
+BATCH, SEED = 8, 3
+_OPINIONATED = 4.0  # times the start weights
+COMMON = {
+    "data": str(SMALL_DATA),
+    "width": 4,
+    "batch_size": BATCH,
+    "seed": SEED,
+    "device": "cpu",  # what is worked out by hand is worked out there
+    "precision": "float32",
+    "threads": 1,
+    "measure": 100,
+    "checkpoint_every": 10**9,
+    "sample_every": 10**9,
+    "discriminator_norm": "none",
+    "beta1": 0.3,
+}
+SCHEDULES = {"anneal_images": 320, "learning_rate_end": 1e-5, "penalty_end": 0.2, "beta2_end": 0.9}
+PENALTIES = {"r1": 0.7, "r2": 1.3, "gradient_penalty": 2.1}
+READERS = {"conditional": True, "label_reader": 0.3, "codes": "kind=5,slant", "information": 0.6}
+
+# Settings, and the pictures seen before the step
+CASES = {
+    "learning rates that fall": ({**SCHEDULES, "generator_learning_rate": 5e-4}, 160),
+    "schedules that are over": ({**SCHEDULES, "generator_learning_rate": 5e-4, **PENALTIES}, 400),
+    "penalties that fall": ({**SCHEDULES, **PENALTIES}, 96),
+    "a penalty in every third step, in one that has it": ({"r1": 0.7, "penalty_every": 3}, 6 * BATCH),
+    "a penalty in every third step, in one that has none": ({"r1": 0.7, "penalty_every": 3}, 7 * BATCH),
+    "every other penalty, falling": ({**SCHEDULES, **PENALTIES, "penalty_every": 2}, 160),
+    "mirrored": ({"mirror": True}, 80),
+    "augmented": ({"augment": "diffaugment"}, 80),
+    "moved": ({"augment": "translation"}, 80),
+    "augmented and compared": ({"augment": "diffaugment", "objective": "relativistic"}, 80),
+    "augmented and penalised": ({"augment": "translation-cutout", **PENALTIES}, 80),
+    "readers of small weight": (READERS, 80),
+    "a reader of codes alone": ({"codes": "kind=5,slant", "information": 0.25}, 80),
+    "a reader of labels alone": ({"conditional": True, "label_reader": 0.25}, 80),
+    "uniform latents": ({"latent": "uniform", "z_dim": 20}, 80),
+    "the third of three steps": ({"discriminator_steps": 3, "learning_rate": 1e-30, "beta1": 0.0, "mirror": True}, 80),
+    "a clip": ({"weight_clip": 0.05, "objective": "wgan"}, 80),
+    "everything": (
+        {
+            **SCHEDULES,
+            **PENALTIES,
+            **READERS,
+            "penalty_every": 2,
+            "mirror": True,
+            "augment": "diffaugment",
+            "objective": "relativistic",
+        },
+        160,
+    ),
+}
+
+
+class Stepped:
+    """A run before and after one step, and by hand what it was given."""
+
+    def __init__(self, folder, settings, seen):
+        step = BATCH * settings.get("discriminator_steps", 1)
+        self.config = TrainingConfig(**{**COMMON, "images": seen + step, **settings})
+        config = self.config
+        dataset = data.load(config.data, config.size, labelled=config.conditional)
+        hardware = Hardware.choose(config)
+        start = (config, 1, len(dataset.classes) or None, hardware)
+        self.before, self.after = TrainingState.start(*start), TrainingState.start(*start)
+        self.after.seen = seen
+        # A discriminator with opinions: where all logits are next to 0, a relativistic game does not show what it compares.
+        with torch.no_grad():
+            for weight in (*self.before.judge.discriminator.parameters(), *self.after.judge.discriminator.parameters()):
+                weight.mul_(_OPINIONATED)
+        self.start = {
+            name: {part: weight.detach().clone() for part, weight in getattr(self.before, name).named_parameters()}
+            for name in ("judge", "generator")
+        }
+        loop.train(self.after, dataset, config, hardware, folder, None, lambda: False)
+        assert self.after.seen == seen + step
+
+        self.last = seen + step - BATCH  # the pictures seen before the last of the discriminator's steps
+        pictures, labels = dataset.batch(SEED, self.last, BATCH)
+        chance = np.random.default_rng([SEED, self.last, 2])
+        chances, share = chance.random((4, BATCH, 7), np.float32), chance.random(BATCH, np.float32)
+        self.chances, self.share = torch.from_numpy(chances), torch.from_numpy(share).view(-1, 1, 1, 1)
+        if config.mirror:
+            turned = chance.random(BATCH) < 0.5
+            assert 0 < turned.sum() < BATCH
+            pictures = np.where(turned[:, None, None, None], pictures[..., ::-1], pictures)
+        self.real = torch.from_numpy(pictures.copy()).float() / 127.5 - 1
+        self.label = None if labels is None else torch.from_numpy(labels)
+        self.codes = []
+        random = np.random.default_rng([SEED, self.last, 1])
+        if config.latent == "uniform":
+            z = random.uniform(-1, 1, (BATCH, config.z_dim)).astype(np.float32)
+        else:
+            z = random.standard_normal((BATCH, config.z_dim), np.float32)
+        if config.codes:
+            self.codes.append(torch.from_numpy(random.integers(5, size=BATCH)))
+        if "slant" in config.codes:
+            self.codes.append(torch.from_numpy(random.uniform(-1, 1, BATCH).astype(np.float32)))
+        given = [torch.from_numpy(z), *([] if labels is None else [self.label]), *self.codes]
+        self.fake = self.before.generator.train()(*given)
+
+    def shown(self, pictures, turn):
+        return augment(pictures, self.chances[turn], self.config.augment)
+
+    def judged(self, judge, pictures):
+        return judge.discriminator.judge(pictures, self.label)
+
+    def slopes(self, judge, x, change):
+        """Length of each logit's gradient by its picture."""
+        x = x.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(self.judged(judge, change(x))[0].sum(), x, create_graph=True)
+        return gradient.flatten(1).norm(dim=1)
+
+    def falling(self, start, end, seen):
+        """Along a half cosine, over the pictures of the schedule."""
+        if end is None:
+            return start
+        return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(seen / self.config.anneal_images, 1)))
+
+    def label_error(self, judge, features):
+        return cross_entropy(judge.reader(features)[0], self.label)
+
+    def code_error(self, judge, features):
+        readings = judge.reader(features)[1:] if self.config.label_reader else judge.reader(features)
+        total = cross_entropy(readings[0], self.codes[0])
+        return total + ((readings[1].flatten() - self.codes[1]) ** 2).mean() / 2
+
+    def discriminators(self):
+        """What the discriminator minimises in its last step."""
+        config, judge = self.config, self.before.judge.train()
+        real, features = self.judged(judge, self.shown(self.real, 0))
+        fake, read = self.judged(judge, self.shown(self.fake.detach(), 1))
+        if config.objective == "relativistic":
+            loss = softplus(fake - real).mean()
+        elif config.objective == "wgan":
+            loss = fake.mean() - real.mean()
+        else:
+            ones, zeros = torch.ones(BATCH), torch.zeros(BATCH)
+            loss = binary_cross_entropy_with_logits(real, ones) + binary_cross_entropy_with_logits(fake, zeros)
+        if config.label_reader:
+            loss = loss + config.label_reader * self.label_error(judge, features)
+        if config.codes:
+            loss = loss + config.information * self.code_error(judge, read)
+        if self.last // BATCH % config.penalty_every:
+            return loss
+        weight = config.penalty_every * self.falling(1.0, config.penalty_end, self.last)
+        if config.r1:
+            loss = loss + weight * config.r1 / 2 * (self.slopes(judge, self.real, lambda x: self.shown(x, 0)) ** 2).mean()
+        if config.r2:
+            loss = loss + weight * config.r2 / 2 * (self.slopes(judge, self.fake, lambda x: self.shown(x, 1)) ** 2).mean()
+        if config.gradient_penalty:
+            between = (1 - self.share) * self.shown(self.real, 0) + self.share * self.shown(self.fake.detach(), 1)
+            lengths = (self.slopes(judge, between, lambda x: x) ** 2 + 1e-4).sqrt()
+            loss = loss + weight * config.gradient_penalty * ((lengths - 1) ** 2).mean()
+        return loss
+
+    def generators(self):
+        """What the generator minimises, against the discriminator as it is after its steps."""
+        config, judge = self.config, self.before.judge
+        judge.load_state_dict(self.after.judge.state_dict())
+        fake, features = self.judged(judge, self.shown(self.fake, 2))
+        if config.objective == "relativistic":
+            loss = softplus(self.judged(judge, self.shown(self.real, 3))[0] - fake).mean()
+        elif config.objective == "wgan":
+            loss = -fake.mean()
+        else:
+            loss = binary_cross_entropy_with_logits(fake, torch.ones(BATCH))
+        if config.label_reader:
+            loss = loss + config.label_reader * self.label_error(judge, features)
+        if config.codes:
+            loss = loss + config.information * self.code_error(judge, features)
+        return loss
+
+    def check(self, name, loss, rate, seen):
+        """Gradients, moments and weights of one network; `seen` is what its schedules go by."""
+        config = self.config
+        network, stepped = getattr(self.before, name), dict(getattr(self.after, name).named_parameters())
+        optimiser = getattr(self.after, f"{name}_optimiser")
+        start = self.start[name]
+        parameters = dict(network.named_parameters())
+        gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+        beta2 = self.falling(config.beta2, config.beta2_end, seen)
+        compared = 0
+        for part, gradient in zip(parameters, gradients, strict=True):
+            moments = optimiser.state[stepped[part]]
+            if gradient is None or gradient.abs().max() < 1e-7:  # what a loss does not reach
+                assert moments["exp_avg"].abs().max() < 1e-6
+                continue
+            scale = gradient.abs().max().item()
+            found = moments["exp_avg"] / (1 - config.beta1)
+            torch.testing.assert_close(found, gradient, rtol=2e-3, atol=2e-3 * scale, msg=lambda text, at=part: f"{at}: {text}")
+            if name == "generator" or config.discriminator_steps == 1:
+                torch.testing.assert_close(moments["exp_avg_sq"], (1 - beta2) * found**2, rtol=1e-3, atol=0)
+            clear = gradient.abs() > max(1e-6, 1e-2 * scale)
+            expected = start[part] - rate * gradient.sign()
+            if config.weight_clip and part.startswith("discriminator"):
+                expected = expected.clamp(-config.weight_clip, config.weight_clip)
+            # A weight near 1 holds no smaller steps than 1e-7.
+            torch.testing.assert_close(stepped[part][clear], expected[clear], rtol=0, atol=rate / 50 + 1.2e-7)
+            compared += int(clear.sum())
+        assert compared > 100
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_step_in_the_midst_of_a_run(tmp_path, case):
+    settings, seen = CASES[case]
+    step = Stepped(tmp_path, settings, seen)
+    config = step.config
+    factor = step.falling(1.0, config.learning_rate_end and config.learning_rate_end / config.learning_rate, seen)
+    step.check("judge", step.discriminators(), factor * config.learning_rate, seen)
+    step.check("generator", step.generators(), factor * (config.generator_learning_rate or config.learning_rate), seen)
+
+
+@pytest.mark.parametrize(("half_life", "seen"), [(30, 4000), (10_000, 4000)])
+def test_the_average_in_the_midst_of_a_run(tmp_path, half_life, seen):
+    step = Stepped(tmp_path, {"ema_half_life": half_life}, seen)
+    weight = 1 - 0.5 ** (BATCH / min(half_life, (seen + BATCH) / 20))
+    for name, averaged in step.after.average.named_parameters():
+        before, after = (dict(state.generator.named_parameters())[name] for state in (step.before, step.after))
+        torch.testing.assert_close(averaged, before + weight * (after - before))

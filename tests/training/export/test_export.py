@@ -1,0 +1,217 @@
+import json
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from gan import model_folder, runtimes
+from gan.images import encoding
+from gan.latents import Code, Space, inputs
+from gan.manifest import MANIFEST
+from gan.model_folder import CARD, ONNX, SAMPLES, TORCHSCRIPT, WEIGHTS
+from gan.networks import dcgan, families
+from gan.networks.layers.conditioning import tensors
+from gan.networks.layers.norms import NORMS
+from training.export import export
+from training.export.__main__ import main
+from training.export.export import ExportError
+
+SHIPPED = Path(__file__).parents[3] / "models" / "fashion-mnist-dcgan"
+
+
+@pytest.fixture
+def generator():
+    network = dcgan.Generator(width=4).eval()
+    dcgan.initialise(network, torch.Generator().manual_seed(0))
+    return network
+
+
+def test_exports_take_any_number_of_latents_and_stand_alone(generator, tmp_path):
+    export.export_onnx(generator, tmp_path / ONNX)
+    export.export_torchscript(generator, tmp_path / TORCHSCRIPT)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [ONNX, TORCHSCRIPT]  # no weights beside them
+    model = onnx.load(tmp_path / ONNX)
+    onnx.checker.check_model(model, full_check=True)
+    assert [value.name for value in (*model.graph.input, *model.graph.output)] == ["z", "pictures"]
+    z = tensors(range(5), Space(100))[0]
+    alone = torch.jit.load(tmp_path / TORCHSCRIPT)(z[:1])
+    torch.testing.assert_close(torch.jit.load(tmp_path / TORCHSCRIPT)(z)[:1], alone)
+
+
+@pytest.mark.parametrize("name", list(NORMS))
+@pytest.mark.parametrize("space", [Space(12), Space(12, classes=3, codes=(Code("kind", 4), Code("slant")))], ids=["plain", "coded"])
+def test_every_family_is_exported_for_programs_of_2024(name, space, tmp_path):
+    network = families.generator(name, space, 3, (16, 16), {"width": 16})
+    families.initialise(name, network, torch.Generator().manual_seed(0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # of which the terminal is to be free
+        export.export_onnx(network.eval(), tmp_path / ONNX)
+    export.export_torchscript(network, tmp_path / TORCHSCRIPT)
+    model = onnx.load(tmp_path / ONNX)
+    assert model.ir_version == 9
+    assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 18)]
+    onnx.checker.check_model(model, full_check=True)
+    assert all(found.largest_difference < 1e-5 for found in export.compare(network, tmp_path).values())
+
+
+def test_the_largest_difference_is_measured(generator, tmp_path):
+    export.export_onnx(generator, tmp_path / ONNX)
+    export.export_torchscript(generator, tmp_path / TORCHSCRIPT)
+    for found in export.compare(generator, tmp_path).values():
+        assert 0 <= found.largest_difference < 1e-5
+        assert found.latents == 256
+
+
+@pytest.mark.parametrize("file", [ONNX, TORCHSCRIPT])
+def test_an_export_that_draws_something_else_is_refused(generator, tmp_path, file):
+    export.export_onnx(generator, tmp_path / ONNX)
+    export.export_torchscript(generator, tmp_path / TORCHSCRIPT)
+    with torch.no_grad():
+        generator.layers[0].weight[0, 0, 0, 0] += 1
+    {ONNX: export.export_torchscript, TORCHSCRIPT: export.export_onnx}[file](
+        generator, tmp_path / (TORCHSCRIPT if file == ONNX else ONNX)
+    )
+    with pytest.raises(ExportError, match=f"{file} differs from the network in memory by .*: not exported"):
+        export.compare(generator, tmp_path)
+
+
+def test_not_a_number_is_refused(generator, tmp_path):
+    with torch.no_grad():
+        generator.layers[0].weight[0, 0, 0, 0] = float("nan")
+    export.export_onnx(generator, tmp_path / ONNX)
+    export.export_torchscript(generator, tmp_path / TORCHSCRIPT)
+    with pytest.raises(ExportError, match="differs from the network in memory by nan"):
+        export.compare(generator, tmp_path)
+
+
+@pytest.fixture
+def folder(generator, tmp_path):
+    """A small model folder, its exported files as they were once: the trace frozen, another opset."""
+    path = tmp_path / "shoes"
+    shutil.copytree(SHIPPED, path)
+    with torch.no_grad():
+        for layer in generator.layers[::3]:
+            layer.weight.mul_(10)  # so that its pictures are not all grey
+    save_file(generator.state_dict(), path / WEIGHTS)
+    export.export_torchscript(generator, path / TORCHSCRIPT)
+    torch.jit.save(torch.jit.freeze(torch.jit.load(path / TORCHSCRIPT).eval()), path / TORCHSCRIPT)
+    export.export_onnx(generator, path / ONNX)
+    model = onnx.load(path / ONNX)
+    model.ir_version = 10
+    onnx.save(model, path / ONNX)
+    digests_written(path, architecture={"name": "dcgan", "arguments": {"width": 4}}, classes=None)
+    return path
+
+
+def digests_written(path, **changes):
+    """The manifest of a folder, as if its files were meant."""
+    files = model_folder.digests(path, [WEIGHTS, ONNX, TORCHSCRIPT])
+    manifest = json.loads((path / MANIFEST).read_text())
+    (path / MANIFEST).write_text(json.dumps({**manifest, **changes, "version": files[WEIGHTS][:12], "files": files}))
+
+
+def command(*arguments):
+    return main(["--seeds", "40", *map(str, arguments)])
+
+
+def test_tildes_are_expanded(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert command("~/nowhere") == 1
+    assert f"training.export: {tmp_path}/nowhere: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_folder_is_exported_again_and_stays_the_same_model(folder, tmp_path, capsys, linked):
+    (folder / "notes").write_text("of somebody")
+    before = model_folder.read(folder)
+    pictures = runtimes.generate(runtimes.load(before, "onnx"), inputs(range(40), before.manifest.space))
+    assert pictures.std() > 10
+    if linked:
+        (tmp_path / "link").symlink_to(folder)
+    assert command(tmp_path / "link" if linked else folder) == 0
+    after = model_folder.read(folder)
+    assert after.title == before.title
+    assert f"{after.title} was exported again" in capsys.readouterr().out
+    assert after.manifest.model_copy(update={"files": {}, "exports": {}}) == before.manifest.model_copy(
+        update={"files": {}, "exports": {}}
+    )
+    assert np.array_equal(runtimes.generate(runtimes.load(after, "onnx"), inputs(range(40), after.manifest.space)), pictures)
+    assert onnx.load(folder / ONNX).ir_version == 9
+    assert list(torch.jit.load(folder / TORCHSCRIPT).parameters())
+    assert (folder / "notes").read_text() == "of somebody"
+    assert (folder / CARD).read_text() == (SHIPPED / CARD).read_text()  # which is not of our making, as far as it can tell
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "shoes"][not linked :]
+
+
+def test_a_folder_whose_exports_are_damaged_is_mended_by_exporting_again(folder, capsys):
+    (folder / ONNX).write_bytes(b"cut")
+    (folder / TORCHSCRIPT).unlink()
+    assert command(folder) == 0
+    assert "no pictures to compare with those of the new generator.onnx" in capsys.readouterr().out
+    assert model_folder.read(folder).manifest.exports[ONNX].largest_difference < 1e-5
+
+
+def test_pictures_do_not_change_unless_asked_to(folder, generator, capsys):
+    """Files that draw other pictures than the weights do: what was served is what was promised."""
+    with torch.no_grad():
+        generator.layers[-2].weight.neg_()
+    export.export_onnx(generator, folder / ONNX)
+    digests_written(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert command(folder) == 1
+    assert "40 of 40 pictures would change with the new generator.onnx" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert command(folder, "--take-changes") == 0
+    assert model_folder.read(folder).manifest.exports[ONNX].largest_difference < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda folder: (folder / WEIGHTS).write_bytes(b"cut"), "generator.safetensors is damaged"),
+        (lambda folder: digests_written(folder, z_dim=7), "generator.safetensors are not the weights of the network in model.json"),
+        (
+            lambda folder: digests_written(folder, height=33),
+            "generator.safetensors are not the weights of the network in model.json",
+        ),
+        (shutil.rmtree, "there is no model folder"),
+    ],
+)
+def test_what_cannot_be_exported_again_is_left_as_it_is(folder, capsys, harm, said):
+    harm(folder)
+    assert command(folder) == 1
+    assert said in capsys.readouterr().err
+    assert list(folder.parent.glob(".*")) == []
+
+
+def test_the_manifest_says_where_the_model_came_from(trained):
+    manifest = model_folder.read(trained.model).manifest
+    origin = manifest.origin
+    assert (manifest.z_dim, manifest.channels, manifest.height, manifest.width) == (100, 1, 32, 32)
+    assert (origin.dataset, origin.dataset_pictures, origin.pictures_seen) == ("fashion-mnist", 512, 2048)
+    assert origin.config["images"] == 2000
+    assert set(manifest.exports) == {ONNX, TORCHSCRIPT}
+    assert manifest.licence == "MIT (Fashion-MNIST, Zalando SE)"
+    assert json.loads((trained.model / MANIFEST).read_text())["files"].keys() == {ONNX, TORCHSCRIPT, "generator.safetensors"}
+
+
+def test_the_exported_model_draws_what_the_last_grid_of_the_run_showed(trained):
+    (last,) = sorted(trained.run.glob("samples-*.png"))[-1:]
+    shown, shipped = (np.asarray(Image.open(path)).astype(int) for path in (last, trained.model / SAMPLES))
+    assert np.array_equal(shown, shipped)
+    runtime = runtimes.load(model_folder.read(trained.model), "onnx", "cpu")
+    served = encoding.grid(runtimes.generate(runtime, inputs(range(64), Space(100))))
+    assert np.abs(shown - served[..., 0]).max() <= 1
+
+
+def test_the_model_in_the_run_and_the_one_in_models_are_the_same(trained):
+    names = sorted(path.name for path in trained.model.iterdir())
+    assert names == sorted(path.name for path in (trained.run / "model").iterdir())
+    assert all((trained.model / name).read_bytes() == (trained.run / "model" / name).read_bytes() for name in names)
+    assert shutil.which("git") is None or model_folder.read(trained.model).manifest.origin.environment.git_revision

@@ -1,0 +1,213 @@
+"""The measuring command: `python -m training.evaluate`."""
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import CliPositionalArg, SettingsConfigDict
+
+from gan.paths import UserPath, expand
+from training.cli.flags import Flags, explain, parse
+from training.config.schema import Count, parse_size
+
+if TYPE_CHECKING:
+    from training.data import Dataset
+    from training.evaluation.comparison import Assessment
+
+_EXAMPLES = """examples:
+  python -m training.evaluate models/fashion-mnist                    as its card has it, against Fashion-MNIST's test pictures
+  python -m training.evaluate models/fashion-mnist --on selection     as models are chosen, which no figure to report may be
+  python -m training.evaluate runs/003-fashion-mnist-cgan --json      the model of a run, as JSON
+  python -m training.evaluate models/shoes                            a model of one's own pictures, which lie where they did
+  python -m training.evaluate ./drawn --data ./my-pictures            pictures in a folder, drawn by anything
+  python -m training.evaluate models/shoes --pairs pairs.png          and the most suspicious ones beside training pictures
+"""
+
+
+def _check_size(resolution: str) -> str:
+    parse_size(resolution)
+    return resolution
+
+
+class _CommandLine(Flags):
+    """Measure how good generated pictures are: a model's, a run's, or those in a folder, beside real ones.
+
+    Each number is printed with its standard deviation from sample to sample and its protocol, and beside it what real pictures get
+    under the same one, as a yardstick.
+    """
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    target: CliPositionalArg[UserPath]
+    """a model folder, whose seeds are drawn, each with its own label; a run's folder; or a folder of pictures"""
+    data: Annotated[str, AfterValidator(expand)] | None = None
+    """what the model was trained on, if not where its manifest says; needed for a folder of pictures"""
+    features: Literal["auto", "inception", "classifier", "random"] = "auto"
+    """the network that measures: inception compares with published numbers and needs its weights; classifier is trained on the
+    labels of the data, once, in minutes; random needs nothing and says least; auto takes the first that can be had"""
+    inception_weights: UserPath | None = None
+    """torch-fidelity's file of Inception V3 weights, where it cannot be downloaded"""
+    against: Literal["auto", "held-out", "training"] = "auto"
+    """the real side: auto takes held-out pictures where the data has any"""
+    on: Literal["test", "selection"] = "test"
+    """which half of the held-out pictures: test, which never chose a checkpoint or a model, for figures to report; selection, by
+    which they are chosen, for trying settings; where fewer than 1,000 are held out, all are selection"""
+    samples: Count = 5_000
+    """pictures to draw, or to take from a folder at most; numbers compare only for as many"""
+    sets: int = Field(5, ge=1, le=100)
+    """how often: so many samples, each of other seeds, give each number its standard deviation; 1 is quickest"""
+    seed_start: int | None = Field(None, ge=0, lt=2**32)
+    """the first seed; by default 2147483648 for test, and 0 for selection, as checkpoints have it"""
+    resolution: Annotated[str, AfterValidator(_check_size)] = "32"
+    """for a folder of pictures: the size in pixels that they and the data are brought to, such as 48x64; a model has its own"""
+    pairs: UserPath | None = None
+    """a PNG file to write: the generated pictures nearest to training pictures, each beside that one"""
+    as_json: bool = Field(False, validation_alias="json")
+    """print JSON instead of a table"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out the command; returns the exit status, 2 for a command that cannot be carried out as given."""
+    given = parse(_CommandLine, "training.evaluate", _EXAMPLES, sys.argv[1:] if arguments is None else arguments)
+    from gan.errors import ModelFolderError
+    from training.data import DataError
+    from training.evaluation.feature_extractors import FeaturesUnavailableError
+    from training.evaluation.samples import SubjectError
+
+    try:
+        _evaluate(_CommandLine.model_validate(given))
+    except ValidationError as error:
+        print(explain("training.evaluate", error), file=sys.stderr)
+    except (SubjectError, ModelFolderError, DataError, FeaturesUnavailableError) as error:
+        print(f"training.evaluate: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    else:
+        return 0
+    return 2
+
+
+def _evaluate(command: _CommandLine) -> None:
+    from gan.model_folder import read_manifest
+    from training.evaluation.evaluator import Ruler
+    from training.evaluation.feature_extractors import choose
+    from training.evaluation.real_images import FIRST_SEED
+    from training.evaluation.samples import (
+        Drawer,
+        Seeds,
+        Source,
+        SubjectError,
+        beside,
+        find_model,
+        fit,
+        has_known_labels,
+        read,
+        source_of,
+    )
+
+    model = find_model(command.target)
+    manifest = None if model is None else read_manifest(model)
+    if manifest is not None:
+        source = source_of(manifest, command.data)
+    elif command.data is None:
+        raise SubjectError(f"{command.target} is a folder of pictures: give the --data that they are to be like")
+    else:
+        source = Source(command.data, parse_size(command.resolution))
+    conditional = manifest is not None and manifest.classes is not None
+    known = (manifest is not None and len(manifest.classes or ()) > 1) or has_known_labels(source.data)
+    preferred = None if command.features == "auto" else command.features
+    name, why = choose(preferred, labelled=known, inception_weights=command.inception_weights)
+    # Training a classifier takes minutes: whoever asks for random features of an unconditional model is not to wait for it.
+    data = source.load(labelled=conditional or name == "classifier" or (known and name == "inception"))
+    if model is not None:
+        start = FIRST_SEED[command.on] if command.seed_start is None else command.seed_start
+        seeds, drawer = Seeds(command.samples, start, command.sets), Drawer(model)
+        samples, drawn, protocol = drawer.draw(seeds), drawer.describe(seeds), str(seeds)
+    else:
+        found, drawn = read(command.target, source, samples=command.samples, sets=command.sets)
+        samples, protocol = iter(found), ""
+    if manifest is not None:  # a model made before classes were sorted and grey pictures found as they are now
+        data = data.in_order(manifest.classes or ())
+        data = data.in_colour() if manifest.channels == 3 else data
+    first = fit(next(samples), data)  # before a classifier is trained: what cannot be compared is said at once
+    if manifest is not None and conditional and manifest.classes != list(data.classes):
+        raise SubjectError(f"--data {source.data} has other classes than {model} was trained on: give the data it was trained on")
+
+    try:
+        ruler = Ruler.of(data, name, inception_weights=command.inception_weights, progress=True)
+        assessment = ruler.assess(
+            chain([first], (fit(sample, data) for sample in samples)),
+            part=command.on,
+            against=None if command.against == "auto" else command.against,
+            seeds=protocol,
+            progress=True,
+        )
+    except ValueError as error:
+        raise SubjectError(f"{error}; see --samples, --against and --data") from error
+    if command.pairs is not None:
+        try:
+            command.pairs.write_bytes(beside(assessment.suspects, data.pictures, assessment.pairs))
+        except OSError as error:
+            raise SubjectError(f"--pairs {command.pairs}: cannot be written ({error.strerror}); give another file") from error
+    why = ruler.doubt or why
+    if command.as_json:
+        print(json.dumps(_as_json(drawn, data, why, assessment), indent=2, allow_nan=False))
+    else:
+        print(_as_table(drawn, data, why, assessment))
+
+
+def _about(data: "Dataset") -> str:
+    held_out = 0 if data.held_out is None else len(data.held_out.pictures)
+    return f"{data.name}, {len(data.pictures)} training pictures, {held_out} held out"
+
+
+def _as_json(drawn: str, data: "Dataset", why: str, found: "Assessment") -> dict[str, Any]:
+    from training.evaluation.deviations import figures
+
+    shares = {} if found.class_shares is None else dict(zip(data.classes, found.class_shares.tolist(), strict=True))
+    return {
+        "pictures": drawn,
+        "data": _about(data),
+        "features": why,
+        "measurements": [
+            {
+                "name": one.name,
+                "value": one.value,
+                "deviation": None if deviation is None else deviation.value,
+                "real": one.real,
+                "real_deviation": None if deviation is None else deviation.real,
+                "protocol": one.protocol,
+            }
+            for one, deviation in figures(found.rows)
+        ],
+        "class_shares": shares,
+        "nearest": [
+            # JSON has no infinity, which is what a ratio is where 1 % of the real pictures are doubles.
+            {"generated": pair.generated, "training": pair.training, "ratio": pair.ratio if math.isfinite(pair.ratio) else None}
+            for pair in found.pairs
+        ],
+    }
+
+
+def _as_table(drawn: str, data: "Dataset", why: str, found: "Assessment") -> str:
+    from training.evaluation.deviations import figures, texts
+
+    wide = max(len(one.name) for one in found.measurements)
+    lines = [
+        f"pictures: {drawn}",
+        f"data: {_about(data)}",
+        why,
+        "",
+        f"{'measure':{wide}}  {'generated':>18}  {'real':>18}  protocol",
+    ]
+    for one, deviation in figures(found.rows):
+        generated, real = texts(one, deviation)
+        lines.append(f"{one.name:{wide}}  {generated:>18}  {real:>18}  {one.protocol}")
+    if found.class_shares is not None:
+        parts = [f"{name} {100 * share:.1f} %" for name, share in zip(data.classes, found.class_shares, strict=True)]
+        lines += ["", f"shares of the classes, as the classifier sees them: {', '.join(parts)}"]
+    return "\n".join(lines)

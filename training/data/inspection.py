@@ -1,0 +1,79 @@
+"""What can be said of a data set at a glance, before anything is decoded or downloaded."""
+
+import sys
+from dataclasses import dataclass
+from statistics import median
+
+from gan.images.decoding import DECODING_ERRORS, MAX_PIXELS, Header, Options, bombs_are_errors, decode, read_header
+from training.data.catalog import KNOWN_SETS, RawSet, images_file
+from training.data.dataset import DataError
+from training.data.idx import find_idx, read_idx_shape
+from training.data.image_files import Files
+from training.data.loading import locate
+
+_LOOKED_AT = 200  # files
+_ANY_SIZE = Options((64, 64), "crop", (255, 255, 255))
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The figures by which a recipe is chosen."""
+
+    name: str
+    known: bool  # whether it is one of the named sets
+    count: int  # pictures, or files that are called so, whole or not; where there is no test split some will be held out
+    height: int  # median, before anything is scaled
+    width: int
+    channels: int  # 1 or 3
+    classes: int | None  # None where there are no labels
+    all_labelled: bool = True  # or whether labels are only to be had of some of the pictures
+
+
+def survey(source: str) -> Survey:
+    """Look at the source that --data names: all names, but the heads of at most 200 files. Raises DataError as `load` does.
+
+    Sizes and channels are therefore those of a sample, spread evenly over the sorted names.
+    """
+    found = locate(source)
+    if isinstance(found, Files):
+        return _survey_files(found)
+    known = KNOWN_SETS[found] if isinstance(found, str) else found.known
+    name = found if isinstance(found, str) else found.name
+    path = find_idx(found.folder, images_file(known)) if isinstance(found, RawSet) and (known is None or not known.marker) else None
+    if path is not None:
+        count, height, width = read_idx_shape(path, 3)
+        return Survey(name, known is not None, count, height, width, 1, len(known.classes) if known else None)
+    assert known is not None
+    return Survey(name, True, known.count, known.height, known.width, known.channels, len(known.classes), known.all_labelled)
+
+
+def _survey_files(files: Files) -> Survey:
+    considered = [file.file for file in files.files if not file.held_out]
+    count = len(considered)
+    looked_at = min(count, _LOOKED_AT)
+    headers: list[Header] = []
+    grey = True
+    problem = ""
+    with bombs_are_errors(sys.maxsize):  # heads are small, however large their pictures
+        for place in range(looked_at):
+            file = considered[place * count // looked_at]
+            try:
+                content = file.read()
+                header = read_header(content)
+                # Colours may be all grey: that takes decoding, until one is found that is not.
+                small = header.height * header.width <= MAX_PIXELS
+                grey = grey and (header.grey or (small and decode(content, _ANY_SIZE).grey))
+                headers.append(header)
+            except DECODING_ERRORS as error:
+                problem = f"{file.title} ({error})"
+    if not headers:
+        raise DataError(f"--data {files.source}: none of {looked_at} files that were tried can be decoded, for example {problem}")
+    return Survey(
+        files.name,
+        False,
+        count,
+        round(median(header.height for header in headers)),
+        round(median(header.width for header in headers)),
+        1 if grey else 3,
+        len(files.classes) or None,
+    )

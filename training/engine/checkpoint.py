@@ -1,0 +1,134 @@
+"""Checkpoints: single files, written in one step, verified when they are read."""
+
+import hashlib
+import math
+from collections.abc import Container, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from gan import atomic
+from training.config.schema import TrainingConfig
+
+_KEEP = 3
+_RANKED_BY = ("fid", "frechet")  # the measures of which less is better; a checkpoint has one
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be resumed from; the message names the file and the reason."""
+
+    def __init__(self, path: Path, reason: object) -> None:
+        super().__init__(f"{path} cannot be used: {reason}")
+        self.reason = reason
+
+
+class Progress(BaseModel):
+    """What a checkpoint says of itself, beside its tensors."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")  # pydantic's null for them could not be read again
+
+    seen: int
+    seconds: float
+    measures: dict[str, float] = {}
+    protocol: str = ""  # of the measures
+    troubles: dict[str, int] = {}  # of diagnostics.Watch
+    scalers: list[dict[str, Any]] = [{}, {}]  # of float16's losses
+
+
+def write(folder: Path, tensors: dict[str, Tensor], progress: Progress, config: TrainingConfig) -> Path:
+    """Write checkpoint-<pictures seen>.safetensors and drop all but the last three and the best; returns its path."""
+    path = folder / f"checkpoint-{progress.seen:09d}.safetensors"
+    # safetensors stores dense tensors only, so channels-last ones are laid out anew.
+    dense = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+    metadata = {"progress": progress.model_dump_json(), "config": config.model_dump_json()}
+    atomic.write_bytes_atomically(path, save(dense, {**metadata, "digest": _digest(dense, metadata)}))
+    kept = {*checkpoints(folder)[-_KEEP:], *_best_of_each_protocol(folder)}
+    for old in checkpoints(folder):
+        if old not in kept:
+            old.unlink()
+    return path
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], Progress]:
+    """All that `write` was given but the configuration. Raises CheckpointError if not every byte is as it was written."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is not a dict
+        if metadata.pop("digest", None) != _digest(tensors, metadata):
+            raise ValueError("its content does not fit its digest")
+        return tensors, Progress.model_validate_json(metadata["progress"])
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise CheckpointError(path, error) from error
+
+
+def read_progress(path: Path) -> Progress:
+    """How far the run of a checkpoint had come, without a look at its tensors. Raises CheckpointError."""
+    try:
+        with safe_open(path, "pt") as file:
+            return Progress.model_validate_json((file.metadata() or {})["progress"])
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise CheckpointError(path, error) from error
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """A run's checkpoints, oldest first."""
+    return sorted(folder.glob("checkpoint-*.safetensors"))
+
+
+def ranked(folder: Path) -> list[Path]:
+    """A run's checkpoints, the one that was measured best first.
+
+    Those not measured, or under another protocol than the latest, come last, and of those the latest first.
+    """
+    found = _progress(folder)
+    newest_first = list(reversed(found))
+    protocol = next((found[path].protocol for path in newest_first if found[path].measures), "")
+    return sorted(
+        newest_first, key=lambda path: distance(found[path].measures) if found[path].protocol == protocol else float("inf")
+    )
+
+
+def distance(measures: Mapping[str, float]) -> float:
+    """The one measure that checkpoints are ranked by; infinite for those not measured, or where it is no finite number."""
+    found = measures.get(ranked_by(measures) or "", math.inf)
+    return found if math.isfinite(found) else math.inf
+
+
+def ranked_by(names: Container[str]) -> str | None:
+    """Which of these measures checkpoints are ranked by, and models too; None if it is none of them."""
+    return next((name for name in _RANKED_BY if name in names), None)
+
+
+def measures_of(folder: Path, protocol: str) -> list[dict[str, float]]:
+    """Those of a run's checkpoints under one protocol, oldest first, as far as they can be read."""
+    return [progress.measures for progress in _progress(folder).values() if progress.measures and progress.protocol == protocol]
+
+
+def _progress(folder: Path) -> dict[Path, Progress]:
+    """That of every checkpoint that can be read, oldest first."""
+    found = {}
+    for path in checkpoints(folder):
+        try:
+            found[path] = read_progress(path)
+        except CheckpointError:
+            continue
+    return found
+
+
+def _best_of_each_protocol(folder: Path) -> list[Path]:
+    """Who goes on measuring in another way may come back to the first one."""
+    worst_first = sorted(_progress(folder).items(), key=lambda item: distance(item[1].measures), reverse=True)
+    return list({progress.protocol: path for path, progress in worst_first if progress.measures}.values())
+
+
+def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    digest = hashlib.sha256(repr(sorted(metadata.items())).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,178 @@
+"""Everything that changes while a run goes on, and how it is started and saved and brought back."""
+
+import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.amp import GradScaler
+from torch.optim import Adam
+from torch.optim.swa_utils import update_bn
+
+from gan.latents import Code, Space
+from gan.networks import auxiliary_head, families
+from gan.networks.families import Generator
+from gan.networks.layers.conditioning import tensors
+from training.config.schema import TrainingConfig
+from training.engine import checkpoint
+from training.engine.checkpoint import CheckpointError, Progress
+from training.engine.device import Hardware
+from training.engine.step import Judge
+
+_CALIBRATION_BATCHES, _CALIBRATION_BATCH_SIZE = 16, 64
+_PROCESSOR = torch.device("cpu")
+
+
+class _Unpacking(nn.Module):
+    """A network that takes its inputs in one list."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, values: list[Tensor]) -> Tensor:
+        pictures: Tensor = self.network(*values)
+        return pictures
+
+
+@dataclass
+class TrainingState:
+    """The players, their optimisers, the generator's moving average, and how far the game has come."""
+
+    generator: Generator
+    judge: Judge  # the discriminator, and the reader of label and codes if there is one
+    average: Generator  # exponential moving average of the generator's weights: what is sampled and exported
+    generator_optimiser: Adam
+    judge_optimiser: Adam
+    scalers: tuple[GradScaler, GradScaler]  # of the generator's losses and the discriminator's, for float16
+    seen: int = 0  # real pictures the discriminator was trained on
+    seconds: float = 0.0  # spent training, over all sittings
+    measures: dict[str, float] = field(default_factory=dict)  # as of the last checkpoint
+    protocol: str = ""  # of the measures
+    troubles: dict[str, int] = field(default_factory=dict)  # of diagnostics.Watch
+
+    @classmethod
+    def start(cls, config: TrainingConfig, channels: int, classes: int | None, hardware: Hardware) -> "TrainingState":
+        """Fresh networks with the weights that the run's seed gives; `classes` is None for an unconditional game."""
+        space = config.space(classes)
+        generator = families.generator(config.arch, space, channels, config.size, config.arguments)
+        discriminator = families.discriminator(
+            config.arch, channels, config.size, classes, config.discriminator_norm, config.arguments
+        )
+        random = torch.Generator().manual_seed(config.seed)
+        for network in (generator, discriminator):
+            families.initialise(config.arch, network, random)
+        reader = None
+        read = (*((Code("label", classes),) if config.label_reader else ()), *space.codes)
+        if read:
+            reader = auxiliary_head.CodePosterior(discriminator.features, read)
+            auxiliary_head.initialise(reader, random)
+        judge = Judge(discriminator, reader)
+        for player in (generator, judge):
+            # Channels last is how the processor's convolutions want their memory.
+            player.to(hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return cls(
+            generator,
+            judge,
+            copy.deepcopy(generator).requires_grad_(False),
+            _adam(generator, config, config.generator_learning_rate or config.learning_rate),
+            _adam(judge, config, config.learning_rate),
+            (hardware.scaler(), hardware.scaler()),
+        )
+
+    @property
+    def space(self) -> Space:
+        """What the generator draws from."""
+        return self.generator.space
+
+    @torch.no_grad()
+    def update_average(self, weight: float) -> None:
+        """Move the average towards the generator, which then counts `weight` in it."""
+        pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
+        for averaged, current in pairs:
+            averaged.lerp_(current, weight)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.generator.parameters()).device
+
+    def finished_generator(self, device: torch.device = _PROCESSOR) -> Generator:
+        """The averaged generator as it is sampled and, on the processor, exported: float32, in eval mode.
+
+        Averaged weights do not fit the batch statistics of the generator they were averaged from, so the statistics are
+        estimated again over fixed latents, seeds 0 to 1,023.
+        """
+        network: Generator = copy.deepcopy(self.average).to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        firsts = range(0, _CALIBRATION_BATCHES * _CALIBRATION_BATCH_SIZE, _CALIBRATION_BATCH_SIZE)
+        # Of each item update_bn takes the first part: all inputs of the network, in a list.
+        batches = [
+            [[values.to(device) for values in tensors(range(first, first + _CALIBRATION_BATCH_SIZE), self.space)]]
+            for first in firsts
+        ]
+        update_bn(batches, _Unpacking(network))
+        return network.eval()
+
+    def is_finite(self) -> bool:
+        """Whether all weights are numbers."""
+        weights = [*self.generator.parameters(), *self.judge.parameters()]
+        return bool(torch.stack([weight.detach().abs().sum() for weight in weights]).isfinite().all())
+
+    # Saving
+
+    def save(self, folder: Path, config: TrainingConfig) -> Path:
+        """Write a checkpoint in one step, and drop all but the last three and the best; returns its path."""
+        scalers = [scaler.state_dict() for scaler in self.scalers]
+        progress = Progress(
+            seen=self.seen,
+            seconds=self.seconds,
+            measures=self.measures,
+            protocol=self.protocol,
+            troubles=self.troubles,
+            scalers=scalers,
+        )
+        return checkpoint.write(folder, self._tensors(), progress, config)
+
+    @torch.no_grad()
+    def restore(self, path: Path) -> None:
+        """Go back to where a checkpoint was written. Raises CheckpointError if it is damaged or of another shape."""
+        saved, progress = checkpoint.read(path)
+        tensors = self._tensors()
+        if saved.keys() != tensors.keys():
+            raise CheckpointError(path, f"it is of other networks: {min(saved.keys() ^ tensors.keys())} is only on one side")
+        for name, tensor in tensors.items():
+            if saved[name].shape != tensor.shape:
+                raise CheckpointError(path, f"{name} has the shape {list(saved[name].shape)}, not {list(tensor.shape)}")
+        for name, tensor in tensors.items():
+            # Copied into the tensors that stand, which keeps their memory layout: the fused Adam computes wrong updates, without
+            # an error, from moments whose strides are not their parameter's.
+            tensor.copy_(saved[name])
+        for scaler, scale in zip(self.scalers, progress.scalers, strict=True):
+            if scale:  # there is none of a run in another precision
+                scaler.load_state_dict(scale)
+        self.troubles, self.protocol = progress.troubles, progress.protocol
+        self.seen, self.seconds, self.measures = progress.seen, progress.seconds, progress.measures
+
+    def _tensors(self) -> dict[str, Tensor]:
+        networks = {"generator": self.generator, "judge": self.judge, "average": self.average}
+        tensors = {
+            f"{player}.{name}": tensor for player, network in networks.items() for name, tensor in network.state_dict().items()
+        }
+        for player, optimiser in (("generator", self.generator_optimiser), ("judge", self.judge_optimiser)):
+            for name, parameter in networks[player].named_parameters():
+                for moment, tensor in optimiser.state[parameter].items():
+                    tensors[f"{player}_optimiser.{moment}.{name}"] = tensor
+        return tensors
+
+
+def _adam(network: nn.Module, config: TrainingConfig, learning_rate: float) -> Adam:
+    optimiser = Adam(network.parameters(), lr=learning_rate, betas=(config.beta1, config.beta2), fused=True)
+    # Adam makes its moments at its first step; made here, they are there to be restored into.
+    for parameter in network.parameters():
+        optimiser.state[parameter] = {
+            "step": torch.zeros((), device=parameter.device),
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(parameter),
+        }
+    return optimiser

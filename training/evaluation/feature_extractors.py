@@ -1,0 +1,168 @@
+"""Pictures -> vectors in which quality is measured, from one of three networks."""
+
+import pickle
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.hub import get_dir, load_state_dict_from_url
+from torch.nn import functional
+from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
+from tqdm import tqdm
+
+from training.evaluation.classifier import SIDE, Classifier, prepare
+
+FeatureName = Literal["inception", "classifier", "random"]
+
+_RANDOM_SEED = 0  # of the random network's weights; another one makes all earlier numbers incomparable
+_RANDOM_WIDTHS, _RANDOM_STRIDES = (32, 64, 128), (1, 2, 2)
+
+
+class FeaturesUnavailableError(Exception):
+    """A feature network that cannot be had; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a network makes of pictures."""
+
+    values: NDArray[np.float32]  # [n, d]
+    logits: NDArray[np.float32] | None  # [n, classes], of the network's own classes; None if it has none
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A feature network: calling it gives the features of any number of pictures."""
+
+    name: FeatureName
+    protocol: str  # which features these are and how pictures are brought to their size, for people
+    forward: Callable[[Tensor], tuple[Tensor, Tensor | None]]  # uint8 [n, c, h, w] -> features, logits
+    batch_size: int = 250  # at most; features are the same for any to within rounding
+
+    def __call__(self, pictures: NDArray[np.uint8], *, progress: bool = False) -> NDArray[np.float32]:
+        """uint8 [n, c, h, w], grey or RGB, n over 0 -> float32 [n, d]."""
+        return self.extract(pictures, progress=progress).values
+
+    def extract(self, pictures: NDArray[np.uint8], *, progress: bool = False) -> Features:
+        """The same with logits, where the network has some. Pictures may be a memory map: only a batch is read at a time."""
+        values, logits = [], []
+        with (
+            torch.inference_mode(),
+            tqdm(
+                total=len(pictures), desc=f"{self.name} features", unit="pic", leave=False, disable=None if progress else True
+            ) as bar,
+        ):
+            for start in range(0, len(pictures), self.batch_size):
+                batch = torch.from_numpy(np.array(pictures[start : start + self.batch_size]))
+                found, scores = self.forward(batch)
+                values.append(found.cpu().numpy())
+                if scores is not None:
+                    logits.append(scores.cpu().numpy())
+                bar.update(len(batch))
+        return Features(np.concatenate(values), np.concatenate(logits) if logits else None)
+
+
+def choose(
+    preferred: FeatureName | None,  # taken without a question if given
+    *,
+    labelled: bool,  # whether the data has labels to train a classifier on
+    inception_weights: Path | None = None,
+) -> tuple[FeatureName, str]:
+    """Which features to measure in, and why, in a sentence.
+
+    Inception's are comparable with published numbers, a classifier's with other models of the same set, random ones only within
+    one project. Inception's weights are never downloaded unless they are asked for by name.
+    """
+    if preferred is not None:
+        return preferred, f"{preferred} features, as asked for"
+    if inception_weights is not None or _inception_file().is_file():
+        return "inception", "inception features, since their weights are here: numbers compare with published ones"
+    if labelled:
+        return "classifier", (
+            "classifier features, since the data has labels and Inception's weights are not here: "
+            "numbers compare between models of this set only"
+        )
+    return "random", (
+        "features of a random network, since the data has no labels and Inception's weights are not here: "
+        "numbers only say which of two models is nearer to the data"
+    )
+
+
+def random_network() -> Extractor:
+    """Features of a fixed network with random weights: 384 numbers, a relative measure only.
+
+    Three 3x3 convolutions with ReLU and He et al.'s (2015) scale; of the last two the mean and the standard deviation over places.
+    More layers see less of what is small: the sampling error of a thousand pictures covers it. Untrained convolutions tell sets
+    of pictures apart (Naeem et al. 2020), but a difference says little of what people would see. NumPy's legacy stream makes the
+    weights, which NumPy has frozen (NEP 19).
+    """
+    random = np.random.RandomState(_RANDOM_SEED)
+    weights, channels = [], 3
+    for width in _RANDOM_WIDTHS:
+        scale = np.sqrt(2 / (9 * channels))
+        weights.append(torch.from_numpy((scale * random.standard_normal((width, channels, 3, 3))).astype(np.float32)))
+        channels = width
+
+    def forward(pictures: Tensor) -> tuple[Tensor, None]:
+        x = prepare(pictures.numpy(), 3)
+        found = []
+        for weight, stride in zip(weights, _RANDOM_STRIDES, strict=True):
+            x = functional.relu(functional.conv2d(x, weight, stride=stride, padding=1))
+            if weight is not weights[0]:
+                found += [x.mean((2, 3)), x.std((2, 3), correction=0)]
+        return torch.cat(found, 1), None
+
+    return Extractor("random", f"features of a fixed random network, pictures at {SIDE}x{SIDE} as RGB", forward)
+
+
+def classifier_network(classifier: Classifier) -> Extractor:
+    """The penultimate layer of a classifier, 128 numbers, and its logits."""
+    channels = classifier.record.channels
+
+    def forward(pictures: Tensor) -> tuple[Tensor, Tensor]:
+        found: tuple[Tensor, Tensor] = classifier.network(prepare(pictures.numpy(), channels))
+        return found
+
+    colours = {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
+    return Extractor("classifier", f"classifier features ({classifier}), pictures at {SIDE}x{SIDE}, {colours}", forward)
+
+
+def inception_network(weights: Path | None = None, *, device: str = "cpu") -> Extractor:
+    """The 2048 features and the logits of Inception V3 as FID's authors used it (Heusel et al. 2017), by torch-fidelity.
+
+    Grey is repeated to RGB; scaled to 299x299 as TensorFlow 1 does. Without a file of `weights` torch-fidelity's own are taken
+    from torch's cache or downloaded there, and their SHA-256 is compared. Raises FeaturesUnavailableError.
+    """
+    path = weights or _inception_file()
+    try:
+        # torch-fidelity reads the file without a restriction on what it may contain, so it is first read here with one.
+        if weights is None:
+            load_state_dict_from_url(URL_INCEPTION_V3, check_hash=True, weights_only=True, progress=sys.stderr.isatty())
+        else:
+            torch.load(weights, weights_only=True)
+        network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"], str(path)).to(device)
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).partition("\n")[0]
+        raise FeaturesUnavailableError(
+            f"the weights of Inception V3 cannot be had from {weights or URL_INCEPTION_V3} ({reason}): download that file "
+            "elsewhere and give it with --inception-weights, or take --features classifier or random"
+        ) from error
+
+    def forward(pictures: Tensor) -> tuple[Tensor, Tensor]:
+        found: tuple[Tensor, Tensor] = network(pictures.expand(-1, 3, -1, -1).to(device))
+        return found
+
+    return Extractor(
+        "inception", "Inception V3 features (torch-fidelity's weights), pictures at 299x299 as RGB", forward, batch_size=50
+    )
+
+
+def _inception_file() -> Path:
+    name: str = URL_INCEPTION_V3.rpartition("/")[2]
+    return Path(get_dir()) / "checkpoints" / name

@@ -1,0 +1,179 @@
+"""Two sets of pictures, as features, pixels or probabilities -> how alike they are.
+
+The arithmetic of the well-known measures is torch-fidelity's, whose values are checked against those of the papers' own code.
+"""
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
+from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
+from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
+from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
+
+from training.evaluation.classifier import prepare
+
+KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000  # torch-fidelity's; smaller sets take all they have
+NEIGHBOUR = 5  # whose distance is a picture's radius, for precision, recall, density and coverage (Naeem et al. 2020, section 4)
+SCORE_SPLITS = 10  # Salimans et al. 2016
+FEWEST = 10  # pictures on either side that can be measured at all
+
+_CHUNK = 1000  # rows of a matrix of distances
+_SLICES, _SLICED_SIDE = 512, 16
+_SEED = 2020  # torch-fidelity's: of every random choice here
+
+
+def frechet(real: NDArray[np.float32], fake: NDArray[np.float32]) -> float:
+    """|mu_r - mu_f|^2 + Tr(S_r + S_f - 2 (S_r S_f)^(1/2)) of features [n, d] and [m, d] (Heusel et al. 2017, equation 6).
+
+    0 or more; biased upwards for few pictures, the more so the more features there are. Raises ValueError as `measure` does, and
+    for a distance that is not a finite number.
+    """
+    _check(real, fake)
+    statistics = [fid_features_to_statistics(_tensor(side)) for side in (fake, real)]
+    found = float(fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID])
+    if not math.isfinite(found):
+        raise ValueError("the Fréchet distance of these features is not a finite number")
+    return max(found, 0.0)  # rounding may leave a little below nothing
+
+
+def precision_recall(real: NDArray[np.float32], fake: NDArray[np.float32]) -> tuple[float, float]:
+    """The share of generated pictures among the real ones, and of real among the generated (Kynkaanniemi et al. 2019, equation 2).
+
+    A picture is among others if it is no farther from one of them than that one's fifth nearest neighbour of its own kind.
+    """
+    _check(real, fake)
+    found = prc_features_to_metric(
+        _tensor(fake),
+        _tensor(real),
+        prc_neighborhood=NEIGHBOUR,
+        prc_batch_size=_CHUNK,
+        save_cpu_ram=True,
+        verbose=False,
+    )
+    return float(found[KEY_METRIC_PRECISION]), float(found[KEY_METRIC_RECALL])
+
+
+def density_coverage(real: NDArray[np.float32], fake: NDArray[np.float32], neighbour: int = NEIGHBOUR) -> tuple[float, float]:
+    """Density, 0 or more and 1 for equal sets on average, and coverage, 0 to 1 (Naeem et al. 2020, section 3).
+
+    With R_i the distance of the real x_i to its k-th nearest real neighbour: density is the mean over generated y of how many
+    balls (x_i, R_i) hold y, divided by k; coverage is the share of balls that hold at least one y.
+    """
+    _check(real, fake)
+    reals, fakes = _tensor(real), _tensor(fake)
+    held, covered = 0, 0
+    for start in range(0, len(reals), _CHUNK):
+        some = reals[start : start + _CHUNK]
+        # The nearest of all is the picture itself.
+        radius = torch.cdist(some, reals).kthvalue(neighbour + 1, dim=1).values
+        inside = torch.cdist(some, fakes) < radius[:, None]
+        held += int(inside.sum())
+        covered += int(inside.any(1).sum())
+    return held / (neighbour * len(fakes)), covered / len(reals)
+
+
+def kernel_distance(real: NDArray[np.float32], fake: NDArray[np.float32]) -> float:
+    """Unbiased squared maximum mean discrepancy under (x.y / d + 1)^3 (Binkowski et al. 2018): around 0 for equal sets, even below.
+
+    The mean over 100 pairs of subsets of 1,000, or of as many as the smaller set has.
+    """
+    _check(real, fake)
+    found = kid_features_to_metric(
+        _tensor(fake),
+        _tensor(real),
+        kid_subsets=KID_SUBSETS,
+        kid_subset_size=kid_subset_size(len(real), len(fake)),
+        rng_seed=_SEED,
+        verbose=False,
+    )
+    return float(found[KEY_METRIC_KID_MEAN])
+
+
+def kid_subset_size(real: int, fake: int) -> int:
+    """Of sets of so many pictures."""
+    return min(KID_SUBSET_SIZE, real, fake)
+
+
+def score(logits: NDArray[np.float32]) -> float:
+    """exp of the mean KL divergence of p(class | picture) from p(class) (Salimans et al. 2016, section 4), of logits.
+
+    From [n, classes]: 1 for pictures that all look alike to the network, or like nothing; at most the number of classes. The mean
+    over 10 splits.
+    """
+    return float(isc_features_to_metric(_tensor(logits), SCORE_SPLITS, True, _SEED)[KEY_METRIC_ISC_MEAN])
+
+
+def measure(
+    real: NDArray[np.float32],  # [n, d]
+    fake: NDArray[np.float32],  # [m, d], of the same network
+    *,
+    logits: NDArray[np.float32] | None = None,  # [m, classes], of the generated pictures
+    inception: bool = False,  # whether the network is Inception V3, after which some measures are named
+) -> dict[str, float]:
+    """All measures that compare two sets of features, by name.
+
+    frechet, kernel_distance, precision, recall, density, coverage and, with logits, score. With Inception's features the first two
+    are fid and kid and the score is inception_score. Raises ValueError for fewer than 10 pictures on a side, features of another
+    width, or numbers that are not finite, the measures among them.
+    """
+    found = {
+        "fid" if inception else "frechet": frechet(real, fake),
+        "kid" if inception else "kernel_distance": kernel_distance(real, fake),
+    }
+    found["precision"], found["recall"] = precision_recall(real, fake)
+    found["density"], found["coverage"] = density_coverage(real, fake)
+    if logits is not None:
+        found["inception_score" if inception else "score"] = score(logits)
+    if wrong := [name for name, value in found.items() if not math.isfinite(value)]:
+        raise ValueError(f"{', '.join(wrong)} of these features is not a finite number")
+    return found
+
+
+def parameters(name: str, real: int, fake: int) -> str:
+    """What else the protocol has to say of one of `measure`'s numbers, for sets of so many pictures; empty if nothing."""
+    if name in ("kid", "kernel_distance"):
+        return f"mean over {KID_SUBSETS} subsets of {kid_subset_size(real, fake)}, cubic kernel"
+    if name in ("precision", "recall", "density", "coverage"):
+        return f"k = {NEIGHBOUR}"
+    return f"{SCORE_SPLITS} splits" if name in ("score", "inception_score") else ""
+
+
+def sliced_wasserstein(real: NDArray[np.uint8], fake: NDArray[np.uint8]) -> float:
+    """Distance of two sets of pictures by their pixels alone, uint8 [n, c, h, w] and [m, c, h, w].
+
+    Scaled to 16x16 in [-1, 1]; the mean, over 512 fixed random directions of unit length, of the mean distance between the sorted
+    projections (Rabin et al. 2011; Karras et al. 2018, section 5, on whole pictures instead of patches). Of the larger set a fixed
+    random subset is taken. 0 for equal sets, and around 0 for samples of one distribution only if there are many.
+    """
+    n = min(len(real), len(fake))
+    random = np.random.RandomState(_SEED)
+    channels = real.shape[1]
+    directions = random.standard_normal((channels * _SLICED_SIDE**2, _SLICES))
+    directions /= np.linalg.norm(directions, axis=0)
+    projections = []
+    for pictures in (real, fake):
+        places = np.sort(random.permutation(len(pictures))[:n]) if len(pictures) > n else np.arange(n)
+        slices = [
+            prepare(pictures[places[start : start + _CHUNK]], channels, _SLICED_SIDE).flatten(1).double().numpy() @ directions
+            for start in range(0, n, _CHUNK)
+        ]
+        projections.append(np.sort(np.concatenate(slices), axis=0))
+    return float(np.abs(projections[0] - projections[1]).mean())
+
+
+def _tensor(values: NDArray[np.float32]) -> Tensor:
+    # In single precision the sums of a covariance lose what small differences consist of.
+    return torch.from_numpy(values.astype(np.float64))
+
+
+def _check(real: NDArray[np.float32], fake: NDArray[np.float32]) -> None:
+    if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
+        raise ValueError(f"features must be [n, d] and [m, d] of one network, not {list(real.shape)} and {list(fake.shape)}")
+    if min(len(real), len(fake)) < FEWEST:
+        raise ValueError(f"at least {FEWEST} pictures are needed on each side, not {len(real)} real and {len(fake)} generated")
+    if not (np.isfinite(real).all() and np.isfinite(fake).all()):
+        raise ValueError("features that are not finite numbers cannot be compared")

@@ -1,0 +1,154 @@
+"""What is measured: the seeds of a model, or the pictures in a folder; and the data that a model was trained on."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from gan import model_folder, runtimes
+from gan.images import encoding
+from gan.latents import inputs, seed_range
+from gan.manifest import Manifest
+from training import data
+from training.data import MAX_PIXELS, Dataset, Fit
+from training.evaluation.nearest_neighbours import Pair
+from training.evaluation.real_images import Sample, match_channels
+
+
+class SubjectError(Exception):
+    """Something that cannot be measured as asked; the message names the flag or folder and the remedy."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where pictures come from and how they are brought to a size: what `data.load` is told."""
+
+    data: str
+    size: tuple[int, int]  # height, width
+    fit: Fit = "crop"
+    background: str = "white"
+    max_bad: float = 0.01
+    max_pixels: int = MAX_PIXELS  # of one file
+
+    def load(self, *, labelled: bool) -> Dataset:
+        """Raises data.DataError."""
+        return data.load(
+            self.data,
+            self.size,
+            labelled=labelled,
+            fit=self.fit,
+            background=self.background,
+            max_bad=self.max_bad,
+            max_pixels=self.max_pixels,
+        )
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """What is drawn of a model: `sets` samples of so many seeds each, one after the other."""
+
+    samples: int
+    start: int
+    sets: int = 1
+
+    def __str__(self) -> str:
+        return f"seeds {self.start} to {(self.start + self.sets * self.samples - 1) % 2**32}"
+
+
+def find_model(target: Path) -> Path | None:
+    """The model folder that the target is or holds; None for a folder of pictures. Raises SubjectError."""
+    if not target.is_dir():
+        raise SubjectError(f"{target}: there is no such folder; give a model folder, a run's folder or a folder of pictures")
+    if (target / "model.json").is_file():
+        return target
+    if not (target / "config.yaml").is_file():
+        return None
+    if not (target / "model" / "model.json").is_file():
+        raise SubjectError(f"{target} is a run that has exported no model yet: finish it with training.run --resume {target}")
+    return target / "model"
+
+
+def has_known_labels(source: str) -> bool:
+    """Whether a data set is one whose pictures all have labels; of a folder of pictures only its owner knows."""
+    try:
+        found = data.survey(source)
+    except data.DataError:
+        return False
+    return found.known and found.classes is not None and found.all_labelled
+
+
+def source_of(manifest: Manifest, given: str | None = None) -> Source:
+    """What a model was trained on: as its manifest has it, or the data that is `given`. Raises SubjectError if neither says."""
+    config = manifest.origin.config if given is None else {**manifest.origin.config, "data": given}
+    try:
+        found = {name: config[name] for name in ("data", "fit", "background", "max_bad", "max_pixels") if name in config}
+        return Source(size=(manifest.height, manifest.width), **found)
+    except TypeError as error:
+        raise SubjectError(f"{manifest.name} does not say what it was trained on: give --data") from error
+
+
+class Drawer:
+    """A model, drawn by ONNX Runtime as the service would."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises ModelFolderError."""
+        self._model = model_folder.read(folder)
+        self._runtime = runtimes.load(self._model, "onnx")
+
+    def draw(self, seeds: Seeds) -> Iterator[Sample]:
+        """Sample by sample, each seed with its own label."""
+        for number in range(seeds.sets):
+            yield self._sample(seed_range((seeds.start + number * seeds.samples) % 2**32, seeds.samples))
+
+    def describe(self, seeds: Seeds) -> str:
+        """What `draw` gives, for people."""
+        truncation = self._model.manifest.sampling.truncation
+        truncated = "" if truncation is None else f", truncation {truncation}"
+        return f"{self._model.title}, {seeds}, drawn by {self._runtime.name}{truncated}"
+
+    def _sample(self, seeds: Sequence[int]) -> Sample:
+        manifest = self._model.manifest
+        pictures, labels = [], []
+        with tqdm(total=len(seeds), desc="drawing", unit="pic", leave=False, disable=None) as bar:
+            for start in range(0, len(seeds), 256):
+                rows = inputs(seeds[start : start + 256], manifest.space, manifest.sampling.truncation)
+                pictures.append(runtimes.generate(self._runtime, rows).transpose(0, 3, 1, 2))
+                if "label" in rows:
+                    labels.append(rows["label"])
+                bar.update(len(rows["z"]))
+        return Sample(np.concatenate(pictures), np.concatenate(labels) if labels else None)
+
+
+def read(folder: Path, source: Source, *, samples: int, sets: int) -> tuple[list[Sample], str]:
+    """The pictures in a folder, brought to size as the source's, and a word about them for people.
+
+    At most so many sets of so many pictures, chosen at random but always the same, none of them in two sets; one set of all there
+    are where they are fewer. Raises data.DataError.
+    """
+    dataset = replace(source, data=str(folder)).load(labelled=False)
+    pictures = dataset.pictures if dataset.held_out is None else np.concatenate([dataset.pictures, dataset.held_out.pictures])
+    found = len(pictures)
+    size, order = f"{pictures.shape[3]}x{pictures.shape[2]}", np.random.RandomState(0).permutation(found)
+    samples, sets = min(samples, found), max(1, min(sets, found // samples))
+    places = [np.sort(order[number * samples : (number + 1) * samples]) for number in range(sets)]
+    about = f"{sets * samples} of the {found} pictures in {folder}, at {size}"
+    return [Sample(pictures[some]) for some in places], about
+
+
+def fit(sample: Sample, dataset: Dataset) -> Sample:
+    """Generated pictures with as many channels as the real ones. Raises SubjectError where that cannot be."""
+    try:
+        return replace(sample, pictures=match_channels(sample.pictures, dataset.pictures.shape[1]))
+    except ValueError as error:
+        raise SubjectError(f"{error}: give the --data that they were made from") from error
+
+
+def beside(suspects: NDArray[np.uint8], train: NDArray[np.uint8], pairs: Sequence[Pair]) -> bytes:
+    """A PNG of four pairs a row, twice as large: the generated picture of each pair, and to its right the training picture."""
+    sheet = np.stack(
+        [picture for suspect, pair in zip(suspects, pairs, strict=True) for picture in (suspect, train[pair.training])]
+    )
+    return encoding.encode(encoding.enlarge(encoding.grid(sheet.transpose(0, 2, 3, 1), columns=8), 2), "png")

@@ -1,0 +1,1 @@
+"""A trained generator to a model folder, and the folder to the service."""

@@ -1,0 +1,150 @@
+"""A finished generator -> a model folder, each exported file compared with the network in memory."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from gan import atomic, model_folder
+from gan.images import encoding
+from gan.latents import inputs
+from gan.manifest import MANIFEST, Architecture, Environment, Export, Manifest, Metric, Origin
+from gan.model_folder import CARD, ONNX, SAMPLES, TORCHSCRIPT, WEIGHTS
+from gan.networks.families import Generator
+from gan.networks.layers.conditioning import tensors
+from training.config.schema import TrainingConfig
+from training.data import Dataset
+from training.engine.state import TrainingState
+from training.export.model_card import COMPARED_LATENTS, model_card
+from training.tracking.logger import draw_grid
+
+# A grey level is 1/127.5 = 0.0078 wide in the network's range; at a hundredth of that, one picture element in a hundred
+# may round to the neighbouring level and none further.
+TOLERANCE = 1e-4
+# What programs of 2024 read, such as onnxruntime 1.17 and onnx2torch; the exporter's own choice is for newer ones.
+_OPSET, _IR_VERSION = 18, 9
+
+
+class ExportError(Exception):
+    """An exported file that does not draw what the network in memory draws."""
+
+
+def export_model(
+    target: Path,  # what stands there is replaced once the new folder is whole
+    name: str,
+    state: TrainingState,
+    dataset: Dataset,
+    config: TrainingConfig,
+    environment: Environment,  # as it was when the run was started
+    measure: Callable[[Path], list[Metric]],  # a model folder that can be drawn from -> what its card is to say of it
+) -> Manifest:
+    """Write the model folder in one step. Raises ExportError, and leaves nothing behind, if an export is over its tolerance."""
+    generator = state.finished_generator()
+    _, channels, height, width = dataset.pictures.shape
+    written: list[Manifest] = []
+
+    def fill(folder: Path) -> None:
+        save_file(generator.state_dict(), folder / WEIGHTS)
+        export_onnx(generator, folder / ONNX)
+        export_torchscript(generator, folder / TORCHSCRIPT)
+        (folder / SAMPLES).write_bytes(encoding.encode(draw_grid(generator), "png"))
+        files = model_folder.digests(folder, [WEIGHTS, ONNX, TORCHSCRIPT])
+        manifest = Manifest(
+            name=name,
+            version=files[WEIGHTS][:12],
+            architecture=Architecture(name=config.arch, arguments=config.arguments),
+            z_dim=config.z_dim,
+            latent=config.latent,
+            channels=channels,
+            height=height,
+            width=width,
+            classes=list(dataset.classes) or None,
+            codes=list(state.space.codes),
+            exports=compare(generator, folder),
+            origin=Origin(
+                dataset=dataset.name,
+                dataset_fingerprint=dataset.fingerprint,
+                dataset_pictures=len(dataset.pictures),
+                config=config.model_dump(mode="json"),
+                environment=environment,
+                seed=config.seed,
+                pictures_seen=state.seen,
+                wall_time_seconds=round(state.seconds, 1),
+            ),
+            licence=dataset.licence,
+            files=files,
+        )
+        write_manifest(folder, manifest)
+        manifest = manifest.model_copy(update={"metrics": measure(folder)})
+        write_manifest(folder, manifest)
+        (folder / CARD).write_text(model_card(manifest))
+        written.append(manifest)
+
+    atomic.write_atomically(target, fill, replace=True)
+    return written[0]
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write model.json."""
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
+
+
+def export_onnx(generator: Generator, path: Path) -> None:
+    """`space.names`, such as z [n, z_dim], -> pictures [n, channels, height, width], any n, weights inside the file."""
+    n = torch.export.Dim("n")
+    first, *others = tensors(range(2), generator.space)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "# The axis name", UserWarning)  # that all inputs share the one name is meant
+        program = torch.onnx.export(
+            generator,
+            (first, *others),
+            input_names=generator.space.names,
+            output_names=["pictures"],
+            dynamic_shapes=({0: n}, *([tuple({0: n} for _ in others)] if others else [])),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+            opset_version=_OPSET,
+        )
+    assert program is not None, "the exporter asked for by dynamo=True returns one"
+    program.model.ir_version = _IR_VERSION
+    program.save(path, external_data=False)
+
+
+def export_torchscript(generator: Generator, path: Path) -> None:
+    """The same as a traced module. It is not frozen, which would make constants of its weights that keep their type for ever."""
+    with warnings.catch_warnings():
+        # torch calls TorchScript deprecated but keeps it; it is the one format that runs without the network's source.
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.jit.save(torch.jit.trace(generator, tuple(tensors(range(2), generator.space))), path)  # type: ignore[no-untyped-call]
+
+
+def compare(generator: Generator, folder: Path) -> dict[str, Export]:
+    """Draw seeds 0 to 255 with the network in memory and with each exported file; the largest differences.
+
+    Raises ExportError if one is over the tolerance.
+    """
+    rows = inputs(range(COMPARED_LATENTS), generator.space)
+    values = [torch.from_numpy(column) for column in rows.values()]
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        expected = generator(*values).numpy()
+        session = onnxruntime.InferenceSession(folder / ONNX, providers=["CPUExecutionProvider"])
+        found: dict[str, NDArray[np.float32]] = {
+            ONNX: session.run(None, rows)[0],
+            TORCHSCRIPT: torch.jit.load(folder / TORCHSCRIPT)(*values).numpy(),  # type: ignore[no-untyped-call]
+        }
+    exports = {}
+    for file, pictures in found.items():
+        difference = float(np.abs(pictures - expected).max())
+        if not difference <= TOLERANCE:
+            raise ExportError(
+                f"{file} differs from the network in memory by {difference:.2g}, more than {TOLERANCE:.0e}: not exported"
+            )
+        exports[file] = Export(largest_difference=difference, tolerance=TOLERANCE, latents=COMPARED_LATENTS)
+    return exports

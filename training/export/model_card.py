@@ -1,0 +1,49 @@
+"""A model folder's README.md."""
+
+from gan.manifest import MANIFEST, Manifest
+from gan.model_folder import SAMPLES
+from training.evaluation import deviations
+
+COMPARED_LATENTS = 256  # with which exported files are compared with the network in memory
+
+
+def model_card(manifest: Manifest) -> str:
+    """Markdown: what the model is, the figures of its manifest and how each was measured, and how far the exports differ."""
+    origin = manifest.origin
+    exports = "\n".join(f"| {file} | {export.largest_difference:.1e} |" for file, export in manifest.exports.items())
+    return f"""# {manifest.name}
+
+![64 pictures, seeds 0 to 63]({SAMPLES})
+
+A {manifest.architecture.name} generator of {manifest.width}x{manifest.height} pictures with {manifest.channels} channel(s),
+version {manifest.version}, trained on {origin.dataset} ({origin.dataset_pictures:,} pictures).
+It saw {origin.pictures_seen:,} pictures in {origin.wall_time_seconds / 60:.0f} minutes on: {origin.environment.hardware}.
+
+The grid shows seeds 0 to 63, unselected, as the service draws them. Licence: {manifest.licence}.
+
+{_quality(manifest)}
+
+| file | largest difference from the network in memory, {COMPARED_LATENTS} latents, range -1 to 1 |
+|---|---|
+{exports}
+
+What it draws is limited to what it was trained on. {MANIFEST} has the whole configuration and the digests of the files.
+"""
+
+
+def _quality(manifest: Manifest) -> str:
+    """The metrics as a table, and how each was measured."""
+    if not manifest.metrics:
+        return "How good it is was not measured."
+    figures = deviations.figures(manifest.metrics)
+    protocols = list(dict.fromkeys(metric.protocol for metric, _ in figures))
+    rows = [
+        f"| {metric.name} | {' | '.join(deviations.texts(metric, deviation))} | {protocols.index(metric.protocol) + 1} |"
+        for metric, deviation in figures
+    ]
+    ways = [f"{number}. {protocol}" for number, protocol in enumerate(protocols, 1)]
+    if any(deviation is not None for _, deviation in figures):
+        ways.append("\nBehind ± stands the standard deviation of one set of pictures from another.")
+    return "\n".join(
+        ["| measure | generated | real pictures | protocol |", "|---|---|---|---|", *rows, "", "Protocols:", "", *ways]
+    )

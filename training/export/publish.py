@@ -1,0 +1,115 @@
+"""What becomes of a finished model: it is measured, and copied to where the service looks; a better one replaces a worse one."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from gan import atomic, model_folder
+from gan.errors import ModelFolderError
+from gan.manifest import Manifest, Metric
+from training.engine import checkpoint
+from training.evaluation.evaluator import Ruler
+from training.evaluation.real_images import FIRST_SEED
+from training.evaluation.samples import Drawer, Seeds, beside
+from training.tracking.run_dir import UsageError
+
+
+def measure_model(ruler: Ruler, model: Path, samples: int, sets: int = 1, nearest: Path | None = None) -> list[Metric]:
+    """What is reported of a model folder: seeds that chose nothing, drawn as the service draws them, beside test pictures.
+
+    `sets` samples of so many seeds each give every figure its standard deviation. `nearest` is a PNG file to write: the pictures
+    nearest to training pictures, each beside that one.
+    """
+    seeds = Seeds(samples, FIRST_SEED["test"], sets)
+    found = ruler.assess(Drawer(model).draw(seeds), seeds=str(seeds), progress=True)
+    if nearest is not None:
+        atomic.write_bytes_atomically(nearest, beside(found.suspects, ruler.test.train, found.pairs))
+    return found.rows
+
+
+def rank_models(ruler: Ruler, models: list[Path], samples: int) -> list[Metric]:
+    """The distance of each model folder from the pictures that models are chosen by, under one protocol; less is better."""
+    gauge = ruler.gauge(samples)
+    seeds, distances = Seeds(samples, FIRST_SEED["selection"]), []
+    for model in models:
+        (sample,) = Drawer(model).draw(seeds)
+        found = gauge.measure(sample.pictures)
+        name = checkpoint.ranked_by(found)
+        assert name is not None, "every measurement has a distance"
+        distances.append(Metric(name=name, value=found[name], protocol=gauge.protocol, real=gauge.real[name]))
+    return distances
+
+
+def publish(model: Path, models: Path) -> None:
+    """Copy a finished model to where the service looks, unless something stands there. Raises UsageError."""
+    target = models / model_folder.read_manifest(model).name
+    try:
+        model_folder.copy(model, target)
+        print(f"copied to {target}; `make serve` serves it")
+    except FileExistsError:
+        print(f"{target} stands already and was left alone; add --promote to replace it if the new model is better")
+    except OSError as error:
+        raise _not_copied(model, target, error) from error
+
+
+def promote(model: Path, models: Path, rank: Callable[[list[Path]], list[Metric]]) -> None:
+    """The same, but a worse model that stands there is replaced: one with the larger Fréchet distance.
+
+    `rank` measures both, by pictures that are in no figure of either: who is replaced by the figures in its manifest is replaced by
+    one whose figures are too good. What is replaced is kept beside the model, in the run's folder. Raises UsageError.
+    """
+    new = model_folder.read_manifest(model)
+    target = models / new.name
+    if not target.exists():
+        publish(model, models)
+        return
+    try:
+        old = model_folder.read(target).manifest
+    except ModelFolderError as error:
+        raise UsageError(f"--promote: {error}, or move {target} away") from error
+    if old.version == new.version:
+        print(f"{target} is this model already")
+        return
+    if _shape(old) != _shape(new):
+        print(
+            f"{target} was left alone: it draws {_describe(old)}, and the new model {_describe(new)}; "
+            "move the old one away to have the new one there"
+        )
+        return
+
+    print(f"measuring {target} and the new model by what models are chosen by")
+    before, after = rank([target, model])
+    distances = f"{after.name}: {after.value:.4g}, and {before.value:.4g} of {old.name}@{old.version} ({after.protocol})"
+    if not after.value < before.value:
+        print(f"{target} was left alone, since the new model is not better. {distances}")
+        return
+    kept = model.parent / f"replaced-{old.version}"
+    try:
+        if not kept.exists():
+            model_folder.copy(target, kept)
+        model_folder.copy(model, target, replace=True)
+    except OSError as error:
+        raise _not_copied(model, target, error) from error
+    print(
+        f"{target} was replaced by {new.name}@{new.version}, which is better. {distances}\n"
+        f"the old one is in {kept}; to go back: rm -r {target} && cp -r {kept} {target}"
+    )
+
+
+def _shape(manifest: Manifest) -> tuple[object, ...]:
+    """What those who ask a model for pictures depend on."""
+    return manifest.channels, manifest.height, manifest.width, manifest.z_dim, manifest.classes, manifest.codes
+
+
+def _describe(manifest: Manifest) -> str:
+    colour = "grey" if manifest.channels == 1 else "coloured"
+    classes = f" of {', '.join(manifest.classes)}" if manifest.classes else ""
+    codes = f" by {', '.join(f'{code.name}={code.categories or 1}' for code in manifest.codes)}" if manifest.codes else ""
+    return f"{colour} {manifest.width}x{manifest.height} pictures{classes} from {manifest.z_dim} numbers{codes}"
+
+
+def _not_copied(model: Path, target: Path, error: OSError) -> UsageError:
+    reason: object = error
+    if isinstance(error, shutil.Error):  # one for each file, of which the first says enough
+        reason = error.args[0][0][2]
+    return UsageError(f"--models: cannot copy {model} to {target} ({reason}); see that there is room, or copy it by hand")

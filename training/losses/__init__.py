@@ -1,0 +1,1 @@
+"""Losses, gradient penalties and augmentations: pure functions of tensors."""

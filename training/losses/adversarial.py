@@ -1,0 +1,99 @@
+"""What each player minimises: pure functions of logits that return one value per picture. The loop takes the mean.
+
+`real` and `fake` are the discriminator's logits [n] for real and for generated pictures. Where a logit is the log-odds that a
+picture is real, D is its sigmoid, and -log sigmoid(l) = softplus(-l) neither over- nor underflows.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, relu, softplus
+
+from training.config.schema import ObjectiveName
+
+
+def logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """-log D(x) - log(1 - D(G(z))): binary cross-entropy on both batches (Goodfellow et al. 2014, equation 1)."""
+    return softplus(-real) + softplus(fake)
+
+
+def minimax_generator(fake: Tensor, _: Tensor) -> Tensor:
+    """log(1 - D(G(z))): the game as it is written; its gradient vanishes while the discriminator wins (section 3 there)."""
+    return -softplus(fake)
+
+
+def nonsaturating_generator(fake: Tensor, _: Tensor) -> Tensor:
+    """-log D(G(z)): the same equilibrium, and a gradient from the start (Goodfellow et al. 2014, section 3)."""
+    return softplus(-fake)
+
+
+def lsgan_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Least squares with targets 1 for real and 0 for generated pictures (Mao et al. 2017, arXiv 1611.04076, equation 9)."""
+    return ((real - 1).square() + fake.square()) / 2
+
+
+def lsgan_generator(fake: Tensor, _: Tensor) -> Tensor:
+    """Least squares with target 1 (the same)."""
+    return (fake - 1).square() / 2
+
+
+def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """max(0, 1 - D(x)) + max(0, 1 + D(G(z))) (Lim and Ye 2017, arXiv 1705.02894; Miyato et al. 2018, equation 16)."""
+    return relu(1 - real) + relu(1 + fake)
+
+
+def wasserstein_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """D(G(z)) - D(x): minus the estimated distance, if D is 1-Lipschitz (Arjovsky et al. 2017, arXiv 1701.07875, equation 2)."""
+    return fake - real
+
+
+def wasserstein_generator(fake: Tensor, _: Tensor) -> Tensor:
+    """-D(G(z)): for the Wasserstein and the hinge game."""
+    return -fake
+
+
+def relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """softplus(-(D(x) - D(G(z)))): a real picture is to be more real than a generated one (Huang et al. 2024, R3GAN, section 2)."""
+    return softplus(fake - real)
+
+
+def relativistic_generator(fake: Tensor, real: Tensor) -> Tensor:
+    """softplus(-(D(G(z)) - D(x))) (the same)."""
+    return softplus(real - fake)
+
+
+def code_error(readings: Sequence[Tensor], codes: Sequence[Tensor]) -> Tensor:
+    """-log Q(c | x) of each picture, [n], but for a constant (Chen et al. 2016, arXiv 1606.03657, equation 5).
+
+    Of a category the reading is logits [n, k], and the code int64 [n]; of a number it is the mean [n] of a normal distribution
+    with deviation 1, as in the paper's code, and the code float32 [n].
+    """
+    errors = [
+        cross_entropy(reading, code, reduction="none") if reading.dim() == 2 else (code - reading).square() / 2
+        for reading, code in zip(readings, codes, strict=True)
+    ]
+    return torch.stack(errors).sum(0)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One game."""
+
+    discriminator: Callable[[Tensor, Tensor], Tensor]  # (real, fake) -> [n]
+    generator: Callable[[Tensor, Tensor], Tensor]  # (fake, real) -> [n]
+    compares: bool = False  # whether the generator's loss looks at the real logits too
+    is_log_odds: bool = False  # whether a logit is the log-odds that a picture is real, so that V(D, G) means something
+    boundary: float | None = None  # the logit above which a picture is taken for real, where there is one
+
+
+OBJECTIVES: dict[ObjectiveName, Objective] = {
+    "minimax": Objective(logistic_discriminator, minimax_generator, is_log_odds=True, boundary=0.0),
+    "nonsaturating": Objective(logistic_discriminator, nonsaturating_generator, is_log_odds=True, boundary=0.0),
+    "lsgan": Objective(lsgan_discriminator, lsgan_generator, boundary=0.5),
+    "hinge": Objective(hinge_discriminator, wasserstein_generator, boundary=0.0),
+    "wgan": Objective(wasserstein_discriminator, wasserstein_generator),
+    "wgan-gp": Objective(wasserstein_discriminator, wasserstein_generator),
+    "relativistic": Objective(relativistic_discriminator, relativistic_generator, compares=True),
+}

@@ -1,0 +1,146 @@
+"""What runs came to, checkpoint by checkpoint: read from their statistics, sorted by how they were measured, and plotted."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from training.engine import checkpoint
+from training.tracking import report
+from training.tracking.charts import count_text
+from training.tracking.logger import STATS
+from training.tracking.run_dir import CONFIG
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_FORMATS = (".png", ".svg", ".pdf")
+_TITLES = {"fid": "FID", "frechet": "Fréchet distance"}
+
+
+class MeasuredError(Exception):
+    """Runs that cannot be compared; the message names the folder or the flag and the remedy."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One measured checkpoint."""
+
+    pictures: int
+    minutes: float  # of training until then
+    distance: float  # less is better
+    precision: float
+    recall: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run, as far as it was measured under one protocol."""
+
+    name: str
+    protocol: str  # which names the data too
+    distance_name: str  # fid or frechet
+    real: dict[str, float]  # what real pictures get
+    points: list[Point]  # one or more, in the order of the pictures
+
+    @property
+    def best(self) -> Point:
+        """The checkpoint with the smallest distance."""
+        return min(self.points, key=lambda point: point.distance)
+
+    def minutes_to(self, distance: float) -> float | None:
+        """Of training until a checkpoint was as good as that; None if none was."""
+        return next((point.minutes for point in self.points if point.distance <= distance), None)
+
+
+def read(folder: Path, minutes: float | None = None) -> Measured:
+    """The measured checkpoints of a run, those of its first so many `minutes`; of several protocols, the last one's.
+
+    Raises MeasuredError if there is nothing to compare.
+    """
+    if not (folder / CONFIG).is_file():
+        raise MeasuredError(f"{folder} is no run: give the folders that training.run made, which hold {CONFIG}")
+    rows = report.read_rows(folder / STATS)
+    if any(checkpoint.ranked_by(row) and "protocol" not in row for row in rows):
+        raise MeasuredError(f"{folder} was measured by an older version: train it anew")
+    rows = [row for row in rows if "protocol" in row and _is_whole(row)]
+    if not rows:
+        raise MeasuredError(f"{folder} has no measured checkpoint yet: wait for its first, or see --checkpoint-every")
+    protocol = report.last_protocol(rows)
+    rows = [row for row in rows if row["protocol"] == protocol]
+    name = checkpoint.ranked_by(rows[-1])
+    assert protocol is not None, "every row that is left has one"
+    assert name is not None, "and a distance"
+    points = [
+        Point(row["pictures"], row["seconds"] / 60, row[name], row["precision"], row["recall"])
+        for row in rows
+        if math.isfinite(row[name]) and (minutes is None or row["seconds"] <= 60 * minutes)
+    ]
+    if not points:
+        limit = "" if minutes is None else f" in its first {minutes:g} minutes: give more --minutes"
+        raise MeasuredError(f"{folder} has no checkpoint with a finite distance{limit}")
+    real = {key.removesuffix("_real"): value for key, value in rows[-1].items() if key.endswith("_real")}
+    return Measured(folder.resolve().name, protocol, name, real, points)
+
+
+def _is_whole(row: report.Row) -> bool:
+    """Whether a checkpoint's row has all its numbers: a crash may have left anything."""
+    needed = ("seconds", checkpoint.ranked_by(row) or "frechet", "precision", "recall")
+    return all(type(row.get(name)) in (int, float) for name in needed)
+
+
+def alike(runs: Sequence[Measured]) -> list[list[Measured]]:
+    """The runs in groups whose numbers compare, those under the same protocol; in the order in which they were given."""
+    groups: dict[str, list[Measured]] = {}
+    for run in runs:
+        groups.setdefault(run.protocol, []).append(run)
+    return list(groups.values())
+
+
+def draw(groups: Sequence[Sequence[Measured]], path: Path) -> None:
+    """Distance, precision and recall against pictures seen and against minutes, a pair of columns for each group.
+
+    Raises MeasuredError for a kind of file that cannot be drawn, or a place that cannot be written to.
+    """
+    if path.suffix not in _FORMATS:
+        raise MeasuredError(f"--plot {path}: give a file that ends in {', '.join(_FORMATS)}")
+    # Seconds to import, and for this alone.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2 * 2 * len(groups), 9), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(3, 2 * len(groups), squeeze=False, sharex="col")
+    for number, group in enumerate(groups):
+        titles = {"distance": _TITLES[group[0].distance_name], "precision": "precision", "recall": "recall"}
+        columns = {"pictures": "pictures seen", "minutes": "minutes of training"}
+        for (row, name), (column, across) in product(enumerate(titles), enumerate(columns)):
+            panel = axes[row][2 * number + column]
+            _draw_panel(panel, group, across, name)
+            panel.set_ylabel(titles[name])
+            if row == 2:
+                panel.set_xlabel(columns[across])
+        axes[0][2 * number].legend(fontsize="small")
+        axes[0][2 * number].set_title("\n".join(textwrap.wrap(group[0].protocol, 70)), fontsize="x-small", loc="left")
+    try:
+        figure.savefig(path, dpi=120)
+    except OSError as error:
+        raise MeasuredError(f"--plot {path}: cannot be written ({error.strerror}); give another file") from error
+
+
+def _draw_panel(panel: "Axes", group: Sequence[Measured], across: str, name: str) -> None:
+    """One field of the points of all runs over another, and the level of real pictures."""
+    for run in group:
+        x, y = ([getattr(point, field) for point in run.points] for field in (across, name))
+        panel.plot(x, y, marker=".", linewidth=1.4, label=run.name)
+    real = group[0].real.get(group[0].distance_name if name == "distance" else name)
+    if real is not None:
+        panel.axhline(real, color="grey", linestyle="--", linewidth=1, label="real pictures")
+    if name == "distance":
+        panel.set_yscale("log")
+    panel.grid(alpha=0.3)
+    if across == "pictures":
+        panel.xaxis.set_major_formatter(lambda pictures, _: count_text(pictures))

@@ -1,0 +1,153 @@
+"""What people see of a run while it goes on: progress bar, statistics, TensorBoard, sample grids, warnings, report."""
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from gan import atomic
+from gan.images import encoding
+from gan.latents import inputs
+from gan.networks.families import Generator
+from training.config.schema import TrainingConfig
+from training.engine.distributed import Group
+from training.engine.state import TrainingState
+from training.tracking import report
+from training.tracking.divergence import GameOverError, draw_pictures
+from training.tracking.progress_bar import Progress
+
+GRID_SEEDS = range(64)
+STATS, WARNINGS = "stats.jsonl", "warnings.jsonl"
+_REPORT_AGE = 30.0  # seconds, at most while ticks come in: writing a report takes a fifth of one
+_ON_THE_BAR = ("loss_d", "loss_g", "d_real", "d_fake")
+
+
+class Log:
+    """Of one process; all but the first only compute their share of the means."""
+
+    def __init__(self, state: TrainingState, config: TrainingConfig, folder: Path, group: Group) -> None:
+        """Drops what a killed run wrote after the checkpoint that `state` is at: those steps will be taken again."""
+        self._state, self._config, self._folder, self._group = state, config, folder, group
+        self._names: list[str] = []
+        self._sum: Tensor | None = None
+        self._steps, self._pictures = 0, 0
+        self._started = self._reported = time.perf_counter()
+        if group.is_first:
+            for file in (STATS, WARNINGS):
+                _forget_after(folder / file, state.seen)
+            self._board = SummaryWriter(str(folder), purge_step=state.seen + 1 if state.seen else None)
+            self._stats = (folder / STATS).open("a")
+        # What --minutes come to in pictures is told by the first steps.
+        self._bar = Progress(config.images if config.minutes is None else None, state.seen, group.is_first)
+
+    def __enter__(self) -> Self:
+        self._thread_hook = threading.excepthook
+        threading.excepthook = self._leave_to_the_main_thread
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Leaves in the report why a game is over; who started it says so on standard error."""
+        self._bar.close()
+        if self._group.is_first:
+            if isinstance(error, GameOverError):
+                self._remember(f"the game is over: {error}")
+                self._report()
+            # Where a disk is full closing fails as writing did, and the first reason is the one to be told.
+            with suppress(OSError) if error is not None else nullcontext():
+                try:
+                    self._stats.close()
+                finally:
+                    self._board.close()
+        threading.excepthook = self._thread_hook
+
+    def _leave_to_the_main_thread(self, failed: threading.ExceptHookArgs) -> None:
+        """What TensorBoard's thread cannot write is raised again by the next call to it, where it ends the run with a sentence."""
+        if not issubclass(failed.exc_type, OSError):
+            self._thread_hook(failed)
+
+    def add(self, measured: dict[str, Tensor], pictures: int) -> None:
+        """Scalars of one step, which saw so many pictures; they stay on the device."""
+        values = torch.stack([value.detach() for value in measured.values()])
+        self._names = list(measured)
+        self._sum = values if self._sum is None else self._sum + values
+        self._steps += 1
+        self._pictures += pictures
+        self._bar.update(pictures)
+
+    def tick(self) -> dict[str, float]:
+        """The means since the last tick, over all processes, with pictures seen, seconds and speed. Waits for the device."""
+        assert self._sum is not None
+        means = self._group.mean(self._sum / self._steps).tolist()
+        now = time.perf_counter()
+        row = {
+            "pictures": self._state.seen,
+            "seconds": round(self._state.seconds, 3),
+            "pictures_per_second": round(self._pictures / (now - self._started), 1),
+            **dict(zip(self._names, means, strict=True)),
+        }
+        self._sum, self._steps, self._pictures, self._started = None, 0, 0, now
+        return row
+
+    def write(self, row: Mapping[str, float | str]) -> None:
+        """Add to stats.jsonl, and the numbers to TensorBoard and the bar."""
+        if not self._group.is_first:
+            return
+        shown = {name: float(row[name]) for name in _ON_THE_BAR if name in row}
+        self._bar.tell(_expected_length(self._config, self._state), shown)
+        self._stats.write(json.dumps(row) + "\n")
+        self._stats.flush()
+        for name, value in row.items():
+            if name != "protocol":
+                self._board.add_scalar(name, value, self._state.seen)
+        if time.perf_counter() - self._reported > _REPORT_AGE:
+            self._report()
+
+    def warn(self, messages: list[str]) -> None:
+        """Say it now, and add to warnings.jsonl, which the report shows."""
+        for message in messages if self._group.is_first else []:
+            self._bar.say(f"warning, after {self._state.seen:,} pictures: {message}")
+            self._remember(message)
+
+    def show(self) -> None:
+        """Draw the grid, the same 64 seeds each time, and write the report with it."""
+        if self._group.is_first:
+            sheet = draw_grid(self._state.finished_generator(self._state.device))
+            path = self._folder / f"samples-{self._state.seen:09d}.png"
+            atomic.write_bytes_atomically(path, encoding.encode(sheet, "png"))
+            self._board.add_image("samples", sheet, self._state.seen, dataformats="HWC")
+            self._report()
+
+    def _remember(self, message: str) -> None:
+        with (self._folder / WARNINGS).open("a") as file:
+            file.write(json.dumps({"pictures": self._state.seen, "message": message}) + "\n")
+
+    def _report(self) -> None:
+        report.write(self._folder)
+        self._reported = time.perf_counter()
+
+
+def draw_grid(finished: Generator) -> encoding.Pictures:
+    """Seeds 0 to 63 from a finished generator, uint8 [8 height, 8 width, channels]."""
+    return encoding.grid(draw_pictures(finished, inputs(GRID_SEEDS, finished.space)).transpose(0, 2, 3, 1))
+
+
+def _expected_length(config: TrainingConfig, state: TrainingState) -> int:
+    """Pictures that the run will have seen at its end, as far as that can be told: --minutes may end it before --images."""
+    if config.minutes is None or not state.seconds:
+        return config.images
+    return min(config.images, round(state.seen * max(60 * config.minutes / state.seconds, 1)))
+
+
+def _forget_after(file: Path, seen: int) -> None:
+    """Lines that a crash has damaged are dropped too."""
+    if file.is_file():
+        kept = [json.dumps(row) for row in report.read_rows(file) if row["pictures"] <= seen]
+        atomic.write_bytes_atomically(file, "".join(f"{line}\n" for line in kept).encode())
