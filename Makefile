@@ -28,8 +28,8 @@ train: .venv/training ## train the reference recipe; ARGS='--help' lists what ca
 fashion-mnist: .venv/training ## train models/fashion-mnist anew, and replace it if the new one is better: over an hour on two cores
 	$(BIN)/python -m training.run --recipe acgan --width 64 --name fashion-mnist --images 3.2M --anneal-images 4M \
 		--learning-rate-end 1e-5 --ema-half-life 50k --checkpoint-every 200k --sample-every 200k
-	$(BIN)/python -m training.run --resume latest --images 3.6M --anneal-images 4.8M --label-reader 0.5 \
-		--change anneal-images,label-reader --checkpoint-every 100k --measure 5000 --promote
+	$(BIN)/python -m training.run --resume latest --images 3.6M --anneal-images 4.8M --aux-classifier-weight 0.5 \
+		--change anneal-images,aux-classifier-weight --checkpoint-every 100k --measure 5000 --promote
 
 bench: .venv/bench ## measure a training step and the service, each against its peers (the service needs wrk)
 	$(BIN)/python -m benchmarks.training

@@ -71,8 +71,8 @@ _SHORT_KEY = 16  # letters
 api = Api()
 
 
-def _tell_of_batch(pictures: int, seconds: float) -> None:
-    metrics().batch_pictures.observe(pictures)
+def _tell_of_batch(images: int, seconds: float) -> None:
+    metrics().batch_images.observe(images)
     metrics().infer_seconds.observe(seconds)
 
 
@@ -95,10 +95,10 @@ def _refusal(error: RequestError) -> BentoMLException:
     return refusal
 
 
-class FrontDoor(Service["GanService"]):  # type: ignore[misc]
+class Dispatcher(Service["GanService"]):  # type: ignore[misc]
     """Sends BentoML's own paths to BentoML and all others straight to our routes.
 
-    BentoML's middleware costs more processor time than drawing a small picture, and its metrics take labels from the path.
+    BentoML's middleware costs more processor time than drawing a small image, and its metrics take labels from the path.
     """
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
@@ -121,10 +121,10 @@ class FrontDoor(Service["GanService"]):  # type: ignore[misc]
     name="gan-service",
     image=_image,
     envs=[{"name": "GAN_RUNTIME", "value": "torchscript"}] if _gpu else [],
-    service_class=FrontDoor,
+    service_class=Dispatcher,
 )
 class GanService:
-    """Draws pictures with a trained generator: the same picture for the same seed."""
+    """Draws images with a trained generator: the same image for the same seed."""
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
@@ -179,7 +179,7 @@ class GanService:
         truncation: float | None = None,
         model: str | None = None,
     ) -> Annotated[bytes, bentoml.validators.ContentType("image/png")]:
-        """One picture, or a grid of n, as PNG: for BentoML's own clients. POST /generate has the rest, and is faster."""
+        """One image, or a grid of n, as PNG: for BentoML's own clients. POST /generate has the rest, and is faster."""
         fields = {"seed": seed, "n": n, "label": label, "truncation": truncation, "model": model}
         try:
             return await api.draw(GenerateRequest.from_json(json.dumps(fields).encode()))
@@ -224,9 +224,9 @@ class GanService:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def __is_ready__(self) -> bool:
-        """/readyz: every model has drawn a picture, and the service is not about to stop."""
+        """/readyz: every model has drawn a image, and the service is not about to stop."""
         return self._ready and self._batcher.alive and not api.draining
 
     def __is_alive__(self) -> bool:
-        """/livez: pictures can be drawn, now or once it is ready."""
+        """/livez: images can be drawn, now or once it is ready."""
         return self._batcher.alive

@@ -13,7 +13,7 @@ import aiohttp
 
 from benchmarks.sides import ADDRESS
 
-_SIZES = (1, 1, 1, 4, 16, 64)  # pictures of a request
+_SIZES = (1, 1, 1, 4, 16, 64)  # images of a request
 _SEEDS = 40  # different requests of each size, whose right answers are known beforehand
 
 
@@ -21,10 +21,10 @@ _SEEDS = 40  # different requests of each size, whose right answers are known be
 class Outcome:
     """What came of it."""
 
-    offered: int = 0  # pictures
+    offered: int = 0  # images
     seconds: float = 0.0
     statuses: Counter[str] = field(default_factory=Counter)
-    wrong: int = 0  # answers with other pictures than the seed's own
+    wrong: int = 0  # answers with other images than the seed's own
     without_retry_after: int = 0
     latencies: list[float] = field(default_factory=list)  # of those accepted, seconds
     refusals: list[float] = field(default_factory=list)  # of those refused, seconds
@@ -35,14 +35,14 @@ class Outcome:
         statuses = ", ".join(f"{count} with {status}" for status, count in sorted(self.statuses.items()))
         p99, refused = (statistics.quantiles(found, n=100)[98] for found in (self.latencies, self.refusals))
         return (
-            f"{self.offered / self.seconds:.0f} pictures/s offered for {self.seconds:.0f} s: {statuses}; "
+            f"{self.offered / self.seconds:.0f} images/s offered for {self.seconds:.0f} s: {statuses}; "
             f"{self.wrong} wrong, {self.without_retry_after} refused without Retry-After. "
             f"Accepted: p99 {p99:.2f} s, longest {max(self.latencies):.2f} s; refused: p99 {1000 * refused:.0f} ms. "
             f"Resident memory before, during (most) and after: {self.memory[0]}, {max(self.memory[1:-1])}, {self.memory[-1]} MB."
         )
 
 
-async def offer(pictures_per_second: float, seconds: float, memory: Callable[[], int]) -> Outcome:
+async def offer(images_per_second: float, seconds: float, memory: Callable[[], int]) -> Outcome:
     """Send requests of mixed sizes at a steady rate, each in a task of its own."""
     found = Outcome(memory=[memory()])
     choose = random.Random(0)
@@ -73,7 +73,7 @@ async def offer(pictures_per_second: float, seconds: float, memory: Callable[[],
 
         tasks, started, next_look = set(), time.perf_counter(), 5.0
         while (elapsed := time.perf_counter() - started) < seconds:
-            while found.offered < elapsed * pictures_per_second:
+            while found.offered < elapsed * images_per_second:
                 request = {"seed": 1000 * choose.randrange(_SEEDS), "n": choose.choice(_SIZES), "format": "npz"}
                 found.offered += request["n"]
                 task = asyncio.create_task(ask(request))

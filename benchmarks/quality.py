@@ -16,12 +16,12 @@ from torch import nn
 from tqdm import tqdm
 
 from benchmarks.peers import article
-from gan.latents import Space, inputs
+from gan.latents import InputSpec, inputs
 from training.config.schema import TrainingConfig
 from training.data import load
-from training.evaluation.evaluator import Ruler
+from training.evaluation.evaluator import Evaluator
 from training.tracking import run_dir
-from training.tracking.divergence import draw_pictures
+from training.tracking.divergence import generate_images
 from training.tracking.logger import STATS
 
 _BATCH_SIZE = 128
@@ -32,16 +32,16 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.quality", description=__doc__)
     parser.add_argument("folder", type=Path, help="a new folder, like a run's")
     parser.add_argument("--minutes", type=float, default=30, help="of training (default: %(default)s)")
-    parser.add_argument("--every", type=int, default=20_000, help="pictures between two measures (default: %(default)s)")
-    parser.add_argument("--measure", type=int, default=1000, help="seeds, and held-out pictures (default: %(default)s)")
+    parser.add_argument("--every", type=int, default=20_000, help="images between two measures (default: %(default)s)")
+    parser.add_argument("--measure", type=int, default=1000, help="seeds, and held-out images (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the processor (default: all)")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
 
     config = TrainingConfig(name="article", batch_size=_BATCH_SIZE, precision="float32", measure=given.measure)
     dataset = load(config.data, config.size, labelled=True)
-    gauge = Ruler.of(dataset, "classifier").gauge(given.measure)
-    rows = inputs(range(given.measure), Space(config.z_dim))
+    checkpoint_evaluator = Evaluator.of(dataset, "classifier").checkpoint_evaluator(given.measure)
+    rows = inputs(range(given.measure), InputSpec(config.z_dim))
     given.folder.mkdir(parents=True)
     run_dir.write_config(given.folder, config)
 
@@ -53,16 +53,16 @@ def main() -> None:
         seconds = perf_counter() - start
         over = seconds >= 60 * given.minutes
         if over or before // given.every < seen // given.every:
-            found = gauge.measure(draw_pictures(copy.deepcopy(generator).eval(), rows))
+            found = checkpoint_evaluator.measure(generate_images(copy.deepcopy(generator).eval(), rows))
             with (given.folder / STATS).open("a") as file:
-                file.write(json.dumps(gauge.row(seen, seconds, found)) + "\n")
+                file.write(json.dumps(checkpoint_evaluator.row(seen, seconds, found)) + "\n")
             bar.set_postfix(found)
         bar.update(_BATCH_SIZE)
         return over
 
     with tqdm(unit="pic", unit_scale=True) as bar:
         start = perf_counter()
-        article.train(dataset.pictures, _BATCH_SIZE, after_step)
+        article.train(dataset.images, _BATCH_SIZE, after_step)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Seconds per 1,000 pictures and peak memory of every recipe: `python -m benchmarks.recipes`.
+"""Seconds per 1,000 images and peak memory of every recipe: `python -m benchmarks.recipes`.
 
 Each recipe in a process of its own, so that its memory is its own, with its own networks and batch.
 """
@@ -23,14 +23,14 @@ def measure(recipe: str, data: str, steps: int) -> dict[str, float]:
     config = TrainingConfig.model_validate({"recipe": recipe, "data": data})
     dataset = load(config.data, config.size, labelled=config.conditional)
     hardware = Hardware.choose(config)
-    state = TrainingState.start(config, dataset.pictures.shape[1], len(dataset.classes) or None, hardware)
+    state = TrainingState.start(config, dataset.images.shape[1], len(dataset.classes) or None, hardware)
     sizes = [sum(parameter.numel() for parameter in network.parameters()) for network in (state.generator, state.judge)]
     found = estimate(state, dataset, config, hardware, steps)
     return {
         "generator": sizes[0],
         "discriminator": sizes[1],
         "batch": config.batch_size,
-        "seconds": 1000 * found.seconds_per_picture,
+        "seconds": 1000 * found.seconds_per_image,
         "memory": found.memory,
     }
 
@@ -48,7 +48,7 @@ def main() -> None:
     hardware = Hardware.choose(TrainingConfig())
     print(f"{hardware}; Python {platform.python_version()}, torch {version('torch')}; {' '.join(sys.orig_argv[1:])}")
     print(
-        "| recipe | parameters: generator, discriminator | batch | s per 1,000 pictures | peak memory, GiB |\n|---|---|---|---|---|"
+        "| recipe | parameters: generator, discriminator | batch | s per 1,000 images | peak memory, GiB |\n|---|---|---|---|---|"
     )
     for recipe in RECIPES:
         if recipe == "auto":

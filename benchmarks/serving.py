@@ -45,18 +45,18 @@ def main() -> None:
 
 
 def singles(given: argparse.Namespace) -> None:
-    """Single pictures of the reference network."""
-    _compare("Single pictures, the reference network", _PEERS, REFERENCE, given)
+    """Single images of the reference network."""
+    _compare("Single images, the reference network", _PEERS, REFERENCE, given)
 
 
 def half_width(given: argparse.Namespace) -> None:
-    """Single pictures of a network with a quarter of its arithmetic: what is left is the way through the service."""
+    """Single images of a network with a quarter of its arithmetic: what is left is the way through the service."""
     with tempfile.TemporaryDirectory() as folder:
-        _compare("Single pictures, half its width", _PEERS, _half_width(Path(folder) / "half-width"), given)
+        _compare("Single images, half its width", _PEERS, _half_width(Path(folder) / "half-width"), given)
 
 
 def large(given: argparse.Namespace) -> None:
-    """Requests for 64 pictures, four at a time, against the bare runtime in a loop."""
+    """Requests for 64 images, four at a time, against the bare runtime in a loop."""
     bare, ours = [], {"npz": [], "png": []}
     for _ in range(given.rounds):
         command = [sys.executable, "-m", "benchmarks.peers.bare_loop", str(given.seconds)]
@@ -68,8 +68,8 @@ def large(given: argparse.Namespace) -> None:
                 load(body, 4, 2)
                 found.append(64 * load(body, 4, given.seconds).rate)
     print(
-        "\n### 64 pictures a request, four connections\n\n"
-        "| | pictures/s, each round | median | of the bare runtime |\n|---|---|---|---|"
+        "\n### 64 images a request, four connections\n\n"
+        "| | images/s, each round | median | of the bare runtime |\n|---|---|---|---|"
     )
     for name, rates in (
         ("the bare runtime in a loop, 64 at a time", bare),
@@ -84,7 +84,7 @@ def too_much(given: argparse.Namespace) -> None:
     with running("ours", REFERENCE):
         load('{"seed": %d}', 16, 2)
         capacity = load('{"seed": %d}', 16, given.seconds).rate
-        found = asyncio.run(overload.offer(pictures_per_second=10 * capacity, seconds=30, memory=process_memory))
+        found = asyncio.run(overload.offer(images_per_second=10 * capacity, seconds=30, memory=process_memory))
     print(f"\n### Ten times too much\n\n{found}")
 
 
@@ -101,7 +101,7 @@ def start(given: argparse.Namespace) -> None:
         "| 16 connections, each asking for | the event loop was away at most, ms | of that in work of its own, ms |\n|---|---|---|"
     )
     with running("ours, watched", REFERENCE):
-        load(_KINDS["a picture"], 16, 2)
+        load(_KINDS["a image"], 16, 2)
         longest_block()
         for kind, body in _KINDS.items():
             load(body, 16, given.seconds)
@@ -120,11 +120,11 @@ def container(given: argparse.Namespace) -> None:
     print("\n### In a container\n")
     for side, found in times.items():
         print(f"{side}: ready after {statistics.median(found):.1f} s (median of {len(found)}; longest {max(found):.1f}).")
-    _compare("Single pictures, the reference network", sides, REFERENCE, given)
+    _compare("Single images, the reference network", sides, REFERENCE, given)
 
 
 _KINDS = {
-    "a picture": '{"seed": %d}',
+    "a image": '{"seed": %d}',
     "64 in a png": '{"seed": %d, "n": 64, "format": "png"}',
     "256 in an npz": '{"seed": %d, "n": 256, "format": "npz"}',
     "256 in json": '{"seed": %d, "n": 256, "format": "json"}',
@@ -145,7 +145,7 @@ def _compare(title: str, sides: Sequence[str], model: Path, given: argparse.Name
                     found.setdefault((connections, side), []).append(load(SIDES[side].body, connections, given.seconds))
     print(f"\n### {title}")
     for connections in given.connections:
-        print(f"\n| {connections} connections | pictures/s, each round | median | ours to it | p99, ms | failed |")
+        print(f"\n| {connections} connections | images/s, each round | median | ours to it | p99, ms | failed |")
         print("|---|---|---|---|---|---|")
         ours = statistics.median(one.rate for one in found[connections, "ours"])
         for side in sides:
@@ -157,7 +157,7 @@ def _compare(title: str, sides: Sequence[str], model: Path, given: argparse.Name
 
 
 def _half_width(folder: Path) -> Path:
-    """A model folder with start weights: what it draws is noise, and takes as long as pictures do."""
+    """A model folder with start weights: what it draws is noise, and takes as long as images do."""
     import torch
     from safetensors.torch import save_file
 

@@ -22,7 +22,7 @@ ADDRESS = f"http://127.0.0.1:{PORT}"
 
 @dataclass(frozen=True)
 class Side:
-    """One server: how it is started, asked for a picture, and known to be ready."""
+    """One server: how it is started, asked for a image, and known to be ready."""
 
     command: Callable[[Path], list[str]]  # for the model folder to draw with
     body: str  # with %d for the seed

@@ -1,4 +1,4 @@
-"""Pictures per second of a training step, against the article's loop: `python -m benchmarks.training`.
+"""Images per second of a training step, against the article's loop: `python -m benchmarks.training`.
 
 The same networks, batch and data on both sides, each in a process of its own, taking turns so that a machine that drifts
 drifts for all. Prints every round and the ratio of the medians.
@@ -41,12 +41,12 @@ class Clock:
         return self._steps > _WARM_UP_STEPS and self._now - self._start > self._seconds
 
     def rate(self, batch_size: int) -> float:
-        """Pictures per second."""
+        """Images per second."""
         return (self._steps - _WARM_UP_STEPS) * batch_size / (self._now - self._start)
 
 
 def measure(side: str, data: str, batch_size: int, seconds: float) -> float:
-    """Pictures per second of one side, in this process."""
+    """Images per second of one side, in this process."""
     clock = Clock(seconds)
     precision = "float32" if side == "ours-float32" else "auto"
     config = TrainingConfig(
@@ -54,10 +54,10 @@ def measure(side: str, data: str, batch_size: int, seconds: float) -> float:
     )
     dataset = load(config.data, config.size)
     if side == "article":
-        article.train(dataset.pictures, batch_size, lambda _: clock())
+        article.train(dataset.images, batch_size, lambda _: clock())
     else:
         hardware = Hardware.choose(config)
-        state = TrainingState.start(config, dataset.pictures.shape[1], None, hardware)
+        state = TrainingState.start(config, dataset.images.shape[1], None, hardware)
         with tempfile.TemporaryDirectory() as folder:
             train(state, dataset, config, hardware, Path(folder), None, clock)
     return clock.rate(batch_size)
@@ -67,7 +67,7 @@ def main() -> None:
     """Measure all sides in turn and print the table."""
     parser = argparse.ArgumentParser("python -m benchmarks.training", description=__doc__)
     parser.add_argument("--data", default="fashion-mnist", help="as for training.run (default: %(default)s)")
-    parser.add_argument("--batch-size", type=int, default=128, help="pictures per step (default: %(default)s)")
+    parser.add_argument("--batch-size", type=int, default=128, help="images per step (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=15, help="of each round, after the warm-up (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="for each side (default: %(default)s)")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
@@ -85,7 +85,7 @@ def main() -> None:
             output = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout
             rates[side].append(json.loads(output.splitlines()[-1]))
     article = statistics.median(rates["article"])
-    print(f"| batch {given.batch_size} | pictures/s, each round | median | ratio |\n|---|---|---|---|")
+    print(f"| batch {given.batch_size} | images/s, each round | median | ratio |\n|---|---|---|---|")
     for side, found in rates.items():
         median = statistics.median(found)
         print(f"| {side} | {' '.join(f'{rate:.0f}' for rate in found)} | {median:.0f} | {median / article:.2f} |")

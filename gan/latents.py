@@ -1,7 +1,7 @@
 """Seed -> latent vector, label and codes. Fixed for ever: a change here is a new major version of everything that ships.
 
 NumPy's legacy stream is used because NumPy froze it (NEP 19) and because the StyleGAN tools use it, so a seed means the same
-there and here. Every picture has a stream of its own: what it looks like never depends on what else was asked for.
+there and here. Every image has a stream of its own: what it looks like never depends on what else was asked for.
 """
 
 import math
@@ -21,7 +21,7 @@ _of_thread = threading.local()
 Distribution = Literal["normal", "uniform"]  # of a latent vector's components: N(0, 1) or U(-1, 1)
 
 
-# What a generator takes, by name, one row for each picture: z float32 [n, z_dim]; label int64 [n] if it is conditional; and
+# What a generator takes, by name, one row for each image: z float32 [n, z_dim]; label int64 [n] if it is conditional; and
 # every code by its own name, int64 [n] if it is categorical, else float32 [n].
 Inputs = dict[str, NDArray[Any]]
 
@@ -35,7 +35,7 @@ class Code:
 
 
 @dataclass(frozen=True)
-class Space:
+class InputSpec:
     """What a generator draws from."""
 
     z_dim: int  # components of the latent vector
@@ -65,7 +65,7 @@ def seed_range(first: int, n: int) -> list[int]:
 
 def draw(
     seed: int,  # 0 ... 2^32 - 1
-    space: Space,
+    space: InputSpec,
     truncation: float | None = None,  # 0 < t <= 1, normal latents only; None: none
 ) -> Draw:
     """The latent vector, the label and the codes of one seed.
@@ -88,7 +88,7 @@ def draw(
     return Draw(z.astype(np.float32), label, drawn)
 
 
-def inputs(seeds: Sequence[int], space: Space, truncation: float | None = None) -> Inputs:
+def inputs(seeds: Sequence[int], space: InputSpec, truncation: float | None = None) -> Inputs:
     """What a generator takes to draw these seeds; row i is that of seeds[i] alone. Raises as `draw`."""
     draws = [draw(seed, space, truncation) for seed in seeds]
     found: Inputs = {"z": np.stack([one.z for one in draws])}
@@ -105,7 +105,7 @@ def code_dtype(code: Code) -> type[np.int64] | type[np.float32]:
 
 
 def count(rows: Inputs) -> int:
-    """How many pictures these are the inputs of."""
+    """How many images these are the inputs of."""
     return len(rows["z"])
 
 
@@ -119,7 +119,7 @@ def join(parts: Sequence[Inputs]) -> Inputs:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def interpolate(stops: Inputs, frames: int, loop: bool, space: Space) -> Inputs:
+def interpolate(stops: Inputs, frames: int, loop: bool, space: InputSpec) -> Inputs:
     """A way from stop to stop, in steps of equal length -> as many rows as `frames`.
 
     Spherical for normal latents (Shoemake 1985), whose length hardly varies and would shrink on a straight line; straight for

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gan.errors import ModelFolderError
-from gan.latents import Code, Distribution, Space
+from gan.latents import Code, Distribution, InputSpec
 
 MANIFEST = "model.json"
 
@@ -29,7 +29,7 @@ class Architecture(_Part):
 class Export(_Part):
     """How far an exported file is from the network in memory."""
 
-    largest_difference: float  # over all components of all pictures, which lie in [-1, 1]
+    largest_difference: float  # over all components of all images, which lie in [-1, 1]
     tolerance: float  # over which the export would have been refused
     latents: int  # that were compared
 
@@ -52,7 +52,7 @@ class Origin(_Part):
     """Where the weights came from, so that they can be made again."""
 
     dataset: str
-    dataset_fingerprint: str  # SHA-256 over the pictures as the network saw them
+    dataset_fingerprint: str  # SHA-256 over the images as the network saw them
     dataset_pictures: int
     config: dict[str, Any]  # the training run's, fully resolved
     environment: Environment
@@ -67,7 +67,7 @@ class Metric(_Part):
     name: str
     value: float
     protocol: str  # features, counts, split, sizes, parameters
-    real: float | None = None  # what real pictures that are not the reference get under the same protocol
+    real: float | None = None  # what real images that are not the reference get under the same protocol
 
 
 class Manifest(_Part):
@@ -99,9 +99,9 @@ class Manifest(_Part):
         return self
 
     @property
-    def space(self) -> Space:
+    def space(self) -> InputSpec:
         """What the generator draws from."""
-        return Space(self.z_dim, self.latent, None if self.classes is None else len(self.classes), tuple(self.codes))
+        return InputSpec(self.z_dim, self.latent, None if self.classes is None else len(self.classes), tuple(self.codes))
 
 
 def parse_manifest(text: bytes, where: str) -> Manifest:

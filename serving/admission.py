@@ -1,4 +1,4 @@
-"""Which requests are let in: a bound in pictures, from the first check to the finished answer, and one in bytes before that."""
+"""Which requests are let in: a bound in images, from the first check to the finished answer, and one in bytes before that."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -12,15 +12,15 @@ from serving.metrics import metrics
 class Admission:
     """Refuses now what could not be answered soon."""
 
-    def __init__(self, limit: int, pictures_per_second: Callable[[], float | None]) -> None:
+    def __init__(self, limit: int, images_per_second: Callable[[], float | None]) -> None:
         self._limit = limit
-        self._pictures_per_second = pictures_per_second
-        self.pending = 0  # pictures of requests that were let in and are not answered yet
+        self._images_per_second = images_per_second
+        self.pending = 0  # images of requests that were let in and are not answered yet
         self.draining = False  # whether the service is about to stop
 
     @contextmanager
     def admit(self, n: int) -> Iterator[None]:
-        """Let a request of n pictures in for as long as the context lasts. Raises RequestError, 429, when the queue is full.
+        """Let a request of n images in for as long as the context lasts. Raises RequestError, 429, when the queue is full.
 
         While the service drains, 503: another replica or the next start will do.
 
@@ -30,12 +30,12 @@ class Admission:
             metrics().refused.labels("draining").inc()
             raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, "the service is about to stop; try again", retry_after=1)
         if self.pending and self.pending + n > self._limit:
-            rate = self._pictures_per_second() or self.pending
+            rate = self._images_per_second() or self.pending
             metrics().refused.labels("queue full").inc()
             retry_after = math.ceil(self.pending / rate)
             raise RequestError(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                f"{self.pending} pictures are waiting already; try again in {retry_after} s",
+                f"{self.pending} images are waiting already; try again in {retry_after} s",
                 retry_after=retry_after,
             )
         self.pending += n

@@ -42,7 +42,7 @@ class Answers:
             metrics().refused.labels("answers").inc()
             raise RequestError(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                f"{self._unread} bytes of other answers are not read yet; try again in 1 s, or ask for fewer or smaller pictures",
+                f"{self._unread} bytes of other answers are not read yet; try again in 1 s, or ask for fewer or smaller images",
                 retry_after=1,
             )
 

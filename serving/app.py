@@ -27,13 +27,13 @@ from serving import caching, errors, openapi
 from serving.admission import Admission, Bodies
 from serving.answers import Answers
 from serving.auth import require_admin
-from serving.batching import Batcher, DeviceLostError, Drawn
+from serving.batching import Batcher, DeviceLostError, Generated
 from serving.contents import as_utf8, unpacked
 from serving.errors import RequestError, field_error
 from serving.metrics import metrics
 from serving.models import FolderGone, LoadedModel, Models
 from serving.negotiation import choose_format
-from serving.plans import Generation, Interpolation, Plan
+from serving.plans import PreparedGeneration, PreparedInterpolation, PreparedRequest
 from serving.public import public_manifest
 from serving.reloading import Reloads
 from serving.schema import GenerateRequest, InterpolateRequest, read_npy
@@ -48,7 +48,7 @@ _LARGE_BODY = 2**15  # bytes
 _BODIES = 4  # of the largest size, that may be there at once
 _TINY_BODY = 2**10  # bytes: less than the connection itself takes
 _BEGINNINGS = 2**25  # bytes of what bodies hold between tiny and large, over all requests
-# Pictures whose latent vectors are drawn, and pixels that are encoded, within a millisecond: less than it takes to hand them to
+# Images whose latent vectors are drawn, and pixels that are encoded, within a millisecond: less than it takes to hand them to
 # a thread and back under load
 _FEW_PICTURES, _SMALL_ANSWER = 16, 2**12
 # One processor does the work of all of them, so that a small request's vectors are not behind all of a large one's.
@@ -106,7 +106,7 @@ class Api:
         self._models = models
         self._batcher = batcher
         self._settings = settings
-        self._admission = Admission(settings.queue, lambda: batcher.pictures_per_second)
+        self._admission = Admission(settings.queue, lambda: batcher.images_per_second)
         self._bodies = Bodies(_BODIES * settings.max_body)
         self._reloads = Reloads(self._reload, settings.deadline)
         self._beginnings = Bodies(_BEGINNINGS, "bodies")
@@ -155,7 +155,7 @@ class Api:
     async def draw(self, asked: GenerateRequest) -> bytes:
         """The body of POST /generate's answer, for callers who do not come by HTTP. Raises RequestError."""
         model = self._models.choose(asked.model)
-        plan = Generation.of(asked, None, model.folder.manifest, self._settings, lambda: "png")
+        plan = PreparedGeneration.of(asked, None, model.folder.manifest, self._settings, lambda: "png")
         with self._let_in(model, plan) as held:
             body, _ = await self._before_the_deadline(self._work(model, plan, held), asyncio.Event().wait())
         return body
@@ -164,7 +164,9 @@ class Api:
         """POST /generate, and GET /generate, which can be cached."""
         asked, noise = await self._read(request)
         model = self._models.choose(asked.model)
-        plan = Generation.of(asked, noise, model.folder.manifest, self._settings, lambda: choose_format(_all_of(request, "accept")))
+        plan = PreparedGeneration.of(
+            asked, noise, model.folder.manifest, self._settings, lambda: choose_format(_all_of(request, "accept"))
+        )
         headers = {"Vary": "Accept"}
         if plan.seeds is not None:
             headers["X-Seed"] = str(plan.seeds[0])
@@ -181,7 +183,7 @@ class Api:
         async with self._json_body(request) as body:
             asked = await self._parse(InterpolateRequest, body, request)
         model = self._models.choose(asked.model)
-        plan = Interpolation.of(asked, model.folder.manifest, self._settings)
+        plan = PreparedInterpolation.of(asked, model.folder.manifest, self._settings)
         headers = {"X-Seed": str(plan.seeds[0]), "Content-Disposition": plan.content_disposition}
         return await self._answer(request, model, plan, headers)
 
@@ -260,37 +262,37 @@ class Api:
         """GET /: a page to try the models on."""
         return _page("playground.html")
 
-    async def _answer(self, request: Request, model: LoadedModel, plan: Plan, headers: dict[str, str]) -> Response:
+    async def _answer(self, request: Request, model: LoadedModel, plan: PreparedRequest, headers: dict[str, str]) -> Response:
         with self._let_in(model, plan) as held:
             body, timing = await self._before_the_deadline(self._work(model, plan, held), _caller_leaves(request))
         headers = {**headers, "X-Model": model.folder.title, "Server-Timing": timing}
         return Response(body, headers=headers, media_type=plan.media_type)
 
-    def _let_in(self, model: LoadedModel, plan: Plan) -> ExitStack:
+    def _let_in(self, model: LoadedModel, plan: PreparedRequest) -> ExitStack:
         """What the request takes up until the stack is closed. Raises RequestError if there is no room for it."""
         self._answers.check(plan.n * math.prod(_shape(model)) * plan.scale**2)
         held = ExitStack()
         held.enter_context(self._admission.admit(plan.n))
         return held
 
-    async def _work(self, model: LoadedModel, plan: Plan, held: ExitStack) -> tuple[bytes, str]:
+    async def _work(self, model: LoadedModel, plan: PreparedRequest, held: ExitStack) -> tuple[bytes, str]:
         """The body, and what Server-Timing says of it. What is held stays so until no thread works for the request any more."""
         few = plan.n <= _FEW_PICTURES
         rows = plan.inputs() if few else await self._input_threads.run(plan.inputs, held=held)
         drawn = await self._draw(model, rows)
         started = time.perf_counter()
-        if drawn.pictures[..., 0].size * plan.scale**2 <= _SMALL_ANSWER:
-            body = plan.encode(drawn.pictures, rows, model.folder.title)
+        if drawn.images[..., 0].size * plan.scale**2 <= _SMALL_ANSWER:
+            body = plan.encode(drawn.images, rows, model.folder.title)
         else:
-            await self._answers.room(drawn.pictures.size * plan.scale**2, held)
-            body = await self._encoders.run(plan.encode, drawn.pictures, rows, model.folder.title, held=held)
+            await self._answers.room(drawn.images.size * plan.scale**2, held)
+            body = await self._encoders.run(plan.encode, drawn.images, rows, model.folder.title, held=held)
         seconds = {"queue": drawn.queue_seconds, "infer": drawn.infer_seconds, "encode": time.perf_counter() - started}
         metrics().queue_seconds.observe(seconds["queue"])
         metrics().encode_seconds.observe(seconds["encode"])
         return body, ", ".join(f"{stage};dur={1000 * value:.3f}" for stage, value in seconds.items())
 
-    async def _draw(self, model: LoadedModel, rows: Inputs) -> Drawn:
-        waiting = metrics().queue_pictures  # told, since processes that share their metrics cannot be asked for them
+    async def _draw(self, model: LoadedModel, rows: Inputs) -> Generated:
+        waiting = metrics().queue_images  # told, since processes that share their metrics cannot be asked for them
         waiting.set(self._batcher.waiting + count(rows))
         try:
             drawn = await self._batcher.draw(model.runtime, rows)
@@ -298,10 +300,8 @@ class Api:
             raise _device_lost() from None
         finally:
             waiting.set(self._batcher.waiting)
-        if drawn.pictures.shape[1:] != _shape(model):
-            raise RuntimeError(
-                f"{model.folder.title} drew pictures of another shape than its manifest's, {drawn.pictures.shape[1:]}"
-            )
+        if drawn.images.shape[1:] != _shape(model):
+            raise RuntimeError(f"{model.folder.title} drew images of another shape than its manifest's, {drawn.images.shape[1:]}")
         return drawn
 
     async def _before_the_deadline(self, work: Awaitable[_Result], caller_leaves: Coroutine[Any, Any, object]) -> _Result:
@@ -324,7 +324,7 @@ class Api:
             metrics().dropped.labels("deadline").inc()
             raise RequestError(
                 HTTPStatus.GATEWAY_TIMEOUT,
-                f"not done within {self._settings.deadline:g} s; ask for fewer pictures or try again later",
+                f"not done within {self._settings.deadline:g} s; ask for fewer images or try again later",
             ) from None
         except asyncio.CancelledError:
             if not leaving.done():
@@ -383,7 +383,7 @@ class Api:
                         if len(body) > self._settings.max_body:
                             raise RequestError(
                                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                                f"the body is larger than {self._settings.max_body} bytes; ask for fewer pictures",
+                                f"the body is larger than {self._settings.max_body} bytes; ask for fewer images",
                             )
                         # Each has a bound of its own, so that small ones come in whatever large ones do, and tiny ones always.
                         hold(max(0, len(body) - _LARGE_BODY))
@@ -402,7 +402,7 @@ def _device_lost() -> RequestError:
 
 
 def _shape(model: LoadedModel) -> tuple[int, int, int]:
-    """Height, width and channels of a picture."""
+    """Height, width and channels of a image."""
     manifest = model.folder.manifest
     return manifest.height, manifest.width, manifest.channels
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from gan.images.encoding import Pictures
+from gan.images.encoding import Images
 from gan.latents import Inputs, count, join, select
 from gan.runtimes.base import Runtime
 
@@ -36,12 +36,12 @@ class DeviceLostError(Exception):
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """The pictures of one request, and what they cost it."""
+class Generated:
+    """The images of one request, and what they cost it."""
 
-    pictures: Pictures  # uint8 [n, height, width, channels]
+    images: Images  # uint8 [n, height, width, channels]
     queue_seconds: float  # until its first row was taken
-    infer_seconds: float  # from then to its last picture
+    infer_seconds: float  # from then to its last image
 
 
 @dataclass(eq=False)
@@ -49,11 +49,11 @@ class _Job:
     runtime: Runtime
     rows: Inputs
     n: int
-    future: "asyncio.Future[Drawn]"
+    future: "asyncio.Future[Generated]"
     queued: float
     started: float = 0.0
     taken: int = 0  # rows that went into a batch
-    drawn: list[Pictures] = field(default_factory=list)  # in the order of the rows, since batches run one after another
+    drawn: list[Images] = field(default_factory=list)  # in the order of the rows, since batches run one after another
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class _Batch:
     """One that the device works on."""
 
     parts: list[_Part]
-    wait: Callable[[], Pictures]  # until it is done
+    wait: Callable[[], Images]  # until it is done
     started: float
 
     @property
@@ -84,15 +84,15 @@ class Batcher:
     """Runs all models of a service on one device, in one thread.
 
     Rows of different requests share a batch, rows of different models do not. In each batch every waiting request gets a share,
-    so that a single picture does not wait for all of somebody's two hundred.
+    so that a single image does not wait for all of somebody's two hundred.
     """
 
     def __init__(
         self,
-        on_batch: Callable[[int, float], None] = lambda *_: None,  # told of the pictures of each batch, and the seconds it took
+        on_batch: Callable[[int, float], None] = lambda *_: None,  # told of the images of each batch, and the seconds it took
         on_death: Callable[[], None] = lambda: None,  # told that nothing can be drawn any more
     ) -> None:
-        """Both are called in the device's thread. What `on_batch` raises is logged; the pictures are answered with all the same."""
+        """Both are called in the device's thread. What `on_batch` raises is logged; the images are answered with all the same."""
         self._on_batch, self._on_death = on_batch, on_death
         self._counted = True  # whether `on_batch` took the last batch
         self._jobs: deque[_Job] = deque()
@@ -102,7 +102,7 @@ class Batcher:
         self._closed = False
         self.alive = True  # whether there is a device; once it is lost, only another process will have one
         self._waiting = 0
-        self.pictures_per_second: float | None = None  # measured; None until the first batch
+        self.images_per_second: float | None = None  # measured; None until the first batch
         self._thread = threading.Thread(target=self._run, name="device", daemon=True)
         self._thread.start()
 
@@ -111,7 +111,7 @@ class Batcher:
         """Rows that no batch has taken yet."""
         return self._waiting
 
-    async def draw(self, runtime: Runtime, rows: Inputs) -> Drawn:
+    async def draw(self, runtime: Runtime, rows: Inputs) -> Generated:
         """Draw any number of rows. Cancelling it takes the rows that still wait out of the queue.
 
         Raises what the runtime raises for these rows; other requests of the same batch are not touched by that. Raises
@@ -210,21 +210,21 @@ class Batcher:
             results = self._results(batch)
             now = time.perf_counter()
             seconds, freed = now - max(batch.started, freed), now
-            if pictures := sum(len(result) for result in results if not isinstance(result, Exception)):
-                self._measure(pictures, seconds)
+            if images := sum(len(result) for result in results if not isinstance(result, Exception)):
+                self._measure(images, seconds)
             for part, result in zip(batch.parts, results, strict=True):
                 self._finish(part, result)
 
-    def _measure(self, pictures: int, seconds: float) -> None:
-        rate = pictures / max(seconds, 1e-9)
-        before = self.pictures_per_second
-        self.pictures_per_second = rate if before is None else before + _SMOOTHING * (rate - before)
+    def _measure(self, images: int, seconds: float) -> None:
+        rate = images / max(seconds, 1e-9)
+        before = self.images_per_second
+        self.images_per_second = rate if before is None else before + _SMOOTHING * (rate - before)
         try:
-            self._on_batch(pictures, seconds)
+            self._on_batch(images, seconds)
             self._counted = True
         except Exception as error:  # such as a full disk under the metrics, which is no reason to draw nothing
             if self._counted:  # once, since a full disk often has the log on it too
-                _log.error("pictures are drawn, but not counted (%s: %s)", type(error).__name__, error)
+                _log.error("images are drawn, but not counted (%s: %s)", type(error).__name__, error)
             self._counted = False
 
     def _run_calls(self) -> None:
@@ -273,7 +273,7 @@ class Batcher:
         except Exception as error:  # kept until the batch's turn, so that there is one place where failures are sorted out
             return _Batch(parts, _raiser(error), started)
 
-    def _results(self, batch: _Batch) -> list[Pictures | Exception]:
+    def _results(self, batch: _Batch) -> list[Images | Exception]:
         try:
             return list(np.split(_checked(batch.wait(), sum(batch.sizes)), np.cumsum(batch.sizes)[:-1]))
         except Exception as error:
@@ -283,7 +283,7 @@ class Batcher:
             # Some row is to blame; by itself it fails its own request only.
             return [self._results(self._start([part]))[0] for part in batch.parts]
 
-    def _finish(self, part: _Part, result: Pictures | Exception) -> None:
+    def _finish(self, part: _Part, result: Images | Exception) -> None:
         job = part.job
         if isinstance(result, Exception):
             self._withdraw(job)
@@ -293,7 +293,7 @@ class Batcher:
         if part.stop == job.n:
             self._deliver(job, _joined(job))
 
-    def _deliver(self, job: _Job, result: Drawn | Exception) -> None:
+    def _deliver(self, job: _Job, result: Generated | Exception) -> None:
         with self._changed:
             self._unanswered.discard(job)
 
@@ -309,22 +309,22 @@ class Batcher:
             job.future.get_loop().call_soon_threadsafe(set_result)
 
 
-def _checked(pictures: Pictures, n: int) -> Pictures:
-    """Those that a runtime drew for n rows. Raises RuntimeError if they are anything but n pictures."""
-    if len(pictures) != n or pictures.ndim != 4 or pictures.dtype != np.uint8:
-        raise RuntimeError(f"the runtime drew {pictures.dtype} {list(pictures.shape)} for {n} pictures")
-    return pictures
+def _checked(images: Images, n: int) -> Images:
+    """Those that a runtime drew for n rows. Raises RuntimeError if they are anything but n images."""
+    if len(images) != n or images.ndim != 4 or images.dtype != np.uint8:
+        raise RuntimeError(f"the runtime drew {images.dtype} {list(images.shape)} for {n} images")
+    return images
 
 
-def _joined(job: _Job) -> Drawn | Exception:
+def _joined(job: _Job) -> Generated | Exception:
     try:
-        return Drawn(np.concatenate(job.drawn), job.started - job.queued, time.perf_counter() - job.started)
-    except Exception as error:  # pictures of one batch of it are of another size than those of the other
+        return Generated(np.concatenate(job.drawn), job.started - job.queued, time.perf_counter() - job.started)
+    except Exception as error:  # images of one batch of it are of another size than those of the other
         return error
 
 
-def _raiser(error: Exception) -> Callable[[], Pictures]:
-    def wait() -> Pictures:
+def _raiser(error: Exception) -> Callable[[], Images]:
+    def wait() -> Images:
         raise error
 
     return wait

@@ -1,4 +1,4 @@
-"""What caches may do with pictures: Cache-Control and ETag (RFC 9111; RFC 9110, section 8.8.3)."""
+"""What caches may do with images: Cache-Control and ETag (RFC 9111; RFC 9110, section 8.8.3)."""
 
 import hashlib
 from functools import cache
@@ -8,12 +8,12 @@ from gan.model_folder import ONNX, TORCHSCRIPT
 from gan.processors import hardware
 from serving.encoding import ENCODER
 from serving.models import LoadedModel
-from serving.plans import Generation
+from serving.plans import PreparedGeneration
 
 
 def headers(
     model: LoadedModel,
-    plan: Generation,
+    plan: PreparedGeneration,
     pinned: bool,  # whether the request named the model's version
     private: bool,  # whether it needed a key
 ) -> dict[str, str]:
@@ -24,7 +24,7 @@ def headers(
     if not plan.reproducible:
         return {"Cache-Control": "no-store"}
     digest = hashlib.sha256(_programs(model).encode() + plan.parameters()).hexdigest()[:32]
-    # name@version names these pictures for ever; a bare name may come to mean another version.
+    # name@version names these images for ever; a bare name may come to mean another version.
     how_long = "max-age=31536000, immutable" if pinned else "no-cache"
     scope = "private, " if private else "public, " if pinned else ""
     return {"ETag": f'"{digest}"', "Cache-Control": scope + how_long}
@@ -40,7 +40,7 @@ def matches(if_none_match: str, etag: str | None) -> bool:
 def _programs(model: LoadedModel) -> str:
     """All that draws and encodes. The version of a model is that of its weights; exported anew, they may round otherwise.
 
-    So do other processors: pictures are the same to within one grey level everywhere, and to the last bit on equal ones.
+    So do other processors: images are the same to within one grey level everywhere, and to the last bit on equal ones.
     """
     runtime, manifest = model.runtime.name, model.folder.manifest
     file, library = (TORCHSCRIPT, "torch") if runtime.startswith("torchscript") else (ONNX, "onnxruntime")

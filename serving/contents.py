@@ -44,7 +44,7 @@ async def _unpacked(chunks: AsyncIterator[bytes], coding: str, most: int) -> Asy
             unpacker = zlib.decompressobj(_RAW)  # not what the standard means by deflate, but what some send
         read += len(chunk)
         if read > most:
-            raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {most} bytes; ask for fewer pictures")
+            raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {most} bytes; ask for fewer images")
         rest, more = chunk, bool(chunk)
         while more:
             if unpacker.eof:  # a gzip file may be several, one behind another

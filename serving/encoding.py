@@ -1,4 +1,4 @@
-"""Pictures -> the body of an answer, one function for each format. All give the same bytes for the same pictures."""
+"""Images -> the body of an answer, one function for each format. All give the same bytes for the same images."""
 
 import base64
 import io
@@ -16,7 +16,7 @@ import PIL
 from numpy.typing import NDArray
 
 from gan.images import encoding
-from gan.images.encoding import Pictures
+from gan.images.encoding import Images
 from serving.origins import Origins
 
 Format = Literal["png", "webp", "jpeg", "zip", "npz", "json"]
@@ -45,31 +45,31 @@ ENCODER = f"2-pillow-{PIL.__version__}-numpy-{np.__version__}-zlib-{zlib.ZLIB_RU
 
 @dataclass(frozen=True)
 class Sheet:
-    """How pictures become one image."""
+    """How images become one image."""
 
     columns: int | None = None  # of the grid; None: as close to a square as possible
     scale: int = 1  # whole-number enlargement
     quality: int = 90  # 1 ... 100, JPEG and WebP only
 
 
-def encode(format: Format, pictures: Pictures, origins: Origins, sheet: Sheet) -> bytes:
-    """The body of an answer; pictures are uint8 [n, height, width, channels]."""
+def encode(format: Format, images: Images, origins: Origins, sheet: Sheet) -> bytes:
+    """The body of an answer; images are uint8 [n, height, width, channels]."""
     if format == "zip":
-        return _zip(pictures, _names(origins.seeds, len(pictures)), sheet.scale, origins.of_one)
+        return _zip(images, _names(origins.seeds, len(images)), sheet.scale, origins.of_one)
     if format == "npz":
-        return _npz(pictures, origins.seeds, origins.rows.get("label"))
+        return _npz(images, origins.seeds, origins.rows.get("label"))
     if format == "json":
-        return _json(pictures, origins, sheet.scale)
-    whole = encoding.enlarge(encoding.grid(pictures, sheet.columns), sheet.scale)
+        return _json(images, origins, sheet.scale)
+    whole = encoding.enlarge(encoding.grid(images, sheet.columns), sheet.scale)
     return encoding.encode(whole, format, sheet.quality, origins.of_all())
 
 
-def _png(picture: NDArray[np.uint8], scale: int, origin: str | None) -> bytes:
-    return encoding.encode(encoding.enlarge(picture, scale), "png", origin=origin)
+def _png(image: NDArray[np.uint8], scale: int, origin: str | None) -> bytes:
+    return encoding.encode(encoding.enlarge(image, scale), "png", origin=origin)
 
 
 def encode_animation(
-    format: AnimationFormat, frames: Pictures, fps: float, scale: int, quality: int, origins: Origins, loop: bool
+    format: AnimationFormat, frames: Images, fps: float, scale: int, quality: int, origins: Origins, loop: bool
 ) -> bytes:
     """The body of an answer that shows a way through the latent space; png is a strip of all frames."""
     n = len(frames)
@@ -104,17 +104,17 @@ def _member(name: str) -> zipfile.ZipInfo:
     return member
 
 
-def _zip(pictures: Pictures, names: list[str], scale: int, origin: Callable[[int], str | None]) -> bytes:
-    """One PNG for each picture."""
+def _zip(images: Images, names: list[str], scale: int, origin: Callable[[int], str | None]) -> bytes:
+    """One PNG for each image."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:  # stored: PNG is compressed already
-        for place, (name, picture) in enumerate(zip(names, pictures, strict=True)):
-            archive.writestr(_member(f"{name}.png"), _png(picture, scale, origin(place)))
+        for place, (name, image) in enumerate(zip(names, images, strict=True)):
+            archive.writestr(_member(f"{name}.png"), _png(image, scale, origin(place)))
     return buffer.getvalue()
 
 
-def _npz(pictures: Pictures, seeds: Sequence[int] | None, labels: NDArray[np.int64] | None) -> bytes:
-    arrays: dict[str, NDArray[Any]] = {"images": pictures}
+def _npz(images: Images, seeds: Sequence[int] | None, labels: NDArray[np.int64] | None) -> bytes:
+    arrays: dict[str, NDArray[Any]] = {"images": images}
     if seeds is not None:
         arrays["seeds"] = np.array(seeds, np.uint32)
     if labels is not None:
@@ -129,14 +129,14 @@ def _npz(pictures: Pictures, seeds: Sequence[int] | None, labels: NDArray[np.int
     return buffer.getvalue()
 
 
-def _json(pictures: Pictures, origins: Origins, scale: int) -> bytes:
-    images = [
+def _json(images: Images, origins: Origins, scale: int) -> bytes:
+    answers = [
         {
             "seed": None if origins.seeds is None else origins.seeds[place],
             "label": origins.label(place),
             "format": "png",
-            "data": base64.b64encode(_png(picture, scale, origins.of_one(place))).decode(),
+            "data": base64.b64encode(_png(image, scale, origins.of_one(place))).decode(),
         }
-        for place, picture in enumerate(pictures)
+        for place, image in enumerate(images)
     ]
-    return json.dumps({"model": origins.model, "images": images}).encode()
+    return json.dumps({"model": origins.model, "images": answers}).encode()

@@ -22,7 +22,7 @@ def stem(model: str, seeds: Sequence[int] | None, label: str | None) -> str:
 
 
 def content_disposition(stem: str, format: str) -> str:
-    """Pictures and text are shown where they can be, archives kept."""
+    """Images and text are shown where they can be, archives kept."""
     name = f"{stem}.{_ENDINGS.get(format, format)}"
     plain = re.sub(r"[^\w.() -]", "_", unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode())
     how = f'{"attachment" if format in _ARCHIVES else "inline"}; filename="{plain}"'

@@ -75,9 +75,9 @@ def _number(text: str) -> int | None:
 
 
 def one_for_each(where: tuple[str, ...], given: Any, n: int) -> list[Any]:
-    """What is given for n pictures, one for all of them or one for each. Raises RequestError."""
+    """What is given for n images, one for all of them or one for each. Raises RequestError."""
     if not isinstance(given, list):
         return [given] * n
     if len(given) != n:
-        raise field_error(where, f"has {len(given)} items for {n} pictures; give one for all, or as many as there are pictures")
+        raise field_error(where, f"has {len(given)} items for {n} images; give one for all, or as many as there are images")
     return given

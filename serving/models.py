@@ -61,7 +61,7 @@ def _check(settings: Settings, answer: Connection) -> None:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A verified model that has drawn its first picture."""
+    """A verified model that has drawn its first image."""
 
     folder: ModelFolder
     runtime: Runtime
@@ -234,7 +234,7 @@ class Models:
         shape = self._on_device(lambda: runtimes.generate(loaded, inputs([0], manifest.space)).shape)
         if shape != (1, manifest.height, manifest.width, manifest.channels):
             raise ModelFolderError(
-                f"{folder.path} draws pictures of another shape, {shape}, than its manifest says: "
+                f"{folder.path} draws images of another shape, {shape}, than its manifest says: "
                 f"{model_folder.export_again(folder.path)}"
             )
         return LoadedModel(folder, loaded)

@@ -30,7 +30,7 @@ _ERRORS = {
 _HEADERS = {
     "X-Model": ("name@version of the model.", {"type": "string"}),
     "Content-Disposition": ("A name for the answer as a file.", {"type": "string"}),
-    "X-Seed": ("Seed of the first picture; absent for pictures from noise.", {"type": "integer"}),
+    "X-Seed": ("Seed of the first image; absent for images from noise.", {"type": "integer"}),
     "Server-Timing": ("Milliseconds spent waiting (queue), drawing (infer) and encoding (encode).", {"type": "string"}),
 }
 _PROBLEM: dict[str, Any] = {
@@ -99,14 +99,14 @@ def document() -> dict[str, Any]:
     )
     schemas: dict[str, Any] = definitions["$defs"]
     schemas["Environment"] = _without(schemas["Environment"], HIDDEN_ENVIRONMENT)
-    generate = {**_ok("The pictures.", MEDIA_TYPES), **_failed(400, 401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504)}
-    unchanged = {"304": {"description": "The picture that If-None-Match names is still the one."}}
+    generate = {**_ok("The images.", MEDIA_TYPES), **_failed(400, 401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504)}
+    unchanged = {"304": {"description": "The image that If-None-Match names is still the one."}}
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "gan-service",
             "version": "1",
-            "summary": "Draws pictures with a trained generator: the same picture for the same seed.",
+            "summary": "Draws images with a trained generator: the same image for the same seed.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": ".", "description": "Relative to this document: right behind a prefix too."}],
@@ -115,18 +115,18 @@ def document() -> dict[str, Any]:
             "/generate": {
                 "get": {
                     "operationId": "getPictures",
-                    "summary": "Pictures for fields in the query; can be cached.",
+                    "summary": "Images for fields in the query; can be cached.",
                     "parameters": [_parameter(name, field) for name, field in schemas["GenerateRequest"]["properties"].items()],
                     "responses": {**generate, **unchanged},
                 },
                 "post": {
                     "operationId": "generate",
-                    "summary": "Pictures for seeds, or for latent vectors.",
+                    "summary": "Images for seeds, or for latent vectors.",
                     "description": "Fields in JSON; or an .npy file of noise, float32 [n, z_dim], with the others in the query.",
                     "requestBody": {
                         "content": {
                             **_body(
-                                "GenerateRequest", {"16 pictures": {"seed": 7, "n": 16}, "one, enlarged": {"seed": 7, "scale": 8}}
+                                "GenerateRequest", {"16 images": {"seed": 7, "n": 16}, "one, enlarged": {"seed": 7, "scale": 8}}
                             )["content"],
                             "application/x-npy": {"schema": {"type": "string", "format": "binary"}},
                         }

@@ -1,4 +1,4 @@
-"""What a picture's file says of where it came from, so that it can be had again: JSON, in ASCII."""
+"""What a image's file says of where it came from, so that it can be had again: JSON, in ASCII."""
 
 import json
 from collections.abc import Sequence
@@ -13,20 +13,20 @@ _LONGEST = 30_000  # bytes; a JPEG has room for 65,000
 
 @dataclass(frozen=True)
 class Origins:
-    """Of the pictures of one request. Each says only what is the same in every request for it; those from noise say nothing."""
+    """Of the images of one request. Each says only what is the same in every request for it; those from noise say nothing."""
 
     model: str  # name@version
     manifest: Manifest
-    seeds: Sequence[int] | None  # None for pictures from noise
+    seeds: Sequence[int] | None  # None for images from noise
     rows: Inputs  # what was drawn: labels and codes stand here whether they were asked for or were the seeds' own
     truncation: float | None
 
     def label(self, place: int) -> str | None:
-        """The name of a picture's class; None for an unconditional model."""
+        """The name of a image's class; None for an unconditional model."""
         return None if self.manifest.classes is None else self.manifest.classes[self.rows["label"][place]]
 
     def of_one(self, place: int) -> str | None:
-        """That of one picture, the same whatever was asked for beside it."""
+        """That of one image, the same whatever was asked for beside it."""
         if self.seeds is None:
             return None
         return json.dumps(
@@ -40,7 +40,7 @@ class Origins:
         )
 
     def of_all(self) -> str | None:
-        """That of a sheet of all the pictures."""
+        """That of a sheet of all the images."""
         if self.seeds is None or len(self.seeds) == 1:
             return self.of_one(0)
         n = len(self.seeds)

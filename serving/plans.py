@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gan.images.encoding import Pictures
+from gan.images.encoding import Images
 from gan.latents import SEEDS, Code, Inputs, code_dtype, inputs, interpolate, seed_range
 from gan.manifest import Manifest
 from serving import encoding, filenames
@@ -22,12 +22,12 @@ from serving.schema import NOISE_LIMIT, GenerateRequest, InterpolateRequest
 from serving.settings import Settings
 
 
-class Plan(Protocol):
+class PreparedRequest(Protocol):
     """A request with everything settled."""
 
     @property
     def n(self) -> int:
-        """How many pictures are to be drawn."""
+        """How many images are to be drawn."""
         ...
 
     @property
@@ -46,24 +46,24 @@ class Plan(Protocol):
         ...
 
     def inputs(self) -> Inputs:
-        """What to draw, one row for each picture. For more than a few pictures, call it off the event loop."""
+        """What to draw, one row for each image. For more than a few images, call it off the event loop."""
         ...
 
-    def encode(self, pictures: Pictures, rows: Inputs, model: str) -> bytes:
+    def encode(self, images: Images, rows: Inputs, model: str) -> bytes:
         """The answer's body; `model` is name@version. For more than a few thousand pixels, call it off the event loop."""
         ...
 
 
 @dataclass(frozen=True)
-class Generation:
-    """Pictures, each by itself or in one sheet."""
+class PreparedGeneration:
+    """Images, each by itself or in one sheet."""
 
     n: int
-    seeds: list[int] | None  # None for pictures from noise
+    seeds: list[int] | None  # None for images from noise
     given: Inputs  # what the request itself says: labels, codes, and latent vectors instead of seeds
     truncation: float | None
     manifest: Manifest
-    reproducible: bool  # whether the same request asks for the same pictures again
+    reproducible: bool  # whether the same request asks for the same images again
     format: Format
     sheet: Sheet
 
@@ -85,7 +85,7 @@ class Generation:
         else:
             n, source = (len(asked.seeds), "seeds") if asked.seeds else (asked.n or 1, "n")
         if n > settings.max_n:
-            raise field_error((source,), f"at most {settings.max_n} pictures in one request, not {shown(n)}")
+            raise field_error((source,), f"at most {settings.max_n} images in one request, not {shown(n)}")
         sheet = _sheet(asked, n, manifest, settings)
         if noise is not None:
             if noise.shape[1] != manifest.z_dim:
@@ -119,10 +119,10 @@ class Generation:
             return self.given
         return inputs(self.seeds, self.manifest.space, self.truncation) | self.given
 
-    def encode(self, pictures: Pictures, rows: Inputs, model: str) -> bytes:
+    def encode(self, images: Images, rows: Inputs, model: str) -> bytes:
         """See Plan."""
         origins = Origins(model, self.manifest, self.seeds, rows, self.truncation)
-        return encoding.encode(self.format, pictures, origins, self.sheet)
+        return encoding.encode(self.format, images, origins, self.sheet)
 
     def parameters(self) -> bytes:
         """All that the answer's bytes depend on, beside the model's version and the programs that draw and encode."""
@@ -131,7 +131,7 @@ class Generation:
 
 
 @dataclass(frozen=True)
-class Interpolation:
+class PreparedInterpolation:
     """A way from seed to seed."""
 
     n: int
@@ -175,14 +175,14 @@ class Interpolation:
         stops = inputs(self.seeds, self.manifest.space, self.truncation) | self.given
         return interpolate(stops, self.n, self.loop, self.manifest.space)
 
-    def encode(self, pictures: Pictures, rows: Inputs, model: str) -> bytes:
+    def encode(self, images: Images, rows: Inputs, model: str) -> bytes:
         """See Plan."""
         origins = Origins(model, self.manifest, self.seeds, rows, self.truncation)
-        return encoding.encode_animation(self.format, pictures, self.fps, self.scale, self.quality, origins, self.loop)
+        return encoding.encode_animation(self.format, images, self.fps, self.scale, self.quality, origins, self.loop)
 
 
 def _content_disposition(manifest: Manifest, seeds: list[int] | None, given: Inputs, format: str) -> str:
-    """Of what the request says, so that a 304 need not find out which labels seeds draw; a label only if all pictures have it."""
+    """Of what the request says, so that a 304 need not find out which labels seeds draw; a label only if all images have it."""
     labels = set(given["label"].tolist()) if manifest.classes and "label" in given else set()
     label = manifest.classes[labels.pop()] if manifest.classes and len(labels) == 1 else None
     return filenames.content_disposition(filenames.stem(manifest.name, seeds, label), format)
@@ -234,7 +234,7 @@ def _check_exclusions(asked: GenerateRequest, noise: bool) -> None:
 def _sheet(asked: GenerateRequest, n: int, manifest: Manifest, settings: Settings) -> Sheet:
     _check_uses(asked, _USES)
     if asked.columns is not None and asked.columns > n:
-        raise field_error(("columns",), f"at most as many as there are pictures, {n}")
+        raise field_error(("columns",), f"at most as many as there are images, {n}")
     scale = asked.scale or 1
     _check_pixels("n", n, scale, manifest, settings)
     return Sheet(asked.columns, scale, asked.quality or Sheet.quality)
@@ -247,7 +247,7 @@ def _truncation(asked: GenerateRequest | InterpolateRequest, manifest: Manifest)
 
 
 def _asked_for(asked: GenerateRequest | InterpolateRequest, n: int, manifest: Manifest) -> Inputs:
-    """The labels and codes that a request gives for its n pictures. Raises RequestError."""
+    """The labels and codes that a request gives for its n images. Raises RequestError."""
     found: Inputs = {}
     if asked.label is not None:
         if manifest.classes is None:
@@ -267,7 +267,7 @@ def _asked_for(asked: GenerateRequest | InterpolateRequest, n: int, manifest: Ma
 
 
 def _labels(given: Any, n: int, classes: list[str], in_query: bool) -> NDArray[np.int64]:
-    """The index of a class for each of n pictures. Raises RequestError."""
+    """The index of a class for each of n images. Raises RequestError."""
     names = ClassNames(classes)
     if in_query:
         given = names.split(given if isinstance(given, list) else [given])

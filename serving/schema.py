@@ -15,7 +15,7 @@ from serving import messages
 from serving.encoding import AnimationFormat, Format
 from serving.errors import RequestError, field_error
 
-# A normal component is hardly ever beyond 6; far beyond that a network's sums overflow and there is no picture to draw.
+# A normal component is hardly ever beyond 6; far beyond that a network's sums overflow and there is no image to draw.
 NOISE_LIMIT = 1000.0
 
 
@@ -66,7 +66,7 @@ class _Request(BaseModel):
     _from_query: bool = PrivateAttr(False)
 
     truncation: Annotated[float, _PlainNumber, Field(gt=0, le=1)] | None = None
-    """less variety for more typical pictures; none if absent"""
+    """less variety for more typical images; none if absent"""
     model: str | None = None
     """name or name@version of the model; the default model if absent"""
     scale: Count | None = None
@@ -113,19 +113,19 @@ class GenerateRequest(_Request):
     _wanted = messages.GENERATE
 
     seed: Seed | None = None
-    """of the first picture; drawn, and reported in X-Seed, if absent"""
+    """of the first image; drawn, and reported in X-Seed, if absent"""
     n: Count | None = None
-    """how many pictures, with seeds that count up from the first; 1 if absent"""
+    """how many images, with seeds that count up from the first; 1 if absent"""
     seeds: Annotated[list[Seed], Field(min_length=1, fail_fast=True)] | None = None
-    """one seed for each picture, instead of seed and n"""
+    """one seed for each image, instead of seed and n"""
     noise: Annotated[list[Annotated[list[NoiseComponent], Field(fail_fast=True)]], Field(min_length=1, fail_fast=True)] | None = (
         None
     )
-    """one latent vector for each picture, instead of seeds; its numbers lie between -1000 and 1000"""
+    """one latent vector for each image, instead of seeds; its numbers lie between -1000 and 1000"""
     label: ClassIndex | str | Annotated[list[ClassIndex | str], Field(min_length=1, fail_fast=True)] | None = None
-    """for models with labels: a class by name or by index, one for all pictures or one for each; the seed's if absent"""
+    """for models with labels: a class by name or by index, one for all images or one for each; the seed's if absent"""
     codes: dict[str, CodeValue | Annotated[list[CodeValue], Field(min_length=1, fail_fast=True)]] | None = None
-    """by name, for models with codes: a category's index, or a number, in training between -1 and 1; one for all pictures or one
+    """by name, for models with codes: a category's index, or a number, in training between -1 and 1; one for all images or one
     for each; the seed's if absent"""
     format: Annotated[Format, _FormatName] | None = None
     """of the answer, jpg being jpeg; the Accept header decides if absent"""
@@ -139,14 +139,14 @@ class InterpolateRequest(_Request):
     _wanted = messages.INTERPOLATE
 
     seeds: Annotated[list[Seed], Field(min_length=2, fail_fast=True)]
-    """the pictures that are passed through, in order; at least two"""
+    """the images that are passed through, in order; at least two"""
     label: ClassIndex | str | None = None
     """what to draw, for models with labels: a class by name or by index; that of the first seed if absent"""
     codes: dict[str, CodeValue] | None = None
     """by name, for models with codes, held in all frames; if absent a category is that of the first seed, and a number changes from
     seed to seed"""
     frames: Annotated[int, _Whole, Field(ge=2)] | None = None
-    """how many pictures in all; 32 if absent"""
+    """how many images in all; 32 if absent"""
     loop: bool | None = None
     """whether to go on from the last seed to the first, so that the animation has no jump; false if absent"""
     fps: Annotated[float, Field(gt=0, le=50)] | None = None
@@ -175,7 +175,7 @@ def _codes(parts: list[str]) -> dict[str, str | list[str]]:
         if not colon:
             raise field_error(("codes",), f"write codes by name, such as codes={name[:30]}:0.5, and several with ; between them")
         if name in codes:
-            raise field_error(("codes", name[:100]), "is given more than once; separate the values for several pictures by commas")
+            raise field_error(("codes", name[:100]), "is given more than once; separate the values for several images by commas")
         codes[name] = values.split(",") if "," in values else values
     return codes
 

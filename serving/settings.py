@@ -28,17 +28,17 @@ class Settings(BaseSettings):
     device: DeviceName = "auto"
     """for the torchscript runtime: auto takes the GPU where there is one"""
     precision: PrecisionName = "float32"
-    """float16 draws faster on a GPU, and some pictures then differ from float32's by a few grey levels"""
+    """float16 draws faster on a GPU, and some images then differ from float32's by a few grey levels"""
     threads: int | None = Field(None, gt=0)
     """processor threads that draw; by default as many as the processor has, or one where more gain little"""
     max_n: int = Field(256, gt=0)
-    """the most pictures that one request may ask for"""
+    """the most images that one request may ask for"""
     max_frames: int = Field(240, gt=1)
     """the most frames that one interpolation may have"""
     max_pixels: int = Field(2**24, gt=0)
     """the most pixels in one answer, after enlargement"""
     queue: int = Field(2048, gt=0)
-    """pictures that may wait or be worked on; a request that would make it more is refused with 429"""
+    """images that may wait or be worked on; a request that would make it more is refused with 429"""
     deadline: float = Field(30.0, gt=0, allow_inf_nan=False)
     """seconds after which a request is given up with 504, and before that a body that has not come, with 408"""
     keep_alive: float = Field(75.0, gt=0, allow_inf_nan=False)

@@ -21,7 +21,7 @@ import torch
 from filelock import FileLock
 from onnxscript._framework_apis import torch_2_5
 
-from gan.latents import Space, inputs
+from gan.latents import InputSpec, inputs
 
 # BentoML reads these when it is first imported. What was decoded or trained once is there for all workers of pytest-xdist, which
 # inherit the cache; figures are each worker's own.
@@ -36,10 +36,10 @@ for name in ("XDG_CACHE_HOME", "PROMETHEUS_MULTIPROC_DIR"):
 # rest. Once for each process will do here.
 torch_2_5.get_torchlib_ops = cache(torch_2_5.get_torchlib_ops)
 
-# Flags of the training command: by few pictures
+# Flags of the training command: by few images
 QUICKLY_MEASURED = ("--measure", "100", "--measure-final", "100", "--measure-sets", "2")
 
-SMALL_DATA = Path(__file__).parent / "data" / "fashion-mnist-small"  # 512 real pictures
+SMALL_DATA = Path(__file__).parent / "data" / "fashion-mnist-small"  # 512 real images
 
 
 # Runtimes and devices that must all keep the same promises
@@ -68,7 +68,7 @@ class Trained:
 
 def latents(seeds, z_dim: int = 100, truncation: float | None = None):
     """The latent vectors of an unconditional model, float32 [n, z_dim]."""
-    return inputs(seeds, Space(z_dim), truncation)["z"]
+    return inputs(seeds, InputSpec(z_dim), truncation)["z"]
 
 
 def train(folder: Path, *flags: str, data: Path = SMALL_DATA) -> Trained:
@@ -105,13 +105,13 @@ def threads_as_before():
 
 @pytest.fixture(scope="session")
 def conditional(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """The same with labels, by which its pictures can be asked for."""
+    """The same with labels, by which its images can be asked for."""
     return train_once(tmp_path_factory, "conditional", "--images", "1000", "--width", "16", "--conditional")
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A generator that saw 2,000 pictures, narrow so that it is quick."""
+    """A generator that saw 2,000 images, narrow so that it is quick."""
     return train_once(tmp_path_factory, "trained", "--images", "2000", "--width", "16", "--sample-every", "1000")
 
 
@@ -122,6 +122,6 @@ def _short(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 @pytest.fixture
 def short(_short: Trained, tmp_path: Path) -> Trained:
-    """A run of 128 pictures in the test's own `runs`, and its model in `models`, to be changed and to go on."""
+    """A run of 128 images in the test's own `runs`, and its model in `models`, to be changed and to go on."""
     shutil.copytree(_short.run.parents[1], tmp_path, dirs_exist_ok=True)
     return found(tmp_path)

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from gan.latents import Space, inputs
+from gan.latents import InputSpec, inputs
 from serving.app import Api
 from serving.batching import DeviceLostError
 from serving.models import Models
@@ -120,7 +120,7 @@ def test_it_does_not_start_for_web_pages_of_what_is_no_origin(trained):
     assert said.startswith("gan-service: GAN_CORS_ORIGINS: 'pictures.example' has no scheme: write https://pictures.example")
 
 
-def test_it_is_not_ready_before_the_first_picture(trained, monkeypatch):
+def test_it_is_not_ready_before_the_first_image(trained, monkeypatch):
     import service
 
     instance = object.__new__(service.GanService.inner)
@@ -362,7 +362,7 @@ def test_a_service_that_has_lost_its_device_is_neither_ready_nor_alive(trained, 
 
     monkeypatch.setattr(instance._batcher, "_take", panic)
     with pytest.raises(DeviceLostError):
-        asyncio.run(instance._batcher.draw(None, inputs([0], Space(100))))
+        asyncio.run(instance._batcher.draw(None, inputs([0], InputSpec(100))))
     instance.close()
     assert before == (True, True)
     assert (instance.__is_ready__(), instance.__is_alive__()) == (False, False)

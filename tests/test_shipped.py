@@ -12,7 +12,7 @@ from PIL import Image
 from gan import model_folder
 from gan.networks.layers.conditioning import tensors
 from gan.runtimes.torchscript import load_module
-from tests.test_whole_path import picture, serving
+from tests.test_whole_path import image, serving
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -34,7 +34,7 @@ def test_the_conditional_model_is_the_default_and_the_articles_stands_beside_it(
 
 @pytest.mark.parametrize("name", ["fashion-mnist", "fashion-mnist-dcgan"])
 def test_every_one_draws_the_grid_that_it_was_exported_with(client, name):
-    drawn = picture(client.post("/generate", json={"model": name, "seed": 0, "n": 64}))
+    drawn = image(client.post("/generate", json={"model": name, "seed": 0, "n": 64}))
     with Image.open(MODELS / name / "samples.png") as shipped:
         assert np.abs(drawn - np.asarray(shipped)).max() <= 1
 
@@ -60,7 +60,7 @@ def test_the_default_model_says_how_good_it_is_and_beside_what(client):
 
 
 @pytest.mark.parametrize("name", ["fashion-mnist", "fashion-mnist-dcgan"])
-def test_figures_are_of_pictures_and_seeds_that_chose_nothing(client, name):
+def test_figures_are_of_images_and_seeds_that_chose_nothing(client, name):
     for metric in client.get(f"/models/{name}").json()["metrics"]:
         assert "test, seeds 2147483648 to 2147508647" in metric["protocol"]
 

@@ -1,4 +1,4 @@
-"""From real pictures to a picture through HTTP, compared with the network that training left in memory."""
+"""From real images to a image through HTTP, compared with the network that training left in memory."""
 
 import io
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from tests.conftest import QUICKLY_MEASURED, SMALL_DATA, train
 from tests.training.data.mixed import CLASSES, DAMAGED, write_mixed
 from training.export import export
 from training.run import main
-from training.tracking.divergence import draw_pictures
+from training.tracking.divergence import generate_images
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def serving(models, **given):
     batcher.close()
 
 
-def picture(response):
+def image(response):
     assert response.status_code == 200, response.text
     return np.asarray(Image.open(io.BytesIO(response.content))).astype(int)
 
@@ -53,24 +53,24 @@ def arrays(client, **fields):
 
 
 def assert_served_as_drawn(client, generator, seeds):
-    """All pictures of these seeds, alone and together."""
-    drawn = draw_pictures(generator, inputs(seeds, generator.space)).transpose(0, 2, 3, 1).astype(int)
+    """All images of these seeds, alone and together."""
+    drawn = generate_images(generator, inputs(seeds, generator.space)).transpose(0, 2, 3, 1).astype(int)
     assert drawn.std() > 10  # there is something to see
     together = arrays(client, seeds=list(seeds))["images"]
     assert together.shape == drawn.shape
     assert np.abs(together - drawn).max() <= 1
-    alone = picture(client.post("/generate", json={"seed": seeds[0]}))
+    alone = image(client.post("/generate", json={"seed": seeds[0]}))
     assert np.array_equal(alone.reshape(drawn[0].shape), together[0])
 
 
-def test_pictures_in_pictures_out(tmp_path, in_memory):
+def test_images_in_images_out(tmp_path, in_memory):
     trained = train(tmp_path, "--images", "1000", "--width", "32", "--name", "garments")
     (generator,) = in_memory
     with serving(trained.models) as client:
         response = client.post("/generate", json={"seed": 0, "n": 64})
         assert response.headers["x-model"].startswith("garments@")
         shown = np.asarray(Image.open(trained.model / "samples.png")).astype(int)
-        assert np.abs(picture(response) - shown).max() <= 1
+        assert np.abs(image(response) - shown).max() <= 1
         assert_served_as_drawn(client, generator, range(64))
 
 
@@ -89,7 +89,7 @@ def test_a_folder_of_anything_is_trained_on_in_colour_and_served_by_class(tmp_pa
     said = capsys.readouterr().out
     for name in DAMAGED:
         assert name in said
-    assert "--recipe auto, for 305 pictures of about 64x64" in said
+    assert "--recipe auto, for 305 images of about 64x64" in said
     manifest = read_manifest(tmp_path / "models" / "emoji-auto")
     assert (manifest.channels, manifest.height, manifest.width) == (3, *size)
     assert manifest.classes == list(CLASSES)

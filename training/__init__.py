@@ -1,1 +1,1 @@
-"""Offline: pictures -> model folder. `python -m training.run --help` says how."""
+"""Offline: images -> model folder. `python -m training.run --help` says how."""

@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from gan.networks import dcgan
 
 
-def train(pictures: np.ndarray, batch_size: int, after_step: Callable[[nn.Module], bool]) -> None:
-    """Train on uint8 pictures [n, 1, 32, 32] until `after_step`, called with the generator between two steps, returns True."""
+def train(images: np.ndarray, batch_size: int, after_step: Callable[[nn.Module], bool]) -> None:
+    """Train on uint8 images [n, 1, 32, 32] until `after_step`, called with the generator between two steps, returns True."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     generator, discriminator = dcgan.Generator(), dcgan.Discriminator()
     for network in (generator, discriminator):
@@ -20,7 +20,7 @@ def train(pictures: np.ndarray, batch_size: int, after_step: Callable[[nn.Module
     sigmoid, loss = nn.Sigmoid(), nn.BCELoss()
     generator_optimiser = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=(0.5, 0.999))
     discriminator_optimiser = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
-    dataset = TensorDataset(torch.from_numpy(pictures).float().div(127.5).sub(1))
+    dataset = TensorDataset(torch.from_numpy(images).float().div(127.5).sub(1))
     real_labels, fake_labels = torch.ones(batch_size, device=device), torch.zeros(batch_size, device=device)
 
     while True:

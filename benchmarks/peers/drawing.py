@@ -1,4 +1,4 @@
-"""What every serving peer does with a seed: the shipped model's ONNX file, one picture, PNG."""
+"""What every serving peer does with a seed: the shipped model's ONNX file, one image, PNG."""
 
 import io
 import os
@@ -13,11 +13,11 @@ _session = onnxruntime.InferenceSession(os.environ["PEER_ONNX"], providers=["CPU
 def draw(seeds: list[int]) -> list[bytes]:
     """One PNG for each seed, drawn in one batch."""
     z = np.stack([np.random.RandomState(seed).standard_normal(100).astype(np.float32) for seed in seeds])
-    (pictures,) = _session.run(None, {"z": z})
-    return [_png(picture[0]) for picture in ((pictures + 1) * 127.5 + 0.5).clip(0, 255).astype(np.uint8)]
+    (images,) = _session.run(None, {"z": z})
+    return [_png(image[0]) for image in ((images + 1) * 127.5 + 0.5).clip(0, 255).astype(np.uint8)]
 
 
-def _png(picture: np.ndarray) -> bytes:
+def _png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
+    Image.fromarray(image).save(buffer, "PNG")
     return buffer.getvalue()

@@ -31,7 +31,7 @@ class Drawing(litserve.LitAPI):
         return output
 
     def encode_response(self, output: bytes) -> Response:
-        """As a picture."""
+        """As a image."""
         return Response(output, media_type="image/png")
 
 

@@ -13,5 +13,5 @@ class Plain:
 
     @bentoml.api(batchable=True, max_batch_size=16)  # type: ignore[untyped-decorator]
     def generate(self, seeds: list[int]) -> list[str]:
-        """Base64, since a batchable method cannot return pictures."""
+        """Base64, since a batchable method cannot return images."""
         return [base64.b64encode(png).decode() for png in draw(seeds)]

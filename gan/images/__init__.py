@@ -1,1 +1,1 @@
-"""Pictures: files to arrays and back, their size and colours."""
+"""Images: files to arrays and back, their size and colours."""

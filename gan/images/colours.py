@@ -1,4 +1,4 @@
-"""The numbers in a picture file -> the colours that they stand for, as 8 bits of sRGB or grey."""
+"""The numbers in a image file -> the colours that they stand for, as 8 bits of sRGB or grey."""
 
 import io
 from functools import lru_cache
@@ -11,11 +11,11 @@ GREY_16_BIT = "I;16"  # in either byte order
 _BITS_PER_SAMPLE = 258  # a tag of TIFF
 _DEPTHS = (8, 10, 12, 14, 16)  # bits that instruments measure with, and store in 16
 _UNCHANGED = 2  # levels by which the transform of an sRGB profile moves colours, by rounding
-_GREY = 1  # level between channels: what rounding in lossy formats leaves of a grey picture that was saved in colour
+_GREY = 1  # level between channels: what rounding in lossy formats leaves of a grey image that was saved in colour
 
 
 def depth_of(highest: int) -> int:
-    """The bits of the values in a set of 16-bit pictures: the fewest of 8, 10, 12, 14, 16 that hold the largest of all."""
+    """The bits of the values in a set of 16-bit images: the fewest of 8, 10, 12, 14, 16 that hold the largest of all."""
     return next(depth for depth in _DEPTHS if highest < 1 << depth)
 
 
@@ -31,7 +31,7 @@ def to_8_bits(image: Image.Image, bits: int, depth: int) -> Image.Image:
 
 
 def wide_bits(image: Image.Image) -> int | None:
-    """The bits that an opened file of 16-bit grey says its values have: 16, or 12 in some TIFF; None for any other picture."""
+    """The bits that an opened file of 16-bit grey says its values have: 16, or 12 in some TIFF; None for any other image."""
     if image.mode == "I" and image.format == "PPM":
         return 16
     if not image.mode.startswith(GREY_16_BIT):
@@ -41,7 +41,7 @@ def wide_bits(image: Image.Image) -> int | None:
 
 
 def largest(image: Image.Image, bits: int) -> int:
-    """The largest value of a 16-bit grey picture."""
+    """The largest value of a 16-bit grey image."""
     return int(_levels(image, bits).max())
 
 
@@ -51,9 +51,9 @@ def _levels(image: Image.Image, bits: int) -> NDArray[np.uint16]:
 
 
 def to_srgb(image: Image.Image) -> tuple[Image.Image, bool]:
-    """The picture with the colours that its embedded profile gives its numbers, and whether that changed them.
+    """The image with the colours that its embedded profile gives its numbers, and whether that changed them.
 
-    Left alone are pictures without a profile, with that of sRGB, or with one that is damaged or for other kinds of picture.
+    Left alone are images without a profile, with that of sRGB, or with one that is damaged or for other kinds of image.
     """
     profile = image.info.get("icc_profile")
     if not profile:
@@ -94,13 +94,13 @@ _PROBE = np.stack(np.meshgrid(_LEVELS, _LEVELS, _LEVELS), -1).reshape(-1, 64, 3)
 
 
 def is_grey(pixels: NDArray[np.uint8]) -> bool:
-    """Whether a picture [3, height, width] shows no colour: its channels are equal, or nearly so."""
+    """Whether a image [3, height, width] shows no colour: its channels are equal, or nearly so."""
     low, high = pixels.min(0), pixels.max(0)
     return bool((high - low).max() <= _GREY)
 
 
-def luminance(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def luminance(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """[n, 3, height, width] -> [n, 1, height, width]: Pillow's weights, exact where the channels are equal."""
-    red, green, blue = (pictures[:, channel : channel + 1].astype(np.uint32) for channel in range(3))
+    red, green, blue = (images[:, channel : channel + 1].astype(np.uint32) for channel in range(3))
     grey: NDArray[np.uint8] = ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).astype(np.uint8)
     return grey

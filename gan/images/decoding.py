@@ -1,4 +1,4 @@
-"""The bytes of a picture file -> RGB pixels of the size that is trained on."""
+"""The bytes of a image file -> RGB pixels of the size that is trained on."""
 
 import io
 import re
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageColor, ImageOps, UnidentifiedImageError
 
 from gan.images.colours import is_grey, largest, to_8_bits, to_srgb, wide_bits
-from gan.images.fitting import Changes, Colour, Fit, fit_picture
+from gan.images.fitting import Changes, Colour, Fit, fit_image
 from gan.images.formats import FORMATS, explain
 
 MAX_PIXELS = 200_000_000  # what cameras make, and no more: what claims to have more is rather a trap
 _GREY_MODES = {"1", "L", "LA"}
 _SIDEWAYS = {5, 6, 7, 8}  # values of EXIF's Orientation that exchange height and width
 
-# What Pillow raises for files that are damaged, not pictures, of modes it cannot convert, or so large that they must be a trap.
+# What Pillow raises for files that are damaged, not images, of modes it cannot convert, or so large that they must be a trap.
 DECODING_ERRORS = (
     *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, NotImplementedError),
     *(struct.error, zlib.error, Image.DecompressionBombError, Image.DecompressionBombWarning),
@@ -41,7 +41,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A picture at the size that is trained on."""
+    """A image at the size that is trained on."""
 
     pixels: NDArray[np.uint8]  # [3, height, width]
     grey: bool  # it shows no colour: its three channels are equal, or nearly so
@@ -50,9 +50,9 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its picture before it is decoded."""
+    """What a file says of its image before it is decoded."""
 
-    height: int  # of the upright picture
+    height: int  # of the upright image
     width: int
     grey: bool
 
@@ -67,7 +67,7 @@ def parse_colour(text: str) -> Colour:
 
 @contextmanager
 def bombs_are_errors(max_pixels: int = MAX_PIXELS) -> Iterator[None]:
-    """Let Pillow refuse pictures of more pixels, where it would only warn up to twice that.
+    """Let Pillow refuse images of more pixels, where it would only warn up to twice that.
 
     Limit and warnings are those of the whole process: enter this once around all threads that decode, not in each.
     """
@@ -84,9 +84,9 @@ def bombs_are_errors(max_pixels: int = MAX_PIXELS) -> Iterator[None]:
 def decode(content: bytes, options: Options) -> Decoded:
     """The first frame, upright, in sRGB, on the background where it is transparent, at the size asked for.
 
-    Raises one of DECODING_ERRORS for what is no whole picture, and ValueError for modes that do not say which value is white.
+    Raises one of DECODING_ERRORS for what is no whole image, and ValueError for modes that do not say which value is white.
     """
-    with open_picture(content) as image:
+    with open_image(content) as image:
         bits = wide_bits(image)
         if image.mode in ("I", "F") and bits is None:
             raise ValueError("it has 32 bits for each pixel and no fixed white; save it with 8 or 16")
@@ -97,21 +97,21 @@ def decode(content: bytes, options: Options) -> Decoded:
     if upright.has_transparency_data:
         rgba = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", rgba.size, options.background), rgba)
-    fitted, changes = fit_picture(upright.convert("RGB"), options.size, options.fit, options.background)
+    fitted, changes = fit_image(upright.convert("RGB"), options.size, options.fit, options.background)
     pixels = np.asarray(fitted).transpose(2, 0, 1)
     return Decoded(pixels, is_grey(pixels), replace(changes, to_srgb=int(from_profile)))
 
 
 def largest_of_16_bits(content: bytes) -> int | None:
-    """The largest value of a 16-bit grey picture; None for any other. Raises as `decode` does."""
-    with open_picture(content) as image:
+    """The largest value of a 16-bit grey image; None for any other. Raises as `decode` does."""
+    with open_image(content) as image:
         bits = wide_bits(image)
         return None if bits is None else largest(image, bits)
 
 
 def read_header(content: bytes) -> Header:
-    """Size and kind of a picture without decoding it. Raises as `decode` does."""
-    with open_picture(content) as image:
+    """Size and kind of a image without decoding it. Raises as `decode` does."""
+    with open_image(content) as image:
         # In a PNG the orientation may come after the pixels, and looking for it would decode them.
         orientation = None if image.format == "PNG" else image.getexif().get(ExifTags.Base.Orientation)
         width, height = reversed(image.size) if orientation in _SIDEWAYS else image.size
@@ -119,19 +119,19 @@ def read_header(content: bytes) -> Header:
 
 
 def pixels_of(content: bytes) -> int:
-    """How many pixels a file says that its picture has. Raises as `decode` does."""
-    with open_picture(content) as image:
+    """How many pixels a file says that its image has. Raises as `decode` does."""
+    with open_image(content) as image:
         return image.width * image.height
 
 
-def open_picture(content: bytes) -> Image.Image:
-    """The picture, of which only the head has been read. Raises as `decode` does."""
+def open_image(content: bytes) -> Image.Image:
+    """The image, of which only the head has been read. Raises as `decode` does."""
     try:
         return Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise ValueError(explain(content)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(f"{error}; raise --max-pixels if the picture is your own") from error
+        raise ValueError(f"{error}; raise --max-pixels if the image is your own") from error
 
 
 def _is_grey(image: Image.Image) -> bool:

@@ -1,4 +1,4 @@
-"""Pictures: from a network's numbers to uint8, and from uint8 to grids and files."""
+"""Images: from a network's numbers to uint8, and from uint8 to grids and files."""
 
 import io
 import math
@@ -15,10 +15,10 @@ _PNG_HEADER = struct.Struct(">IIBBBBB")
 _PNG_GREY, _PNG_RGB = 0, 2  # colour types
 _SMALL_PNG = 2**12  # pixels
 
-Pictures = NDArray[np.uint8]  # [n, height, width, channels], channels 1 (grey) or 3 (RGB)
+Images = NDArray[np.uint8]  # [n, height, width, channels], channels 1 (grey) or 3 (RGB)
 
 
-def grey_levels(x: Any) -> Any:
+def to_uint8_range(x: Any) -> Any:
     """[-1, 1] -> [0, 255], such that cutting off the fraction is rounding half up: clamp(round_half_up((x + 1) * 127.5), 0, 255).
 
     The one place where a network's output becomes grey levels. Takes and returns a NumPy array or a torch tensor of any shape;
@@ -27,29 +27,29 @@ def grey_levels(x: Any) -> Any:
     return ((x + 1.0) * 127.5 + 0.5).clip(0, 255)
 
 
-def grid(pictures: Pictures, columns: int | None = None) -> NDArray[np.uint8]:
-    """Pictures side by side without a gap, row by row -> uint8 [rows * height, columns * width, channels].
+def grid(images: Images, columns: int | None = None) -> NDArray[np.uint8]:
+    """Images side by side without a gap, row by row -> uint8 [rows * height, columns * width, channels].
 
     By default as close to a square as possible. Places left over in the last row are black.
     """
-    n, height, width, channels = pictures.shape
+    n, height, width, channels = images.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
     sheet = np.zeros((rows * columns, height, width, channels), np.uint8)
-    sheet[:n] = pictures
+    sheet[:n] = images
     return sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2).reshape(rows * height, columns * width, channels)
 
 
-def enlarge(picture: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+def enlarge(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     """Every pixel of uint8 [height, width, channels] becomes a square of scale x scale."""
-    return picture.repeat(scale, 0).repeat(scale, 1)
+    return image.repeat(scale, 0).repeat(scale, 1)
 
 
 def encode(
-    picture: NDArray[np.uint8],
+    image: NDArray[np.uint8],
     format: Literal["png", "webp", "jpeg"],
     quality: int = 90,  # 1 to 100, of JPEG and WebP; PNG is without loss
-    origin: str | None = None,  # where the picture came from, ASCII, at most 60,000 letters
+    origin: str | None = None,  # where the image came from, ASCII, at most 60,000 letters
 ) -> bytes:
     """uint8 [height, width, channels] -> the bytes of an image file, grey for one channel (WebP has none), RGB for three.
 
@@ -57,48 +57,48 @@ def encode(
     """
     buffer = io.BytesIO()
     if format == "png":
-        if picture.shape[0] * picture.shape[1] <= _SMALL_PNG:
-            png = _small_png(picture)
+        if image.shape[0] * image.shape[1] <= _SMALL_PNG:
+            png = _small_png(image)
         else:
-            _image(picture).save(buffer, format)
+            _image(image).save(buffer, format)
             png = buffer.getvalue()
         return png if origin is None else _with_text(png, origin)
-    _image(picture).save(buffer, format, quality=quality, **({} if origin is None else {"exif": _exif(origin)}))
+    _image(image).save(buffer, format, quality=quality, **({} if origin is None else {"exif": _exif(origin)}))
     return buffer.getvalue()
 
 
-def animate(pictures: Pictures, format: Literal["webp", "gif"], fps: float, quality: int = 90, origin: str | None = None) -> bytes:
-    """An animation that repeats for ever and lasts len(pictures) / fps seconds; `quality`, 1 to 100, is for WebP.
+def animate(images: Images, format: Literal["webp", "gif"], fps: float, quality: int = 90, origin: str | None = None) -> bytes:
+    """An animation that repeats for ever and lasts len(images) / fps seconds; `quality`, 1 to 100, is for WebP.
 
     GIF counts time in hundredths of a second and WebP in thousandths; frames are so much longer or shorter than others that the
     animation keeps its pace. Both encoders merge neighbouring frames that look alike into one that lasts as long. The origin is
     GIF's comment, and as in `encode` for WebP.
     """
-    first, *others = map(_image, pictures)
+    first, *others = map(_image, images)
     buffer = io.BytesIO()
     options: dict[str, Any] = {"save_all": True, "append_images": others, "loop": 0}
     if format == "gif":
-        ends = [round(100 * (place + 1) / fps) for place in range(len(pictures))]
+        ends = [round(100 * (place + 1) / fps) for place in range(len(images))]
         durations = [10 * (end - start) for start, end in zip([0, *ends], ends, strict=False)]
         first.save(buffer, format, duration=durations, **options, **({} if origin is None else {"comment": origin.encode()}))
         return buffer.getvalue()
     exif = {} if origin is None else {"exif": _exif(origin)}
     first.save(buffer, format, duration=1000 / fps, quality=quality, **options, **exif)  # it rounds where a frame begins
-    return _surely_animated(buffer.getvalue(), pictures.shape[2], pictures.shape[1], round(1000 * len(pictures) / fps))
+    return _surely_animated(buffer.getvalue(), images.shape[2], images.shape[1], round(1000 * len(images) / fps))
 
 
-def _image(picture: NDArray[np.uint8]) -> Image.Image:
-    return Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture)
+def _image(image: NDArray[np.uint8]) -> Image.Image:
+    return Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image)
 
 
-def _small_png(picture: NDArray[np.uint8]) -> bytes:
+def _small_png(image: NDArray[np.uint8]) -> bytes:
     """What takes Pillow three to five times as long, most of it to begin and end; larger by up to a tenth.
 
     Lines are not filtered (filter type 0), which gains little where there are few pixels. (PNG: https://www.w3.org/TR/png-3/)
     """
-    height, width, channels = picture.shape
+    height, width, channels = image.shape
     lines = np.zeros((height, 1 + width * channels), np.uint8)
-    lines[:, 1:] = picture.reshape(height, width * channels)
+    lines[:, 1:] = image.reshape(height, width * channels)
     header = _PNG_HEADER.pack(width, height, 8, _PNG_GREY if channels == 1 else _PNG_RGB, 0, 0, 0)
     chunks = (_png_chunk(b"IHDR", header), _png_chunk(b"IDAT", zlib.compress(lines.tobytes(), 1)), _png_chunk(b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
@@ -123,7 +123,7 @@ def _exif(text: str) -> bytes:
 def _surely_animated(webp: bytes, width: int, height: int, milliseconds: int) -> bytes:
     """The same where there is more than one frame.
 
-    Of frames that all look alike the encoder makes a still picture, which has no duration; two frames of half of it each say the
+    Of frames that all look alike the encoder makes a still image, which has no duration; two frames of half of it each say the
     same and last as long. (Container: https://developers.google.com/speed/webp/docs/riff_container)
     """
     chunks, at = [], 12
@@ -134,11 +134,11 @@ def _surely_animated(webp: bytes, width: int, height: int, milliseconds: int) ->
     kinds = [kind for kind, _ in chunks]
     if b"ANIM" in kinds:
         return webp
-    picture = b"".join(_riff(kind, content) for kind, content in chunks if kind in (b"ALPH", b"VP8 ", b"VP8L"))
+    image = b"".join(_riff(kind, content) for kind, content in chunks if kind in (b"ALPH", b"VP8 ", b"VP8L"))
     exif = b"".join(_riff(kind, content) for kind, content in chunks if kind == b"EXIF")
     sides = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
     halves = (milliseconds // 2, milliseconds - milliseconds // 2)
-    frames = [_riff(b"ANMF", bytes(6) + sides + half.to_bytes(3, "little") + b"\0" + picture) for half in halves]
+    frames = [_riff(b"ANMF", bytes(6) + sides + half.to_bytes(3, "little") + b"\0" + image) for half in halves]
     animated, has_exif = 0x02, 0x08
     flags = bytes([animated | (has_exif if exif else 0), 0, 0, 0])
     body = b"WEBP" + _riff(b"VP8X", flags + sides) + _riff(b"ANIM", bytes(6)) + b"".join(frames) + exif

@@ -1,4 +1,4 @@
-"""A picture of any size -> the size that is trained on, and the account of what was done to how many."""
+"""A image of any size -> the size that is trained on, and the account of what was done to how many."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -10,14 +10,14 @@ from PIL import Image, ImageOps
 
 Fit = Literal["crop", "pad"]
 Colour = tuple[int, int, int]  # red, green, blue, 0 to 255
-_MUCH = 2.0  # enlarged by more than this, a picture shows its pixels more than its subject
+_MUCH = 2.0  # enlarged by more than this, a image shows its pixels more than its subject
 
 
 @dataclass(frozen=True)
 class Changes:
-    """How many pictures were changed, and in which way."""
+    """How many images were changed, and in which way."""
 
-    pictures: int = 0
+    images: int = 0
     cut: int = 0  # lost their margins to the aspect ratio
     padded: int = 0  # got margins for it
     scaled_down: int = 0
@@ -26,13 +26,13 @@ class Changes:
     to_srgb: int = 0  # had a profile of other colours
 
     def describe(self, size: tuple[int, int]) -> str:
-        """One sentence, as '300 pictures at 64x64 (height x width): 12 cut, 4 scaled down'."""
+        """One sentence, as '300 images at 64x64 (height x width): 12 cut, 4 scaled down'."""
         height, width = size
         kinds = [("cut", self.cut), ("padded", self.padded), ("scaled down", self.scaled_down), ("scaled up", self.scaled_up)]
         kinds.append(("brought to sRGB from other colour profiles", self.to_srgb))
         done = ", ".join(f"{count} {kind}" for kind, count in kinds if count) or "none changed"
         much = f" ({self.scaled_up_much} by more than {_MUCH:g}x: a smaller size would lose nothing)" if self.scaled_up_much else ""
-        return f"{self.pictures} pictures at {height}x{width} (height x width): {done}{much}"
+        return f"{self.images} pictures at {height}x{width} (height x width): {done}{much}"
 
 
 NO_CHANGES = Changes()
@@ -44,18 +44,18 @@ def total(changes: Iterable[Changes]) -> Changes:
     return Changes(**{field.name: sum(getattr(row, field.name) for row in rows) for field in fields(Changes)})
 
 
-def fit_picture(image: Image.Image, size: tuple[int, int], fit: Fit, background: Colour | int) -> tuple[Image.Image, Changes]:
-    """The picture at `size` (height, width), in its own mode, L or RGB.
+def fit_image(image: Image.Image, size: tuple[int, int], fit: Fit, background: Colour | int) -> tuple[Image.Image, Changes]:
+    """The image at `size` (height, width), in its own mode, L or RGB.
 
     `crop` takes the largest middle part of the right aspect ratio; `pad` keeps all and puts margins of `background` around it.
-    Either is scaled by Lanczos's filter. A picture that has the size already comes back as it is.
+    Either is scaled by Lanczos's filter. A image that has the size already comes back as it is.
     """
     height, width = size
     factors = (width / image.width, height / image.height)
     factor = max(factors) if fit == "crop" else min(factors)
     reshaped = image.width * height != image.height * width
     changes = Changes(
-        pictures=1,
+        images=1,
         cut=int(reshaped and fit == "crop"),
         padded=int(reshaped and fit == "pad"),
         scaled_down=int(factor < 1),
@@ -74,17 +74,17 @@ def fit_picture(image: Image.Image, size: tuple[int, int], fit: Fit, background:
 
 
 def fit_array(
-    pictures: NDArray[np.uint8],  # [n, channels, height, width]
+    images: NDArray[np.uint8],  # [n, channels, height, width]
     size: tuple[int, int],  # height, width
     fit: Fit,
     background: Colour | int,
 ) -> tuple[NDArray[np.uint8], Changes]:
-    """The same for pictures that are in memory already: uint8 [n, channels, *size]."""
-    fitted = np.empty((len(pictures), pictures.shape[1], *size), np.uint8)
+    """The same for images that are in memory already: uint8 [n, channels, *size]."""
+    fitted = np.empty((len(images), images.shape[1], *size), np.uint8)
     all_changes = []
-    for place, picture in enumerate(pictures):
-        image = Image.fromarray(picture[0] if len(picture) == 1 else np.ascontiguousarray(picture.transpose(1, 2, 0)))
-        image, changes = fit_picture(image, size, fit, background)
+    for place, image in enumerate(images):
+        image = Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
+        image, changes = fit_image(image, size, fit, background)
         levels = np.asarray(image)
         fitted[place] = levels if levels.ndim == 2 else levels.transpose(2, 0, 1)
         all_changes.append(changes)

@@ -1,19 +1,19 @@
-"""Which files are pictures: what their first bytes say, whatever they are called."""
+"""Which files are images: what their first bytes say, whatever they are called."""
 
 import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-# Of Pillow's decoders these alone: some of the others start programs, or take any file for a picture.
+# Of Pillow's decoders these alone: some of the others start programs, or take any file for a image.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
-# A file that is called so and cannot be decoded is broken; any other file is passed over unless its content is a picture's.
+# A file that is called so and cannot be decoded is broken; any other file is passed over unless its content is a image's.
 SUFFIXES = {
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
     *(".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm"),
 }
 HEAD = 64  # bytes of a file that tell what it is
 
-# Pictures that are not read here, or thumbnails and raw sensor data in the clothes of a JPEG or TIFF.
+# Images that are not read here, or thumbnails and raw sensor data in the clothes of a JPEG or TIFF.
 _OTHER_PICTURES = {
     *(".heic", ".heif", ".hif", ".jxl", ".psd", ".svg", ".tga", ".ico", ".eps", ".pdf", ".exr", ".hdr", ".raw", ".dcm"),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".pef", ".srw", ".raf"),
@@ -33,8 +33,8 @@ def suffix_of(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
 
 
-def is_picture(name: str, head: bytes) -> bool:
-    """Whether a file that is not called like a picture is one, by its first HEAD bytes."""
+def is_image(name: str, head: bytes) -> bool:
+    """Whether a file that is not called like a image is one, by its first HEAD bytes."""
     suffix = suffix_of(name)
     if suffix in _NEVER:
         return False
@@ -44,7 +44,7 @@ def is_picture(name: str, head: bytes) -> bool:
 
 
 def is_known(head: bytes) -> bool:
-    """Whether it may be a picture of one of FORMATS, by its first HEAD bytes; the rest of what is none need not be read."""
+    """Whether it may be a image of one of FORMATS, by its first HEAD bytes; the rest of what is none need not be read."""
     return any(pattern.match(head) for pattern in (_STRONG, _AVIF, _TIFF)) or head.startswith((b"BM", b"P", b"II", b"MM"))
 
 
@@ -65,5 +65,5 @@ def explain(content: bytes) -> str:
 
 
 def hint(endings: Iterable[str]) -> str:
-    """What to do with files that were passed over and are pictures after all; '' if none of these endings says so."""
-    return " (save pictures among these as PNG or JPEG)" if _OTHER_PICTURES & set(endings) else ""
+    """What to do with files that were passed over and are images after all; '' if none of these endings says so."""
+    return " (save images among these as PNG or JPEG)" if _OTHER_PICTURES & set(endings) else ""

@@ -1,6 +1,6 @@
-"""What InfoGAN adds to a game: a network that guesses the codes a picture was drawn from (Chen et al. 2016, arXiv 1606.03657).
+"""What InfoGAN adds to a game: a network that guesses the codes a image was drawn from (Chen et al. 2016, arXiv 1606.03657).
 
-AC-GAN's reader of labels is the same network, for one more category.
+The auxiliary classifier of AC-GAN is the same network, for one more category.
 """
 
 import torch
@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from gan.latents import Code
 
 
-class CodePosterior(nn.Module):
+class AuxiliaryHead(nn.Module):
     """The discriminator's features to a distribution of each code: Q(c | x) of the paper, layers as in its appendix C.1."""
 
     def __init__(
         self,
-        features: int,  # of the discriminator, as its `judge` returns them
+        features: int,  # of the discriminator, as its `forward_features` returns them
         codes: tuple[Code, ...],  # one or more, in the order of `Space.codes`
         width: int = 128,  # units of the hidden layer
     ) -> None:
@@ -40,7 +40,7 @@ class CodePosterior(nn.Module):
 
 
 @torch.no_grad()
-def initialise(posterior: CodePosterior, random: torch.Generator) -> None:
+def initialise(posterior: AuxiliaryHead, random: torch.Generator) -> None:
     """Start weights of the paper's code: N(0, 0.02), biases 0; the gains of batch normalisation 1."""
     for module in posterior.modules():
         if isinstance(module, nn.Linear):

@@ -9,34 +9,34 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from gan.latents import Space
+from gan.latents import InputSpec
 from gan.networks.layers import conditioning, spectral_norm
 from gan.networks.layers.base_grid import Size, base_grid
 from gan.networks.layers.norms import Norm, check_norm
 
-REFERENCE_SPACE = Space(z_dim=100)
+REFERENCE_SPACE = InputSpec(z_dim=100)
 
-# The paper's 64x64 network stops doubling its channels at eight times the outermost width; larger pictures keep to that,
+# The paper's 64x64 network stops doubling its channels at eight times the outermost width; larger images keep to that,
 # else a 256x256 network would start with 4,096 channels.
 _LARGEST_MULTIPLE = 8
 
 
 def _widths(doublings: int, width: int) -> list[int]:
-    """Channels of the hidden layers from the picture inwards: width, 2 width, 4 width ... one for each halving."""
+    """Channels of the hidden layers from the image inwards: width, 2 width, 4 width ... one for each halving."""
     return [width * min(2**level, _LARGEST_MULTIPLE) for level in range(doublings)]
 
 
 class Generator(nn.Module):
-    """Latent vectors to pictures: transposed convolutions with batch normalisation (paper, section 3, figure 1).
+    """Latent vectors to images: transposed convolutions with batch normalisation (paper, section 3, figure 1).
 
-    A 1x1 input grows to the base grid, 4x4 for a 32x32 picture, and then doubles until it has the size asked for.
+    A 1x1 input grows to the base grid, 4x4 for a 32x32 image, and then doubles until it has the size asked for.
     """
 
     def __init__(
         self,
-        space: Space = REFERENCE_SPACE,  # latent vectors, and the label and the codes if there are any
-        channels: int = 1,  # of a picture: 1 grey, 3 RGB
-        size: Size = (32, 32),  # of a picture in pixels, one that `base_grid` takes
+        space: InputSpec = REFERENCE_SPACE,  # latent vectors, and the label and the codes if there are any
+        channels: int = 1,  # of a image: 1 grey, 3 RGB
+        size: Size = (32, 32),  # of a image in pixels, one that `base_grid` takes
         width: int = 128,  # channels of the outermost hidden layer; doubles at each layer towards the latent
     ) -> None:
         """Raises ValueError for a size that `base_grid` does not take."""
@@ -72,20 +72,20 @@ class Generator(nn.Module):
         """
         if label_and_codes:
             z = torch.cat([z, conditioning.vector(self.space, label_and_codes, like=z)], 1)
-        pictures: Tensor = self.layers(z[:, :, None, None])
-        return pictures
+        images: Tensor = self.layers(z[:, :, None, None])
+        return images
 
 
 class Discriminator(nn.Module):
-    """Pictures to logits: strided convolutions, batch normalisation on all but the first and the last (paper, section 3)."""
+    """Images to logits: strided convolutions, batch normalisation on all but the first and the last (paper, section 3)."""
 
     def __init__(
         self,
-        channels: int = 1,  # of a picture: 1 grey, 3 RGB
-        size: Size = (32, 32),  # of a picture in pixels, one that `base_grid` takes
-        width: int = 128,  # channels of the outermost hidden layer; doubles at each layer away from the picture
+        channels: int = 1,  # of a image: 1 grey, 3 RGB
+        size: Size = (32, 32),  # of a image in pixels, one that `base_grid` takes
+        width: int = 128,  # channels of the outermost hidden layer; doubles at each layer away from the image
         classes: int | None = None,  # how many labels, by projection; None: unconditional
-        norm: Norm = "batch",  # gradient penalties, which are on each picture by itself, go without
+        norm: Norm = "batch",  # gradient penalties, which are on each image by itself, go without
     ) -> None:
         """Raises ValueError for a size that `base_grid` does not take."""
         super().__init__()
@@ -108,10 +108,10 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.embedding = None if classes is None else spectral_norm.normalised(nn.Embedding(classes, self.features), norm)
 
-    def judge(self, pictures: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward_features(self, images: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Logits as of `forward`, float [n], and what the last layer makes them from, float [n, features]."""
         *trunk, last = self.layers
-        seen = pictures
+        seen = images
         for layer in trunk:
             seen = layer(seen)
         logits, features = last(seen).flatten(), seen.flatten(1)
@@ -120,14 +120,14 @@ class Discriminator(nn.Module):
             logits = logits + (self.embedding(label) * features).sum(1)
         return logits, features
 
-    def forward(self, pictures: Tensor, label: Tensor | None = None) -> Tensor:
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         """float [n, channels, height, width] in [-1, 1], labels int64 [n] -> logits, float [n].
 
-        A logit is the log-odds that a picture is real and, with labels, shows what its label says: then the projection of its
+        A logit is the log-odds that a image is real and, with labels, shows what its label says: then the projection of its
         features on the label's embedding is added (Miyato and Koyama 2018, arXiv 1802.05637, figure 1d). The features do not
         know the label, so that it can be read off them.
         """
-        return self.judge(pictures, label)[0]
+        return self.forward_features(images, label)[0]
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from gan.latents import Space
+from gan.latents import InputSpec
 from gan.manifest import ArchitectureName
 from gan.networks import dcgan, mlp, r3gan, resnet
 from gan.networks.layers.base_grid import Size
@@ -36,9 +36,9 @@ FAMILIES: dict[ArchitectureName, Family] = {
 
 def generator(
     name: ArchitectureName,
-    space: Space,
-    channels: int,  # of a picture: 1 grey, 3 RGB
-    size: Size,  # height and width of a picture in pixels
+    space: InputSpec,
+    channels: int,  # of a image: 1 grey, 3 RGB
+    size: Size,  # height and width of a image in pixels
     arguments: dict[str, int],  # {"width": ...}; r3gan takes "blocks" too
 ) -> Generator:
     """A generator of the family, its weights still to be drawn or loaded. Raises ValueError for what the family cannot be."""
@@ -48,8 +48,8 @@ def generator(
 
 def discriminator(
     name: ArchitectureName,
-    channels: int,  # of a picture: 1 grey, 3 RGB
-    size: Size,  # height and width of a picture in pixels
+    channels: int,  # of a image: 1 grey, 3 RGB
+    size: Size,  # height and width of a image in pixels
     classes: int | None,  # how many labels; None: unconditional
     norm: Norm,
     arguments: dict[str, int],  # as of the generator

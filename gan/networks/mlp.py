@@ -1,8 +1,8 @@
-"""The first GAN (Goodfellow et al. 2014, arXiv 1406.2661): layers that see all of a picture at once.
+"""The first GAN (Goodfellow et al. 2014, arXiv 1406.2661): layers that see all of a image at once.
 
 The layers, their sizes and their start weights are those of the paper's MNIST experiment, which its code spells out (mnist.yaml in
-goodfeli/adversarial). With a width of 1200 and 28x28 grey pictures the generator has 2,503,984 parameters and the discriminator
-1,231,441. Any size of picture will do.
+goodfeli/adversarial). With a width of 1200 and 28x28 grey images the generator has 2,503,984 parameters and the discriminator
+1,231,441. Any size of image will do.
 """
 
 from itertools import pairwise
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gan.latents import Space
+from gan.latents import InputSpec
 from gan.networks.layers import conditioning, spectral_norm
 from gan.networks.layers.base_grid import Size
 from gan.networks.layers.norms import Norm, check_norm
@@ -22,16 +22,16 @@ _GENERATOR_RANGE, _DISCRIMINATOR_RANGE = 0.05, 0.005
 
 
 class Generator(nn.Module):
-    """Latent vectors to pictures: two layers of rectified linear units and one of pixels.
+    """Latent vectors to images: two layers of rectified linear units and one of pixels.
 
-    The paper ends in a sigmoid, for pixels in [0, 1]; here pictures lie in [-1, 1], so it is the hyperbolic tangent.
+    The paper ends in a sigmoid, for pixels in [0, 1]; here images lie in [-1, 1], so it is the hyperbolic tangent.
     """
 
     def __init__(
         self,
-        space: Space,  # latent vectors, and the label and the codes if there are any
-        channels: int,  # of a picture: 1 grey, 3 RGB
-        size: Size,  # of a picture in pixels, any
+        space: InputSpec,  # latent vectors, and the label and the codes if there are any
+        channels: int,  # of a image: 1 grey, 3 RGB
+        size: Size,  # of a image in pixels, any
         width: int,  # units of each hidden layer; the paper has 1200
     ) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Maxout(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Pictures to logits: two maxout layers.
+    """Images to logits: two maxout layers.
 
     The paper trains them with dropout. It is left out: its masks would be random state of the network's own, which a run that is
     resumed exactly would have to store or draw again.
@@ -77,8 +77,8 @@ class Discriminator(nn.Module):
 
     def __init__(
         self,
-        channels: int,  # of a picture: 1 grey, 3 RGB
-        size: Size,  # of a picture in pixels, any
+        channels: int,  # of a image: 1 grey, 3 RGB
+        size: Size,  # of a image in pixels, any
         width: int,  # five times the units of each layer, so 1200 gives the paper's 240
         classes: int | None = None,  # how many labels, one-hot beside the pixels; None: unconditional
         norm: Norm = "none",  # or "spectral"
@@ -97,21 +97,21 @@ class Discriminator(nn.Module):
         )
         self.last = spectral_norm.normalised(nn.Linear(self.features, 1), norm)
 
-    def judge(self, pictures: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward_features(self, images: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Logits as of `forward`, float [n], and what the last layer makes them from, float [n, features]."""
-        seen = pictures.flatten(1)
+        seen = images.flatten(1)
         if self.classes is not None:
             assert label is not None
             seen = torch.cat([seen, functional.one_hot(label, self.classes).to(seen.dtype)], 1)
         features: Tensor = self.trunk(seen)
         return self.last(features).flatten(), features
 
-    def forward(self, pictures: Tensor, label: Tensor | None = None) -> Tensor:
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         """float [n, channels, height, width] in [-1, 1], labels int64 [n] -> logits, float [n].
 
-        A logit is the log-odds that a picture is real and, with labels, shows what its label says.
+        A logit is the log-odds that a image is real and, with labels, shows what its label says.
         """
-        return self.judge(pictures, label)[0]
+        return self.forward_features(images, label)[0]
 
 
 @torch.no_grad()

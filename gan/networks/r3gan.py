@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gan.latents import Space
+from gan.latents import InputSpec
 from gan.networks.layers import conditioning
 from gan.networks.layers.base_grid import Size, base_grid
 from gan.networks.layers.norms import Norm, check_norm
@@ -25,7 +25,7 @@ _SLOPE = 0.2
 
 
 def _widths(size: Size, width: int) -> list[int]:
-    """Channels of the stages from the base grid to the picture, one more than there are doublings.
+    """Channels of the stages from the base grid to the image, one more than there are doublings.
 
     Raises ValueError for a width that does not make whole groups.
     """
@@ -93,17 +93,17 @@ class Downsample(nn.Module):
 
 
 class Generator(nn.Module):
-    """Latent vectors to pictures: learned values on the base grid, scaled channel by channel, then residual stages that double.
+    """Latent vectors to images: learned values on the base grid, scaled channel by channel, then residual stages that double.
 
-    Nothing bends its output into a range. So pictures are cut off at -1 and 1, but only in eval mode: in training a picture out of
+    Nothing bends its output into a range. So images are cut off at -1 and 1, but only in eval mode: in training a image out of
     range must keep its gradient, which leads back.
     """
 
     def __init__(
         self,
-        space: Space,  # latent vectors, and the label and the codes if there are any; the paper's have 64 components
-        channels: int,  # of a picture: 1 grey, 3 RGB
-        size: Size,  # of a picture in pixels, one that `base_grid` takes
+        space: InputSpec,  # latent vectors, and the label and the codes if there are any; the paper's have 64 components
+        channels: int,  # of a image: 1 grey, 3 RGB
+        size: Size,  # of a image in pixels, one that `base_grid` takes
         width: int,  # channels of stages of up to 32 pixels, a multiple of 16; each beyond has half, but not below 16
         blocks: int = 1,  # residual blocks of each stage; the paper has 2
     ) -> None:
@@ -128,17 +128,17 @@ class Generator(nn.Module):
         """
         if self.embedding is not None:
             z = torch.cat([z, self.embedding(conditioning.vector(self.space, label_and_codes, like=z)).type_as(z)], 1)
-        pictures: Tensor = self.layers(self.basis * self.scale(z)[:, :, None, None])
-        return pictures if self.training else pictures.clamp(-1, 1)
+        images: Tensor = self.layers(self.basis * self.scale(z)[:, :, None, None])
+        return images if self.training else images.clamp(-1, 1)
 
 
 class Discriminator(nn.Module):
-    """Pictures to logits: the generator's mirror image, residual stages that halve, then a weight for each point of the grid."""
+    """Images to logits: the generator's mirror image, residual stages that halve, then a weight for each point of the grid."""
 
     def __init__(
         self,
-        channels: int,  # of a picture: 1 grey, 3 RGB
-        size: Size,  # of a picture in pixels, one that `base_grid` takes
+        channels: int,  # of a image: 1 grey, 3 RGB
+        size: Size,  # of a image in pixels, one that `base_grid` takes
         width: int,  # channels of stages of up to 32 pixels, a multiple of 16; each beyond has half, but not below 16
         classes: int | None = None,  # how many labels, by projection; None: unconditional
         norm: Norm = "none",  # nothing else: the start weights do what normalisation would
@@ -161,9 +161,9 @@ class Discriminator(nn.Module):
         self.last = nn.Linear(width, 1 if classes is None else width, bias=False)
         self.embedding = None if classes is None else nn.Linear(classes, width, bias=False)
 
-    def judge(self, pictures: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward_features(self, images: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Logits as of `forward`, float [n], and what the last layer makes them from, float [n, features]."""
-        features = self.layers(pictures).flatten(1)
+        features = self.layers(images).flatten(1)
         views: Tensor = self.last(features)
         if self.embedding is None:
             return views.flatten(), features
@@ -172,12 +172,12 @@ class Discriminator(nn.Module):
         embedded = self.embedding(functional.one_hot(label, self.classes).to(features.dtype))
         return (views * embedded).sum(1), features
 
-    def forward(self, pictures: Tensor, label: Tensor | None = None) -> Tensor:
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         """float [n, channels, height, width] in [-1, 1], labels int64 [n] -> logits, float [n].
 
         With labels a logit is the product of the label's embedding with as many linear views of the features.
         """
-        return self.judge(pictures, label)[0]
+        return self.forward_features(images, label)[0]
 
 
 @torch.no_grad()

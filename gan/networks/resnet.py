@@ -1,7 +1,7 @@
-"""SNGAN's residual networks (Miyato et al. 2018, arXiv 1802.05957, appendix B.4, table 4: 32x32 pictures), at any size.
+"""SNGAN's residual networks (Miyato et al. 2018, arXiv 1802.05957, appendix B.4, table 4: 32x32 images), at any size.
 
 Labels are taken as by Miyato and Koyama 2018 (arXiv 1802.05637): the generator by class-conditional batch normalisation, the
-discriminator by projection. With a width of 128 and 32x32 RGB pictures the generator (z of 128 components) has 4,276,739 parameters
+discriminator by projection. With a width of 128 and 32x32 RGB images the generator (z of 128 components) has 4,276,739 parameters
 and the discriminator 1,053,824, both without labels.
 """
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional, init
 
-from gan.latents import Space
+from gan.latents import InputSpec
 from gan.networks.layers import conditioning, spectral_norm
 from gan.networks.layers.base_grid import Size, base_grid
 from gan.networks.layers.norms import Norm, check_norm
@@ -65,17 +65,17 @@ class UpBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """Latent vectors to pictures: a linear layer to the base grid, then one residual block for each doubling.
+    """Latent vectors to images: a linear layer to the base grid, then one residual block for each doubling.
 
-    The first three blocks have twice the width, which are all for a 32x32 picture; each one beyond has half the channels of the one
+    The first three blocks have twice the width, which are all for a 32x32 image; each one beyond has half the channels of the one
     before, but not below a quarter of the width.
     """
 
     def __init__(
         self,
-        space: Space,  # latent vectors, and the label and the codes if there are any
-        channels: int,  # of a picture: 1 grey, 3 RGB
-        size: Size,  # of a picture in pixels, one that `base_grid` takes
+        space: InputSpec,  # latent vectors, and the label and the codes if there are any
+        channels: int,  # of a image: 1 grey, 3 RGB
+        size: Size,  # of a image in pixels, one that `base_grid` takes
         width: int,  # half the channels of a block: the paper's 256 are a width of 128
     ) -> None:
         """Raises ValueError for a size that `base_grid` does not take."""
@@ -104,16 +104,16 @@ class Generator(nn.Module):
             codes = tuple(others)
         if codes:
             z = torch.cat([z, conditioning.vector(self.codes, codes, like=z)], 1)
-        pictures: Tensor = self.first(z).view(-1, *self.grid)
+        images: Tensor = self.first(z).view(-1, *self.grid)
         for block in self.blocks:
-            pictures = block(pictures, label)
-        return torch.tanh(self.last(functional.relu(self.norm(pictures))))
+            images = block(images, label)
+        return torch.tanh(self.last(functional.relu(self.norm(images))))
 
 
 class DownBlock(nn.Module):
     """ReLU, convolve, ReLU, convolve, and halve where asked for; beside it a shortcut, 1x1 where anything changes.
 
-    The first block of a network has no ReLU before its first convolution, which would cut off half of the picture's values.
+    The first block of a network has no ReLU before its first convolution, which would cut off half of the image's values.
     """
 
     def __init__(self, before: int, after: int, norm: Norm, first: bool = False, halve: bool = True) -> None:
@@ -124,7 +124,7 @@ class DownBlock(nn.Module):
         self.second = spectral_norm.normalised(nn.Conv2d(inner, after, kernel_size=3, padding=1), norm)
         changes = halve or before != after
         self.shortcut = spectral_norm.normalised(nn.Conv2d(before, after, kernel_size=1), norm) if changes else nn.Identity()
-        # Before each ReLU, as in the generator; the picture itself is not normalised.
+        # Before each ReLU, as in the generator; the image itself is not normalised.
         self.first_norm = nn.BatchNorm2d(before) if norm == "batch" and not first else nn.Identity()
         self.second_norm = nn.BatchNorm2d(inner) if norm == "batch" else nn.Identity()
 
@@ -139,16 +139,16 @@ class DownBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Pictures to logits: residual blocks that halve, one less than the generator's that double, then two that do not.
+    """Images to logits: residual blocks that halve, one less than the generator's that double, then two that do not.
 
-    All have the width as channels for a 32x32 picture; in larger ones the blocks nearer to the picture have half of the next one's,
+    All have the width as channels for a 32x32 image; in larger ones the blocks nearer to the image have half of the next one's,
     but not below a quarter of the width.
     """
 
     def __init__(
         self,
-        channels: int,  # of a picture: 1 grey, 3 RGB
-        size: Size,  # of a picture in pixels, one that `base_grid` takes
+        channels: int,  # of a image: 1 grey, 3 RGB
+        size: Size,  # of a image in pixels, one that `base_grid` takes
         width: int,  # channels of a block; the paper has 128
         classes: int | None = None,  # how many labels, by projection; None: unconditional
         norm: Norm = "spectral",
@@ -170,21 +170,21 @@ class Discriminator(nn.Module):
         self.last = spectral_norm.normalised(nn.Linear(width, 1, bias=False), norm)
         self.embedding = None if classes is None else spectral_norm.normalised(nn.Embedding(classes, width), norm)
 
-    def judge(self, pictures: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward_features(self, images: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Logits as of `forward`, float [n], and what the last layer makes them from, float [n, features]."""
-        features = functional.relu(self.blocks(pictures)).sum((2, 3))
+        features = functional.relu(self.blocks(images)).sum((2, 3))
         logits: Tensor = self.last(features).flatten()
         if self.embedding is not None:
             assert label is not None
             logits = logits + (self.embedding(label) * features).sum(1)
         return logits, features
 
-    def forward(self, pictures: Tensor, label: Tensor | None = None) -> Tensor:
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         """float [n, channels, height, width] in [-1, 1], labels int64 [n] -> logits, float [n].
 
         With labels, the projection of the features on the label's embedding is added (Miyato and Koyama 2018, figure 1d).
         """
-        return self.judge(pictures, label)[0]
+        return self.forward_features(images, label)[0]
 
 
 @torch.no_grad()
@@ -212,5 +212,5 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
     spectral_norm.start(network, random)
 
 
-def _doubled(pictures: Tensor) -> Tensor:
-    return functional.interpolate(pictures, scale_factor=2.0, mode="nearest")
+def _doubled(images: Tensor) -> Tensor:
+    return functional.interpolate(images, scale_factor=2.0, mode="nearest")

@@ -1,9 +1,9 @@
-"""Model folder -> a function from a generator's inputs to uint8 pictures, one file for each engine that can run it."""
+"""Model folder -> a function from a generator's inputs to uint8 images, one file for each engine that can run it."""
 
 import numpy as np
 
 from gan.errors import ModelFolderError
-from gan.images.encoding import Pictures
+from gan.images.encoding import Images
 from gan.latents import Inputs, count, select
 from gan.model_folder import ModelFolder
 from gan.runtimes.base import DeviceName, OnDevice, PrecisionName, Runtime, RuntimeName, at_once
@@ -37,7 +37,7 @@ def load(
     return OnnxRuntime(folder, threads)
 
 
-def generate(runtime: Runtime, rows: Inputs) -> Pictures:
+def generate(runtime: Runtime, rows: Inputs) -> Images:
     """Any number of rows from 1 up -> uint8 [n, height, width, channels], one batch after another."""
     starts = range(0, count(rows), runtime.batch_size)
     return np.concatenate([runtime.start(select(rows, slice(start, start + runtime.batch_size)))() for start in starts])

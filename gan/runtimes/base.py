@@ -1,11 +1,11 @@
-"""What every runtime offers: rows of a generator's inputs -> uint8 pictures."""
+"""What every runtime offers: rows of a generator's inputs -> uint8 images."""
 
 from collections.abc import Callable
 from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 
-from gan.images.encoding import Pictures
+from gan.images.encoding import Images
 from gan.latents import Inputs, count
 
 RuntimeName = Literal["onnx", "torchscript"]
@@ -30,14 +30,14 @@ def at_once(work: Callable[[], T], /) -> T:
 
 
 class Runtime(Protocol):
-    """Draws pictures. The same row gives the same bytes whatever else is in the batch."""
+    """Draws images. The same row gives the same bytes whatever else is in the batch."""
 
     name: str  # which runtime, on which device
     batch_size: int  # the most rows that can be drawn at once
     in_flight: int  # batches that may be started before the first of them is waited for
 
-    def start(self, rows: Inputs) -> Callable[[], Pictures]:
-        """Begin to draw 1 to `batch_size` rows; what is returned waits for the pictures, uint8 [n, height, width, channels]."""
+    def start(self, rows: Inputs) -> Callable[[], Images]:
+        """Begin to draw 1 to `batch_size` rows; what is returned waits for the images, uint8 [n, height, width, channels]."""
         ...
 
 

@@ -9,8 +9,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from gan.errors import ModelFolderError
-from gan.images.encoding import Pictures, grey_levels
-from gan.latents import Inputs, Space, count, inputs, select
+from gan.images.encoding import Images, to_uint8_range
+from gan.latents import Inputs, InputSpec, count, inputs, select
 from gan.model_folder import ONNX, ModelFolder, export_again
 from gan.processors import usable_processors
 from gan.runtimes.base import padded
@@ -24,7 +24,7 @@ class OnnxRuntime:
     """ONNX Runtime on the processor."""
 
     name = "onnx-cpu"
-    batch_size = 16  # as fast for each picture as larger batches, and sooner done
+    batch_size = 16  # as fast for each image as larger batches, and sooner done
     in_flight = 1  # the processor draws while `start` is called
 
     # A batch that one thread draws in less gains little from others, which are then left to the event loop and the encoders.
@@ -40,14 +40,14 @@ class OnnxRuntime:
                 f"ONNX Runtime cannot run {folder.path / ONNX} ({_first_line(error)}): {export_again(folder.path)}"
             ) from error
 
-    def start(self, rows: Inputs) -> Callable[[], Pictures]:
+    def start(self, rows: Inputs) -> Callable[[], Images]:
         """See Runtime."""
         n = count(rows)
-        pictures = self._infer(padded(rows, self.batch_size) if self._pad else rows)[:n]
-        levels: Pictures = grey_levels(pictures).astype(np.uint8).transpose(0, 2, 3, 1)
+        images = self._infer(padded(rows, self.batch_size) if self._pad else rows)[:n]
+        levels: Images = to_uint8_range(images).astype(np.uint8).transpose(0, 2, 3, 1)
         return lambda: levels
 
-    def _choose_session(self, content: bytes, space: Space, threads: int | None) -> None:
+    def _choose_session(self, content: bytes, space: InputSpec, threads: int | None) -> None:
         """Open the file, with one thread where more of them gain little and change nothing."""
         probe = inputs(range(self.batch_size), space)
         self._session = session = _open(content, threads or usable_processors())
@@ -70,8 +70,8 @@ class OnnxRuntime:
         return min(seconds)
 
     def _infer(self, rows: Inputs) -> NDArray[np.float32]:
-        pictures: NDArray[np.float32] = self._session.run(None, rows)[0]
-        return pictures
+        images: NDArray[np.float32] = self._session.run(None, rows)[0]
+        return images
 
     def _shapes_agree(self, probe: Inputs) -> bool:
         """Whether the network's numbers come out the same, bit for bit, in a batch of any size; else all batches get one size."""

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gan.errors import ModelFolderError
-from gan.images.encoding import Pictures, grey_levels
-from gan.latents import Inputs, Space, count, inputs
+from gan.images.encoding import Images, to_uint8_range
+from gan.latents import Inputs, InputSpec, count, inputs
 from gan.model_folder import TORCHSCRIPT, ModelFolder, export_again
 from gan.processors import usable_processors
 from gan.runtimes.base import DeviceName, OnDevice, PrecisionName, at_once, padded
@@ -72,7 +72,7 @@ class TorchScriptRuntime:
                 f"torch cannot run {folder.path / TORCHSCRIPT} ({reason}): {export_again(folder.path)}"
             ) from error
 
-    def start(self, rows: Inputs) -> Callable[[], Pictures]:
+    def start(self, rows: Inputs) -> Callable[[], Images]:
         """See gan.runtime.Runtime."""
         n = count(rows)
         batch = [torch.from_numpy(values) for values in self._in_order(padded(rows, self.batch_size))]
@@ -83,14 +83,14 @@ class TorchScriptRuntime:
                     raise RuntimeError("more batches were started than the device takes before one is waited for")
                 wait = slot.start(batch)
                 return lambda: wait()[:n]
-            levels: Pictures = self._levels(batch).numpy()
+            levels: Images = self._levels(batch).numpy()
         return lambda: levels[:n]
 
     def _in_order(self, rows: Inputs) -> list[NDArray[Any]]:
         return [rows[name] for name in self._names]
 
     @torch.inference_mode()
-    def _warm_up(self, space: Space) -> None:
+    def _warm_up(self, space: InputSpec) -> None:
         probe = [torch.from_numpy(values).to(self._device) for values in self._in_order(inputs(range(self.batch_size), space))]
         if self._device.type == "cpu":
             for _ in range(_WARM_UP_RUNS):
@@ -106,8 +106,8 @@ class TorchScriptRuntime:
 
     def _levels(self, batch: list[Tensor]) -> Tensor:
         """Inputs in the network's order, on its device -> uint8 [batch_size, height, width, channels]."""
-        pictures = self._module(*(values.to(self._dtype) if values.is_floating_point() else values for values in batch))
-        levels: Tensor = grey_levels(pictures.float()).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        images = self._module(*(values.to(self._dtype) if values.is_floating_point() else values for values in batch))
+        levels: Tensor = to_uint8_range(images.float()).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
         return levels
 
 
@@ -143,7 +143,7 @@ class _Slot:
         self._copies = copies
         self._drawn, self._copied = torch.cuda.Event(), torch.cuda.Event()  # type: ignore[no-untyped-call]
 
-    def start(self, batch: list[Tensor]) -> Callable[[], Pictures]:
+    def start(self, batch: list[Tensor]) -> Callable[[], Images]:
         for staged, place, values in zip(self._staged, self._inputs, batch, strict=True):
             place.copy_(staged.copy_(values), non_blocking=True)
         self._graph.replay()
@@ -155,8 +155,8 @@ class _Slot:
         self.free = False  # not before: a batch that could not be started is never waited for
         return self._wait
 
-    def _wait(self) -> Pictures:
+    def _wait(self) -> Images:
         self.free = True  # whatever the device says
         self._copied.synchronize()
-        levels: Pictures = self._result.numpy().copy()  # the next batch of this slot is written there
+        levels: Images = self._result.numpy().copy()  # the next batch of this slot is written there
         return levels

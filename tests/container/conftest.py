@@ -135,6 +135,6 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
 
 @pytest.fixture(scope="session")
 def hardened(image: Image) -> Iterator[Container]:
-    """One container for all the tests that only look at it or ask it for pictures."""
+    """One container for all the tests that only look at it or ask it for images."""
     with started(image) as container:
         yield container

@@ -18,7 +18,7 @@ ASKED = [
 ]
 
 
-def test_its_pictures_are_the_bytes_of_make_serve(hardened):
+def test_its_images_are_the_bytes_of_make_serve(hardened):
     with running() as local:
         for asked in ASKED:
             ours, theirs = (client.post("/generate", json=asked) for client in (hardened.client, local))

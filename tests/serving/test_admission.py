@@ -27,7 +27,7 @@ def test_a_full_queue_is_counted_and_says_how_long_it_will_take():
     with admission.admit(9):
         with admission.admit(1):  # just full
             pass
-        with pytest.raises(RequestError, match="9 pictures are waiting already") as error, admission.admit(2):
+        with pytest.raises(RequestError, match="9 images are waiting already") as error, admission.admit(2):
             pass
     assert (error.value.status, error.value.headers) == (429, {"Retry-After": "3"})
     assert refused("queue full") == before + 1

@@ -40,7 +40,7 @@ def refused(response, status, *fields):
     return problem
 
 
-def test_a_picture_for_a_seed(client, trained):
+def test_a_image_for_a_seed(client, trained):
     response = client.post("/generate", json={"seed": 7})
     assert response.status_code == 200
     assert response.headers["content-type"] == "image/png"
@@ -51,7 +51,7 @@ def test_a_picture_for_a_seed(client, trained):
     assert client.post("/generate", json={"seed": 8}).content != response.content
 
 
-def test_a_grid_holds_the_pictures_of_its_seeds(client):
+def test_a_grid_holds_the_images_of_its_seeds(client):
     sheet = pixels(client.post("/generate", json={"seed": 7, "n": 16}).content)
     assert sheet.shape == (128, 128)
     for place in range(16):
@@ -60,7 +60,7 @@ def test_a_grid_holds_the_pictures_of_its_seeds(client):
         assert np.array_equal(sheet[top : top + 32, left : left + 32], alone)
 
 
-def test_json_has_the_png_of_every_picture(client):
+def test_json_has_the_png_of_every_image(client):
     found = images(client.post("/generate", json={"seed": 4294967295, "n": 3, "format": "json"}))
     assert [image["seed"] for image in found] == [4294967295, 0, 1]
     for image in found:
@@ -102,7 +102,7 @@ def test_null_is_the_same_as_absent(client):
 
 
 @pytest.mark.parametrize("n", [1, 2, 15, 16, 17, 256])
-def test_as_many_pictures_as_asked_for(client, n):
+def test_as_many_images_as_asked_for(client, n):
     assert len(images(client.post("/generate", json={"seed": 0, "n": n, "format": "json"}))) == n
     columns = math.ceil(math.sqrt(n))
     sheet = pixels(client.post("/generate", json={"seed": 0, "n": n}).content)
@@ -255,7 +255,7 @@ def test_an_answer_is_short_however_much_was_wrong(client):
         assert len(response.content) < 5_000
 
 
-def test_noise_at_its_limit_still_gives_pictures(client):
+def test_noise_at_its_limit_still_gives_images(client):
     found = images(client.post("/generate", json={"noise": [[1000.0] * 100, [-1000.0] * 100], "format": "json"}))
     assert len(found) == 2
 
@@ -280,7 +280,7 @@ def test_health_and_metrics_are_bentomls(client):
     assert b"bentoml_service" in client.get("/metrics").content
 
 
-def test_bentomls_own_clients_get_the_same_picture(client):
+def test_bentomls_own_clients_get_the_same_image(client):
     asked = {"seed": 7, "n": 4, "truncation": 0.5}
     response = client.post("/bento/generate", json=asked)
     assert response.headers["content-type"] == "image/png"

@@ -12,7 +12,7 @@ from serving.batching import Batcher, DeviceLostError
 
 
 class Device:
-    """A runtime that turns the latent [x] into the one-pixel picture x, and waits for `go` before each batch."""
+    """A runtime that turns the latent [x] into the one-pixel image x, and waits for `go` before each batch."""
 
     name, batch_size, in_flight = "fake", 16, 1
 
@@ -38,7 +38,7 @@ def rows(*values):
 
 
 def values(drawn):
-    return drawn.pictures.ravel().tolist()
+    return drawn.images.ravel().tolist()
 
 
 @pytest.fixture
@@ -179,9 +179,9 @@ def test_an_abandoned_request_costs_no_device_time(batcher):
     assert device.batches == [[0], [1]]
 
 
-def test_every_request_gets_its_own_pictures_under_load():
+def test_every_request_gets_its_own_images_under_load():
     seen = []
-    batcher = Batcher(on_batch=lambda pictures, _: seen.append(pictures))
+    batcher = Batcher(on_batch=lambda images, _: seen.append(images))
     random = np.random.default_rng(0)
     wanted = [random.integers(14, 256, random.integers(1, 60)) for _ in range(200)]
     devices = [Device(), Device()]
@@ -196,7 +196,7 @@ def test_every_request_gets_its_own_pictures_under_load():
     assert all(one.queue_seconds >= 0 and one.infer_seconds > 0 for one in drawn)
     assert sum(seen) == sum(len(z) for z in wanted)
     assert max(seen) == 16
-    assert batcher.pictures_per_second > 0
+    assert batcher.images_per_second > 0
 
 
 def test_closing_finishes_what_was_accepted():
@@ -230,14 +230,14 @@ class Pipelined(Device):
         first = int(rows["z"][0, 0])
         self.log.append(f"start {first}")
         self.arrived.release()
-        pictures = rows["z"].astype(np.uint8).reshape(-1, 1, 1, 1)
+        images = rows["z"].astype(np.uint8).reshape(-1, 1, 1, 1)
 
         def wait():
             assert self.go.wait(10)
             self.log.append(f"wait {first}")
             if first == 13:
                 raise ValueError("a bad row")
-            return pictures
+            return images
 
         return wait
 
@@ -273,7 +273,7 @@ def test_a_failure_that_shows_only_at_the_end_fails_its_own_request_only(batcher
 
 
 class Faulty(Device):
-    """A device that does once what it is told by `fault`: raises, or gives back something else than the pictures asked for."""
+    """A device that does once what it is told by `fault`: raises, or gives back something else than the images asked for."""
 
     def __init__(self, fault, held=False):
         super().__init__(held)
@@ -286,20 +286,20 @@ class Faulty(Device):
         return lambda: self.fault(wait())
 
 
-def one_too_few(pictures):
-    return pictures[1:]
+def one_too_few(images):
+    return images[1:]
 
 
-def one_too_many(pictures):
-    return np.concatenate([pictures, pictures[:1]])
+def one_too_many(images):
+    return np.concatenate([images, images[:1]])
 
 
-def without_channels(pictures):
-    return pictures[..., 0]
+def without_channels(images):
+    return images[..., 0]
 
 
-def as_floats(pictures):
-    return pictures.astype(np.float32)
+def as_floats(images):
+    return images.astype(np.float32)
 
 
 def stop_iteration(_):
@@ -311,7 +311,7 @@ def nothing(_):
 
 
 @pytest.mark.parametrize("fault", [one_too_few, one_too_many, without_channels, as_floats, stop_iteration, nothing])
-def test_what_a_runtime_gives_back_instead_of_pictures_fails_its_own_request_only(batcher, fault):
+def test_what_a_runtime_gives_back_instead_of_images_fails_its_own_request_only(batcher, fault):
     device = Faulty(fault, held=True)
 
     async def scenario():
@@ -332,7 +332,7 @@ def test_what_a_runtime_gives_back_instead_of_pictures_fails_its_own_request_onl
 
 
 def test_parts_that_do_not_fit_together_fail_their_own_request_only(batcher):
-    device = Faulty(lambda pictures: np.repeat(pictures, 2, 1))  # one batch of the request is twice as high as the other
+    device = Faulty(lambda images: np.repeat(images, 2, 1))  # one batch of the request is twice as high as the other
 
     async def scenario():
         async with asyncio.timeout(10):
@@ -418,7 +418,7 @@ def test_a_caller_whose_event_loop_is_closed_leaves_the_others_alone(batcher):
         task._log_destroy_pending = False
 
 
-def test_a_request_that_is_given_up_when_its_pictures_are_there_leaves_nothing_behind(batcher):
+def test_a_request_that_is_given_up_when_its_images_are_there_leaves_nothing_behind(batcher):
     device = Device()
 
     async def scenario():
@@ -456,12 +456,12 @@ def test_failed_batches_do_not_count_for_the_rate(batcher):
 
     async def scenario():
         await batcher.draw(device, rows(1))
-        before = batcher.pictures_per_second
+        before = batcher.images_per_second
         with pytest.raises(ValueError, match="a bad row"):
             await batcher.draw(device, rows(13))
         return before
 
-    assert asyncio.run(scenario()) == batcher.pictures_per_second
+    assert asyncio.run(scenario()) == batcher.images_per_second
 
 
 def test_what_a_share_leaves_free_goes_to_those_who_want_more(batcher):
@@ -507,7 +507,7 @@ def test_the_rate_is_that_of_the_batches(batcher):
             await batcher.draw(device, rows(1, 2))
 
     asyncio.run(scenario())
-    assert 0 < batcher.pictures_per_second <= 200  # two, in at least a hundredth of a second
+    assert 0 < batcher.images_per_second <= 200  # two, in at least a hundredth of a second
 
 
 def test_that_batches_are_not_counted_is_logged_once_until_they_are_again(caplog):
@@ -525,7 +525,7 @@ def test_that_batches_are_not_counted_is_logged_once_until_they_are_again(caplog
 
     asyncio.run(scenario())
     batcher.close()
-    assert caplog.text.count("pictures are drawn, but not counted (OSError: no space left)") == 2
+    assert caplog.text.count("images are drawn, but not counted (OSError: no space left)") == 2
 
 
 def test_an_end_that_was_asked_for_is_no_loss(caplog):

@@ -52,7 +52,7 @@ def test_answers_can_be_read_by_pages_of_the_origins_and_of_no_others():
     assert {name.strip() for name in answer.headers["vary"].split(",")} == {"Accept", "Origin"}
     exposed = {name.strip().lower() for name in answer.headers["access-control-expose-headers"].split(",")}
     assert {"x-seed", "x-model", "server-timing", "etag", "retry-after", "content-disposition"} <= exposed
-    for origin in ("https://other.example", "http://pictures.example", OURS + ":8443", "null"):
+    for origin in ("https://other.example", "http://images.example", OURS + ":8443", "null"):
         assert "access-control-allow-origin" not in client(OURS).get("/generate", headers={"Origin": origin, **with_key}).headers
     assert "origin" in client(OURS).get("/generate", headers=with_key).headers["vary"].lower()  # for caches
 

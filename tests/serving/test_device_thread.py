@@ -52,9 +52,7 @@ def test_a_call_has_the_device_alone_and_waits_for_nothing_but_what_is_at_work(b
             await asyncio.sleep(0.001)
         device.go.set()
         assert await call == "done"
-        return [
-            values(drawn) for drawn in await asyncio.gather(*first, *later, return_exceptions=True) if hasattr(drawn, "pictures")
-        ]
+        return [values(drawn) for drawn in await asyncio.gather(*first, *later, return_exceptions=True) if hasattr(drawn, "images")]
 
     assert asyncio.run(scenario())[0] == [1]
     ((thread, at_work, batches),) = seen

@@ -70,7 +70,7 @@ def test_other_paths_of_bentomls_pages_are_not_there(client):
     assert "marked.min.js" not in client.get("/metrics").text
 
 
-PREFIX = "/pictures/gan"
+PREFIX = "/images/gan"
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from gan.runtimes.onnx import OnnxRuntime
 from serving import caching
 from serving.models import LoadedModel
 from serving.negotiation import choose_format
-from serving.plans import Generation
+from serving.plans import PreparedGeneration
 from serving.schema import GenerateRequest
 from serving.settings import Settings
 from tests.conftest import latents
@@ -41,7 +41,7 @@ def npy(array):
 
 @pytest.fixture(scope="module")
 def four(client):
-    """The pictures of seeds 3 to 6, uint8 [4, 32, 32]."""
+    """The images of seeds 3 to 6, uint8 [4, 32, 32]."""
     return np.stack([pixels(client.post("/generate", json={"seed": seed}).content) for seed in range(3, 7)])
 
 
@@ -73,12 +73,12 @@ def test_columns_and_scale(client, four):
     assert np.array_equal(sheet, np.kron(np.hstack(four), np.ones((3, 3), np.uint8)))
 
 
-def test_zip_has_one_png_for_each_picture(client, four):
+def test_zip_has_one_png_for_each_image(client, four):
     response = client.post("/generate", json={"seeds": [3, 4, 5, 6, 3], "format": "zip"})
     archive = zipfile.ZipFile(io.BytesIO(response.content))
     assert archive.namelist() == [*(f"seed{seed:010d}.png" for seed in range(3, 7)), "seed0000000003-2.png"]
-    for name, picture in zip(archive.namelist(), [*four, four[0]], strict=True):
-        assert np.array_equal(pixels(archive.read(name)), picture)
+    for name, image in zip(archive.namelist(), [*four, four[0]], strict=True):
+        assert np.array_equal(pixels(archive.read(name)), image)
     assert client.post("/generate", json={"seeds": [3, 4, 5, 6, 3], "format": "zip"}).content == response.content
     noise = client.post("/generate", json={"noise": latents([3], 100).tolist(), "format": "zip"})
     assert zipfile.ZipFile(io.BytesIO(noise.content)).namelist() == ["noise0000000000.png"]
@@ -228,7 +228,7 @@ def test_the_etag_is_strong_and_covers_the_file_that_draws_and_the_names_of_the_
     for change in changes:
         folder = ModelFolder(conditional.model, Manifest.model_validate(manifest | change))
         loaded = LoadedModel(folder, OnnxRuntime(ModelFolder(conditional.model, Manifest.model_validate(manifest)), threads=1))
-        plan = Generation.of(GenerateRequest(seed=7), None, folder.manifest, Settings(), lambda: "png")
+        plan = PreparedGeneration.of(GenerateRequest(seed=7), None, folder.manifest, Settings(), lambda: "png")
         etags.add(caching.headers(loaded, plan, False, False)["ETag"])
     assert len(etags) == 3
     assert all(etag.startswith('"') for etag in etags)
@@ -243,7 +243,7 @@ def test_the_etag_is_another_on_other_hardware_and_with_another_library(client, 
     assert client.get("/generate?seed=7").headers["etag"] != here
 
 
-def test_an_unchanged_picture_is_not_drawn_again(client, monkeypatch):
+def test_an_unchanged_image_is_not_drawn_again(client, monkeypatch):
     etag = client.get("/generate?seed=7").headers["etag"]
 
     def never(self, z):

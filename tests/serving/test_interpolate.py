@@ -24,7 +24,7 @@ def total_duration(image):
     return total
 
 
-def test_the_way_passes_through_the_pictures_of_its_seeds(client):
+def test_the_way_passes_through_the_images_of_its_seeds(client):
     way = frames(client, seeds=[1, 2, 3], frames=9)
     assert way.shape == (9, 32, 32, 1)
     for place, seed in ((0, 1), (4, 2), (8, 3)):

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from starlette.testclient import TestClient
 
 from gan import atomic, model_folder
-from gan.latents import Code, Space, draw
+from gan.latents import Code, InputSpec, draw
 from gan.manifest import MANIFEST
 from gan.model_folder import ONNX, TORCHSCRIPT, WEIGHTS
 from gan.networks import dcgan
@@ -36,7 +36,7 @@ CODES = (Code("shape", categories=4), Code("slant"))
 def coded(trained, tmp_path_factory):
     """A model with codes and no labels: untrained, since what codes come to mean is not the service's affair."""
     folder = tmp_path_factory.mktemp("coded") / "coded"
-    generator = dcgan.Generator(Space(20, codes=CODES), width=8)
+    generator = dcgan.Generator(InputSpec(20, codes=CODES), width=8)
     dcgan.initialise(generator, torch.Generator().manual_seed(0))
     torch.nn.init.normal_(generator.layers[0].weight, generator=torch.Generator().manual_seed(1))
     generator.eval()
@@ -99,7 +99,7 @@ def test_a_label_by_name_and_by_index(labelled_client):
 
 
 def test_without_a_label_the_seed_has_one_and_asking_for_it_changes_nothing(labelled_client):
-    space = Space(100, classes=10)
+    space = InputSpec(100, classes=10)
     found = arrays(labelled_client, seed=5, n=20)
     assert found["labels"].dtype == np.int64
     assert found["labels"].tolist() == [draw(seed, space).label for seed in range(5, 25)]
@@ -107,7 +107,7 @@ def test_without_a_label_the_seed_has_one_and_asking_for_it_changes_nothing(labe
     assert np.array_equal(asked["images"], found["images"])
 
 
-def test_a_label_for_each_picture(labelled_client):
+def test_a_label_for_each_image(labelled_client):
     names = ["Bag", 0, "Coat"]
     together = arrays(labelled_client, seeds=[1, 2, 3], label=names)
     assert together["labels"].tolist() == [8, 0, 4]
@@ -177,7 +177,7 @@ def test_an_interpolation_keeps_one_label(labelled_client):
     bags = frames(label="Bag")
     ends = arrays(labelled_client, seeds=[5, 6], label="Bag")["images"]
     assert np.array_equal(bags[[0, -1]], ends)
-    first = draw(5, Space(100, classes=10)).label
+    first = draw(5, InputSpec(100, classes=10)).label
     assert np.array_equal(frames(), frames(label=first))
 
 
@@ -195,7 +195,7 @@ def test_rows_of_different_labels_share_a_batch(labelled_client):
 
 def test_codes_by_name(coded_client):
     plain = arrays(coded_client, seed=7, n=3)["images"]
-    drawn = [draw(seed, Space(20, codes=CODES)).codes for seed in (7, 8, 9)]
+    drawn = [draw(seed, InputSpec(20, codes=CODES)).codes for seed in (7, 8, 9)]
     own = {name: [codes[name] for codes in drawn] for name in ("shape", "slant")}
     assert np.array_equal(arrays(coded_client, seed=7, n=3, codes=own)["images"], plain)
     one_for_all = arrays(coded_client, seed=7, n=3, codes={"shape": 2, "slant": -0.5})["images"]
@@ -207,7 +207,7 @@ def test_codes_by_name(coded_client):
 
 
 def test_asking_for_one_code_leaves_the_other(coded_client):
-    slant = draw(7, Space(20, codes=CODES)).codes["slant"]
+    slant = draw(7, InputSpec(20, codes=CODES)).codes["slant"]
     asked = arrays(coded_client, seed=7, codes={"shape": 1})["images"]
     assert np.array_equal(asked, arrays(coded_client, seed=7, codes={"shape": 1, "slant": slant})["images"])
 
@@ -254,12 +254,12 @@ def test_a_category_may_be_written_with_a_point(coded_client):
     told(coded_client.get("/generate?codes=shape:1;shape:2"), ("codes", "shape"))
 
 
-def test_a_picture_says_the_codes_that_lead_back_to_it(coded_client):
+def test_a_image_says_the_codes_that_lead_back_to_it(coded_client):
     def said(**asked):
         return json.loads(told_origin(coded_client.post("/generate", json=asked).content))
 
     own = said(seed=7)
-    assert own["codes"] == {name: pytest.approx(value) for name, value in draw(7, Space(20, codes=CODES)).codes.items()}
+    assert own["codes"] == {name: pytest.approx(value) for name, value in draw(7, InputSpec(20, codes=CODES)).codes.items()}
     again = {name: own[name] for name in ("model", "seed", "codes")}
     alone = coded_client.post("/generate", json={"seed": 7}).content
     assert coded_client.post("/generate", json=again).content == alone
@@ -281,7 +281,7 @@ def test_an_interpolation_moves_a_numeric_code_and_holds_a_given_one(coded_clien
     assert not np.array_equal(frames(codes={"shape": 0, "slant": 0.9})[[0, 2]], ends)
 
 
-def test_one_service_has_both_and_the_picture_is_an_image(trained, conditional, coded, tmp_path):
+def test_one_service_has_both_and_the_image_is_an_image(trained, conditional, coded, tmp_path):
     for folder in (trained.model, conditional.model, coded):
         shutil.copytree(folder, tmp_path / folder.parts[-3])
     names = {path.name: model_folder.read(path).manifest.name for path in tmp_path.iterdir()}

@@ -12,12 +12,12 @@ import pytest
 from prometheus_client import CollectorRegistry, multiprocess
 
 from gan import runtimes
-from gan.latents import Space, inputs
+from gan.latents import InputSpec, inputs
 from serving import encoding
 from serving.app import Api
 from serving.batching import Batcher
 from serving.models import Models
-from serving.plans import Generation
+from serving.plans import PreparedGeneration
 from serving.schema import GenerateRequest
 from serving.settings import Settings
 from tests.conftest import BACKENDS
@@ -25,8 +25,8 @@ from tests.serving.test_batching import Device, arrived, panic
 from tests.serving.test_threads import Work, begun
 
 
-class Pictures(Device):
-    """The held device, drawing 32x32 pictures of the first latent component's bits."""
+class Images(Device):
+    """The held device, drawing 32x32 images of the first latent component's bits."""
 
     name = "held"
 
@@ -38,7 +38,7 @@ class Pictures(Device):
 
 @pytest.fixture
 def device():
-    return Pictures()
+    return Images()
 
 
 @asynccontextmanager
@@ -68,7 +68,7 @@ def test_over_the_bound_is_refused_at_once_and_all_that_was_accepted_is_answered
         async with api(trained, device, monkeypatch, queue=20) as (client, routes, batcher):
             accepted = [post(client, seed=0)]
             await arrived(device)
-            batcher.pictures_per_second = 2.0
+            batcher.images_per_second = 2.0
             accepted += [post(client, seed=1, n=16), post(client, seed=50, n=3)]
             await asyncio.sleep(0.05)
             assert routes._admission.pending == 20
@@ -161,12 +161,12 @@ def test_a_small_request_does_not_wait_for_a_large_one(trained, device, monkeypa
 
 
 @pytest.mark.parametrize("backend", BACKENDS[::2])
-def test_ten_thousand_pictures_under_mixed_load_are_the_bytes_they_are_alone(trained, backend):
+def test_ten_thousand_images_under_mixed_load_are_the_bytes_they_are_alone(trained, backend):
     random = np.random.default_rng(0)
     chosen = Settings(models=trained.models, queue=20_000, runtime=backend[0], device=backend[1])
     models, batcher, routes = Models(chosen), Batcher(), Api()
     routes.open(models, batcher, chosen)
-    wanted = []  # (seeds, truncation) of each request, 10,000 pictures in all
+    wanted = []  # (seeds, truncation) of each request, 10,000 images in all
     while (missing := 10_000 - sum(len(seeds) for seeds, _ in wanted)) > 0:
         seeds = random.integers(0, 2**32, min(missing, int(random.choice([1, 1, 1, 2, 7, 16, 17, 64, 200])))).tolist()
         wanted.append((seeds, random.choice([None, 0.5, 0.9])))
@@ -187,7 +187,7 @@ def test_ten_thousand_pictures_under_mixed_load_are_the_bytes_they_are_alone(tra
     differing = 0
     for (seeds, truncation), answer in zip(wanted, answers, strict=True):
         together = np.load(io.BytesIO(answer.content))["images"]
-        alone = np.concatenate([runtimes.generate(drawer, inputs([seed], Space(100), truncation)) for seed in seeds])
+        alone = np.concatenate([runtimes.generate(drawer, inputs([seed], InputSpec(100), truncation)) for seed in seeds])
         differing += int((together != alone).any((1, 2, 3)).sum())
     assert differing == 0
 
@@ -273,7 +273,7 @@ def test_a_deadline_during_an_encode_is_told_at_once_and_holds_its_place_until_t
 
 def test_who_leaves_while_its_latent_vectors_are_drawn_holds_its_place_until_that_is_done(trained, device, monkeypatch):
     work = Work()
-    monkeypatch.setattr(Generation, "inputs", lambda _: work())
+    monkeypatch.setattr(PreparedGeneration, "inputs", lambda _: work())
 
     async def scenario():
         async with api(trained, device, monkeypatch) as (_, routes, _):
@@ -329,7 +329,7 @@ def test_a_body_that_is_parsed_counts_until_that_is_done_and_is_given_up_at_the_
 
 def test_answers_that_nobody_reads_are_bounded_and_cut_off(trained, device, monkeypatch):
     async def scenario():
-        # Room for six answers of 100 pictures: as there is one encoder, for six bytes a pixel.
+        # Room for six answers of 100 images: as there is one encoder, for six bytes a pixel.
         async with (
             api(trained, device, monkeypatch, threads=1, max_pixels=36_000 * 3, deadline=2) as (client, routes, _),
             AsyncExitStack() as stack,
@@ -359,7 +359,7 @@ def test_a_device_that_is_lost_is_told_at_once(trained, device, monkeypatch):
         async with api(trained, device, monkeypatch) as (client, _, batcher):
             waiting = [post(client, seed=0), post(client, seed=1, n=20)]
             await arrived(device)
-            monkeypatch.setattr(Pictures, "start", lambda *_: panic(None))
+            monkeypatch.setattr(Images, "start", lambda *_: panic(None))
             device.go.set()
             # The first was begun before; the second finds that there is nothing to draw with, and so does who comes later.
             answers = [*await asyncio.gather(*waiting), await post(client, seed=2)]
@@ -371,11 +371,11 @@ def test_a_device_that_is_lost_is_told_at_once(trained, device, monkeypatch):
 
 
 @pytest.mark.parametrize("shape", [(20, 16, 16, 1), (20, 32, 32, 3)])
-def test_pictures_of_another_shape_than_the_manifests_are_not_served(trained, device, monkeypatch, shape):
+def test_images_of_another_shape_than_the_manifests_are_not_served(trained, device, monkeypatch, shape):
     async def scenario():
         async with api(trained, device, monkeypatch) as (client, routes, _):
             device.go.set()
-            monkeypatch.setattr(Pictures, "start", lambda _, rows: lambda: np.zeros((len(rows["z"]), *shape[1:]), np.uint8))
+            monkeypatch.setattr(Images, "start", lambda _, rows: lambda: np.zeros((len(rows["z"]), *shape[1:]), np.uint8))
             with pytest.raises(RuntimeError, match="another shape"):
                 await client.get("/generate?seed=1")
             assert routes._admission.pending == 0
@@ -389,7 +389,7 @@ def test_a_timeout_of_the_runtime_is_not_the_deadline(trained, device, monkeypat
 
     async def scenario():
         async with api(trained, device, monkeypatch) as (client, _, _):
-            monkeypatch.setattr(Pictures, "start", start)
+            monkeypatch.setattr(Images, "start", start)
             with pytest.raises(TimeoutError, match="the device"):
                 await client.get("/generate?seed=1")
 
@@ -423,24 +423,24 @@ def test_the_answer_of_another_application_is_bounded_too(trained, device, monke
     asyncio.run(scenario())
 
 
-def queue_pictures():
+def queue_images():
     """The metric, as /metrics shows it: added up over all processes."""
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)
     return registry.get_sample_value("gan_queue_pictures")
 
 
-def test_the_metrics_know_how_many_pictures_wait(trained, device, monkeypatch):
+def test_the_metrics_know_how_many_images_wait(trained, device, monkeypatch):
     async def scenario():
         async with api(trained, device, monkeypatch) as (client, _, batcher):
             running = post(client, seed=0)
             await arrived(device)
             waiting = [post(client, seed=1, n=16), post(client, seed=2, n=4)]
             await asyncio.sleep(0.05)
-            assert batcher.waiting == queue_pictures() == 20
+            assert batcher.waiting == queue_images() == 20
             device.go.set()
             await asyncio.gather(running, *waiting)
-            assert queue_pictures() == 0
+            assert queue_images() == 0
 
     asyncio.run(scenario())
 

@@ -1,4 +1,4 @@
-"""Files of pictures say which model and seed they are of."""
+"""Files of images say which model and seed they are of."""
 
 import base64
 import io
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from gan import model_folder
-from gan.latents import Space, draw
+from gan.latents import InputSpec, draw
 from serving.filenames import content_disposition, stem
 from tests.conftest import latents
 from tests.gan.images.test_encoding import told
@@ -36,16 +36,16 @@ def origin(client, **asked):
 
 
 @pytest.mark.parametrize("name", ["png", "webp", "jpeg"])
-def test_a_picture_says_what_it_is_of(labelled, title, name):
+def test_a_image_says_what_it_is_of(labelled, title, name):
     asked = {"seed": 7, "label": "Bag", "truncation": 0.5, "format": name}
     assert origin(labelled, **asked) == {"model": title, "seed": 7, "label": "Bag", "truncation": 0.5}
-    own = GARMENTS[draw(7, Space(100, classes=10)).label]
+    own = GARMENTS[draw(7, InputSpec(100, classes=10)).label]
     assert origin(labelled, seed=7, format=name) == {"model": title, "seed": 7, "label": own, "truncation": None}
     both = origin(labelled, seeds=[7, 3], label=["Bag", 0], format=name)
     assert both == {"model": title, "seeds": [7, 3], "labels": ["Bag", "T-shirt/top"], "truncation": None}
 
 
-def test_a_picture_without_a_seed_says_nothing(client):
+def test_a_image_without_a_seed_says_nothing(client):
     noise = latents([7, 8]).tolist()
     for name in ("png", "webp", "jpeg"):
         assert origin(client, noise=noise[:1], format=name) is None
@@ -58,7 +58,7 @@ def test_an_unconditional_model_has_no_label(client):
     assert origin(client, seed=7)["label"] is None
 
 
-def test_every_picture_can_be_had_again_alone_byte_for_byte(labelled):
+def test_every_image_can_be_had_again_alone_byte_for_byte(labelled):
     asked = {"seed": 7, "n": 3, "scale": 2, "truncation": 0.7}
     archive = zipfile.ZipFile(io.BytesIO(labelled.post("/generate", json={**asked, "format": "zip"}).content))
     in_json = images(labelled.post("/generate", json={**asked, "format": "json"}))
@@ -91,7 +91,7 @@ def test_a_frame_says_its_way_and_its_place(labelled):
     assert said[0]["seeds"] == [7, 8]
 
 
-def test_however_many_pictures_a_sheet_shows_its_file_can_be_written(conditional):
+def test_however_many_images_a_sheet_shows_its_file_can_be_written(conditional):
     with serving(conditional.models, max_n=5000, max_pixels=2**24, queue=5000) as client:
         for name in ("jpeg", "png"):
             response = client.post("/generate", json={"seed": 5, "n": 3000, "format": name})

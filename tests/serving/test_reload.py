@@ -225,7 +225,7 @@ def test_reloads_hold_up_no_other_request(client, monkeypatch, trained, models):
         while not begun:
             time.sleep(0.001)
         others = [pool.submit(client.post, "/models/shoes/reload") for _ in range(50)]
-        try:  # over 16 latent vectors are drawn, and pictures of this size encoded, in threads
+        try:  # over 16 latent vectors are drawn, and images of this size encoded, in threads
             assert client.post("/generate", json={"seed": 1, "n": 64}).status_code == 200
         finally:
             may_end.set()

@@ -1,4 +1,4 @@
-"""What a run is trained on: as it was when the run began, even where pictures are read in another way since."""
+"""What a run is trained on: as it was when the run began, even where images are read in another way since."""
 
 import json
 
@@ -39,15 +39,15 @@ def write(folder, names, mode="L"):
 
 
 def test_a_run_keeps_the_order_of_classes_that_it_began_with(tmp_path):
-    pictures = write(tmp_path / "pictures", [f"{number}/{n}.png" for number in range(12) for n in range(4)])
-    flags = ["--data", str(pictures), "--conditional", "--features", "random", *FLAGS, *where(tmp_path)]
+    images = write(tmp_path / "pictures", [f"{number}/{n}.png" for number in range(12) for n in range(4)])
+    flags = ["--data", str(images), "--conditional", "--features", "random", *FLAGS, *where(tmp_path)]
     assert main([*flags, "--images", "64"]) == 0
     run = run_in(tmp_path)
     assert read_manifest(run / "model").classes == [str(number) for number in range(12)]
     # As an earlier version left it, which sorted 10 before 2
     plain = sorted(str(number) for number in range(12))
-    now = data.load(str(pictures), (16, 16), labelled=True)
-    before = data.dataset.fingerprint(now.pictures, plain, np.repeat(np.arange(12), 4))
+    now = data.load(str(images), (16, 16), labelled=True)
+    before = data.dataset.fingerprint(now.images, plain, np.repeat(np.arange(12), 4))
     (run / run_dir.DATA).write_text(json.dumps({"fingerprint": before, "pictures": 48}))
     assert main([*where(tmp_path), "--resume", "latest", "--images", "128"]) == 0
     assert read_manifest(run / "model").classes == plain
@@ -56,35 +56,35 @@ def test_a_run_keeps_the_order_of_classes_that_it_began_with(tmp_path):
 
 @pytest.mark.parametrize("conditional", [False, True])
 def test_a_run_keeps_the_channels_that_it_began_with(tmp_path, conditional):
-    pictures = write(tmp_path / "pictures", [f"{kind}/{n}.png" for kind in "ab" for n in range(12)], "RGB")
-    config = TrainingConfig(data=str(pictures), resolution="16", conditional=conditional)
+    images = write(tmp_path / "pictures", [f"{kind}/{n}.png" for kind in "ab" for n in range(12)], "RGB")
+    config = TrainingConfig(data=str(images), resolution="16", conditional=conditional)
     now, _ = setup.load(config, None)
-    assert now.pictures.shape == (24, 1, 16, 16)
-    coloured = np.repeat(now.pictures, 3, axis=1)
+    assert now.images.shape == (24, 1, 16, 16)
+    coloured = np.repeat(now.images, 3, axis=1)
     before = data.dataset.fingerprint(coloured, now.classes, now.labels)
     (tmp_path / run_dir.DATA).write_text(json.dumps({"fingerprint": before, "pictures": 24}))
     then, _ = setup.load(config, tmp_path)
-    assert np.array_equal(then.pictures, coloured)
-    run_dir.check_data(tmp_path, config.data, then.fingerprint, len(then.pictures), may_change=False)
+    assert np.array_equal(then.images, coloured)
+    run_dir.check_data(tmp_path, config.data, then.fingerprint, len(then.images), may_change=False)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"fingerprint": null}'])
-def test_without_a_fingerprint_the_pictures_are_as_they_are_now(tmp_path, content):
-    pictures = write(tmp_path / "pictures", [f"{n}.png" for n in range(24)], "RGB")
+def test_without_a_fingerprint_the_images_are_as_they_are_now(tmp_path, content):
+    images = write(tmp_path / "pictures", [f"{n}.png" for n in range(24)], "RGB")
     if content:
         (tmp_path / run_dir.DATA).write_text(content)
-    assert setup.load(TrainingConfig(data=str(pictures), resolution="16"), tmp_path)[0].pictures.shape == (24, 1, 16, 16)
+    assert setup.load(TrainingConfig(data=str(images), resolution="16"), tmp_path)[0].images.shape == (24, 1, 16, 16)
 
 
-def test_equal_pictures_teach_nothing(tmp_path, capsys):
+def test_equal_images_teach_nothing(tmp_path, capsys):
     for number in range(20):
         (tmp_path / "pictures").mkdir(exist_ok=True)
         Image.new("RGB", (16, 16), "red").save(tmp_path / "pictures" / f"{number}.png")
     assert main(["--data", str(tmp_path / "pictures"), *FLAGS, *where(tmp_path)]) == 2
-    assert "all 20 pictures are the same; bring some that differ" in capsys.readouterr().err
+    assert "all 20 images are the same; bring some that differ" in capsys.readouterr().err
 
 
-def test_the_spread_of_equal_pictures_divides_nothing():
+def test_the_spread_of_equal_images_divides_nothing():
     drawn = np.random.default_rng(0).integers(0, 256, (64, 1, 8, 8)).astype(np.uint8)
     equal = np.full((64, 1, 8, 8), 9, np.uint8)
     assert divergence._relative_spread(drawn, equal) == 1
@@ -93,9 +93,9 @@ def test_the_spread_of_equal_pictures_divides_nothing():
 
 
 def test_the_limit_of_pixels_is_a_flag(tmp_path, capsys):
-    pictures = write(tmp_path / "pictures", [f"{n}.png" for n in range(24)])
-    Image.new("L", (40, 40)).save(pictures / "large.png")
-    flags = ["--data", str(pictures), *FLAGS, *where(tmp_path), "--images", "64", "--dry-run"]
+    images = write(tmp_path / "pictures", [f"{n}.png" for n in range(24)])
+    Image.new("L", (40, 40)).save(images / "large.png")
+    flags = ["--data", str(images), *FLAGS, *where(tmp_path), "--images", "64", "--dry-run"]
     assert main([*flags, "--max-pixels", "1k"]) == 2
     assert "large.png (Image size (1600 pixels) exceeds limit of 1000 pixels" in capsys.readouterr().err
     assert main([*flags, "--max-pixels", "2k"]) == 0

@@ -13,7 +13,7 @@ from gan.paths import UserPath
 from training.cli.flags import Flags, explain, parse
 
 if TYPE_CHECKING:
-    from training.tracking.history import Measured
+    from training.tracking.history import RunHistory
 
 _EXAMPLES = """examples:
   python -m training.compare runs/001-fashion-mnist-dcgan runs/002-fashion-mnist-sngan
@@ -22,7 +22,7 @@ _EXAMPLES = """examples:
 
 
 class _CommandLine(Flags):
-    """Lay runs side by side: a table of what each came to, and a plot of quality against pictures seen and against minutes.
+    """Lay runs side by side: a table of what each came to, and a plot of quality against images seen and against minutes.
 
     The numbers are those that the runs took at their checkpoints, to choose by; training.evaluate has those to report. Runs on
     other data, or measured in another way, get a table of their own, since their numbers do not compare.
@@ -43,13 +43,13 @@ class _CommandLine(Flags):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out the command; returns the exit status, 2 for a command that cannot be carried out as given."""
     given = parse(_CommandLine, "training.compare", _EXAMPLES, sys.argv[1:] if arguments is None else arguments)
-    from training.tracking.history import MeasuredError
+    from training.tracking.history import HistoryError
 
     try:
         _compare(_CommandLine.model_validate(given))
     except ValidationError as error:
         print(explain("training.compare", error), file=sys.stderr)
-    except MeasuredError as error:
+    except HistoryError as error:
         print(f"training.compare: {error}", file=sys.stderr)
     else:
         return 0
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _compare(command: _CommandLine) -> None:
     from training.tracking import history
 
-    tables = history.alike([history.read(folder, command.minutes) for folder in command.runs])
+    tables = history.group_by_protocol([history.read(folder, command.minutes) for folder in command.runs])
     history.draw(tables, command.plot)
     if command.as_json:
         print(json.dumps([_as_json(table) for table in tables], indent=2))
@@ -67,15 +67,15 @@ def _compare(command: _CommandLine) -> None:
         print("\n\n".join(_as_table(table) for table in tables) + f"\n\nplot: {command.plot}")
 
 
-def _rows(table: "list[Measured]") -> list[dict[str, Any]]:
+def _rows(table: "list[RunHistory]") -> list[dict[str, Any]]:
     """One for each run: its best checkpoint, and when it was as good as the first run's best."""
     aim = table[0].best.distance
     return [
         {
             "run": run.name,
-            "pictures": run.best.pictures,
+            "pictures": run.best.images,
             "minutes": run.best.minutes,
-            "of_pictures": run.points[-1].pictures,
+            "of_pictures": run.points[-1].images,
             "of_minutes": run.points[-1].minutes,
             run.distance_name: run.best.distance,
             "precision": run.best.precision,
@@ -86,11 +86,11 @@ def _rows(table: "list[Measured]") -> list[dict[str, Any]]:
     ]
 
 
-def _as_json(table: "list[Measured]") -> dict[str, Any]:
+def _as_json(table: "list[RunHistory]") -> dict[str, Any]:
     return {"protocol": table[0].protocol, "real": table[0].real, "runs": _rows(table)}
 
 
-def _as_table(table: "list[Measured]") -> str:
+def _as_table(table: "list[RunHistory]") -> str:
     first = table[0]
     head = [
         *("run", "pictures", "minutes", "of", first.distance_name, "precision", "recall"),
@@ -110,7 +110,7 @@ def _as_table(table: "list[Measured]") -> str:
             ]
         )
     real = [f"{first.real[name]:.4g}" if name in first.real else "" for name in (first.distance_name, "precision", "recall")]
-    lines.append(["(real pictures)", "", "", "", *real, ""])
+    lines.append(["(real images)", "", "", "", *real, ""])
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     text = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in lines]
     return "\n".join([f"the best checkpoint of each run, by {first.protocol}", "", *text])

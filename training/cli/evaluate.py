@@ -16,15 +16,15 @@ from training.config.schema import Count, parse_size
 
 if TYPE_CHECKING:
     from training.data import Dataset
-    from training.evaluation.comparison import Assessment
+    from training.evaluation.comparison import Evaluation
 
 _EXAMPLES = """examples:
-  python -m training.evaluate models/fashion-mnist                    as its card has it, against Fashion-MNIST's test pictures
+  python -m training.evaluate models/fashion-mnist                    as its card has it, against Fashion-MNIST's test images
   python -m training.evaluate models/fashion-mnist --on selection     as models are chosen, which no figure to report may be
   python -m training.evaluate runs/003-fashion-mnist-cgan --json      the model of a run, as JSON
-  python -m training.evaluate models/shoes                            a model of one's own pictures, which lie where they did
-  python -m training.evaluate ./drawn --data ./my-pictures            pictures in a folder, drawn by anything
-  python -m training.evaluate models/shoes --pairs pairs.png          and the most suspicious ones beside training pictures
+  python -m training.evaluate models/shoes                            a model of one's own images, which lie where they did
+  python -m training.evaluate ./drawn --data ./my-pictures            images in a folder, drawn by anything
+  python -m training.evaluate models/shoes --pairs pairs.png          and the most suspicious ones beside training images
 """
 
 
@@ -34,38 +34,38 @@ def _check_size(resolution: str) -> str:
 
 
 class _CommandLine(Flags):
-    """Measure how good generated pictures are: a model's, a run's, or those in a folder, beside real ones.
+    """Measure how good generated images are: a model's, a run's, or those in a folder, beside real ones.
 
-    Each number is printed with its standard deviation from sample to sample and its protocol, and beside it what real pictures get
+    Each number is printed with its standard deviation from sample to sample and its protocol, and beside it what real images get
     under the same one, as a yardstick.
     """
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     target: CliPositionalArg[UserPath]
-    """a model folder, whose seeds are drawn, each with its own label; a run's folder; or a folder of pictures"""
+    """a model folder, whose seeds are drawn, each with its own label; a run's folder; or a folder of images"""
     data: Annotated[str, AfterValidator(expand)] | None = None
-    """what the model was trained on, if not where its manifest says; needed for a folder of pictures"""
+    """what the model was trained on, if not where its manifest says; needed for a folder of images"""
     features: Literal["auto", "inception", "classifier", "random"] = "auto"
     """the network that measures: inception compares with published numbers and needs its weights; classifier is trained on the
     labels of the data, once, in minutes; random needs nothing and says least; auto takes the first that can be had"""
     inception_weights: UserPath | None = None
     """torch-fidelity's file of Inception V3 weights, where it cannot be downloaded"""
     against: Literal["auto", "held-out", "training"] = "auto"
-    """the real side: auto takes held-out pictures where the data has any"""
+    """the real side: auto takes held-out images where the data has any"""
     on: Literal["test", "selection"] = "test"
-    """which half of the held-out pictures: test, which never chose a checkpoint or a model, for figures to report; selection, by
+    """which half of the held-out images: test, which never chose a checkpoint or a model, for figures to report; selection, by
     which they are chosen, for trying settings; where fewer than 1,000 are held out, all are selection"""
     samples: Count = 5_000
-    """pictures to draw, or to take from a folder at most; numbers compare only for as many"""
+    """images to draw, or to take from a folder at most; numbers compare only for as many"""
     sets: int = Field(5, ge=1, le=100)
     """how often: so many samples, each of other seeds, give each number its standard deviation; 1 is quickest"""
     seed_start: int | None = Field(None, ge=0, lt=2**32)
     """the first seed; by default 2147483648 for test, and 0 for selection, as checkpoints have it"""
     resolution: Annotated[str, AfterValidator(_check_size)] = "32"
-    """for a folder of pictures: the size in pixels that they and the data are brought to, such as 48x64; a model has its own"""
+    """for a folder of images: the size in pixels that they and the data are brought to, such as 48x64; a model has its own"""
     pairs: UserPath | None = None
-    """a PNG file to write: the generated pictures nearest to training pictures, each beside that one"""
+    """a PNG file to write: the generated images nearest to training images, each beside that one"""
     as_json: bool = Field(False, validation_alias="json")
     """print JSON instead of a table"""
 
@@ -76,13 +76,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from gan.errors import ModelFolderError
     from training.data import DataError
     from training.evaluation.feature_extractors import FeaturesUnavailableError
-    from training.evaluation.samples import SubjectError
+    from training.evaluation.samples import EvaluationTargetError
 
     try:
         _evaluate(_CommandLine.model_validate(given))
     except ValidationError as error:
         print(explain("training.evaluate", error), file=sys.stderr)
-    except (SubjectError, ModelFolderError, DataError, FeaturesUnavailableError) as error:
+    except (EvaluationTargetError, ModelFolderError, DataError, FeaturesUnavailableError) as error:
         print(f"training.evaluate: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         return 130
@@ -93,14 +93,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _evaluate(command: _CommandLine) -> None:
     from gan.model_folder import read_manifest
-    from training.evaluation.evaluator import Ruler
+    from training.evaluation.evaluator import Evaluator
     from training.evaluation.feature_extractors import choose
     from training.evaluation.real_images import FIRST_SEED
     from training.evaluation.samples import (
-        Drawer,
+        EvaluationTargetError,
+        ModelSampler,
         Seeds,
         Source,
-        SubjectError,
         beside,
         find_model,
         fit,
@@ -114,7 +114,7 @@ def _evaluate(command: _CommandLine) -> None:
     if manifest is not None:
         source = source_of(manifest, command.data)
     elif command.data is None:
-        raise SubjectError(f"{command.target} is a folder of pictures: give the --data that they are to be like")
+        raise EvaluationTargetError(f"{command.target} is a folder of images: give the --data that they are to be like")
     else:
         source = Source(command.data, parse_size(command.resolution))
     conditional = manifest is not None and manifest.classes is not None
@@ -125,21 +125,23 @@ def _evaluate(command: _CommandLine) -> None:
     data = source.load(labelled=conditional or name == "classifier" or (known and name == "inception"))
     if model is not None:
         start = FIRST_SEED[command.on] if command.seed_start is None else command.seed_start
-        seeds, drawer = Seeds(command.samples, start, command.sets), Drawer(model)
+        seeds, drawer = Seeds(command.samples, start, command.sets), ModelSampler(model)
         samples, drawn, protocol = drawer.draw(seeds), drawer.describe(seeds), str(seeds)
     else:
         found, drawn = read(command.target, source, samples=command.samples, sets=command.sets)
         samples, protocol = iter(found), ""
-    if manifest is not None:  # a model made before classes were sorted and grey pictures found as they are now
+    if manifest is not None:  # a model made before classes were sorted and grey images found as they are now
         data = data.in_order(manifest.classes or ())
         data = data.in_colour() if manifest.channels == 3 else data
     first = fit(next(samples), data)  # before a classifier is trained: what cannot be compared is said at once
     if manifest is not None and conditional and manifest.classes != list(data.classes):
-        raise SubjectError(f"--data {source.data} has other classes than {model} was trained on: give the data it was trained on")
+        raise EvaluationTargetError(
+            f"--data {source.data} has other classes than {model} was trained on: give the data it was trained on"
+        )
 
     try:
-        ruler = Ruler.of(data, name, inception_weights=command.inception_weights, progress=True)
-        assessment = ruler.assess(
+        evaluator = Evaluator.of(data, name, inception_weights=command.inception_weights, progress=True)
+        assessment = evaluator.evaluate(
             chain([first], (fit(sample, data) for sample in samples)),
             part=command.on,
             against=None if command.against == "auto" else command.against,
@@ -147,13 +149,15 @@ def _evaluate(command: _CommandLine) -> None:
             progress=True,
         )
     except ValueError as error:
-        raise SubjectError(f"{error}; see --samples, --against and --data") from error
+        raise EvaluationTargetError(f"{error}; see --samples, --against and --data") from error
     if command.pairs is not None:
         try:
-            command.pairs.write_bytes(beside(assessment.suspects, data.pictures, assessment.pairs))
+            command.pairs.write_bytes(beside(assessment.suspects, data.images, assessment.pairs))
         except OSError as error:
-            raise SubjectError(f"--pairs {command.pairs}: cannot be written ({error.strerror}); give another file") from error
-    why = ruler.doubt or why
+            raise EvaluationTargetError(
+                f"--pairs {command.pairs}: cannot be written ({error.strerror}); give another file"
+            ) from error
+    why = evaluator.doubt or why
     if command.as_json:
         print(json.dumps(_as_json(drawn, data, why, assessment), indent=2, allow_nan=False))
     else:
@@ -161,11 +165,11 @@ def _evaluate(command: _CommandLine) -> None:
 
 
 def _about(data: "Dataset") -> str:
-    held_out = 0 if data.held_out is None else len(data.held_out.pictures)
-    return f"{data.name}, {len(data.pictures)} training pictures, {held_out} held out"
+    held_out = 0 if data.held_out is None else len(data.held_out.images)
+    return f"{data.name}, {len(data.images)} training images, {held_out} held out"
 
 
-def _as_json(drawn: str, data: "Dataset", why: str, found: "Assessment") -> dict[str, Any]:
+def _as_json(drawn: str, data: "Dataset", why: str, found: "Evaluation") -> dict[str, Any]:
     from training.evaluation.deviations import figures
 
     shares = {} if found.class_shares is None else dict(zip(data.classes, found.class_shares.tolist(), strict=True))
@@ -186,19 +190,19 @@ def _as_json(drawn: str, data: "Dataset", why: str, found: "Assessment") -> dict
         ],
         "class_shares": shares,
         "nearest": [
-            # JSON has no infinity, which is what a ratio is where 1 % of the real pictures are doubles.
+            # JSON has no infinity, which is what a ratio is where 1 % of the real images are doubles.
             {"generated": pair.generated, "training": pair.training, "ratio": pair.ratio if math.isfinite(pair.ratio) else None}
             for pair in found.pairs
         ],
     }
 
 
-def _as_table(drawn: str, data: "Dataset", why: str, found: "Assessment") -> str:
+def _as_table(drawn: str, data: "Dataset", why: str, found: "Evaluation") -> str:
     from training.evaluation.deviations import figures, texts
 
     wide = max(len(one.name) for one in found.measurements)
     lines = [
-        f"pictures: {drawn}",
+        f"images: {drawn}",
         f"data: {_about(data)}",
         why,
         "",

@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource
 
+from training.config.schema import FORMER_NAMES, current_name
+
 
 class Flags(BaseSettings):
     """Settings that come from flags only: an environment variable that happens to be called SEED or DATA must change nothing."""
@@ -40,8 +42,17 @@ def parse(flags: type[Flags], program: str, examples: str, arguments: Sequence[s
         if not _is_text(argument):  # what a run remembers, it remembers in files of text
             named = argument.encode("utf-8", "backslashreplace").decode()
             parser.error(f"{named}: this is no UTF-8 text; rename it, or give a link to it that has another name")
-    source(args=list(arguments))
+    source(args=[_renamed(argument) for argument in arguments])
     return dict(source())
+
+
+def _renamed(argument: str) -> str:
+    """A flag by the name that it has now."""
+    flag, equals, value = argument.partition("=")
+    name = flag.removeprefix("--").replace("-", "_")
+    if not flag.startswith("--") or name not in FORMER_NAMES:
+        return argument
+    return f"--{current_name(name, flag).replace('_', '-')}{equals}{value}"
 
 
 def _is_text(argument: str) -> bool:

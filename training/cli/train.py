@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from gan.paths import UserPath
 from training.cli.flags import Flags, explain, parse
 from training.config.resolve import resolve
-from training.config.schema import TrainingConfig
+from training.config.schema import TrainingConfig, current_name
 from training.disk import DiskError, writing_to
 from training.disk import explain as explain_disk
 from training.engine.stopping import StopSignal
@@ -25,13 +25,13 @@ if TYPE_CHECKING:  # The libraries take seconds to import: --help and a mistyped
     from training.engine.device import Hardware
     from training.engine.distributed import Group
     from training.engine.state import TrainingState
-    from training.evaluation.evaluator import Ruler
+    from training.evaluation.evaluator import Evaluator
     from training.evaluation.feature_extractors import FeatureName
 
 _EXAMPLES = """examples:
   python -m training.run                                       the article's recipe on Fashion-MNIST
-  python -m training.run --minutes 30 --width 64               half the width: sooner to a fair picture
-  python -m training.run --data ./my-pictures --name shoes     any folder of pictures; --recipe auto chooses the rest
+  python -m training.run --minutes 30 --width 64               half the width: sooner to a fair image
+  python -m training.run --data ./my-pictures --name shoes     any folder of images; --recipe auto chooses the rest
   python -m training.run --data ./my-pictures --dry-run        what that would be, how long it would take, and a preview
   python -m training.run --recipe infogan --codes kind=10,slant
   python -m training.run --resume latest                       go on where the last run stopped
@@ -40,7 +40,7 @@ _EXAMPLES = """examples:
 
 
 class _CommandLine(TrainingConfig, Flags):  # type: ignore[misc]  # both have a model_config; they merge
-    """Train a generator on a folder of pictures and export it to a model folder that the service serves."""
+    """Train a generator on a folder of images and export it to a model folder that the service serves."""
 
     out: UserPath = Path("runs")
     """the folder that gets a folder for each run: configuration, statistics, sample grids, checkpoints, the model"""
@@ -50,9 +50,9 @@ class _CommandLine(TrainingConfig, Flags):  # type: ignore[misc]  # both have a 
     """go on with a run, given by its folder, or 'latest'; lengths and intervals may be changed, and what --change names"""
     promote: bool = False
     """replace the model of that name in --models if the new one is better: the smaller Fréchet distance, both measured alike by
-    held-out pictures that are in no figure of either"""
+    held-out images that are in no figure of either"""
     change: str = ""
-    """settings that --resume may change, such as learning_rate,beta1; pictures, if those in --data may be others"""
+    """settings that --resume may change, such as learning_rate,beta1; pictures, if the images in --data may be others"""
     config: UserPath | None = None
     """a YAML file of settings, such as a run's config.yaml; flags override it"""
     dry_run: bool = False
@@ -69,13 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from training.data import DataError
     from training.engine.checkpoint import CheckpointError
     from training.export.export import ExportError
-    from training.tracking.divergence import GameOverError
+    from training.tracking.divergence import DivergenceError
 
     try:
         return _run(given)
     except ValidationError as error:
         print(explain("training.run", error), file=sys.stderr)
-    except (UsageError, DataError, CheckpointError, GameOverError, ExportError, ModelFolderError) as error:
+    except (UsageError, DataError, CheckpointError, DivergenceError, ExportError, ModelFolderError) as error:
         print(f"training.run: {error}", file=sys.stderr)
     except (DiskError, OSError) as error:
         reason = str(error) if isinstance(error, DiskError) else explain_disk(error, Path(), "start again")
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: dict[str, Any]) -> int:
     flags = {name: value for name, value in given.items() if name not in _ELSEWHERE}
     where = _CommandLine.model_validate({name: value for name, value in given.items() if name in _ELSEWHERE})
-    changeable = {name.strip().replace("-", "_") for name in where.change.split(",") if name.strip()}
+    changeable = {current_name(name.strip().replace("-", "_"), "--change") for name in where.change.split(",") if name.strip()}
     folder = run_dir.find(where.out, where.resume) if where.resume else None
     config = resolve(flags, where.config, folder, changeable)
     for flag, target in (("--out", where.out), ("--models", where.models)):
@@ -99,7 +99,7 @@ def _run(given: dict[str, Any]) -> int:
     from training.engine import setup
     from training.engine.device import Hardware
     from training.engine.distributed import Group
-    from training.engine.estimate import foretell
+    from training.engine.estimate import print_estimate
     from training.engine.state import TrainingState
 
     with Group.join() as group:
@@ -128,7 +128,7 @@ def _run(given: dict[str, Any]) -> int:
         say(f"features to measure by: {features}")
         say(f"hardware: {hardware}" + (f", {group.size} processes" if group.size > 1 else ""))
         try:
-            state = TrainingState.start(config, dataset.pictures.shape[1], len(dataset.classes) or None, hardware)
+            state = TrainingState.start(config, dataset.images.shape[1], len(dataset.classes) or None, hardware)
         except ValueError as error:  # what the networks cannot be
             raise UsageError(f"--arch {config.arch}: {error}") from error
         except (RuntimeError, TypeError) as error:  # what PyTorch raises for more memory, or larger numbers, than there are
@@ -137,7 +137,7 @@ def _run(given: dict[str, Any]) -> int:
             say(f"{player}: {sum(parameter.numel() for parameter in network.parameters()):,} parameters")
         if where.dry_run:
             if group.is_first:
-                foretell(where.out, state, dataset, config, hardware)
+                print_estimate(where.out, state, dataset, config, hardware)
             return 0
 
         if folder is None and group.is_first:
@@ -155,7 +155,7 @@ def _run(given: dict[str, Any]) -> int:
 def _train(
     folder: Path,
     where: _CommandLine,
-    pictures_may_change: bool,
+    images_may_change: bool,
     known: "Dataset",  # with its labels if there are any, to measure by
     features: "FeatureName",
     dataset: "Dataset",  # to learn from
@@ -174,17 +174,17 @@ def _train(
 
     resumed_from = _restore(state, checkpoint.checkpoints(folder)[::-1])
     if group.is_first:
-        run_dir.check_data(folder, config.data, dataset.fingerprint, len(dataset.pictures), pictures_may_change)
+        run_dir.check_data(folder, config.data, dataset.fingerprint, len(dataset.images), images_may_change)
         run_dir.write_config(folder, config)
         environment = record(folder, hardware)
-    ruler = setup.ruler_of(config, known, features) if group.is_first else None
-    if ruler is not None:
-        print(f"checkpoints are measured by {ruler.extractor.protocol}")
+    evaluator = setup.evaluator_of(config, known, features) if group.is_first else None
+    if evaluator is not None:
+        print(f"checkpoints are measured by {evaluator.extractor.protocol}")
         print((f"resumed from {resumed_from}\n" if resumed_from else "") + f"run: {folder}")
     stop = StopSignal()
-    gauge = None if ruler is None else ruler.gauge(config.measure)
-    finished = train(state, dataset, config, hardware, folder, gauge, stop.received, group)
-    if ruler is None:
+    checkpoint_evaluator = None if evaluator is None else evaluator.checkpoint_evaluator(config.measure)
+    finished = train(state, dataset, config, hardware, folder, checkpoint_evaluator, stop.received, group)
+    if evaluator is None:
         return 0
     stop.let_go()  # the weights are saved: what is left can be done again
     if not finished:
@@ -196,34 +196,34 @@ def _train(
 
     def measure(model: Path) -> "list[Metric]":
         try:
-            return measure_model(ruler, model, config.measure_final, config.measure_sets, folder / report.NEAREST)
+            return measure_model(evaluator, model, config.measure_final, config.measure_sets, folder / report.NEAREST)
         except ValueError as error:
             print(f"warning: the model was not measured: {error}", file=sys.stderr)
             return []
 
     manifest = export_model(folder / "model", name, state, dataset, config, environment, measure)
     print(
-        f"exported {manifest.name}@{manifest.version}, of the best checkpoint, after {state.seen:,} pictures, "
+        f"exported {manifest.name}@{manifest.version}, of the best checkpoint, after {state.seen:,} images, "
         f"to {folder / 'model'}; the report: {report.write(folder)}"
     )
-    _hand_over(folder, where, config, ruler)
+    _hand_over(folder, where, config, evaluator)
     return 0
 
 
-def _hand_over(folder: Path, where: _CommandLine, config: TrainingConfig, ruler: "Ruler | None" = None) -> None:
+def _hand_over(folder: Path, where: _CommandLine, config: TrainingConfig, evaluator: "Evaluator | None" = None) -> None:
     """Give the finished model to the service. Without a ruler one is made if there is something to measure."""
     from training.engine import setup
     from training.export.publish import promote, publish, rank_models
 
     def rank(models: list[Path]) -> "list[Metric]":
-        nonlocal ruler
-        if ruler is None:
+        nonlocal evaluator
+        if evaluator is None:
             known, features = setup.load(config, folder)
             dataset = known if config.conditional else known.without_labels()
-            run_dir.check_data(folder, config.data, dataset.fingerprint, len(dataset.pictures), may_change=False)
-            ruler = setup.ruler_of(config, known, features)
+            run_dir.check_data(folder, config.data, dataset.fingerprint, len(dataset.images), may_change=False)
+            evaluator = setup.evaluator_of(config, known, features)
         try:
-            return rank_models(ruler, models, config.measure_final)
+            return rank_models(evaluator, models, config.measure_final)
         except ValueError as error:
             raise UsageError(
                 f"--promote: the models cannot be measured ({error}); leave --promote out, or replace it by hand"

@@ -35,7 +35,7 @@ RECIPES: dict[RecipeName, dict[str, Any]] = {
         "beta2": 0.99,
     },
     # A gradient penalty instead (Gulrajani et al. 2017, arXiv 1704.00028v3, algorithm 1; the first version had 0.5 for beta1). A
-    # critic without batch normalisation, since the penalty is on each picture by itself (section 4).
+    # critic without batch normalisation, since the penalty is on each image by itself (section 4).
     "wgan-gp": {
         "objective": "wgan-gp",
         "gradient_penalty": 10.0,
@@ -59,9 +59,9 @@ RECIPES: dict[RecipeName, dict[str, Any]] = {
     # Labels for both players (Mirza and Osindero 2014, arXiv 1411.1784).
     "cgan": {"conditional": True},
     # And a reader of the labels on the discriminator's features (Odena et al. 2017, arXiv 1610.09585), which learns from real
-    # pictures only: of generated ones, as in the paper, it helps pictures that it can read but that look like none.
-    "acgan": {"conditional": True, "label_reader": 1.0},
-    # Codes that a third player reads off the pictures (Chen et al. 2016, arXiv 1606.03657, appendix C.1).
+    # images only: of generated ones, as in the paper, it helps images that it can read but that look like none.
+    "acgan": {"conditional": True, "aux_classifier_weight": 1.0},
+    # Codes that a third player reads off the images (Chen et al. 2016, arXiv 1606.03657, appendix C.1).
     "infogan": {
         "width": 64,
         "z_dim": 62,
@@ -97,13 +97,13 @@ class Choice:
     reason: str
 
 
-_SMALL_SET, _TINY_SET = 10_000, 2_000  # pictures
+_SMALL_SET, _TINY_SET = 10_000, 2_000  # images
 _LARGEST_SIDE = 64  # that two cores learn in hours
-_LONG = 1.25  # times the shorter side: pictures that a square would cut too much off
+_LONG = 1.25  # times the shorter side: images that a square would cut too much off
 
 
 def choose(count: int, height: int, width: int, channels: int) -> list[Choice]:
-    """What suits `count` pictures with sides of about so many pixels: size, batch, augmentation, regularisation.
+    """What suits `count` images with sides of about so many pixels: size, batch, augmentation, regularisation.
 
     A flag overrides each of them.
     """
@@ -111,26 +111,26 @@ def choose(count: int, height: int, width: int, channels: int) -> list[Choice]:
     resolution = str(size[0]) if size[0] == size[1] else f"{size[1]}x{size[0]}"
     found = [
         Choice(
-            "resolution", resolution, f"the pictures are about {width}x{height}, and sides over {_LARGEST_SIDE} take long to learn"
+            "resolution", resolution, f"the images are about {width}x{height}, and sides over {_LARGEST_SIDE} take long to learn"
         )
     ]
     if count < _SMALL_SET:
-        why = f"of {count:,} pictures, fewer than {_SMALL_SET:,}, the discriminator would learn each by heart"
+        why = f"of {count:,} images, fewer than {_SMALL_SET:,}, the discriminator would learn each by heart"
         found.append(Choice("augment", "translation" if channels == 1 else "diffaugment", why))
     if count < _TINY_SET:
-        found.append(Choice("batch_size", min(32, max(count // 2, 2)), f"{count:,} pictures make few steps otherwise"))
-        found.append(Choice("r1", 0.1, f"so few as {count:,} pictures are learned sooner by a discriminator with gentle slopes"))
+        found.append(Choice("batch_size", min(32, max(count // 2, 2)), f"{count:,} images make few steps otherwise"))
+        found.append(Choice("r1", 0.1, f"so few as {count:,} images are learned sooner by a discriminator with gentle slopes"))
         found.append(Choice("penalty_every", 4, "which costs less than a penalty in every step"))
     found.append(
         Choice(
-            "width", 64, f"half the article's, for {'grey' if channels == 1 else 'coloured'} pictures this size, is thrice as fast"
+            "width", 64, f"half the article's, for {'grey' if channels == 1 else 'coloured'} images this size, is thrice as fast"
         )
     )
     return found
 
 
 def _suitable_size(height: int, width: int) -> Size:
-    """Height and width to train at: as the pictures are, but no larger than _LARGEST_SIDE and halving often enough."""
+    """Height and width to train at: as the images are, but no larger than _LARGEST_SIDE and halving often enough."""
     short, long = min(height, width), max(height, width)
     if long < max(_LONG * short, 40):
         side = max(16, min(short, _LARGEST_SIDE))

@@ -24,7 +24,7 @@ def resolve(flags: dict[str, Any], file: Path | None, folder: Path | None, chang
 
 
 def _with_choices(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings, and those that --recipe auto, the default for pictures of one's own, chooses in addition."""
+    """The settings, and those that --recipe auto, the default for images of one's own, chooses in addition."""
     source = settings.get("data", TrainingConfig.model_fields["data"].default)
     if not isinstance(source, str) or settings.get("recipe", "auto") != "auto":
         return settings
@@ -37,7 +37,7 @@ def _with_choices(settings: dict[str, Any]) -> dict[str, Any]:
     found = survey(source)
     if found.known and "recipe" not in settings:
         return settings
-    print(f"--recipe auto, for {found.count:,} pictures of about {found.width}x{found.height}:")
+    print(f"--recipe auto, for {found.count:,} images of about {found.width}x{found.height}:")
     chosen: dict[str, Any] = {"recipe": "auto"}
     for choice in recipes.choose(found.count, found.height, found.width, found.channels):
         flag = f"--{choice.field.replace('_', '-')}"

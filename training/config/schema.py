@@ -1,13 +1,14 @@
 """The settings of a training run. Every field is a flag of the same name; the defaults are the reference recipe."""
 
 import re
+import sys
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from gan.latents import Code, Distribution, Space
+from gan.latents import Code, Distribution, InputSpec
 from gan.manifest import ArchitectureName
 from gan.networks.layers.base_grid import Size, base_grid
 from gan.paths import UserPath, expand
@@ -17,6 +18,7 @@ AugmentName = Literal["none", "translation", "translation-cutout", "diffaugment"
 ObjectiveName = Literal["minimax", "nonsaturating", "lsgan", "hinge", "wgan", "wgan-gp", "relativistic"]
 
 _CODE = r"[a-z][a-z0-9_]{0,31}(=\d{1,4})?"
+FORMER_NAMES = {"label_reader": "aux_classifier_weight"}  # of settings; flags and files may still use them
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
 
 
@@ -46,69 +48,69 @@ class TrainingConfig(BaseModel):
     # The data
 
     data: Annotated[str, AfterValidator(expand)] = Field("fashion-mnist", min_length=1)
-    """a folder of pictures, a zip of one, or a set by name: fashion-mnist, mnist, kmnist, emnist, cifar10, svhn, stl10, digits"""
+    """a folder of images, a zip of one, or a set by name: fashion-mnist, mnist, kmnist, emnist, cifar10, svhn, stl10, digits"""
     name: str | None = Field(None, pattern="^[a-z0-9][a-z0-9._-]{0,99}$")
     """the model's name; by default that of the data and the recipe, <data>-<recipe>"""
     resolution: str = "32"
-    """of the pictures in pixels: 32, 28, 64, or 48x64 for a width of 48 and a height of 64; sides must halve at least twice"""
+    """of the images in pixels: 32, 28, 64, or 48x64 for a width of 48 and a height of 64; sides must halve at least twice"""
     fit: Literal["crop", "pad"] = "crop"
-    """how a picture of another shape is brought to it: cut to its middle, or given a margin"""
+    """how a image of another shape is brought to it: cut to its middle, or given a margin"""
     background: str = "white"
-    """what shows through transparent pictures and fills margins: a colour's name or #rrggbb"""
+    """what shows through transparent images and fills margins: a colour's name or #rrggbb"""
     max_bad: Share = 0.01
     """the share of files that may be broken, and are skipped, such as 1%"""
     max_pixels: Count = 200_000_000
-    """of one file; what has more may be a trap and counts as broken: raise it, such as 500M, for large pictures of your own"""
+    """of one file; what has more may be a trap and counts as broken: raise it, such as 500M, for large images of your own"""
     conditional: bool = False
-    """learn the labels, those of a known set or the folders that pictures are in, so that pictures can be asked for by label"""
+    """learn the labels, those of a known set or the folders that images are in, so that images can be asked for by label"""
 
     # The players
 
     recipe: RecipeName = "dcgan"
-    """a named set of defaults, each of which a flag can override; auto, for your own pictures, chooses by their count and size"""
+    """a named set of defaults, each of which a flag can override; auto, for your own images, chooses by their count and size"""
     arch: ArchitectureName = "dcgan"
     """the networks: fully connected, convolutions, residual (SNGAN), or R3GAN's"""
     width: int = Field(128, gt=0)
     """channels of the networks' hidden layers: of the outermost for dcgan, whose half trains about three times as fast"""
     blocks: int = Field(1, gt=0)
-    """residual blocks for each size of picture in r3gan's networks"""
+    """residual blocks for each size of image in r3gan's networks"""
     discriminator_norm: Literal["batch", "spectral", "none"] = "batch"
-    """in the discriminator: batch or spectral normalisation, or none, as penalties want it, which are on each picture by itself"""
+    """in the discriminator: batch or spectral normalisation, or none, as penalties want it, which are on each image by itself"""
     z_dim: int = Field(100, gt=0)
     """components of a latent vector"""
     latent: Distribution = "normal"
     """what they are drawn from: N(0, 1) or U(-1, 1)"""
     codes: str = Field("", pattern=rf"^({_CODE}(,{_CODE})*)?$")
-    """InfoGAN: what the pictures shall tell, such as kind=10,slant,weight: one of ten kinds, and two numbers from -1 to 1"""
+    """InfoGAN: what the images shall tell, such as kind=10,slant,weight: one of ten kinds, and two numbers from -1 to 1"""
 
     # The game
 
     objective: ObjectiveName = "nonsaturating"
     """what the players minimise"""
-    label_reader: float = Field(0.0, ge=0)
-    """AC-GAN: weight of what a reader of the labels, on the discriminator's features, gets wrong, in both players' losses; pictures
+    aux_classifier_weight: float = Field(0.0, ge=0)
+    """AC-GAN: weight of what a reader of the labels, on the discriminator's features, gets wrong, in both players' losses; images
     then show more surely what was asked for"""
     information: float = Field(1.0, ge=0)
     """InfoGAN: weight of what the codes' reader gets wrong, in both players' losses"""
     r1: float = Field(0.0, ge=0)
-    """gamma of the penalty on the discriminator's gradient at real pictures; steadier, and at least twice the time for a step"""
+    """gamma of the penalty on the discriminator's gradient at real images; steadier, and at least twice the time for a step"""
     r2: float = Field(0.0, ge=0)
-    """the same at generated pictures"""
+    """the same at generated images"""
     gradient_penalty: float = Field(0.0, ge=0)
-    """weight of WGAN-GP's penalty, which holds the discriminator's gradient at 1 between real and generated pictures"""
+    """weight of WGAN-GP's penalty, which holds the discriminator's gradient at 1 between real and generated images"""
     penalty_every: int = Field(1, gt=0)
     """discriminator steps between two penalties, which then count so many times; cheaper, a little less steady"""
     weight_clip: float | None = Field(None, gt=0)
     """WGAN: after each step the discriminator's weights are cut off at this"""
     augment: AugmentName = "none"
-    """change what the discriminator sees, for sets of a few thousand pictures or less, which it would learn by heart"""
+    """change what the discriminator sees, for sets of a few thousand images or less, which it would learn by heart"""
     mirror: bool = False
-    """show every picture as often from left to right; not for letters"""
+    """show every image as often from left to right; not for letters"""
 
     # The optimisers
 
     batch_size: int = Field(64, gt=1)
-    """pictures per step, of all processes together; smaller is more steps for as many pictures, which on a processor counts most"""
+    """images per step, of all processes together; smaller is more steps for as many images, which on a processor counts most"""
     discriminator_steps: int = Field(1, gt=0)
     """steps of the discriminator for each of the generator's"""
     learning_rate: float = Field(2e-4, gt=0, le=1)
@@ -120,7 +122,7 @@ class TrainingConfig(BaseModel):
     beta2: float = Field(0.999, ge=0, lt=1)
     """Adam's decay of the mean of squared gradients"""
     anneal_images: Count | None = None
-    """pictures over which the settings below, where given, go from start to end along a half cosine, to stay there"""
+    """images over which the settings below, where given, go from start to end along a half cosine, to stay there"""
     learning_rate_end: float | None = Field(None, ge=0, le=1)
     """--learning-rate at the end; the generator's falls by the same factor"""
     penalty_end: float | None = Field(None, ge=0)
@@ -128,12 +130,12 @@ class TrainingConfig(BaseModel):
     beta2_end: float | None = Field(None, ge=0, lt=1)
     """beta2 at the end"""
     ema_half_life: Count = 10_000
-    """pictures after which a weight counts half in the generator's moving average, or a twentieth of those seen if that is less"""
+    """images after which a weight counts half in the generator's moving average, or a twentieth of those seen if that is less"""
 
     # The run
 
     images: Count = 800_000
-    """length of the run in pictures seen by the discriminator, such as 600k or 2M"""
+    """length of the run in images seen by the discriminator, such as 600k or 2M"""
     minutes: float | None = Field(None, gt=0)
     """stop after so many minutes of training even if not all --images are seen"""
     seed: int = Field(0, ge=0, lt=2**32)
@@ -145,18 +147,18 @@ class TrainingConfig(BaseModel):
     threads: int | None = Field(None, gt=0, le=4096)
     """processor threads, by default all; another number gives slightly other weights"""
     sample_every: Count = 20_000
-    """pictures between two sample grids"""
+    """images between two sample grids"""
     checkpoint_every: Count = 50_000
-    """pictures between two checkpoints, each of which is measured; the last three and the best are kept"""
+    """images between two checkpoints, each of which is measured; the last three and the best are kept"""
     features: Literal["auto", "classifier", "random", "inception"] = "auto"
     """the network whose features measure: a classifier of the data's labels, trained once, in minutes; random, which needs
     nothing and says least; inception, slow on a processor; auto is classifier where there are labels, else random"""
     inception_weights: UserPath | None = None
     """torch-fidelity's file of Inception V3 weights, where it cannot be downloaded"""
     measure: int = Field(1_000, ge=100)
-    """generated pictures that a checkpoint is measured by"""
+    """generated images that a checkpoint is measured by"""
     measure_final: int = Field(5_000, ge=100)
-    """generated pictures that the finished model is measured by, for its manifest and its card"""
+    """generated images that the finished model is measured by, for its manifest and its card"""
     measure_sets: int = Field(5, ge=1, le=100)
     """how often, each time with other seeds: the figures are the means, with their standard deviation; 1 is quickest"""
 
@@ -166,6 +168,7 @@ class TrainingConfig(BaseModel):
         """What is given overrides the recipe, which overrides what its networks want, which overrides the defaults."""
         if not isinstance(given, dict):
             return given
+        given = {FORMER_NAMES.get(name, name): value for name, value in given.items()}
         # Whatever a file may have there; what is no name is said of by its field.
         recipe = _named(RECIPES, given.get("recipe", "dcgan"))
         arch = _named(ARCHITECTURES, given.get("arch", recipe.get("arch", "dcgan")))
@@ -201,10 +204,12 @@ class TrainingConfig(BaseModel):
             raise ValueError(f"--discriminator-norm batch: {self.arch} has no batch normalisation; take none")
         if self.discriminator_norm == "spectral" and self.arch == "r3gan":
             raise ValueError("--discriminator-norm spectral: r3gan's start weights rule it out; take none")
-        if self.label_reader and not self.conditional:
-            raise ValueError("--label-reader reads labels: add --conditional")
-        if self.label_reader and self.arch == "mlp":
-            raise ValueError("--label-reader: mlp's discriminator is shown the label and need not read it; take another --arch")
+        if self.aux_classifier_weight and not self.conditional:
+            raise ValueError("--aux-classifier-weight: an auxiliary classifier learns labels: add --conditional")
+        if self.aux_classifier_weight and self.arch == "mlp":
+            raise ValueError(
+                "--aux-classifier-weight: mlp's discriminator is given the label and need not classify it; take another --arch"
+            )
         bounded = self.weight_clip or self.gradient_penalty or self.discriminator_norm == "spectral"
         if self.objective in ("wgan", "wgan-gp") and not bounded:
             raise ValueError(
@@ -213,12 +218,12 @@ class TrainingConfig(BaseModel):
             )
         ends = [name for name in ("learning_rate_end", "penalty_end", "beta2_end") if getattr(self, name) is not None]
         if ends and self.anneal_images is None:
-            raise ValueError(f"--{ends[0].replace('_', '-')} needs --anneal-images, the pictures over which it is reached")
+            raise ValueError(f"--{ends[0].replace('_', '-')} needs --anneal-images, the images over which it is reached")
         return self
 
     @property
     def size(self) -> Size:
-        """Height and width of the pictures in pixels."""
+        """Height and width of the images in pixels."""
         return parse_size(self.resolution)
 
     @property
@@ -226,18 +231,26 @@ class TrainingConfig(BaseModel):
         """Those of the networks, beside what the data decides."""
         return {"width": self.width, **({"blocks": self.blocks} if self.arch == "r3gan" else {})}
 
-    def space(self, classes: int | None) -> Space:
+    def space(self, classes: int | None) -> InputSpec:
         """What the generator draws from; `classes` is None for a game without labels."""
         named = [code.partition("=") for code in self.codes.split(",") if code]
-        return Space(self.z_dim, self.latent, classes, tuple(Code(name, int(k) if k else None) for name, _, k in named))
+        return InputSpec(self.z_dim, self.latent, classes, tuple(Code(name, int(k) if k else None) for name, _, k in named))
 
     def is_reached(self, seen: int, seconds: float) -> bool:
-        """Whether a run that has seen so many pictures in so many seconds is as long as it was to be."""
+        """Whether a run that has seen so many images in so many seconds is as long as it was to be."""
         return seen >= self.images or (self.minutes is not None and seconds >= 60 * self.minutes)
 
 
 def _named(sets: Mapping[Any, dict[str, Any]], name: Any) -> dict[str, Any]:
     return sets.get(name, {}) if isinstance(name, str) else {}
+
+
+def current_name(name: str, where: str) -> str:
+    """The name of a setting, with a warning if `where` (a flag or a file, for people) has one that it had in earlier versions."""
+    if name not in FORMER_NAMES:
+        return name
+    print(f"warning: {where}: {name} is called {FORMER_NAMES[name]} now", file=sys.stderr)
+    return FORMER_NAMES[name]
 
 
 def parse_size(resolution: str) -> Size:

@@ -1,10 +1,10 @@
-"""Pictures for training: the text of --data -> uint8 arrays of one size, with labels, an order and a fingerprint."""
+"""Images for training: the text of --data -> uint8 arrays of one size, with labels, an order and a fingerprint."""
 
 from gan.images.decoding import MAX_PIXELS
 from gan.images.fitting import Fit
-from training.data.catalog import KNOWN
+from training.data.catalog import BUILTIN_DATASETS
 from training.data.dataset import DataError, Dataset, HeldOut
 from training.data.inspection import Survey, survey
 from training.data.loading import load
 
-__all__ = ["KNOWN", "MAX_PIXELS", "DataError", "Dataset", "Fit", "HeldOut", "Survey", "load", "survey"]
+__all__ = ["BUILTIN_DATASETS", "MAX_PIXELS", "DataError", "Dataset", "Fit", "HeldOut", "Survey", "load", "survey"]

@@ -1,4 +1,4 @@
-"""The folder of decoded pictures does not grow for ever: what was not used for longest goes, and what killed processes left."""
+"""The folder of decoded images does not grow for ever: what was not used for longest goes, and what killed processes left."""
 
 import fcntl
 import os
@@ -15,13 +15,13 @@ from typing import IO
 from tqdm import tqdm
 
 _WRITING = ".writing"  # held, shared, by all who write; who has it alone knows that hidden files are left over
-_PART_OF_THE_DISK = 10  # one in so many bytes may be decoded pictures
+_PART_OF_THE_DISK = 10  # one in so many bytes may be decoded images
 _in_use: dict[Path, IO[bytes]] = {}  # by the file that marks an entry as in use; locked until this process ends
 
 
 @dataclass(frozen=True)
 class Kept:
-    """One set of decoded pictures."""
+    """One set of decoded images."""
 
     folder: Path
     size: int  # bytes
@@ -29,7 +29,7 @@ class Kept:
 
 
 def limit_of(root: Path) -> int:
-    """The bytes that decoded pictures may take: a tenth of the disk that they are on."""
+    """The bytes that decoded images may take: a tenth of the disk that they are on."""
     return shutil.disk_usage(root).total // _PART_OF_THE_DISK
 
 
@@ -100,5 +100,5 @@ def _remove(kept: Kept, mark: str) -> bool:
         kept.folder.rename(hidden / "entry")  # at once: nobody finds a part of it
         shutil.rmtree(hidden, ignore_errors=True)
     day = time.strftime("%Y-%m-%d", time.localtime(kept.used))
-    tqdm.write(f"removed {kept.folder}, decoded pictures not used since {day} ({kept.size / 1e6:,.1f} MB)", file=sys.stderr)
+    tqdm.write(f"removed {kept.folder}, decoded images not used since {day} ({kept.size / 1e6:,.1f} MB)", file=sys.stderr)
     return True

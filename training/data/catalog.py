@@ -20,10 +20,10 @@ _OBJECTS_OF_STL = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "mo
 
 
 @dataclass(frozen=True)
-class Known:
+class CatalogEntry:
     """A set that has a name."""
 
-    count: int  # pictures to train on; of digits some are held out of these
+    count: int  # images to train on; of digits some are held out of these
     height: int
     width: int
     channels: int
@@ -33,24 +33,24 @@ class Known:
     marker: str | None = None  # what torchvision's folder for it holds; None for files in the format of MNIST
     training: str = "train-"  # what the names of such files begin with
     test: str = "t10k-"
-    all_labelled: bool = True  # or whether labels are only to be had of some of the pictures
+    all_labelled: bool = True  # or whether labels are only to be had of some of the images
 
 
-KNOWN_SETS = {
-    "fashion-mnist": Known(60_000, 28, 28, 1, _GARMENTS, "MIT (Fashion-MNIST, Zalando SE)", "FashionMNIST"),
-    "mnist": Known(60_000, 28, 28, 1, _DIGITS, _CC_BY_SA_3, "MNIST"),
-    "kmnist": Known(60_000, 28, 28, 1, _KANA, _CC_BY_SA_4, "KMNIST"),
+CATALOG = {
+    "fashion-mnist": CatalogEntry(60_000, 28, 28, 1, _GARMENTS, "MIT (Fashion-MNIST, Zalando SE)", "FashionMNIST"),
+    "mnist": CatalogEntry(60_000, 28, 28, 1, _DIGITS, _CC_BY_SA_3, "MNIST"),
+    "kmnist": CatalogEntry(60_000, 28, 28, 1, _KANA, _CC_BY_SA_4, "KMNIST"),
     # Of its splits the balanced one: digits and both cases of letters, as many of each.
-    "emnist": Known(
+    "emnist": CatalogEntry(
         *(112_800, 28, 28, 1, _CHARACTERS, _SEE_ITS_PAGE, "EMNIST"), training="emnist-balanced-train-", test="emnist-balanced-test-"
     ),
-    "cifar10": Known(50_000, 32, 32, 3, _OBJECTS, _SEE_ITS_PAGE, "CIFAR10", "cifar-10-batches-py"),
-    "svhn": Known(73_257, 32, 32, 3, _DIGITS, _SEE_ITS_PAGE, "SVHN", "train_32x32.mat"),
+    "cifar10": CatalogEntry(50_000, 32, 32, 3, _OBJECTS, _SEE_ITS_PAGE, "CIFAR10", "cifar-10-batches-py"),
+    "svhn": CatalogEntry(73_257, 32, 32, 3, _DIGITS, _SEE_ITS_PAGE, "SVHN", "train_32x32.mat"),
     # With the 100,000 that have no labels; with labels it has 5,000.
-    "stl10": Known(105_000, 96, 96, 3, _OBJECTS_OF_STL, _SEE_ITS_PAGE, "STL10", "stl10_binary", all_labelled=False),
-    "digits": Known(1_797, 8, 8, 1, _DIGITS, _CC_BY_4, None),
+    "stl10": CatalogEntry(105_000, 96, 96, 3, _OBJECTS_OF_STL, _SEE_ITS_PAGE, "STL10", "stl10_binary", all_labelled=False),
+    "digits": CatalogEntry(1_797, 8, 8, 1, _DIGITS, _CC_BY_4, None),
 }
-KNOWN = tuple(KNOWN_SETS)
+BUILTIN_DATASETS = tuple(CATALOG)
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,17 @@ class RawSet:
     """A folder that holds the files a set is published as."""
 
     name: str  # of the known set, or made from the folder's
-    known: Known | None  # None for files in the format of MNIST of which nothing more is known
+    known: CatalogEntry | None  # None for files in the format of MNIST of which nothing more is known
     folder: Path  # of the files themselves, or for cifar10, svhn and stl10 the one that torchvision calls root
 
 
-def images_file(set_: Known | None, test: bool = False) -> str:
-    """The name of the file of pictures, without .gz, for sets in the format of MNIST."""
+def images_file(set_: CatalogEntry | None, test: bool = False) -> str:
+    """The name of the file of images, without .gz, for sets in the format of MNIST."""
     prefixes = ("train-", "t10k-") if set_ is None else (set_.training, set_.test)
     return f"{prefixes[test]}images-idx3-ubyte"
 
 
-def labels_file(set_: Known | None, test: bool = False) -> str:
+def labels_file(set_: CatalogEntry | None, test: bool = False) -> str:
     """The name of the file of labels, likewise."""
     return images_file(set_, test).replace("images-idx3", "labels-idx1")
 
@@ -79,11 +79,11 @@ def recognise(folder: Path) -> RawSet | None:
     The files of MNIST, Fashion-MNIST and KMNIST have the same names: which it is, the name of the folder says, or of the one
     around it (torchvision's is KMNIST/raw).
     """
-    for name, known in KNOWN_SETS.items():
+    for name, known in CATALOG.items():
         for root in (folder, folder.resolve().parent):
             if known.marker and (root == folder or folder.resolve().name == known.marker) and (root / known.marker).exists():
                 return RawSet(name, known, root)
-    emnist = KNOWN_SETS["emnist"]
+    emnist = CATALOG["emnist"]
     if find_idx(folder, images_file(emnist)):
         return RawSet("emnist", emnist, folder)
     if not find_idx(folder, images_file(None)):
@@ -91,5 +91,5 @@ def recognise(folder: Path) -> RawSet | None:
     around = [slug(part).replace("-", "") for part in folder.resolve().parts[:-3:-1]]
     for name, word in (("fashion-mnist", "fashion"), ("kmnist", "kmnist"), ("mnist", "mnist")):
         if any(word in part for part in around):
-            return RawSet(name, KNOWN_SETS[name], folder)
+            return RawSet(name, CATALOG[name], folder)
     return RawSet(slug(folder.resolve().name), None, folder)

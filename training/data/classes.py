@@ -1,4 +1,4 @@
-"""What the names of folders tell of the pictures in them: their classes, and which are set apart for testing."""
+"""What the names of folders tell of the images in them: their classes, and which are set apart for testing."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -7,12 +7,12 @@ from typing import Any
 
 from training.data.dataset import composed
 
-Path = tuple[str, ...]  # the folders that a picture lies in, and its own name
+Path = tuple[str, ...]  # the folders that a image lies in, and its own name
 
 _TRAINING = "train|training|trainval|trn"
 _TEST = "test|testing|tst|val|valid|validation|dev|eval|evaluation|hold[-_ ]?out|held[-_ ]?out|pred"
 _SPLIT = re.compile(
-    rf"(?P<prefix>(?:.*[-_ .])?)(?:(?P<training>{_TRAINING})|{_TEST})(?:[-_ ]?(?:sets?|split|data|images|imgs|pictures))?[-_ ]?\d*",
+    rf"(?P<prefix>(?:.*[-_ .])?)(?:(?P<training>{_TRAINING})|{_TEST})(?:[-_ ]?(?:sets?|split|data|images|imgs|images))?[-_ ]?\d*",
     re.IGNORECASE,
 )
 _DOMAIN = re.compile(rf"(?i:(?P<split>{_TRAINING}|{_TEST}))[-_]?(?P<domain>[A-D])")  # trainA, trainB, testA …, of CycleGAN's sets
@@ -20,7 +20,7 @@ _DOMAIN = re.compile(rf"(?i:(?P<split>{_TRAINING}|{_TEST}))[-_]?(?P<domain>[A-D]
 
 @dataclass(frozen=True)
 class Place:
-    """What is known of one picture by where it lies."""
+    """What is known of one image by where it lies."""
 
     label: str | None  # the name of its class, as the folder is called; None if it has none
     held_out: bool | None  # whether it is of a test split; None where the set is not split
@@ -39,10 +39,10 @@ def in_natural_order(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def arrange(paths: Sequence[Path]) -> list[Place]:
-    """Of each picture its class and side. Folders around all others count for nothing.
+    """Of each image its class and side. Folders around all others count for nothing.
 
     Folders called train and test, or by other words for these, are no classes: what lies in the latter is held out, and the classes
-    are the folders in the former, or around both. Classes are two folders or more with no pictures beside them.
+    are the folders in the former, or around both. Classes are two folders or more with no images beside them.
     """
     inside = _domains_inside(_unwrapped(paths))
     if beside := _beside_splits(inside):

@@ -1,4 +1,4 @@
-"""What a set of pictures is once it is decoded: arrays, labels, and the order in which training sees them."""
+"""What a set of images is once it is decoded: arrays, labels, and the order in which training sees them."""
 
 import hashlib
 import unicodedata
@@ -18,21 +18,21 @@ class DataError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Pictures of a set that are never trained on, to measure what was learned against."""
+    """Images of a set that are never trained on, to measure what was learned against."""
 
-    pictures: NDArray[np.uint8]  # [m, channels, height, width]
+    images: NDArray[np.uint8]  # [m, channels, height, width]
     labels: NDArray[np.int64] | None = None  # [m], places in the set's `classes`
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """All pictures of a set, decoded and of one size. The arrays may be memory maps; nobody writes to them."""
+    """All images of a set, decoded and of one size. The arrays may be memory maps; nobody writes to them."""
 
     name: str
-    pictures: NDArray[np.uint8]  # [n, channels, height, width], without those held out
-    licence: str  # of the pictures
+    images: NDArray[np.uint8]  # [n, channels, height, width], without those held out
+    licence: str  # of the images
     classes: tuple[str, ...] = ()  # names of the labels; empty if there are none
-    labels: NDArray[np.int64] | None = None  # [n], of each picture: its place in `classes`
+    labels: NDArray[np.int64] | None = None  # [n], of each image: its place in `classes`
     held_out: HeldOut | None = None
     notes: tuple[str, ...] = ()  # what was done to them, for people
     skipped: tuple[str, ...] = ()  # every file that could not be decoded, with the reason
@@ -41,18 +41,18 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over shape, pixels and labels: the same pictures in the same order have the same one on any machine."""
-        return self.recorded_fingerprint or fingerprint(self.pictures, self.classes, self.labels)
+        """SHA-256 over shape, pixels and labels: the same images in the same order have the same one on any machine."""
+        return self.recorded_fingerprint or fingerprint(self.images, self.classes, self.labels)
 
     def without_labels(self) -> "Dataset":
-        """The same pictures, for a game that is not to know their classes."""
+        """The same images, for a game that is not to know their classes."""
         if self.labels is None:
             return self
-        held_out = None if self.held_out is None else HeldOut(self.held_out.pictures)
+        held_out = None if self.held_out is None else HeldOut(self.held_out.images)
         return replace(self, classes=(), labels=None, held_out=held_out, recorded_fingerprint=None)
 
     def in_order(self, classes: Sequence[str]) -> "Dataset":
-        """The same pictures with their classes named and sorted as in a model or run; the set itself if these are other classes."""
+        """The same images with their classes named and sorted as in a model or run; the set itself if these are other classes."""
         mine = {composed(name): place for place, name in enumerate(self.classes)}
         places = [mine.get(composed(name)) for name in classes]
         if self.labels is None or tuple(classes) == self.classes or sorted(mine.values()) != sorted(map(_or_none, places)):
@@ -60,15 +60,15 @@ class Dataset:
         moved = np.argsort(np.array(places, np.int64))
         held_out = self.held_out
         if held_out is not None and held_out.labels is not None:
-            held_out = HeldOut(held_out.pictures, moved[held_out.labels])
+            held_out = HeldOut(held_out.images, moved[held_out.labels])
         return replace(self, classes=tuple(classes), labels=moved[self.labels], held_out=held_out, recorded_fingerprint=None)
 
     def in_colour(self) -> "Dataset":
-        """The same pictures with three channels, as earlier versions had them for grey pictures that were saved in colour."""
-        if self.pictures.shape[1] == 3:
+        """The same images with three channels, as earlier versions had them for grey images that were saved in colour."""
+        if self.images.shape[1] == 3:
             return self
-        held_out = None if self.held_out is None else replace(self.held_out, pictures=_in_colour(self.held_out.pictures))
-        return replace(self, pictures=_in_colour(self.pictures), held_out=held_out, recorded_fingerprint=None)
+        held_out = None if self.held_out is None else replace(self.held_out, images=_in_colour(self.held_out.images))
+        return replace(self, images=_in_colour(self.images), held_out=held_out, recorded_fingerprint=None)
 
     def as_fingerprinted(self, wanted: str | None, *, labelled: bool) -> "Dataset":
         """The set as earlier versions read it, if it has that fingerprint then, with its labels or without; else as it is."""
@@ -81,22 +81,22 @@ class Dataset:
         return self
 
     @property
-    def is_one_picture(self) -> bool:
-        """Whether all pictures are the same, pixel for pixel."""
-        step = max(1, _HASHED_AT_ONCE // max(1, self.pictures[:1].nbytes))
-        starts = range(0, len(self.pictures), step)
-        return all(bool((self.pictures[start : start + step] == self.pictures[:1]).all()) for start in starts)
+    def is_one_image(self) -> bool:
+        """Whether all images are the same, pixel for pixel."""
+        step = max(1, _HASHED_AT_ONCE // max(1, self.images[:1].nbytes))
+        starts = range(0, len(self.images), step)
+        return all(bool((self.images[start : start + step] == self.images[:1]).all()) for start in starts)
 
     def batch(self, seed: int, seen: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
-        """The `size` pictures that follow the `seen` ones before them, and their labels: a pure function of its arguments.
+        """The `size` images that follow the `seen` ones before them, and their labels: a pure function of its arguments.
 
         Each round through the set has an order of its own, drawn from (seed, round). Returns copies: uint8 [size, channels,
         height, width] and int64 [size], or None without labels.
         """
-        n = len(self.pictures)
+        n = len(self.images)
         laps, places = np.divmod(np.arange(seen, seen + size), n)
         order = np.concatenate([_permutation(seed, lap, n)[places[laps == lap]] for lap in np.unique(laps).tolist()])
-        return self.pictures[order], None if self.labels is None else self.labels[order]
+        return self.images[order], None if self.labels is None else self.labels[order]
 
 
 def composed(name: str) -> str:
@@ -113,8 +113,8 @@ def _or_none(place: int | None) -> int:
     return -1 if place is None else place
 
 
-def _in_colour(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.broadcast_to(pictures, (len(pictures), 3, *pictures.shape[2:]))
+def _in_colour(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.broadcast_to(images, (len(images), 3, *images.shape[2:]))
 
 
 # Two, since a batch may lie across the border of two rounds.
@@ -126,15 +126,15 @@ def _permutation(seed: int, lap: int, n: int) -> NDArray[np.int64]:
 
 
 def fingerprint(
-    pictures: NDArray[np.uint8],  # [n, channels, height, width]
+    images: NDArray[np.uint8],  # [n, channels, height, width]
     classes: Sequence[str] = (),
     labels: NDArray[np.int64] | None = None,  # [n]
 ) -> str:
     """SHA-256, in hex, over shape, pixels, and class names and labels where there are; a part at a time, for large sets."""
-    digest = hashlib.sha256(repr(pictures.shape).encode())
-    step = max(1, _HASHED_AT_ONCE // max(1, pictures[:1].nbytes))
-    for start in range(0, len(pictures), step):
-        digest.update(np.ascontiguousarray(pictures[start : start + step]).data)
+    digest = hashlib.sha256(repr(images.shape).encode())
+    step = max(1, _HASHED_AT_ONCE // max(1, images[:1].nbytes))
+    for start in range(0, len(images), step):
+        digest.update(np.ascontiguousarray(images[start : start + step]).data)
     if labels is not None:
         digest.update(repr(tuple(classes)).encode() + labels.tobytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Decoded pictures on disk: a second start with the same files and options reads them back."""
+"""Decoded images on disk: a second start with the same files and options reads them back."""
 
 import fcntl
 import hashlib
@@ -23,7 +23,7 @@ from gan.images.fitting import Changes, total
 from training.data import cache_limit
 from training.data.classes import in_natural_order
 from training.data.dataset import DataError, composed, fingerprint, spelled
-from training.data.image_files import Files, PictureFile
+from training.data.image_files import Files, ImageFile
 from training.data.memmap import Outcome, decode_into, digest_of, find_depth, in_threads, keep
 from training.data.memory import memory_limit
 from training.data.split import sides_of
@@ -34,19 +34,19 @@ _PICTURES, _HELD_OUT = "pictures.npy", "held_out.npy"
 
 
 class Record(BaseModel):
-    """What is known of the decoded pictures beside their pixels."""
+    """What is known of the decoded images beside their pixels."""
 
     format: Literal[2] = 2
     source: str  # where they came from, for people
     sizes: dict[str, int]  # of the files beside this one, in bytes
-    classes: list[str]  # of the pictures to train on, in natural order; empty if there are none
+    classes: list[str]  # of the images to train on, in natural order; empty if there are none
     former_classes: list[str]  # the same as earlier versions wrote and sorted them
-    labels: list[int]  # of each picture: its place in `classes`; -1 for none
+    labels: list[int]  # of each image: its place in `classes`; -1 for none
     held_out_labels: list[int]
     changes: Changes
     depth: int  # bits of the values in 16-bit grey files
-    copies: int  # pictures that are the same, pixel for pixel, as one before
-    brightest: int  # level of all pictures
+    copies: int  # images that are the same, pixel for pixel, as one before
+    brightest: int  # level of all images
     skipped: list[str]  # 'name (reason)' of each file that could not be decoded
     fingerprint: str
     labelled_fingerprint: str  # with the labels, where there are any
@@ -54,22 +54,22 @@ class Record(BaseModel):
 
 @dataclass(frozen=True)
 class Cached:
-    """Decoded pictures that lie in a folder of the cache."""
+    """Decoded images that lie in a folder of the cache."""
 
     folder: Path
     record: Record
-    pictures: NDArray[np.uint8]  # [n, channels, height, width], in memory or mapped
+    images: NDArray[np.uint8]  # [n, channels, height, width], in memory or mapped
     held_out: NDArray[np.uint8] | None  # [m, channels, height, width]
 
 
 def cache_root() -> Path:
-    """Where downloads and decoded pictures are kept: gan-service in $XDG_CACHE_HOME, or in ~/.cache."""
+    """Where downloads and decoded images are kept: gan-service in $XDG_CACHE_HOME, or in ~/.cache."""
     chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (chosen if chosen.is_absolute() else Path.home() / ".cache") / "gan-service"
 
 
 def decoded(files: Files, options: Options) -> Cached:
-    """The pictures of these files, from the cache, or decoded into it.
+    """The images of these files, from the cache, or decoded into it.
 
     The cache is keyed by the content and names of all files and by the options. A damaged entry is made anew. Of runs that
     start at once one decodes and the others wait for it. Raises DataError if no file can be decoded, or the cache
@@ -84,7 +84,7 @@ def decoded(files: Files, options: Options) -> Cached:
             found = _decode(folder, files, digests, options)
     except OSError as error:
         raise DataError(
-            f"cannot keep the decoded pictures in {folder} ({error}): make room there, or set XDG_CACHE_HOME to another folder"
+            f"cannot keep the decoded images in {folder} ({error}): make room there, or set XDG_CACHE_HOME to another folder"
         ) from error
     if found is None:
         raise DataError(f"{folder} was changed while it was written: start again")
@@ -93,7 +93,7 @@ def decoded(files: Files, options: Options) -> Cached:
 
 
 def kept_in_all(root: Path) -> int:
-    """The bytes of all decoded pictures that are kept."""
+    """The bytes of all decoded images that are kept."""
     return sum(kept.size for kept in cache_limit.entries(root, _RECORD))
 
 
@@ -113,7 +113,7 @@ def _lock(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            tqdm.write("waiting for another run, which decodes the same pictures", file=sys.stderr)
+            tqdm.write("waiting for another run, which decodes the same images", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -141,8 +141,8 @@ def _read(folder: Path) -> Cached | None:
 
 
 def _load(path: Path) -> NDArray[np.uint8]:
-    pictures: NDArray[np.uint8] = np.load(path, mmap_mode="r" if path.stat().st_size > memory_limit() else None)
-    return pictures
+    images: NDArray[np.uint8] = np.load(path, mmap_mode="r" if path.stat().st_size > memory_limit() else None)
+    return images
 
 
 def _fill(folder: Path, files: Files, digests: Sequence[bytes], options: Options) -> None:
@@ -165,7 +165,7 @@ def _fill(folder: Path, files: Files, digests: Sequence[bytes], options: Options
         else:
             (folder / name).unlink()
     used = {name: [outcomes[name][row].file for row in rows] for name, rows in good.items()}
-    pictures = np.load(folder / _PICTURES, mmap_mode="r")
+    images = np.load(folder / _PICTURES, mmap_mode="r")
     classes, labels = _labels(used[_PICTURES])
     record = Record(
         source=spelled(files.source),
@@ -179,19 +179,19 @@ def _fill(folder: Path, files: Files, digests: Sequence[bytes], options: Options
         copies=len(decoded_ones) - len({outcome.digest for outcome in decoded_ones}),
         brightest=max(outcome.brightest for outcome in decoded_ones),
         skipped=skipped,
-        fingerprint=fingerprint(pictures),
-        labelled_fingerprint=fingerprint(pictures, classes, np.array(labels, np.int64)),
+        fingerprint=fingerprint(images),
+        labelled_fingerprint=fingerprint(images, classes, np.array(labels, np.int64)),
     )
     (folder / _RECORD).write_text(record.model_dump_json())
 
 
-def _labels(files: Sequence[PictureFile]) -> tuple[tuple[str, ...], list[int]]:
+def _labels(files: Sequence[ImageFile]) -> tuple[tuple[str, ...], list[int]]:
     """The classes of these files, and the place of each file's among them."""
     classes = in_natural_order(file.label for file in files if file.label is not None)
     return classes, _places(files, classes)
 
 
-def _places(files: Sequence[PictureFile], classes: Sequence[str]) -> list[int]:
+def _places(files: Sequence[ImageFile], classes: Sequence[str]) -> list[int]:
     places = {name: place for place, name in enumerate(classes)}
     return [-1 if file.label is None else places.get(composed(file.label), -1) for file in files]
 

@@ -1,22 +1,22 @@
-"""A folder or a zip file -> its pictures, in an order that is the same everywhere, with what is known of each."""
+"""A folder or a zip file -> its images, in an order that is the same everywhere, with what is known of each."""
 
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from gan.images.formats import SUFFIXES, is_picture, suffix_of
+from gan.images.formats import SUFFIXES, is_image, suffix_of
 from training.data.classes import arrange, in_natural_order
 from training.data.dataset import DataError, composed, slug
 from training.data.labels import LABEL_FILES, Labels, read_labels
 from training.data.listing import File, Listing, list_folder, list_zip
 
-_NO_CLASSES = "needs at least two folders, one for each class, and no pictures beside them"
+_NO_CLASSES = "needs at least two folders, one for each class, and no images beside them"
 
 
 @dataclass(frozen=True)
-class PictureFile:
-    """A file that is a picture, or is called like one."""
+class ImageFile:
+    """A file that is a image, or is called like one."""
 
     file: File
     label: str | None = None  # of its class, as the folder or the file of labels writes it; None if it has none
@@ -35,11 +35,11 @@ class PictureFile:
 
 @dataclass(frozen=True)
 class Files:
-    """The pictures of one source, at least one to train on, sorted by name."""
+    """The images of one source, at least one to train on, sorted by name."""
 
     source: str  # as it was given
     name: str  # slug of the data set
-    files: tuple[PictureFile, ...]
+    files: tuple[ImageFile, ...]
     notes: tuple[str, ...] = ()  # what was found besides, for people
     no_classes: str = _NO_CLASSES  # what it lacks, where there are no classes
 
@@ -50,15 +50,15 @@ class Files:
 
     @property
     def count(self) -> int:
-        """Of the pictures that are not of a test split."""
+        """Of the images that are not of a test split."""
         return sum(not file.held_out for file in self.files)
 
 
 def find_files(source: str) -> Files:
-    """The pictures in a folder or zip file, however deep: files that are called so, and others whose content says so.
+    """The images in a folder or zip file, however deep: files that are called so, and others whose content says so.
 
     Hidden files, and folders that systems leave, are passed over. Classes are those of a file of labels (`labels`), or folders
-    (`classes.arrange`). Raises DataError where there is no picture in it, for folders that cannot be read, and for zip files that
+    (`classes.arrange`). Raises DataError where there is no image in it, for folders that cannot be read, and for zip files that
     are damaged, encrypted or name files outside.
     """
     path = Path(source)
@@ -67,32 +67,32 @@ def find_files(source: str) -> Files:
     elif path.is_file() and zipfile.is_zipfile(path):
         listing, name = list_zip(path), path.stem
     else:
-        raise DataError(f"--data {source}: this is no zip file, or a damaged one; give a folder or a zip file of pictures")
-    pictures, labels, without_labels = [], [], ""
+        raise DataError(f"--data {source}: this is no zip file, or a damaged one; give a folder or a zip file of images")
+    images, labels, without_labels = [], [], ""
     for file in listing.files:
         if PurePosixPath(file.name).name.lower() in LABEL_FILES:
             if (found := _read_labels(source, file)) is not None:
                 labels.append(found)
                 continue
             without_labels = without_labels or file.title
-        if _is_picture(file):
-            pictures.append(file)
+        if _is_image(file):
+            images.append(file)
         else:
             listing.without(file)
-    if not pictures:
+    if not images:
         account = f"; {listing.account}" if listing.account else ""
-        raise DataError(f"--data {source}: no pictures there; it needs files that end in {', '.join(sorted(SUFFIXES))}{account}")
-    placed, no_classes = _label(_place(pictures, listing), labels)
+        raise DataError(f"--data {source}: no images there; it needs files that end in {', '.join(sorted(SUFFIXES))}{account}")
+    placed, no_classes = _label(_place(images, listing), labels)
     if without_labels and not labels:
         no_classes += f"; {without_labels} has no column label or labels, and tells none"
     return Files(source, slug(name), placed, _notes(listing, placed, labels), no_classes)
 
 
-def _is_picture(file: File) -> bool:
+def _is_image(file: File) -> bool:
     if suffix_of(file.name) in SUFFIXES:
         return True
     try:
-        return is_picture(file.name, file.head())
+        return is_image(file.name, file.head())
     except (OSError, ValueError):
         return False
 
@@ -104,46 +104,46 @@ def _read_labels(source: str, file: File) -> Labels | None:
         raise DataError(f"--data {source}: {file.name} is damaged ({error}); repair it, or remove it to go by folders") from error
 
 
-def _place(pictures: Sequence[File], listing: Listing) -> list[PictureFile]:
-    """The pictures with the classes and sides that their folders tell; those beside folders for training and testing are left."""
-    places = arrange([PurePosixPath(file.name).parts for file in pictures])
+def _place(images: Sequence[File], listing: Listing) -> list[ImageFile]:
+    """The images with the classes and sides that their folders tell; those beside folders for training and testing are left."""
+    places = arrange([PurePosixPath(file.name).parts for file in images])
     if beside := sum(place.beside for place in places):
-        listing.passed_over["pictures beside the folders for training and testing"] += beside
-    found = zip(pictures, places, strict=True)
-    return [PictureFile(file, place.label, place.held_out) for file, place in found if not place.beside]
+        listing.passed_over["images beside the folders for training and testing"] += beside
+    found = zip(images, places, strict=True)
+    return [ImageFile(file, place.label, place.held_out) for file, place in found if not place.beside]
 
 
-def _label(pictures: Sequence[PictureFile], labels: Sequence[Labels]) -> tuple[tuple[PictureFile, ...], str]:
-    """The pictures with the labels of these files, where there are any, and what is missing for classes."""
+def _label(images: Sequence[ImageFile], labels: Sequence[Labels]) -> tuple[tuple[ImageFile, ...], str]:
+    """The images with the labels of these files, where there are any, and what is missing for classes."""
     if not labels:
-        return tuple(pictures), _NO_CLASSES
+        return tuple(images), _NO_CLASSES
     found, no_classes = [], ""
-    for picture in pictures:
-        about = max((one for one in labels if one.covers(picture.name)), key=lambda one: len(one.file), default=None)
-        label = None if about is None else about.labels.get(composed(picture.name))
-        if label is None and not picture.held_out and not no_classes:
+    for image in images:
+        about = max((one for one in labels if one.covers(image.name)), key=lambda one: len(one.file), default=None)
+        label = None if about is None else about.labels.get(composed(image.name))
+        if label is None and not image.held_out and not no_classes:
             file = labels[0].file if about is None else about.file
             unusable = about.unusable if about is not None else ""
-            no_classes = f"needs a label for every picture, and {file} has none for {picture.title}"
+            no_classes = f"needs a label for every image, and {file} has none for {image.title}"
             if unusable:
                 no_classes = f"cannot go by {file}: {unusable}; mend it, or remove it to go by folders"
-        found.append(PictureFile(picture.file, label, picture.held_out))
+        found.append(ImageFile(image.file, label, image.held_out))
     classes = in_natural_order(file.label for file in found if file.label is not None and not file.held_out)
     if not no_classes and len(classes) < 2:
         no_classes = f"needs at least two classes, and {labels[0].file} names one"
     known = set() if no_classes else set(classes)
-    kept = (file if file.label in known else PictureFile(file.file, None, file.held_out) for file in found)
+    kept = (file if file.label in known else ImageFile(file.file, None, file.held_out) for file in found)
     return tuple(kept), no_classes
 
 
-def _notes(listing: Listing, pictures: Sequence[PictureFile], labels: Sequence[Labels]) -> tuple[str, ...]:
+def _notes(listing: Listing, images: Sequence[ImageFile], labels: Sequence[Labels]) -> tuple[str, ...]:
     notes = [listing.account] if listing.account else []
     if listing.encoding is not None:
         notes.append(f"the names in the zip file are taken for {listing.encoding}; if they look wrong, pack it with names in UTF-8")
-    if any(picture.title != picture.name for picture in pictures):
+    if any(image.title != image.name for image in images):
         notes.append("some names are no UTF-8 text and are spelled out; rename them (convmv) if classes are among them")
-    if labels and any(picture.label is not None for picture in pictures):
+    if labels and any(image.label is not None for image in images):
         notes.append(f"labels from {', '.join(one.file for one in labels)}")
-    if apart := sum(bool(picture.held_out) for picture in pictures):
-        notes.append(f"{apart} pictures in folders for testing, which are not trained on")
+    if apart := sum(bool(image.held_out) for image in images):
+        notes.append(f"{apart} images in folders for testing, which are not trained on")
     return tuple(notes)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from gan.images.decoding import DECODING_ERRORS, MAX_PIXELS, Header, Options, bombs_are_errors, decode, read_header
-from training.data.catalog import KNOWN_SETS, RawSet, images_file
+from training.data.catalog import CATALOG, RawSet, images_file
 from training.data.dataset import DataError
 from training.data.idx import find_idx, read_idx_shape
 from training.data.image_files import Files
@@ -21,12 +21,12 @@ class Survey:
 
     name: str
     known: bool  # whether it is one of the named sets
-    count: int  # pictures, or files that are called so, whole or not; where there is no test split some will be held out
+    count: int  # images, or files that are called so, whole or not; where there is no test split some will be held out
     height: int  # median, before anything is scaled
     width: int
     channels: int  # 1 or 3
     classes: int | None  # None where there are no labels
-    all_labelled: bool = True  # or whether labels are only to be had of some of the pictures
+    all_labelled: bool = True  # or whether labels are only to be had of some of the images
 
 
 def survey(source: str) -> Survey:
@@ -37,7 +37,7 @@ def survey(source: str) -> Survey:
     found = locate(source)
     if isinstance(found, Files):
         return _survey_files(found)
-    known = KNOWN_SETS[found] if isinstance(found, str) else found.known
+    known = CATALOG[found] if isinstance(found, str) else found.known
     name = found if isinstance(found, str) else found.name
     path = find_idx(found.folder, images_file(known)) if isinstance(found, RawSet) and (known is None or not known.marker) else None
     if path is not None:
@@ -54,7 +54,7 @@ def _survey_files(files: Files) -> Survey:
     headers: list[Header] = []
     grey = True
     problem = ""
-    with bombs_are_errors(sys.maxsize):  # heads are small, however large their pictures
+    with bombs_are_errors(sys.maxsize):  # heads are small, however large their images
         for place in range(looked_at):
             file = considered[place * count // looked_at]
             try:

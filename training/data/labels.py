@@ -1,4 +1,4 @@
-"""Files that name the labels of the pictures beside them: StyleGAN's dataset.json, Hugging Face's metadata.jsonl and .csv."""
+"""Files that name the labels of the images beside them: StyleGAN's dataset.json, Hugging Face's metadata.jsonl and .csv."""
 
 import codecs
 import csv
@@ -24,11 +24,11 @@ class Labels:
     """What one such file says."""
 
     file: str  # its name, relative to the source
-    labels: Mapping[str, str | None]  # by the name of the picture, relative to the source and composed; None for no label
+    labels: Mapping[str, str | None]  # by the name of the image, relative to the source and composed; None for no label
     unusable: str = ""  # why they are no classes, if they are not
 
     def covers(self, name: str) -> bool:
-        """Whether the file speaks of the picture: it lies in the same folder, or deeper."""
+        """Whether the file speaks of the image: it lies in the same folder, or deeper."""
         return PurePosixPath(self.file).parent in PurePosixPath(name).parents
 
 
@@ -60,7 +60,7 @@ def _of_stylegan(text: str) -> list[tuple[str, Any]] | None:
 
 
 def _of_hugging_face(text: str, is_csv: bool) -> list[tuple[str, Any]] | None:
-    """A row for each picture, with file_name and a column that is called label or alike."""
+    """A row for each image, with file_name and a column that is called label or alike."""
     # Not by splitlines: a caption may hold what Unicode, but not JSON, takes for the end of a line.
     rows = _table(text) if is_csv else [json.loads(line) for line in text.split("\n") if line.strip()]
     if any(not isinstance(row, dict) for row in rows):

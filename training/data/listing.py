@@ -17,7 +17,7 @@ from gan.images.formats import HEAD, hint, suffix_of
 from training.data.dataset import DataError, spelled
 from training.data.zip_names import names_of
 
-_LARGEST = 1 << 30  # bytes: more than most pictures come to, in any format, and less than memory
+_LARGEST = 1 << 30  # bytes: more than most images come to, in any format, and less than memory
 _READ_ERRORS = (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error)
 # What systems put beside people's own files: thumbnails, deleted files, older versions.
 _OF_SYSTEMS = {
@@ -25,7 +25,7 @@ _OF_SYSTEMS = {
     *("$recycle.bin", "recycler", "system volume information", "_thumbs"),
 }
 _METHODS = {1: "Shrink", 6: "Implode", 9: "Deflate64", 10: "PKWARE's own", 93: "Zstandard", 95: "XZ", 97: "WavPack", 98: "PPMd"}
-_PLURAL = re.compile("(?<=^folder)s|(?<=^link)s|(?<=^picture)s")
+_PLURAL = re.compile("(?<=^folder)s|(?<=^link)s|(?<=^image)s")
 _READ = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 
 

@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 from gan.images.decoding import MAX_PIXELS, Options, parse_colour
 from gan.images.fitting import Colour, Fit, fit_array
 from training.data.cache_limit import limit_of
-from training.data.catalog import KNOWN, KNOWN_SETS, Known, RawSet, recognise
+from training.data.catalog import BUILTIN_DATASETS, CATALOG, CatalogEntry, RawSet, recognise
 from training.data.dataset import DataError, Dataset, HeldOut
 from training.data.decode_cache import Cached, Record, decoded, kept_in_all
 from training.data.image_files import Files, find_files
 from training.data.published import Arrays, read_known, read_raw
 from training.data.split import LEAST_HELD_OUT
 
-_OF_THE_PICTURES = "that of the pictures it was trained on"
+_OF_THE_PICTURES = "that of the images it was trained on"
 _NAMED = 5  # files that could not be decoded, of those in the notes
 _WHOLE_DEPTH = 16  # bits
 _DARK = 64  # of 256 levels
-_SMALL_CLASS = 10  # pictures
-_PADDED_FROM, _PADDED_TO = 28, 36  # pixels a side, between which a picture of MNIST's size gets a margin and is not scaled
+_SMALL_CLASS = 10  # images
+_PADDED_FROM, _PADDED_TO = 28, 36  # pixels a side, between which a image of MNIST's size gets a margin and is not scaled
 
 
 def load(
@@ -32,11 +32,11 @@ def load(
     fit: Fit = "crop",  # or "pad": a margin in the colour of the background
     background: str = "white",  # under what is transparent: a CSS colour name or #rrggbb
     max_bad: float = 0.01,  # share of the files that may be broken
-    max_pixels: int = MAX_PIXELS,  # of one picture; with more it counts as broken
+    max_pixels: int = MAX_PIXELS,  # of one image; with more it counts as broken
 ) -> Dataset:
-    """Find the pictures and decode them at one size, without the held-out ones: uint8 [n, channels, *size].
+    """Find the images and decode them at one size, without the held-out ones: uint8 [n, channels, *size].
 
-    One channel if all pictures are grey, else RGB. Raises DataError, which names --data, --conditional, --background or --max-bad.
+    One channel if all images are grey, else RGB. Raises DataError, which names --data, --conditional, --background or --max-bad.
     """
     try:
         colour = parse_colour(background)
@@ -48,12 +48,12 @@ def load(
     if isinstance(found, RawSet):
         arrays = read_raw(found, labelled)
         return _load_arrays(found.name, found.known, arrays, size, fit, colour)
-    return _load_arrays(found, KNOWN_SETS[found], read_known(found, labelled), size, fit, colour)
+    return _load_arrays(found, CATALOG[found], read_known(found, labelled), size, fit, colour)
 
 
 def locate(source: str) -> str | RawSet | Files:
-    """What --data means: a set's name, a folder of a set's raw files, or picture files. Raises DataError for none of these."""
-    if source in KNOWN:
+    """What --data means: a set's name, a folder of a set's raw files, or image files. Raises DataError for none of these."""
+    if source in BUILTIN_DATASETS:
         return source
     path = Path(source)
     try:
@@ -62,7 +62,8 @@ def locate(source: str) -> str | RawSet | Files:
         raise DataError(f"--data {source}: it cannot be read ({error.strerror}); allow it, or give another") from error
     if not stands:
         raise DataError(
-            f"--data {source}: there is no such folder; give a folder or a zip file of pictures, or one of {', '.join(KNOWN)}"
+            f"--data {source}: there is no such folder; give a folder or a zip file of images, "
+            f"or one of {', '.join(BUILTIN_DATASETS)}"
         )
     return (recognise(path) if path.is_dir() else None) or find_files(source)
 
@@ -80,7 +81,7 @@ def _load_files(files: Files, options: Options, labelled: bool, max_bad: float) 
         )
     if labelled and len(record.classes) < 2:
         raise _no_classes(files)
-    labels, pictures, held_out = np.array(record.labels, np.int64), cached.pictures, cached.held_out
+    labels, images, held_out = np.array(record.labels, np.int64), cached.images, cached.held_out
     held_out_labels = np.array(record.held_out_labels, np.int64)
     if labelled and held_out is not None and (held_out_labels < 0).any():
         held_out, held_out_labels = held_out[held_out_labels >= 0], held_out_labels[held_out_labels >= 0]
@@ -90,12 +91,12 @@ def _load_files(files: Files, options: Options, labelled: bool, max_bad: float) 
     former = tuple(record.former_classes) if labelled else ()
     return Dataset(
         files.name,
-        pictures,
+        images,
         licence=_OF_THE_PICTURES,
         classes=tuple(record.classes) if labelled else (),
         labels=labels if labelled else None,
         held_out=apart,
-        notes=tuple(_notes(files, cached, options, 0 if apart is None else len(apart.pictures), labelled)),
+        notes=tuple(_notes(files, cached, options, 0 if apart is None else len(apart.images), labelled)),
         skipped=skipped,
         recorded_fingerprint=record.labelled_fingerprint if labelled else record.fingerprint,
         former_classes=() if former == tuple(record.classes) else former,
@@ -112,14 +113,10 @@ def _notes(files: Files, cached: Cached, options: Options, held_out: int, labell
     if record.depth < _WHOLE_DEPTH:
         yield f"the values of 16-bit files are taken for {record.depth} bits, since none is over {(1 << record.depth) - 1:,}"
     if record.brightest < _DARK:
-        yield f"dark: the brightest point of all pictures is {record.brightest} of 255; save them with values that fill their bits"
+        yield f"dark: the brightest point of all images is {record.brightest} of 255; save them with values that fill their bits"
     if record.copies:
-        pictures = len(cached.pictures) + (0 if cached.held_out is None else len(cached.held_out))
-        yield (
-            f"{record.copies:,} of {pictures:,} are copies of others"
-            if record.copies < pictures - 1
-            else "all are the same picture"
-        )
+        images = len(cached.images) + (0 if cached.held_out is None else len(cached.held_out))
+        yield (f"{record.copies:,} of {images:,} are copies of others" if record.copies < images - 1 else "all are the same image")
     if labelled:
         yield from _small_classes(record)
     yield from (f"skipped {reason}" for reason in record.skipped[:_NAMED])
@@ -127,7 +124,7 @@ def _notes(files: Files, cached: Cached, options: Options, held_out: int, labell
         yield f"skipped {len(record.skipped) - _NAMED} more files"
     megabytes, root = sum(record.sizes.values()) / 1e6, cached.folder.parent
     yield (
-        f"decoded pictures are kept in {cached.folder} ({megabytes:.1f} MB, {kept_in_all(root) / 1e6:,.1f} MB with other sets; "
+        f"decoded images are kept in {cached.folder} ({megabytes:.1f} MB, {kept_in_all(root) / 1e6:,.1f} MB with other sets; "
         f"beyond {limit_of(root) / 1e6:,.0f} MB those not used for longest are removed)"
     )
 
@@ -137,24 +134,26 @@ def _small_classes(record: Record) -> Iterator[str]:
     small = [f"{name} ({count})" for name, count in zip(record.classes, counts, strict=True) if count < _SMALL_CLASS]
     if small:
         named = ", ".join(small[:_NAMED]) + (", …" if len(small) > _NAMED else "")
-        yield f"{len(small)} of {len(counts)} classes have under {_SMALL_CLASS} pictures, too few to learn them from: {named}"
+        yield f"{len(small)} of {len(counts)} classes have under {_SMALL_CLASS} images, too few to learn them from: {named}"
 
 
 def _no_classes(files: Files) -> DataError:
     return DataError(f"--conditional: {files.source} {files.no_classes}")
 
 
-def _load_arrays(name: str, known: Known | None, arrays: Arrays, size: tuple[int, int], fit: Fit, background: Colour) -> Dataset:
-    # A grey set's own background is black, so a black margin is what the pictures would show there anyway.
-    margin = 0 if arrays.training.pictures.shape[1] == 1 else background
-    pictures, done = _resize(arrays.training.pictures, size, fit, margin)
+def _load_arrays(
+    name: str, known: CatalogEntry | None, arrays: Arrays, size: tuple[int, int], fit: Fit, background: Colour
+) -> Dataset:
+    # A grey set's own background is black, so a black margin is what the images would show there anyway.
+    margin = 0 if arrays.training.images.shape[1] == 1 else background
+    images, done = _resize(arrays.training.images, size, fit, margin)
     notes, held_out = [done], None
     if arrays.held_out is not None:
-        held_out = HeldOut(_resize(arrays.held_out.pictures, size, fit, margin)[0], arrays.held_out.labels)
-        notes.append(f"{len(held_out.pictures)} others held out")
+        held_out = HeldOut(_resize(arrays.held_out.images, size, fit, margin)[0], arrays.held_out.labels)
+        notes.append(f"{len(held_out.images)} others held out")
     return Dataset(
         name,
-        pictures,
+        images,
         licence=_OF_THE_PICTURES if known is None else known.licence,
         classes=arrays.classes,
         labels=arrays.training.labels,
@@ -163,12 +162,12 @@ def _load_arrays(name: str, known: Known | None, arrays: Arrays, size: tuple[int
     )
 
 
-def _resize(pictures: NDArray[np.uint8], size: tuple[int, int], fit: Fit, margin: Colour | int) -> tuple[NDArray[np.uint8], str]:
-    """Pictures of MNIST's size get a margin where that suffices, for scaling by 8/7 would blur them. All others are scaled."""
-    n, _, height, width = pictures.shape
+def _resize(images: NDArray[np.uint8], size: tuple[int, int], fit: Fit, margin: Colour | int) -> tuple[NDArray[np.uint8], str]:
+    """Images of MNIST's size get a margin where that suffices, for scaling by 8/7 would blur them. All others are scaled."""
+    n, _, height, width = images.shape
     if (height, width) == (_PADDED_FROM, _PADDED_FROM) and all(_PADDED_FROM <= side <= _PADDED_TO for side in size):
         margins = [(total // 2, total - total // 2) for total in (size[0] - height, size[1] - width)]
         padded = f" padded with black to {size[0]}x{size[1]}" if size != (height, width) else ""
-        return np.pad(pictures, [(0, 0), (0, 0), *margins]), f"{n} pictures of 28x28{padded}"
-    fitted, changes = fit_array(pictures, size, fit, margin)
+        return np.pad(images, [(0, 0), (0, 0), *margins]), f"{n} images of 28x28{padded}"
+    fitted, changes = fit_array(images, size, fit, margin)
     return fitted, changes.describe(size)

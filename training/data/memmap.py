@@ -1,4 +1,4 @@
-"""Many picture files -> one .npy file of decoded pictures, which may be larger than memory."""
+"""Many image files -> one .npy file of decoded images, which may be larger than memory."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ from gan.images.decoding import DECODING_ERRORS, Options, decode, largest_of_16_
 from gan.images.fitting import NO_CHANGES, Changes
 from gan.images.formats import explain, is_known, may_be_16_bits
 from gan.processors import usable_processors
-from training.data.image_files import PictureFile
+from training.data.image_files import ImageFile
 from training.data.memory import memory_limit
 from training.data.memory_budget import Budget
 
@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 class Outcome:
     """What became of one file."""
 
-    file: PictureFile
+    file: ImageFile
     error: str | None = None  # why it could not be decoded
     grey: bool = True
     changes: Changes = NO_CHANGES
@@ -56,7 +56,7 @@ def in_threads(work: Callable[[int], _T], count: int, title: str) -> list[_T]:
     return list(tqdm(results(), title, total=count, unit="file", leave=False, disable=None))
 
 
-def digest_of(file: PictureFile) -> bytes:
+def digest_of(file: ImageFile) -> bytes:
     """SHA-256 of the content, which is read a part at a time; b"" for what cannot be read: decoding will say why."""
     digest = hashlib.sha256()
     try:
@@ -68,7 +68,7 @@ def digest_of(file: PictureFile) -> bytes:
     return digest.digest()
 
 
-def find_depth(files: Sequence[PictureFile]) -> int:
+def find_depth(files: Sequence[ImageFile]) -> int:
     """The bits of the values in the 16-bit grey files among these, by the largest of all; 16 where there are none."""
     held = _Held()
 
@@ -84,12 +84,12 @@ def find_depth(files: Sequence[PictureFile]) -> int:
     return depth_of(max((level for level in in_threads(work, len(files), "measuring") if level is not None), default=65535))
 
 
-def decode_into(path: Path, files: Sequence[PictureFile], options: Options) -> list[Outcome]:
+def decode_into(path: Path, files: Sequence[ImageFile], options: Options) -> list[Outcome]:
     """Decode at least one file into the .npy file at `path`, uint8 [n, 3, height, width], rows of broken files being undefined.
 
     Raises OSError if the disk has no room.
     """
-    pictures = open_memmap(path, "w+", np.uint8, (len(files), 3, *options.size))
+    images = open_memmap(path, "w+", np.uint8, (len(files), 3, *options.size))
     with path.open("rb+") as file:
         # Claimed now: a disk that is found full while mapped memory is written ends the process without a word.
         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
@@ -101,7 +101,7 @@ def decode_into(path: Path, files: Sequence[PictureFile], options: Options) -> l
                 decoded = decode(content, options)
         except DECODING_ERRORS as error:
             return Outcome(files[place], str(error) or type(error).__name__)
-        pictures[place] = decoded.pixels
+        images[place] = decoded.pixels
         digest = hashlib.sha256(decoded.pixels.tobytes()).digest()
         return Outcome(files[place], None, decoded.grey, decoded.changes, digest, int(decoded.pixels.max()))
 
@@ -116,7 +116,7 @@ class _Held:
         self._bytes, self._pixels = Budget(memory_limit() // 4), Budget(memory_limit() // 4 // _BYTES_OF_A_PIXEL)
 
     @contextmanager
-    def content(self, file: PictureFile) -> Iterator[bytes]:
+    def content(self, file: ImageFile) -> Iterator[bytes]:
         """The content of a file, when there is room for it and for its pixels. Raises one of DECODING_ERRORS."""
         if not is_known(head := file.file.head()):
             raise ValueError(explain(head))
@@ -127,17 +127,17 @@ class _Held:
 
 
 def keep(path: Path, rows: Sequence[int], channels: int) -> None:
-    """Cut the .npy file at `path` down to some of its pictures, at least one, and to one channel if they are all grey."""
-    pictures = np.load(path, mmap_mode="r")
-    n, stored, height, width = pictures.shape
+    """Cut the .npy file at `path` down to some of its images, at least one, and to one channel if they are all grey."""
+    images = np.load(path, mmap_mode="r")
+    n, stored, height, width = images.shape
     if (len(rows), channels) == (n, stored):
         return
     smaller = path.with_suffix(".smaller.npy")
     kept = open_memmap(smaller, "w+", np.uint8, (len(rows), channels, height, width))
     with smaller.open("rb+") as file:
         os.posix_fallocate(file.fileno(), 0, smaller.stat().st_size)
-    step = max(1, _COPIED_AT_ONCE // pictures[:1].nbytes)
+    step = max(1, _COPIED_AT_ONCE // images[:1].nbytes)
     for start in range(0, len(rows), step):
-        part = pictures[rows[start : start + step]]
+        part = images[rows[start : start + step]]
         kept[start : start + step] = luminance(part) if channels < stored else part
     smaller.replace(path)

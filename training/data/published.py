@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.catalog import KNOWN_SETS, RawSet, images_file, labels_file
+from training.data.catalog import CATALOG, RawSet, images_file, labels_file
 from training.data.dataset import DataError
 from training.data.decode_cache import cache_root
 from training.data.idx import find_idx, read_idx
@@ -19,9 +19,9 @@ _MOST_HELD_OUT = 10_000
 
 @dataclass(frozen=True)
 class Split:
-    """Pictures as they were published."""
+    """Images as they were published."""
 
-    pictures: NDArray[np.uint8]  # [n, channels, height, width]
+    images: NDArray[np.uint8]  # [n, channels, height, width]
     labels: NDArray[np.int64] | None  # [n]
 
 
@@ -36,7 +36,7 @@ class Arrays:
 
 def read_known(name: str, labelled: bool) -> Arrays:
     """A set by its name, from this machine, or else downloaded. Raises DataError where neither is possible."""
-    known = KNOWN_SETS[name]
+    known = CATALOG[name]
     if name == "digits":
         return _read_digits(labelled)
     if known.marker:
@@ -70,16 +70,16 @@ def _read_idx_set(raw: RawSet, labelled: bool) -> Arrays:
 
 def _read_split(raw: RawSet, labelled: bool, test: bool, most: int | None = None) -> Split:
     path = _require(raw.folder, images_file(raw.known, test))
-    pictures = read_idx(path, 3)
+    images = read_idx(path, 3)
     if raw.name == "emnist":
-        pictures = pictures.transpose(0, 2, 1)  # it was published lying on its side
+        images = images.transpose(0, 2, 1)  # it was published lying on its side
     if not labelled:
-        return Split(pictures[:most, np.newaxis], None)
+        return Split(images[:most, np.newaxis], None)
     labels_path = _require(raw.folder, labels_file(raw.known, test))
     labels = read_idx(labels_path, 1).astype(np.int64)
-    if len(labels) != len(pictures) or (raw.known is not None and labels.max() >= len(raw.known.classes)):
+    if len(labels) != len(images) or (raw.known is not None and labels.max() >= len(raw.known.classes)):
         raise DataError(f"{labels_path} does not fit {path.name}: fetch both again")
-    return Split(pictures[:most, np.newaxis], labels[:most])
+    return Split(images[:most, np.newaxis], labels[:most])
 
 
 def _require(folder: Path, name: str) -> Path:
@@ -92,7 +92,7 @@ def _require(folder: Path, name: str) -> Path:
 def _download_idx(name: str) -> None:
     import torchvision.datasets
 
-    known = KNOWN_SETS[name]
+    known = CATALOG[name]
     options = {"split": "balanced"} if name == "emnist" else {}
     try:
         getattr(torchvision.datasets, str(known.torchvision))(str(cache_root()), download=True, **options)
@@ -123,7 +123,7 @@ def _read_torchvision(raw: RawSet, labelled: bool, download: bool) -> Arrays:
         if download:
             raise _not_downloaded(raw.name, error, str(raw.known.marker)) from error
         raise DataError(f"--data {raw.folder}: {raw.name} cannot be read there ({_one_line(error)}); fetch it again") from error
-    held_out = Split(test.pictures[:_MOST_HELD_OUT], None if test.labels is None else test.labels[:_MOST_HELD_OUT])
+    held_out = Split(test.images[:_MOST_HELD_OUT], None if test.labels is None else test.labels[:_MOST_HELD_OUT])
     return Arrays(training, held_out, raw.known.classes if labelled else ())
 
 
@@ -147,9 +147,9 @@ def _read_digits(labelled: bool) -> Arrays:
             f"--data digits: it comes with scikit-learn, which is missing ({error}); pip install scikit-learn"
         ) from error
     found = load_digits()
-    pictures = np.rint(found.images * (255 / 16)).astype(np.uint8)[:, np.newaxis]  # published as 0 to 16
+    images = np.rint(found.images * (255 / 16)).astype(np.uint8)[:, np.newaxis]  # published as 0 to 16
     labels = found.target.astype(np.int64)
-    chosen = held_out_places([digest(picture.tobytes()) for picture in pictures], [str(label) for label in found.target])
-    apart = np.isin(np.arange(len(pictures)), chosen)
-    training, held_out = (Split(pictures[side], labels[side] if labelled else None) for side in (~apart, apart))
-    return Arrays(training, held_out, KNOWN_SETS["digits"].classes if labelled else ())
+    chosen = held_out_places([digest(image.tobytes()) for image in images], [str(label) for label in found.target])
+    apart = np.isin(np.arange(len(images)), chosen)
+    training, held_out = (Split(images[side], labels[side] if labelled else None) for side in (~apart, apart))
+    return Arrays(training, held_out, CATALOG["digits"].classes if labelled else ())

@@ -1,4 +1,4 @@
-"""Which pictures are held out of a set without a test split, and which of those choose or report: decided by content alone."""
+"""Which images are held out of a set without a test split, and which of those choose or report: decided by content alone."""
 
 import hashlib
 from collections import Counter
@@ -9,21 +9,21 @@ from numpy.typing import NDArray
 
 from training.data.dataset import composed
 
-_SMALLEST_SET = 200  # a smaller one needs all its pictures
+_SMALLEST_SET = 200  # a smaller one needs all its images
 _ONE_IN = 20
 LEAST_HELD_OUT = 10  # fewer measure nothing
 _MOST = 2000
 _MOST_OF_A_TEST_SPLIT = 10_000
-_OF_A_CLASS = 4  # at most one in so many: a class of three needs all its pictures
-_FEWEST_TO_HALVE = 1000  # held-out pictures: half of fewer would measure little
+_OF_A_CLASS = 4  # at most one in so many: a class of three needs all its images
+_FEWEST_TO_HALVE = 1000  # held-out images: half of fewer would measure little
 _SMALLEST_HALF = 0.25  # of them, which only a set of many copies comes near to
-_HALVES = b"selection or test"  # hashed with each picture, so that this choice has nothing to do with the one above
+_HALVES = b"selection or test"  # hashed with each image, so that this choice has nothing to do with the one above
 
 
 def held_out_places(digests: Sequence[bytes], labels: Sequence[str | None] | None = None) -> list[int]:
     """The places, ascending, of those to hold out, given the SHA-256 of each: about 1 in 20, at most 2,000, or none.
 
-    Where there are `labels`, no class gives more than a quarter of its pictures. A picture stays on its side when others come or
+    Where there are `labels`, no class gives more than a quarter of its images. A image stays on its side when others come or
     are renamed (but for the limits), and so do all copies of it.
     """
     if len(digests) < _SMALLEST_SET:
@@ -46,11 +46,11 @@ def held_out_places(digests: Sequence[bytes], labels: Sequence[str | None] | Non
 
 
 def sides_of(
-    digests: Sequence[bytes],  # SHA-256 of each picture
+    digests: Sequence[bytes],  # SHA-256 of each image
     labels: Sequence[str | None],  # None for no class
     told: Sequence[bool | None],  # whether it is of a test split; None where the set is not split
 ) -> tuple[list[int], list[int]]:
-    """The places of the pictures to train on and of those to hold out, each ascending.
+    """The places of the images to train on and of those to hold out, each ascending.
 
     Held out are those of the test split, at most 10,000 of them; if it has fewer than 10 it is left out, and as many are held out
     as of a set without one. What is in neither list is not used.
@@ -66,14 +66,14 @@ def sides_of(
 
 
 def halves(held_out: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """The places, ascending, of held-out pictures [h, c, height, width] to choose models by, and of those to report by.
+    """The places, ascending, of held-out images [h, c, height, width] to choose models by, and of those to report by.
 
-    A picture stays on its side when others come, go or change places, and so do all copies of it. None where there are fewer than
+    A image stays on its side when others come, go or change places, and so do all copies of it. None where there are fewer than
     1,000, or so many copies that one half would be small: one set then has to serve both.
     """
     if len(held_out) < _FEWEST_TO_HALVE:
         return None
-    reports = np.array([digest(_HALVES + picture.tobytes())[0] % 2 == 1 for picture in held_out])
+    reports = np.array([digest(_HALVES + image.tobytes())[0] % 2 == 1 for image in held_out])
     if not _SMALLEST_HALF <= reports.mean() <= 1 - _SMALLEST_HALF:
         return None
     return np.flatnonzero(~reports), np.flatnonzero(reports)

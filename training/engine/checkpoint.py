@@ -40,7 +40,7 @@ class Progress(BaseModel):
 
 
 def write(folder: Path, tensors: dict[str, Tensor], progress: Progress, config: TrainingConfig) -> Path:
-    """Write checkpoint-<pictures seen>.safetensors and drop all but the last three and the best; returns its path."""
+    """Write checkpoint-<images seen>.safetensors and drop all but the last three and the best; returns its path."""
     path = folder / f"checkpoint-{progress.seen:09d}.safetensors"
     # safetensors stores dense tensors only, so channels-last ones are laid out anew.
     dense = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}

@@ -13,9 +13,9 @@ from torch.nn.functional import conv2d, conv_transpose2d, pad
 
 
 def use_fast_weight_gradients(network: nn.Module) -> None:
-    """Swap in the faster layers, in place: same parameters under the same names, same pictures, same gradients.
+    """Swap in the faster layers, in place: same parameters under the same names, same images, same gradients.
 
-    Layers at the picture's edge of the network are left alone: with one to three channels there is nothing to gain.
+    Layers at the image's edge of the network are left alone: with one to three channels there is nothing to gain.
     """
     for module in network.modules():
         if type(module) is nn.Conv2d and _is_halving(module) and module.in_channels > 3:
@@ -29,7 +29,7 @@ def _is_halving(module: nn.Conv2d | nn.ConvTranspose2d) -> bool:
 
 
 def _weight_gradient(small: Tensor, large: Tensor) -> Tensor:
-    """Sum over pictures and places of small[n, a, y, x] * large[n, b, 2y + i - 1, 2x + j - 1] -> float32 [a, b, 4, 4].
+    """Sum over images and places of small[n, a, y, x] * large[n, b, 2y + i - 1, 2x + j - 1] -> float32 [a, b, 4, 4].
 
     `small` is [n, a, h, w] and `large` [n, b, 2h, 2w], both channels last, which makes the reshapes below cheap.
     """
@@ -39,41 +39,41 @@ def _weight_gradient(small: Tensor, large: Tensor) -> Tensor:
     return (rows.t() @ columns).float().view(small.shape[1], 4, 4, large.shape[1]).permute(0, 3, 1, 2)
 
 
-def _cast(pictures: Tensor) -> Tensor:
-    return pictures.to(torch.bfloat16).contiguous(memory_format=torch.channels_last)
+def _cast(images: Tensor) -> Tensor:
+    return images.to(torch.bfloat16).contiguous(memory_format=torch.channels_last)
 
 
 class _Halve(Function):
     @staticmethod
-    def forward(ctx: Any, pictures: Tensor, weight: Tensor) -> Tensor:
-        pictures, weight = _cast(pictures), weight.to(torch.bfloat16)
-        ctx.save_for_backward(pictures, weight)
-        return conv2d(pictures, weight, stride=2, padding=1)
+    def forward(ctx: Any, images: Tensor, weight: Tensor) -> Tensor:
+        images, weight = _cast(images), weight.to(torch.bfloat16)
+        ctx.save_for_backward(images, weight)
+        return conv2d(images, weight, stride=2, padding=1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, Tensor | None]:
-        pictures, weight = ctx.saved_tensors
+        images, weight = ctx.saved_tensors
         gradient = _cast(gradients[0])
         return (
             conv_transpose2d(gradient, weight, stride=2, padding=1) if ctx.needs_input_grad[0] else None,
-            _weight_gradient(gradient, pictures) if ctx.needs_input_grad[1] else None,
+            _weight_gradient(gradient, images) if ctx.needs_input_grad[1] else None,
         )
 
 
 class _Double(Function):
     @staticmethod
-    def forward(ctx: Any, pictures: Tensor, weight: Tensor) -> Tensor:
-        pictures, weight = _cast(pictures), weight.to(torch.bfloat16)
-        ctx.save_for_backward(pictures, weight)
-        return conv_transpose2d(pictures, weight, stride=2, padding=1)
+    def forward(ctx: Any, images: Tensor, weight: Tensor) -> Tensor:
+        images, weight = _cast(images), weight.to(torch.bfloat16)
+        ctx.save_for_backward(images, weight)
+        return conv_transpose2d(images, weight, stride=2, padding=1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, Tensor | None]:
-        pictures, weight = ctx.saved_tensors
+        images, weight = ctx.saved_tensors
         gradient = _cast(gradients[0])
         return (
             conv2d(gradient, weight, stride=2, padding=1) if ctx.needs_input_grad[0] else None,
-            _weight_gradient(pictures, gradient) if ctx.needs_input_grad[1] else None,
+            _weight_gradient(images, gradient) if ctx.needs_input_grad[1] else None,
         )
 
 

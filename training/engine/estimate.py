@@ -21,7 +21,7 @@ _WARM_UP_STEPS, _STEPS = 3, 8
 class Estimate:
     """Measured on this machine, as busy as it was."""
 
-    seconds_per_picture: float  # grids and checkpoints not counted
+    seconds_per_image: float  # grids and checkpoints not counted
     memory: int  # bytes held at most: of the GPU on a GPU, else of this process
 
 
@@ -50,19 +50,19 @@ def estimate(
     return Estimate(median(took) / (config.batch_size * config.discriminator_steps), hardware.peak_memory())
 
 
-def foretell(out: Path, state: TrainingState, dataset: Dataset, config: TrainingConfig, hardware: Hardware) -> None:
-    """Print what a run would take in time and memory, and write a preview of the data, a grid of 64 pictures, into `out`."""
+def print_estimate(out: Path, state: TrainingState, dataset: Dataset, config: TrainingConfig, hardware: Hardware) -> None:
+    """Print what a run would take in time and memory, and write a preview of the data, a grid of 64 images, into `out`."""
     preview = out / f"preview-{dataset.name}.png"
     with writing_to(out, "start again"):
         out.mkdir(parents=True, exist_ok=True)
-        preview.write_bytes(encoding.encode(encoding.grid(dataset.pictures[:64].transpose(0, 2, 3, 1)), "png"))
+        preview.write_bytes(encoding.encode(encoding.grid(dataset.images[:64].transpose(0, 2, 3, 1)), "png"))
     print(f"preview of the data: {preview}")
     with writing_to(Path(tempfile.gettempdir()), "start again"):
         found = estimate(state, dataset, config, hardware)
-    minutes = config.images * found.seconds_per_picture / 60
+    minutes = config.images * found.seconds_per_image / 60
     if config.minutes is not None:
         minutes = min(minutes, config.minutes)
     print(
-        f"a few steps took {1000 * found.seconds_per_picture:.2f} s for each 1,000 pictures: {minutes:,.0f} minutes for this run, "
+        f"a few steps took {1000 * found.seconds_per_image:.2f} s for each 1,000 images: {minutes:,.0f} minutes for this run, "
         f"and {found.memory / 2**30:.2f} GiB of {'GPU ' if hardware.device.type == 'cuda' else ''}memory at most"
     )

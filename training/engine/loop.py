@@ -18,11 +18,11 @@ from training.engine.distributed import Group
 from training.engine.minibatch import draw
 from training.engine.schedules import annealed, ema_weight
 from training.engine.state import TrainingState
-from training.engine.step import discriminator_loss, generator_loss, is_penalised
-from training.evaluation.checkpoint_evaluator import Gauge
+from training.engine.step import discriminator_loss, generator_loss, has_gradient_penalty
+from training.evaluation.checkpoint_evaluator import CheckpointEvaluator
 from training.losses.adversarial import OBJECTIVES
-from training.tracking.divergence import Watch, measure, not_finite, warnings_of
-from training.tracking.logger import Log
+from training.tracking.divergence import DivergenceMonitor, measure, not_finite, warnings_of
+from training.tracking.logger import RunLogger
 
 _STEPS_PER_TICK = 16
 
@@ -33,21 +33,21 @@ def train(
     config: TrainingConfig,
     hardware: Hardware,
     folder: Path,  # of the run: gets statistics, samples, checkpoints, the report and TensorBoard's files
-    gauge: Gauge | None,  # what checkpoints are measured with, by the first process; None: not at all
+    checkpoint_evaluator: CheckpointEvaluator | None,  # what checkpoints are measured with, by the first process; None: not at all
     asked_to_stop: Callable[[], bool],  # looked at between two steps
     group: Group = Group(),  # noqa: B008, it is frozen
 ) -> bool:
     """Play until the configured length is reached, and save. False if asked to stop before that. Raises GameOverError."""
     hardware.prepare()
-    penalised = is_penalised(config)
+    penalised = has_gradient_penalty(config)
     if hardware.precision == torch.bfloat16 and hardware.device.type == "cpu":
         use_fast_weight_gradients(state.generator)
         if not penalised:  # which take gradients of gradients, and the faster layers have only the first
             use_fast_weight_gradients(state.judge)
     generator, judge = group.wrap(state.generator.train()), group.wrap(state.judge.train())
-    generator_scaler, judge_scaler = state.scalers
+    generator_scaler, discriminator_scaler = state.scalers
     mine = group.share(config.batch_size)
-    watch = Watch(folder, state.troubles)
+    watch = DivergenceMonitor(folder, state.troubles)
     saved_at = state.seen
 
     def keep(measured: bool) -> None:
@@ -59,19 +59,19 @@ def train(
         state.measures, state.protocol = {}, ""
         if group.is_first:
             state.save(folder, config)
-        if gauge is not None and measured:
+        if checkpoint_evaluator is not None and measured:
             try:
-                found = _finite(measure(state, dataset, config, hardware, gauge))
+                found = _finite(measure(state, dataset, config, hardware, checkpoint_evaluator))
             except (ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
                 # A number that only describes the run does not end it.
                 log.warn([f"this checkpoint was not measured: {str(error).partition(chr(10))[0] or type(error).__name__}"])
                 return
-            state.measures, state.protocol = found, gauge.protocol
-            log.write(gauge.row(state.seen, state.seconds, state.measures))
+            state.measures, state.protocol = found, checkpoint_evaluator.protocol
+            log.write(checkpoint_evaluator.row(state.seen, state.seconds, state.measures))
             log.warn(warnings_of(state.measures, measures_of(folder, state.protocol), state.seen))
             state.save(folder, config)
 
-    with Log(state, config, folder, group) as log:
+    with RunLogger(state, config, folder, group) as log:
         if state.seen == 0:
             log.show()
         now = perf_counter()
@@ -84,7 +84,7 @@ def train(
             before = state.seen
             _set_schedules(state, config)
 
-            # Discriminator: tell real pictures from generated ones
+            # Discriminator: tell real images from generated ones
             for turn in range(config.discriminator_steps):
                 batch = draw(dataset, config, state.space, state.seen, mine, hardware.device)
                 with hardware.autocast(), torch.set_grad_enabled(turn == config.discriminator_steps - 1):
@@ -93,10 +93,10 @@ def train(
                 with nullcontext() if penalise else hardware.autocast():
                     found = discriminator_loss(judge, config, batch, fake, penalise)
                 weight = config.penalty_every * annealed(1.0, config.penalty_end, config, state.seen)
-                state.judge_optimiser.zero_grad()
-                judge_scaler.scale(found["loss"] + weight * found["penalty"]).backward()  # type: ignore[no-untyped-call]
-                judge_scaler.step(state.judge_optimiser)
-                judge_scaler.update()
+                state.discriminator_optimiser.zero_grad()
+                discriminator_scaler.scale(found["loss"] + weight * found["penalty"]).backward()  # type: ignore[no-untyped-call]
+                discriminator_scaler.step(state.discriminator_optimiser)
+                discriminator_scaler.update()
                 if config.weight_clip is not None:
                     _clip(state.judge.discriminator, config.weight_clip)
                 state.seen += config.batch_size
@@ -145,7 +145,7 @@ def _set_schedules(state: TrainingState, config: TrainingConfig) -> None:
     )
     beta2 = annealed(config.beta2, config.beta2_end, config, state.seen)
     rates = (config.generator_learning_rate or config.learning_rate, config.learning_rate)
-    for optimiser, rate in zip((state.generator_optimiser, state.judge_optimiser), rates, strict=True):
+    for optimiser, rate in zip((state.generator_optimiser, state.discriminator_optimiser), rates, strict=True):
         for parameters in optimiser.param_groups:
             parameters["lr"], parameters["betas"] = factor * rate, (config.beta1, beta2)
 
@@ -177,7 +177,7 @@ def _statistics(config: TrainingConfig, found: dict[str, Tensor], loss_g: Tensor
     else:
         measured |= {"logit_real": real.mean(), "logit_fake": fake.mean()}
     measured |= {"logit_mean": both.mean(), "logit_std": both.std()}
-    if is_penalised(config):
+    if has_gradient_penalty(config):
         measured["penalty"] = found["penalty"]
     for name, error in (("labels", "label_error"), ("codes", "code_error")):
         if name in found:

@@ -1,10 +1,10 @@
-"""Settings that change over a run: pure functions of the pictures seen."""
+"""Settings that change over a run: pure functions of the images seen."""
 
 import math
 
 from training.config.schema import TrainingConfig
 
-_RAMP = 0.05  # of the pictures seen: the longest half-life of the average until it reaches the one configured
+_RAMP = 0.05  # of the images seen: the longest half-life of the average until it reaches the one configured
 
 
 def annealed(start: float, end: float | None, config: TrainingConfig, seen: int) -> float:
@@ -15,9 +15,9 @@ def annealed(start: float, end: float | None, config: TrainingConfig, seen: int)
 
 
 def ema_weight(config: TrainingConfig, seen: int, step: int) -> float:
-    """What the generator after a step of so many pictures counts in its moving average.
+    """What the generator after a step of so many images counts in its moving average.
 
-    A weight counts half after the half-life; early on after a twentieth of the pictures seen, so that the start weights are
+    A weight counts half after the half-life; early on after a twentieth of the images seen, so that the start weights are
     soon forgotten (Karras et al. 2020, arXiv 2006.06676, appendix C).
     """
     half_life = min(config.ema_half_life, _RAMP * seen)

@@ -8,7 +8,7 @@ from training.data import DataError, Dataset
 from training.data.decode_cache import cache_root
 from training.disk import writing_to
 from training.engine.distributed import Group
-from training.evaluation.evaluator import Ruler, has_labels
+from training.evaluation.evaluator import Evaluator, has_labels
 from training.evaluation.feature_extractors import FeatureName, FeaturesUnavailableError
 from training.evaluation.samples import Source, has_known_labels
 from training.tracking import run_dir
@@ -20,7 +20,7 @@ _FEWEST_PICTURES = 20  # half of them to be measured by the other half
 def load(config: TrainingConfig, folder: Path | None) -> tuple[Dataset, FeatureName]:
     """The data, with its labels if it is to be measured by them, even where the game does not know them; and by which features.
 
-    For a run that goes on, given its folder, classes keep the order, and pictures the channels, that it began with.
+    For a run that goes on, given its folder, classes keep the order, and images the channels, that it began with.
     Raises UsageError for features that the data has no labels for.
     """
 
@@ -43,27 +43,23 @@ def load(config: TrainingConfig, folder: Path | None) -> tuple[Dataset, FeatureN
     return known, config.features
 
 
-def ruler_of(config: TrainingConfig, known: Dataset, features: FeatureName) -> Ruler:
+def evaluator_of(config: TrainingConfig, known: Dataset, features: FeatureName) -> Evaluator:
     """What checkpoints and the finished model are measured with. Raises UsageError for features that cannot be had, DiskError."""
     try:
         with writing_to(cache_root(), "start again"):  # where a classifier is kept
-            return Ruler.of(known, features, inception_weights=config.inception_weights, progress=True)
+            return Evaluator.of(known, features, inception_weights=config.inception_weights, progress=True)
     except (FeaturesUnavailableError, ValueError) as error:
         raise UsageError(f"--features {features}: {error}") from error
 
 
 def check_enough(config: TrainingConfig, dataset: Dataset, group: Group) -> None:
-    """Raises UsageError for too few pictures, or a batch that they or the processes cannot make up."""
-    if len(dataset.pictures) < _FEWEST_PICTURES:
-        raise UsageError(
-            f"--data {config.data}: {len(dataset.pictures)} pictures are too few to learn from; bring {_FEWEST_PICTURES}"
-        )
-    if dataset.is_one_picture:
-        raise UsageError(f"--data {config.data}: all {len(dataset.pictures)} pictures are the same; bring some that differ")
-    if len(dataset.pictures) < config.batch_size:
-        raise UsageError(
-            f"--batch-size {config.batch_size} is more than the {len(dataset.pictures)} pictures there are: take fewer"
-        )
+    """Raises UsageError for too few images, or a batch that they or the processes cannot make up."""
+    if len(dataset.images) < _FEWEST_PICTURES:
+        raise UsageError(f"--data {config.data}: {len(dataset.images)} images are too few to learn from; bring {_FEWEST_PICTURES}")
+    if dataset.is_one_image:
+        raise UsageError(f"--data {config.data}: all {len(dataset.images)} images are the same; bring some that differ")
+    if len(dataset.images) < config.batch_size:
+        raise UsageError(f"--batch-size {config.batch_size} is more than the {len(dataset.images)} images there are: take fewer")
     if config.batch_size % group.size:
         raise UsageError(
             f"--batch-size {config.batch_size} cannot be shared by {group.size} processes: take a multiple of {group.size}"

@@ -10,7 +10,7 @@ from torch.amp import GradScaler
 from torch.optim import Adam
 from torch.optim.swa_utils import update_bn
 
-from gan.latents import Code, Space
+from gan.latents import Code, InputSpec
 from gan.networks import auxiliary_head, families
 from gan.networks.families import Generator
 from gan.networks.layers.conditioning import tensors
@@ -18,7 +18,7 @@ from training.config.schema import TrainingConfig
 from training.engine import checkpoint
 from training.engine.checkpoint import CheckpointError, Progress
 from training.engine.device import Hardware
-from training.engine.step import Judge
+from training.engine.step import DiscriminatorWithHeads
 
 _CALIBRATION_BATCHES, _CALIBRATION_BATCH_SIZE = 16, 64
 _PROCESSOR = torch.device("cpu")
@@ -32,8 +32,8 @@ class _Unpacking(nn.Module):
         self.network = network
 
     def forward(self, values: list[Tensor]) -> Tensor:
-        pictures: Tensor = self.network(*values)
-        return pictures
+        images: Tensor = self.network(*values)
+        return images
 
 
 @dataclass
@@ -41,12 +41,12 @@ class TrainingState:
     """The players, their optimisers, the generator's moving average, and how far the game has come."""
 
     generator: Generator
-    judge: Judge  # the discriminator, and the reader of label and codes if there is one
+    judge: DiscriminatorWithHeads  # the discriminator, and the reader of label and codes if there is one
     average: Generator  # exponential moving average of the generator's weights: what is sampled and exported
     generator_optimiser: Adam
-    judge_optimiser: Adam
+    discriminator_optimiser: Adam
     scalers: tuple[GradScaler, GradScaler]  # of the generator's losses and the discriminator's, for float16
-    seen: int = 0  # real pictures the discriminator was trained on
+    seen: int = 0  # real images the discriminator was trained on
     seconds: float = 0.0  # spent training, over all sittings
     measures: dict[str, float] = field(default_factory=dict)  # as of the last checkpoint
     protocol: str = ""  # of the measures
@@ -64,11 +64,11 @@ class TrainingState:
         for network in (generator, discriminator):
             families.initialise(config.arch, network, random)
         reader = None
-        read = (*((Code("label", classes),) if config.label_reader else ()), *space.codes)
+        read = (*((Code("label", classes),) if config.aux_classifier_weight else ()), *space.codes)
         if read:
-            reader = auxiliary_head.CodePosterior(discriminator.features, read)
+            reader = auxiliary_head.AuxiliaryHead(discriminator.features, read)
             auxiliary_head.initialise(reader, random)
-        judge = Judge(discriminator, reader)
+        judge = DiscriminatorWithHeads(discriminator, reader)
         for player in (generator, judge):
             # Channels last is how the processor's convolutions want their memory.
             player.to(hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -82,7 +82,7 @@ class TrainingState:
         )
 
     @property
-    def space(self) -> Space:
+    def space(self) -> InputSpec:
         """What the generator draws from."""
         return self.generator.space
 
@@ -159,7 +159,7 @@ class TrainingState:
         tensors = {
             f"{player}.{name}": tensor for player, network in networks.items() for name, tensor in network.state_dict().items()
         }
-        for player, optimiser in (("generator", self.generator_optimiser), ("judge", self.judge_optimiser)):
+        for player, optimiser in (("generator", self.generator_optimiser), ("judge", self.discriminator_optimiser)):
             for name, parameter in networks[player].named_parameters():
                 for moment, tensor in optimiser.state[parameter].items():
                     tensors[f"{player}_optimiser.{moment}.{name}"] = tensor

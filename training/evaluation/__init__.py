@@ -1,1 +1,1 @@
-"""How good generated pictures are: features, measures, and the pictures that are compared."""
+"""How good generated images are: features, measures, and the images that are compared."""

@@ -1,22 +1,22 @@
-"""A quick measure of generated pictures, to be taken while a model is trained."""
+"""A quick measure of generated images, to be taken while a model is trained."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.evaluation import metrics
 from training.evaluation.feature_extractors import Extractor
-from training.evaluation.real_images import Real
+from training.evaluation.real_images import RealImages
 
 
-class Gauge:
+class CheckpointEvaluator:
     """A quick, deterministic measure to call while a model is trained; the real side is computed once."""
 
     def __init__(
         self,
-        real: Real,  # where nothing is held out, training pictures stand in; at least 20 of them then
+        real: RealImages,  # where nothing is held out, training images stand in; at least 20 of them then
         extractor: Extractor,
         *,
-        size: int = 1000,  # pictures on either side: the first so many seeds, and on the real one at most as many as there are
+        size: int = 1000,  # images on either side: the first so many seeds, and on the real one at most as many as there are
     ) -> None:
         reference, others = real.sides(real.side, size)
         self.held_out, self.held_out_labels = real.held_out, real.held_out_labels
@@ -27,16 +27,16 @@ class Gauge:
         self.protocol = f"{extractor.protocol}; {counts}; k = {metrics.NEIGHBOUR}"
 
     def measure(self, fake: NDArray[np.uint8]) -> dict[str, float]:
-        """frechet (or fid), precision and recall of the pictures of seeds 0 … size - 1, uint8 [size, c, h, w].
+        """frechet (or fid), precision and recall of the images of seeds 0 … size - 1, uint8 [size, c, h, w].
 
         Raises ValueError as `metrics.measure` does.
         """
         return self._measure(self._extract(fake))
 
-    def row(self, pictures: int, seconds: float, found: dict[str, float]) -> dict[str, float | str]:
-        """What a run's statistics keep of `found`, measured after so many pictures and seconds, with its yardstick and protocol."""
+    def row(self, images: int, seconds: float, found: dict[str, float]) -> dict[str, float | str]:
+        """What a run's statistics keep of `found`, measured after so many images and seconds, with its yardstick and protocol."""
         real = {f"{name}_real": value for name, value in self.real.items()}
-        return {"pictures": pictures, "seconds": round(seconds, 3), **found, **real, "protocol": self.protocol}
+        return {"pictures": images, "seconds": round(seconds, 3), **found, **real, "protocol": self.protocol}
 
     def _measure(self, fake: NDArray[np.float32]) -> dict[str, float]:
         precision, recall = metrics.precision_recall(self._real, fake)

@@ -1,7 +1,7 @@
-"""A small network that tells the classes of a labelled set apart: its features and probabilities measure generated pictures.
+"""A small network that tells the classes of a labelled set apart: its features and probabilities measure generated images.
 
-It is trained here, on the pictures at hand, and kept in a cache, so that nothing has to be downloaded. Numbers made with it compare
-only with others made with the same one, which is why its accuracy on pictures it has not seen is part of every protocol.
+It is trained here, on the images at hand, and kept in a cache, so that nothing has to be downloaded. Numbers made with it compare
+only with others made with the same one, which is why its accuracy on images it has not seen is part of every protocol.
 """
 
 import hashlib
@@ -24,16 +24,16 @@ from tqdm import tqdm
 from gan.atomic import write_atomically
 from training.data.decode_cache import cache_root
 
-SIDE = 32  # pixels that pictures of any size are scaled to
+SIDE = 32  # pixels that images of any size are scaled to
 
 _FORMAT = 1  # of the cached files and of the network; another number lets all be trained anew
 _WEIGHTS, _RECORD = "classifier.safetensors", "classifier.json"
-_SET_ASIDE = 10  # one picture in so many is kept from a set without held-out pictures, to know the accuracy
+_SET_ASIDE = 10  # one image in so many is kept from a set without held-out images, to know the accuracy
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a classifier is trained. The defaults reach 91 to 92 % on Fashion-MNIST's held-out pictures."""
+    """How a classifier is trained. The defaults reach 91 to 92 % on Fashion-MNIST's held-out images."""
 
     epochs: int = 4
     width: int = 32  # channels of the first convolution
@@ -50,7 +50,7 @@ class Record(BaseModel):
     channels: int = Field(gt=0)
     classes: int = Field(gt=1)
     width: int = Field(gt=0)
-    accuracy: float = Field(ge=0, le=1)  # on pictures it was not trained on
+    accuracy: float = Field(ge=0, le=1)  # on images it was not trained on
     tested: int = Field(gt=0)  # how many those were
     guessing: float = Field(0, ge=0, le=1)  # the share that belongs to the largest class; 0 in records made before it was kept
 
@@ -74,9 +74,9 @@ class Network(nn.Module):
         self.penultimate = nn.Linear(4 * width * (SIDE // 8) ** 2, 128)
         self.last = nn.Linear(128, classes)
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """float32 [n, channels, 32, 32] in [-1, 1] -> features [n, 128], which are 0 or more, and logits [n, classes]."""
-        features = functional.relu(self.penultimate(self.convolutions(pictures).flatten(1)))
+        features = functional.relu(self.penultimate(self.convolutions(images).flatten(1)))
         return features, self.last(features)
 
 
@@ -106,13 +106,13 @@ class Classifier:
         return f"LeNet-like, {self.version}, {accuracy}"
 
 
-def prepare(pictures: NDArray[np.uint8], channels: int, side: int = SIDE) -> Tensor:
+def prepare(images: NDArray[np.uint8], channels: int, side: int = SIDE) -> Tensor:
     """uint8 [n, c, h, w] -> float32 [n, channels, side, side] in [-1, 1].
 
     Scaled bilinearly, with the antialiasing that torch calls so; grey is repeated to RGB where 3 channels are wanted. Raises
     ValueError for any other change of channels.
     """
-    tensor = torch.from_numpy(np.array(pictures)).float().div_(127.5).sub_(1)
+    tensor = torch.from_numpy(np.array(images)).float().div_(127.5).sub_(1)
     if tensor.shape[1] != channels:
         if (tensor.shape[1], channels) != (1, 3):
             raise ValueError(f"pictures of {tensor.shape[1]} channels cannot be compared with those of {channels}")
@@ -123,17 +123,17 @@ def prepare(pictures: NDArray[np.uint8], channels: int, side: int = SIDE) -> Ten
 
 
 def load_or_train(
-    pictures: NDArray[np.uint8],  # [n, c, h, w], to learn from
+    images: NDArray[np.uint8],  # [n, c, h, w], to learn from
     labels: NDArray[np.int64],  # [n], 0 ... classes - 1
     *,
     classes: int,
-    fingerprint: str,  # of pictures and labels: names the classifier in the cache
-    held_out: tuple[NDArray[np.uint8], NDArray[np.int64]] | None = None,  # pictures and labels; None: a tenth is set aside
+    fingerprint: str,  # of images and labels: names the classifier in the cache
+    held_out: tuple[NDArray[np.uint8], NDArray[np.int64]] | None = None,  # images and labels; None: a tenth is set aside
     schedule: Schedule = Schedule(),
     cache: Path | None = None,  # None: gan-service/classifiers in $XDG_CACHE_HOME, or in ~/.cache
     progress: bool = True,
 ) -> Classifier:
-    """The classifier of these pictures from the cache, or else trained, which takes minutes, and put there.
+    """The classifier of these images from the cache, or else trained, which takes minutes, and put there.
 
     A cached one that cannot be read is replaced; one that cannot be kept is only reported. Raises ValueError as `train` does.
     """
@@ -143,7 +143,7 @@ def load_or_train(
     found = _read(folder)
     if found is not None:
         return found
-    trained = train(pictures, labels, classes=classes, held_out=held_out, schedule=schedule, progress=progress)
+    trained = train(images, labels, classes=classes, held_out=held_out, schedule=schedule, progress=progress)
 
     def fill(target: Path) -> None:
         save_file(trained.network.state_dict(), target / _WEIGHTS)
@@ -157,7 +157,7 @@ def load_or_train(
 
 
 def train(
-    pictures: NDArray[np.uint8],
+    images: NDArray[np.uint8],
     labels: NDArray[np.int64],
     *,
     classes: int,
@@ -167,20 +167,20 @@ def train(
 ) -> Classifier:
     """Learn the labels; the same arguments and number of threads give the same weights. Arguments as in `load_or_train`.
 
-    Raises ValueError for fewer than 20 pictures or labels outside 0 ... classes - 1.
+    Raises ValueError for fewer than 20 images or labels outside 0 ... classes - 1.
     """
-    if len(pictures) < 2 * _SET_ASIDE:
-        raise ValueError(f"a classifier needs at least {2 * _SET_ASIDE} labelled pictures, not {len(pictures)}")
+    if len(images) < 2 * _SET_ASIDE:
+        raise ValueError(f"a classifier needs at least {2 * _SET_ASIDE} labelled images, not {len(images)}")
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(
             f"labels lie between {labels.min()} and {labels.max()}; with {classes} classes they go from 0 to {classes - 1}"
         )
-    places = np.arange(len(pictures))
+    places = np.arange(len(images))
     if held_out is None:
-        places = np.random.default_rng(schedule.seed).permutation(len(pictures))
+        places = np.random.default_rng(schedule.seed).permutation(len(images))
         aside, places = np.sort(places[: len(places) // _SET_ASIDE]), np.sort(places[len(places) // _SET_ASIDE :])
-        held_out = pictures[aside], labels[aside]
-    channels = pictures.shape[1]
+        held_out = images[aside], labels[aside]
+    channels = images.shape[1]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(schedule.seed)
         network = Network(channels, classes, schedule.width)
@@ -192,7 +192,7 @@ def train(
             order = np.random.default_rng([schedule.seed, epoch]).permutation(places)
             for start in range(0, len(order), schedule.batch_size):
                 batch = order[start : start + schedule.batch_size]
-                _, logits = network(prepare(pictures[batch], channels))
+                _, logits = network(prepare(images[batch], channels))
                 loss = functional.cross_entropy(logits, torch.from_numpy(labels[batch]))
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -211,13 +211,13 @@ def train(
     return Classifier(network, record)
 
 
-def _accuracy(network: Network, pictures: NDArray[np.uint8], labels: NDArray[np.int64], batch_size: int = 500) -> float:
+def _accuracy(network: Network, images: NDArray[np.uint8], labels: NDArray[np.int64], batch_size: int = 500) -> float:
     right = 0
     with torch.inference_mode():
-        for start in range(0, len(pictures), batch_size):
-            _, logits = network(prepare(pictures[start : start + batch_size], pictures.shape[1]))
+        for start in range(0, len(images), batch_size):
+            _, logits = network(prepare(images[start : start + batch_size], images.shape[1]))
             right += int((logits.argmax(1).numpy() == labels[start : start + batch_size]).sum())
-    return right / len(pictures)
+    return right / len(images)
 
 
 def _read(folder: Path) -> Classifier | None:

@@ -1,4 +1,4 @@
-"""Generated pictures beside real ones -> every measurement there is of them, each with its protocol and a yardstick."""
+"""Generated images beside real ones -> every measurement there is of them, each with its protocol and a yardstick."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -12,21 +12,21 @@ from training.evaluation import deviations, metrics
 from training.evaluation.classifier import SIDE, Classifier, prepare
 from training.evaluation.feature_extractors import Extractor, classifier_network
 from training.evaluation.nearest_neighbours import PERCENTILE, Pair, distances_of_real, memorisation
-from training.evaluation.real_images import Against, Real, Sample, some
+from training.evaluation.real_images import Against, RealImages, SampleSet, some
 
-_MOST_QUERIES = 5_000  # held-out pictures whose nearest training picture is looked for
-_PAIRS = 16  # of generated pictures and the training pictures nearest to them, that are shown
+_MOST_QUERIES = 5_000  # held-out images whose nearest training image is looked for
+_PAIRS = 16  # of generated images and the training images nearest to them, that are shown
 
 
 @dataclass(frozen=True)
-class Assessment:
+class Evaluation:
     """What was found."""
 
     measurements: list[Metric]  # of several samples the means
     deviations: list[Metric]  # the standard deviation of each of them, by deviations.name_of; empty for a single sample
-    pairs: tuple[Pair, ...]  # of generated pictures and the training pictures nearest to them, nearest first
-    suspects: NDArray[np.uint8]  # [pairs, c, h, w], the generated pictures of these
-    class_shares: NDArray[np.float64] | None  # [classes], of the generated pictures as a classifier sees them
+    pairs: tuple[Pair, ...]  # of generated images and the training images nearest to them, nearest first
+    suspects: NDArray[np.uint8]  # [pairs, c, h, w], the generated images of these
+    class_shares: NDArray[np.float64] | None  # [classes], of the generated images as a classifier sees them
 
     @property
     def rows(self) -> list[Metric]:
@@ -34,35 +34,33 @@ class Assessment:
         return [*self.measurements, *self.deviations]
 
 
-def assess(
-    samples: Iterable[Sample],  # one or more, each of as many pictures, of as many channels and the same size as the real ones
-    real: Real,
+def evaluate(
+    samples: Iterable[SampleSet],  # one or more, each of as many images, of as many channels and the same size as the real ones
+    real: RealImages,
     extractor: Extractor,
     *,
-    against: Against | None = None,  # None: held-out pictures where there are any
+    against: Against | None = None,  # None: held-out images where there are any
     classifier: Classifier | None = None,  # of the data's classes; needed for what is said of classes
     class_names: tuple[str, ...] = (),
     seeds: str = "",  # what all samples together were drawn from, for the protocol
     progress: bool = False,
-) -> Assessment:
+) -> Evaluation:
     """Compare by features, by pixels, by nearest neighbours and, with a classifier, by class; only a sample at a time is held.
 
-    The yardstick of each number is what as many real pictures get that are not part of the reference. Several samples give each
-    number a standard deviation; the yardstick too has so many, as far as there are other real pictures. Deterministic. Raises
-    ValueError as `metrics.measure` does, and for `against` held-out pictures that are not there.
+    The yardstick of each number is what as many real images get that are not part of the reference. Several samples give each
+    number a standard deviation; the yardstick too has so many, as far as there are other real images. Deterministic. Raises
+    ValueError as `metrics.measure` does, and for `against` held-out images that are not there.
     """
     comparison, size = None, 0
     found: list[_Found] = []
     nearest: list[tuple[Pair, NDArray[np.uint8]]] = []
     for sample in samples:
         if comparison is None:
-            size = len(sample.pictures)
+            size = len(sample.images)
             comparison = _Comparison(real, extractor, size, against or real.side, classifier, progress)
         one = comparison.measure(sample, turn=len(found))
         before = len(found) * size
-        nearest += [
-            (Pair(before + pair.generated, pair.training, pair.ratio), sample.pictures[pair.generated]) for pair in one.pairs
-        ]
+        nearest += [(Pair(before + pair.generated, pair.training, pair.ratio), sample.images[pair.generated]) for pair in one.pairs]
         nearest = sorted(nearest, key=lambda item: item[0].ratio)[:_PAIRS]
         found.append(one)
     if comparison is None:
@@ -72,7 +70,7 @@ def assess(
     # A class that one sample did not ask for has no value there.
     values = {name: [one.values[name] for one in found if name in one.values] for name in names}
     shares = [one.shares for one in found if one.shares is not None]
-    return Assessment(
+    return Evaluation(
         [deviations.mean(how.name(name), values[name], how.protocol(name), comparison.real[name]) for name in names],
         [
             deviations.deviation(how.name(name), values[name], how.protocol(name), comparison.real[name])
@@ -80,7 +78,7 @@ def assess(
             if len(values[name]) > 1
         ],
         tuple(pair for pair, _ in nearest),
-        np.stack([picture for _, picture in nearest]),
+        np.stack([image for _, image in nearest]),
         np.mean(shares, axis=0) if shares else None,
     )
 
@@ -99,33 +97,31 @@ class _Comparison:
     """The real side, computed once, and what a sample comes to beside it."""
 
     def __init__(
-        self, real: Real, extractor: Extractor, size: int, against: Against, classifier: Classifier | None, progress: bool
+        self, real: RealImages, extractor: Extractor, size: int, against: Against, classifier: Classifier | None, progress: bool
     ) -> None:
         self.data, self.extractor, self.side, self.classifier, self._progress = real, extractor, against, classifier, progress
-        self._pictures, _ = real.sides(against, size)
-        self.references = len(self._pictures)
-        self._reference = extractor(self._pictures, progress=progress)
+        self._images, _ = real.sides(against, size)
+        self.references = len(self._images)
+        self._reference = extractor(self._images, progress=progress)
         held_out = None if real.held_out is None else some(real.held_out, _MOST_QUERIES)
         self._distances = distances_of_real(real.train, held_out, shrink=_small, progress=progress)
-        self.real = defaultdict[str, list[float]](list, memorised=[PERCENTILE / 100])  # what samples of real pictures get
+        self.real = defaultdict[str, list[float]](list, memorised=[PERCENTILE / 100])  # what samples of real images get
         if classifier is not None and real.held_out is not None and real.held_out_labels is not None:
             self._learn(_by_class(_seen(classifier, real.held_out), real.held_out_labels, classifier.record.classes))
 
-    def measure(self, sample: Sample, turn: int) -> _Found:
-        _, others = self.data.sides(self.side, len(sample.pictures), turn)
+    def measure(self, sample: SampleSet, turn: int) -> _Found:
+        _, others = self.data.sides(self.side, len(sample.images), turn)
         if len(others):
             self._learn(self._by_features(others)[0])
-            self._learn({"sliced_wasserstein": metrics.sliced_wasserstein(self._pictures, others)})
-        values, logits = self._by_features(sample.pictures)
-        values["sliced_wasserstein"] = metrics.sliced_wasserstein(self._pictures, sample.pictures)
-        copies = memorisation(
-            sample.pictures, self.data.train, self._distances, pairs=_PAIRS, shrink=_small, progress=self._progress
-        )
+            self._learn({"sliced_wasserstein": metrics.sliced_wasserstein(self._images, others)})
+        values, logits = self._by_features(sample.images)
+        values["sliced_wasserstein"] = metrics.sliced_wasserstein(self._images, sample.images)
+        copies = memorisation(sample.images, self.data.train, self._distances, pairs=_PAIRS, shrink=_small, progress=self._progress)
         values["memorised"] = copies.share
         shares, asked = None, np.zeros(0, np.int64)
         if self.classifier is not None:
             classes = self.classifier.record.classes
-            seen = _seen(self.classifier, sample.pictures) if self.extractor.name != "classifier" else _best(logits)
+            seen = _seen(self.classifier, sample.images) if self.extractor.name != "classifier" else _best(logits)
             shares = class_shares(seen, classes)
             values |= _by_class(seen, sample.labels, classes)
             asked = np.zeros(classes, np.int64) if sample.labels is None else np.bincount(sample.labels, minlength=classes)
@@ -135,8 +131,8 @@ class _Comparison:
         for name, value in values.items():
             self.real[name].append(value)
 
-    def _by_features(self, pictures: NDArray[np.uint8]) -> tuple[dict[str, float], NDArray[np.float32] | None]:
-        features = self.extractor.extract(pictures, progress=self._progress)
+    def _by_features(self, images: NDArray[np.uint8]) -> tuple[dict[str, float], NDArray[np.float32] | None]:
+        features = self.extractor.extract(images, progress=self._progress)
         inception = self.extractor.name == "inception"
         return metrics.measure(self._reference, features.values, logits=features.logits, inception=inception), features.logits
 
@@ -146,7 +142,7 @@ class _Protocols:
     """How each number was found, in words."""
 
     comparison: _Comparison
-    size: int  # pictures of a sample
+    size: int  # images of a sample
     class_names: tuple[str, ...]
     seeds: str
     asked: NDArray[np.int64]  # [classes], how often each was asked for in all samples together
@@ -188,18 +184,18 @@ class _Protocols:
         )
 
 
-def _small(pictures: NDArray[np.generic]) -> NDArray[np.generic]:
+def _small(images: NDArray[np.generic]) -> NDArray[np.generic]:
     """At 32x32 if they are larger: distances of pixels say no more at a larger size, and take long."""
-    if max(pictures.shape[2:]) <= SIDE:
-        return pictures
-    scaled = prepare(pictures.astype(np.uint8), pictures.shape[1])
+    if max(images.shape[2:]) <= SIDE:
+        return images
+    scaled = prepare(images.astype(np.uint8), images.shape[1])
     small: NDArray[np.uint8] = ((scaled + 1) * 127.5).round().clamp(0, 255).byte().numpy()
     return small
 
 
-def _seen(classifier: Classifier, pictures: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The class that a classifier takes each picture for."""
-    return _best(classifier_network(classifier).extract(pictures).logits)
+def _seen(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The class that a classifier takes each image for."""
+    return _best(classifier_network(classifier).extract(images).logits)
 
 
 def _best(logits: NDArray[np.float32] | None) -> NDArray[np.int64]:
@@ -218,11 +214,11 @@ def _by_class(seen: NDArray[np.int64], labels: NDArray[np.int64] | None, classes
 
 
 def class_shares(seen: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    """The share of each class among pictures that a classifier takes for `seen` [n] -> [classes], their sum 1."""
+    """The share of each class among images that a classifier takes for `seen` [n] -> [classes], their sum 1."""
     return np.bincount(seen, minlength=classes) / len(seen)
 
 
 def label_accuracy(seen: NDArray[np.int64], asked: NDArray[np.int64], classes: int) -> tuple[float, dict[int, float]]:
-    """The share of pictures seen as the class asked for, of all [n] and by class, for classes that were asked for."""
+    """The share of images seen as the class asked for, of all [n] and by class, for classes that were asked for."""
     right = seen == asked
     return float(right.mean()), {label: float(right[asked == label].mean()) for label in range(classes) if (asked == label).any()}

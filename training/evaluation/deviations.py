@@ -15,7 +15,7 @@ def name_of(measure: str) -> str:
 
 
 def mean(name: str, values: Sequence[float], protocol: str, real: Sequence[float]) -> Metric:
-    """Of one value that value; the protocol says of how many samples. `real` are what samples of real pictures get, if any."""
+    """Of one value that value; the protocol says of how many samples. `real` are what samples of real images get, if any."""
     yardstick = float(np.mean(real)) if real else None
     return Metric(name=name, value=float(np.mean(values)), protocol=_of("mean", values, protocol), real=yardstick)
 
@@ -40,7 +40,7 @@ def text(value: float | None, deviation: float | None) -> str:
 
 
 def texts(measure: Metric, deviation: Metric | None) -> tuple[str, str]:
-    """What generated and what real pictures get, for people."""
+    """What generated and what real images get, for people."""
     if deviation is None:
         return text(measure.value, None), text(measure.real, None)
     return text(measure.value, deviation.value), text(measure.real, deviation.real)

@@ -1,4 +1,4 @@
-"""What generated pictures are measured with: real pictures, a feature network, and a classifier where there are labels."""
+"""What generated images are measured with: real images, a feature network, and a classifier where there are labels."""
 
 import sys
 from collections.abc import Iterable
@@ -10,19 +10,19 @@ import torch
 from training.data import Dataset
 from training.data.split import halves
 from training.evaluation import classifier
-from training.evaluation.checkpoint_evaluator import Gauge
+from training.evaluation.checkpoint_evaluator import CheckpointEvaluator
 from training.evaluation.classifier import Classifier
-from training.evaluation.comparison import Assessment, assess
+from training.evaluation.comparison import Evaluation, evaluate
 from training.evaluation.feature_extractors import Extractor, FeatureName, classifier_network, inception_network, random_network
-from training.evaluation.real_images import Against, Part, Real, Sample
+from training.evaluation.real_images import Against, Part, RealImages, SampleSet
 
 
 @dataclass(frozen=True)
-class Ruler:
+class Evaluator:
     """Measures quickly (`gauge`) and fully (`assess`), on the same features."""
 
-    selection: Real  # what checkpoints and models are chosen by
-    test: Real  # what is reported of the chosen ones; the same as `selection` where too few pictures are held out
+    selection: RealImages  # what checkpoints and models are chosen by
+    test: RealImages  # what is reported of the chosen ones; the same as `selection` where too few images are held out
     extractor: Extractor
     classifier: Classifier | None  # None without labels
     classes: tuple[str, ...] = ()  # names of the labels
@@ -36,7 +36,7 @@ class Ruler:
         *,
         inception_weights: Path | None = None,
         progress: bool = False,
-    ) -> "Ruler":
+    ) -> "Evaluator":
         """A classifier that is no better than guessing measures nothing: random features take its place, with a warning.
 
         Raises FeaturesUnavailableError for Inception's weights that cannot be had, before a classifier is trained.
@@ -45,32 +45,32 @@ class Ruler:
         if features == "inception":
             inception = inception_network(inception_weights, device="cuda" if torch.cuda.is_available() else "cpu")
         selection, test = _parts(dataset)
-        judge = _classifier(dataset, selection, progress) if has_labels(dataset) else None
-        if features == "classifier" and judge is None:
+        found = _classifier(dataset, selection, progress) if has_labels(dataset) else None
+        if features == "classifier" and found is None:
             raise ValueError("classifier features need labels of two classes or more")
         doubt = ""
-        if judge is not None and judge.guesses:
-            doubt = _doubt(judge, features)
+        if found is not None and found.guesses:
+            doubt = _doubt(found, features)
             print(f"warning: {doubt}", file=sys.stderr)
-            judge = None
-        known = classifier_network(judge) if features == "classifier" and judge is not None else None
-        return cls(selection, test, inception or known or random_network(), judge, dataset.classes, doubt)
+            found = None
+        learned = classifier_network(found) if features == "classifier" and found is not None else None
+        return cls(selection, test, inception or learned or random_network(), found, dataset.classes, doubt)
 
-    def gauge(self, size: int) -> Gauge:
-        """For checkpoints, and to choose between models: so many pictures on the real side."""
-        return Gauge(self.selection, self.extractor, size=size)
+    def checkpoint_evaluator(self, size: int) -> CheckpointEvaluator:
+        """For checkpoints, and to choose between models: so many images on the real side."""
+        return CheckpointEvaluator(self.selection, self.extractor, size=size)
 
-    def assess(
+    def evaluate(
         self,
-        samples: Iterable[Sample],  # each of as many pictures, with as many channels as the real ones and of the same size
+        samples: Iterable[SampleSet],  # each of as many images, with as many channels as the real ones and of the same size
         *,
         part: Part = "test",
-        against: Against | None = None,  # None: held-out pictures where there are any
-        seeds: str = "",  # what the pictures were drawn from, for the protocol
+        against: Against | None = None,  # None: held-out images where there are any
+        seeds: str = "",  # what the images were drawn from, for the protocol
         progress: bool = False,
-    ) -> Assessment:
-        """All that can be said of the pictures. Raises ValueError as `quality.assess` does."""
-        return assess(
+    ) -> Evaluation:
+        """All that can be said of the images. Raises ValueError as `quality.assess` does."""
+        return evaluate(
             samples,
             self.test if part == "test" else self.selection,
             self.extractor,
@@ -87,30 +87,30 @@ def has_labels(dataset: Dataset) -> bool:
     return dataset.labels is not None and len(dataset.classes) > 1
 
 
-def _parts(dataset: Dataset) -> tuple[Real, Real]:
-    """The real pictures to choose by, and those to report by."""
+def _parts(dataset: Dataset) -> tuple[RealImages, RealImages]:
+    """The real images to choose by, and those to report by."""
     about = f"{dataset.name} ({dataset.fingerprint[:8]})"
     held_out = dataset.held_out
     if held_out is None:
-        alone = Real(dataset.pictures, about=about)
+        alone = RealImages(dataset.images, about=about)
         return alone, alone
-    places = halves(held_out.pictures)
+    places = halves(held_out.images)
     if places is None:
-        both = Real(dataset.pictures, held_out.pictures, held_out.labels, about)
+        both = RealImages(dataset.images, held_out.images, held_out.labels, about)
         return both, both
     (chooses, its_labels), (reports, labels) = (
-        (held_out.pictures[half], None if held_out.labels is None else held_out.labels[half]) for half in places
+        (held_out.images[half], None if held_out.labels is None else held_out.labels[half]) for half in places
     )
-    return Real(dataset.pictures, chooses, its_labels, about), Real(dataset.pictures, reports, labels, about, "test")
+    return RealImages(dataset.images, chooses, its_labels, about), RealImages(dataset.images, reports, labels, about, "test")
 
 
-def _classifier(dataset: Dataset, selection: Real, progress: bool) -> Classifier:
+def _classifier(dataset: Dataset, selection: RealImages, progress: bool) -> Classifier:
     assert dataset.labels is not None, "called for labelled data"
     held_out = None
     if selection.held_out is not None and selection.held_out_labels is not None:
         held_out = selection.held_out, selection.held_out_labels
     return classifier.load_or_train(
-        dataset.pictures,
+        dataset.images,
         dataset.labels,
         classes=len(dataset.classes),
         fingerprint=dataset.fingerprint,
@@ -119,10 +119,10 @@ def _classifier(dataset: Dataset, selection: Real, progress: bool) -> Classifier
     )
 
 
-def _doubt(judge: Classifier, features: FeatureName) -> str:
+def _doubt(classifier: Classifier, features: FeatureName) -> str:
     instead = " by features of a random network, and" if features == "classifier" else ""
     return (
-        f"a classifier of the {judge.record.classes} classes is right about {judge.record.accuracy:.1%} of "
-        f"{judge.record.tested} pictures it was not trained on, no better than guessing: models are measured{instead} not by "
-        "class; more pictures of each class would help"
+        f"a classifier of the {classifier.record.classes} classes is right about {classifier.record.accuracy:.1%} of "
+        f"{classifier.record.tested} images it was not trained on, no better than guessing: models are measured{instead} not by "
+        "class; more images of each class would help"
     )

@@ -1,4 +1,4 @@
-"""Pictures -> vectors in which quality is measured, from one of three networks."""
+"""Images -> vectors in which quality is measured, from one of three networks."""
 
 import pickle
 import sys
@@ -30,7 +30,7 @@ class FeaturesUnavailableError(Exception):
 
 @dataclass(frozen=True)
 class Features:
-    """What a network makes of pictures."""
+    """What a network makes of images."""
 
     values: NDArray[np.float32]  # [n, d]
     logits: NDArray[np.float32] | None  # [n, classes], of the network's own classes; None if it has none
@@ -38,28 +38,28 @@ class Features:
 
 @dataclass(frozen=True)
 class Extractor:
-    """A feature network: calling it gives the features of any number of pictures."""
+    """A feature network: calling it gives the features of any number of images."""
 
     name: FeatureName
-    protocol: str  # which features these are and how pictures are brought to their size, for people
+    protocol: str  # which features these are and how images are brought to their size, for people
     forward: Callable[[Tensor], tuple[Tensor, Tensor | None]]  # uint8 [n, c, h, w] -> features, logits
     batch_size: int = 250  # at most; features are the same for any to within rounding
 
-    def __call__(self, pictures: NDArray[np.uint8], *, progress: bool = False) -> NDArray[np.float32]:
+    def __call__(self, images: NDArray[np.uint8], *, progress: bool = False) -> NDArray[np.float32]:
         """uint8 [n, c, h, w], grey or RGB, n over 0 -> float32 [n, d]."""
-        return self.extract(pictures, progress=progress).values
+        return self.extract(images, progress=progress).values
 
-    def extract(self, pictures: NDArray[np.uint8], *, progress: bool = False) -> Features:
-        """The same with logits, where the network has some. Pictures may be a memory map: only a batch is read at a time."""
+    def extract(self, images: NDArray[np.uint8], *, progress: bool = False) -> Features:
+        """The same with logits, where the network has some. Images may be a memory map: only a batch is read at a time."""
         values, logits = [], []
         with (
             torch.inference_mode(),
             tqdm(
-                total=len(pictures), desc=f"{self.name} features", unit="pic", leave=False, disable=None if progress else True
+                total=len(images), desc=f"{self.name} features", unit="pic", leave=False, disable=None if progress else True
             ) as bar,
         ):
-            for start in range(0, len(pictures), self.batch_size):
-                batch = torch.from_numpy(np.array(pictures[start : start + self.batch_size]))
+            for start in range(0, len(images), self.batch_size):
+                batch = torch.from_numpy(np.array(images[start : start + self.batch_size]))
                 found, scores = self.forward(batch)
                 values.append(found.cpu().numpy())
                 if scores is not None:
@@ -98,8 +98,8 @@ def random_network() -> Extractor:
     """Features of a fixed network with random weights: 384 numbers, a relative measure only.
 
     Three 3x3 convolutions with ReLU and He et al.'s (2015) scale; of the last two the mean and the standard deviation over places.
-    More layers see less of what is small: the sampling error of a thousand pictures covers it. Untrained convolutions tell sets
-    of pictures apart (Naeem et al. 2020), but a difference says little of what people would see. NumPy's legacy stream makes the
+    More layers see less of what is small: the sampling error of a thousand images covers it. Untrained convolutions tell sets
+    of images apart (Naeem et al. 2020), but a difference says little of what people would see. NumPy's legacy stream makes the
     weights, which NumPy has frozen (NEP 19).
     """
     random = np.random.RandomState(_RANDOM_SEED)
@@ -109,8 +109,8 @@ def random_network() -> Extractor:
         weights.append(torch.from_numpy((scale * random.standard_normal((width, channels, 3, 3))).astype(np.float32)))
         channels = width
 
-    def forward(pictures: Tensor) -> tuple[Tensor, None]:
-        x = prepare(pictures.numpy(), 3)
+    def forward(images: Tensor) -> tuple[Tensor, None]:
+        x = prepare(images.numpy(), 3)
         found = []
         for weight, stride in zip(weights, _RANDOM_STRIDES, strict=True):
             x = functional.relu(functional.conv2d(x, weight, stride=stride, padding=1))
@@ -125,8 +125,8 @@ def classifier_network(classifier: Classifier) -> Extractor:
     """The penultimate layer of a classifier, 128 numbers, and its logits."""
     channels = classifier.record.channels
 
-    def forward(pictures: Tensor) -> tuple[Tensor, Tensor]:
-        found: tuple[Tensor, Tensor] = classifier.network(prepare(pictures.numpy(), channels))
+    def forward(images: Tensor) -> tuple[Tensor, Tensor]:
+        found: tuple[Tensor, Tensor] = classifier.network(prepare(images.numpy(), channels))
         return found
 
     colours = {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
@@ -154,8 +154,8 @@ def inception_network(weights: Path | None = None, *, device: str = "cpu") -> Ex
             "elsewhere and give it with --inception-weights, or take --features classifier or random"
         ) from error
 
-    def forward(pictures: Tensor) -> tuple[Tensor, Tensor]:
-        found: tuple[Tensor, Tensor] = network(pictures.expand(-1, 3, -1, -1).to(device))
+    def forward(images: Tensor) -> tuple[Tensor, Tensor]:
+        found: tuple[Tensor, Tensor] = network(images.expand(-1, 3, -1, -1).to(device))
         return found
 
     return Extractor(

@@ -1,4 +1,4 @@
-"""Two sets of pictures, as features, pixels or probabilities -> how alike they are.
+"""Two sets of images, as features, pixels or probabilities -> how alike they are.
 
 The arithmetic of the well-known measures is torch-fidelity's, whose values are checked against those of the papers' own code.
 """
@@ -17,9 +17,9 @@ from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, p
 from training.evaluation.classifier import prepare
 
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000  # torch-fidelity's; smaller sets take all they have
-NEIGHBOUR = 5  # whose distance is a picture's radius, for precision, recall, density and coverage (Naeem et al. 2020, section 4)
+NEIGHBOUR = 5  # whose distance is a image's radius, for precision, recall, density and coverage (Naeem et al. 2020, section 4)
 SCORE_SPLITS = 10  # Salimans et al. 2016
-FEWEST = 10  # pictures on either side that can be measured at all
+FEWEST = 10  # images on either side that can be measured at all
 
 _CHUNK = 1000  # rows of a matrix of distances
 _SLICES, _SLICED_SIDE = 512, 16
@@ -29,7 +29,7 @@ _SEED = 2020  # torch-fidelity's: of every random choice here
 def frechet(real: NDArray[np.float32], fake: NDArray[np.float32]) -> float:
     """|mu_r - mu_f|^2 + Tr(S_r + S_f - 2 (S_r S_f)^(1/2)) of features [n, d] and [m, d] (Heusel et al. 2017, equation 6).
 
-    0 or more; biased upwards for few pictures, the more so the more features there are. Raises ValueError as `measure` does, and
+    0 or more; biased upwards for few images, the more so the more features there are. Raises ValueError as `measure` does, and
     for a distance that is not a finite number.
     """
     _check(real, fake)
@@ -41,9 +41,9 @@ def frechet(real: NDArray[np.float32], fake: NDArray[np.float32]) -> float:
 
 
 def precision_recall(real: NDArray[np.float32], fake: NDArray[np.float32]) -> tuple[float, float]:
-    """The share of generated pictures among the real ones, and of real among the generated (Kynkaanniemi et al. 2019, equation 2).
+    """The share of generated images among the real ones, and of real among the generated (Kynkaanniemi et al. 2019, equation 2).
 
-    A picture is among others if it is no farther from one of them than that one's fifth nearest neighbour of its own kind.
+    A image is among others if it is no farther from one of them than that one's fifth nearest neighbour of its own kind.
     """
     _check(real, fake)
     found = prc_features_to_metric(
@@ -68,7 +68,7 @@ def density_coverage(real: NDArray[np.float32], fake: NDArray[np.float32], neigh
     held, covered = 0, 0
     for start in range(0, len(reals), _CHUNK):
         some = reals[start : start + _CHUNK]
-        # The nearest of all is the picture itself.
+        # The nearest of all is the image itself.
         radius = torch.cdist(some, reals).kthvalue(neighbour + 1, dim=1).values
         inside = torch.cdist(some, fakes) < radius[:, None]
         held += int(inside.sum())
@@ -94,14 +94,14 @@ def kernel_distance(real: NDArray[np.float32], fake: NDArray[np.float32]) -> flo
 
 
 def kid_subset_size(real: int, fake: int) -> int:
-    """Of sets of so many pictures."""
+    """Of sets of so many images."""
     return min(KID_SUBSET_SIZE, real, fake)
 
 
 def score(logits: NDArray[np.float32]) -> float:
-    """exp of the mean KL divergence of p(class | picture) from p(class) (Salimans et al. 2016, section 4), of logits.
+    """exp of the mean KL divergence of p(class | image) from p(class) (Salimans et al. 2016, section 4), of logits.
 
-    From [n, classes]: 1 for pictures that all look alike to the network, or like nothing; at most the number of classes. The mean
+    From [n, classes]: 1 for images that all look alike to the network, or like nothing; at most the number of classes. The mean
     over 10 splits.
     """
     return float(isc_features_to_metric(_tensor(logits), SCORE_SPLITS, True, _SEED)[KEY_METRIC_ISC_MEAN])
@@ -111,13 +111,13 @@ def measure(
     real: NDArray[np.float32],  # [n, d]
     fake: NDArray[np.float32],  # [m, d], of the same network
     *,
-    logits: NDArray[np.float32] | None = None,  # [m, classes], of the generated pictures
+    logits: NDArray[np.float32] | None = None,  # [m, classes], of the generated images
     inception: bool = False,  # whether the network is Inception V3, after which some measures are named
 ) -> dict[str, float]:
     """All measures that compare two sets of features, by name.
 
     frechet, kernel_distance, precision, recall, density, coverage and, with logits, score. With Inception's features the first two
-    are fid and kid and the score is inception_score. Raises ValueError for fewer than 10 pictures on a side, features of another
+    are fid and kid and the score is inception_score. Raises ValueError for fewer than 10 images on a side, features of another
     width, or numbers that are not finite, the measures among them.
     """
     found = {
@@ -134,7 +134,7 @@ def measure(
 
 
 def parameters(name: str, real: int, fake: int) -> str:
-    """What else the protocol has to say of one of `measure`'s numbers, for sets of so many pictures; empty if nothing."""
+    """What else the protocol has to say of one of `measure`'s numbers, for sets of so many images; empty if nothing."""
     if name in ("kid", "kernel_distance"):
         return f"mean over {KID_SUBSETS} subsets of {kid_subset_size(real, fake)}, cubic kernel"
     if name in ("precision", "recall", "density", "coverage"):
@@ -143,10 +143,10 @@ def parameters(name: str, real: int, fake: int) -> str:
 
 
 def sliced_wasserstein(real: NDArray[np.uint8], fake: NDArray[np.uint8]) -> float:
-    """Distance of two sets of pictures by their pixels alone, uint8 [n, c, h, w] and [m, c, h, w].
+    """Distance of two sets of images by their pixels alone, uint8 [n, c, h, w] and [m, c, h, w].
 
     Scaled to 16x16 in [-1, 1]; the mean, over 512 fixed random directions of unit length, of the mean distance between the sorted
-    projections (Rabin et al. 2011; Karras et al. 2018, section 5, on whole pictures instead of patches). Of the larger set a fixed
+    projections (Rabin et al. 2011; Karras et al. 2018, section 5, on whole images instead of patches). Of the larger set a fixed
     random subset is taken. 0 for equal sets, and around 0 for samples of one distribution only if there are many.
     """
     n = min(len(real), len(fake))
@@ -155,10 +155,10 @@ def sliced_wasserstein(real: NDArray[np.uint8], fake: NDArray[np.uint8]) -> floa
     directions = random.standard_normal((channels * _SLICED_SIDE**2, _SLICES))
     directions /= np.linalg.norm(directions, axis=0)
     projections = []
-    for pictures in (real, fake):
-        places = np.sort(random.permutation(len(pictures))[:n]) if len(pictures) > n else np.arange(n)
+    for images in (real, fake):
+        places = np.sort(random.permutation(len(images))[:n]) if len(images) > n else np.arange(n)
         slices = [
-            prepare(pictures[places[start : start + _CHUNK]], channels, _SLICED_SIDE).flatten(1).double().numpy() @ directions
+            prepare(images[places[start : start + _CHUNK]], channels, _SLICED_SIDE).flatten(1).double().numpy() @ directions
             for start in range(0, n, _CHUNK)
         ]
         projections.append(np.sort(np.concatenate(slices), axis=0))
@@ -174,6 +174,6 @@ def _check(real: NDArray[np.float32], fake: NDArray[np.float32]) -> None:
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
         raise ValueError(f"features must be [n, d] and [m, d] of one network, not {list(real.shape)} and {list(fake.shape)}")
     if min(len(real), len(fake)) < FEWEST:
-        raise ValueError(f"at least {FEWEST} pictures are needed on each side, not {len(real)} real and {len(fake)} generated")
+        raise ValueError(f"at least {FEWEST} images are needed on each side, not {len(real)} real and {len(fake)} generated")
     if not (np.isfinite(real).all() and np.isfinite(fake).all()):
         raise ValueError("features that are not finite numbers cannot be compared")

@@ -1,4 +1,4 @@
-"""Does a model draw its training pictures again? Distances to the nearest ones, beside those of real pictures it never saw."""
+"""Does a model draw its training images again? Distances to the nearest ones, beside those of real images it never saw."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-PERCENTILE = 1.0  # of the held-out pictures' distances: nearer than that is suspicious, and happens to 1 in 100 by chance
+PERCENTILE = 1.0  # of the held-out images' distances: nearer than that is suspicious, and happens to 1 in 100 by chance
 
-_QUERIES, _REFERENCES = 500, 4000  # rows compared at once: some tens of megabytes for 32x32 pictures
+_QUERIES, _REFERENCES = 500, 4000  # rows compared at once: some tens of megabytes for 32x32 images
 
 
 Shrink = Callable[[NDArray[np.generic]], NDArray[np.generic]]
@@ -22,26 +22,26 @@ def _as_they_are(rows: NDArray[np.generic]) -> NDArray[np.generic]:
 
 @dataclass(frozen=True)
 class Pair:
-    """A generated picture and the training picture nearest to it."""
+    """A generated image and the training image nearest to it."""
 
-    generated: int  # place among the generated pictures
-    training: int  # place among the training pictures
+    generated: int  # place among the generated images
+    training: int  # place among the training images
     ratio: float  # of their distance to the threshold: below 1 is suspicious, 0 is a copy
 
 
 @dataclass(frozen=True)
 class Memorisation:
-    """How near generated pictures come to training pictures."""
+    """How near generated images come to training images."""
 
-    share: float  # of generated pictures nearer to a training picture than the threshold; an honest model has about 0.01
-    threshold: float  # the distance that 1 % of real pictures not trained on stay below, in the units of what was compared
-    median: float  # of the generated pictures' distances
+    share: float  # of generated images nearer to a training image than the threshold; an honest model has about 0.01
+    threshold: float  # the distance that 1 % of real images not trained on stay below, in the units of what was compared
+    median: float  # of the generated images' distances
     median_real: float  # the same of the real ones
     pairs: tuple[Pair, ...]  # the nearest, nearest first
 
 
 def nearest(
-    queries: NDArray[np.generic],  # [q, ...], uint8 pictures or float32 features
+    queries: NDArray[np.generic],  # [q, ...], uint8 images or float32 features
     references: NDArray[np.generic],  # [n, ...] of the same shape
     *,
     exclude: NDArray[np.int64] | None = None,  # [q]: a reference for each query that does not count, such as itself
@@ -56,7 +56,7 @@ def nearest(
     best = np.full(len(queries), np.inf, np.float32)
     places = np.zeros(len(queries), np.int64)
     total = -(-len(queries) // _QUERIES) * -(-len(references) // _REFERENCES)
-    with tqdm(total=total, desc="nearest training pictures", unit="chunk", leave=False, disable=None if progress else True) as bar:
+    with tqdm(total=total, desc="nearest training images", unit="chunk", leave=False, disable=None if progress else True) as bar:
         for first in range(0, len(references), _REFERENCES):
             chunk = _rows(shrink(references[first : first + _REFERENCES]), np.float32)
             for start in range(0, len(queries), _QUERIES):
@@ -80,19 +80,19 @@ def nearest(
 
 
 def distances_of_real(
-    train: NDArray[np.generic],  # [n, ...], uint8 pictures or float32 features: what a model was trained on
+    train: NDArray[np.generic],  # [n, ...], uint8 images or float32 features: what a model was trained on
     held_out: NDArray[np.generic] | None,  # [h, ...], real ones it was not trained on; None: see below
     *,
     shrink: Shrink = _as_they_are,  # what is done to some rows before they are compared
     progress: bool = False,
 ) -> NDArray[np.float64]:
-    """The distance of each held-out picture to the nearest training picture, [h].
+    """The distance of each held-out image to the nearest training image, [h].
 
-    Without held-out pictures up to 2,000 training pictures stand in, each compared with all others. Raises ValueError if there are
+    Without held-out images up to 2,000 training images stand in, each compared with all others. Raises ValueError if there are
     none to compare with.
     """
     if len(train) < 2 or (held_out is not None and not len(held_out)):
-        raise ValueError("memorisation needs at least 2 training pictures, and held-out ones if they are given")
+        raise ValueError("memorisation needs at least 2 training images, and held-out ones if they are given")
     if held_out is not None:
         return nearest(held_out, train, shrink=shrink, progress=progress)[0]
     some = np.sort(np.random.RandomState(0).permutation(len(train))[:2000])
@@ -100,7 +100,7 @@ def distances_of_real(
 
 
 def memorisation(
-    generated: NDArray[np.generic],  # [q, ...], uint8 pictures or float32 features
+    generated: NDArray[np.generic],  # [q, ...], uint8 images or float32 features
     train: NDArray[np.generic],  # [n, ...], what the model was trained on
     real: NDArray[np.float64],  # [h], of `distances_of_real`
     *,
@@ -108,13 +108,13 @@ def memorisation(
     shrink: Shrink = _as_they_are,  # what is done to some rows before they are compared
     progress: bool = False,
 ) -> Memorisation:
-    """The share of generated pictures that are nearer to a training picture than 99 % of the held-out ones are to theirs.
+    """The share of generated images that are nearer to a training image than 99 % of the held-out ones are to theirs.
 
     After Meehan et al. 2020 (arXiv 2004.05675), who compare the two sets of distances by ranks. Raises ValueError if there is
     nothing to compare.
     """
     if not len(generated):
-        raise ValueError("memorisation needs generated pictures")
+        raise ValueError("memorisation needs generated images")
     distances, places = nearest(generated, train, shrink=shrink, progress=progress)
     threshold = float(np.percentile(real, PERCENTILE))
     order = np.argsort(distances, kind="stable")[:pairs]

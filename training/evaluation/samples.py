@@ -1,4 +1,4 @@
-"""What is measured: the seeds of a model, or the pictures in a folder; and the data that a model was trained on."""
+"""What is measured: the seeds of a model, or the images in a folder; and the data that a model was trained on."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,16 +15,16 @@ from gan.manifest import Manifest
 from training import data
 from training.data import MAX_PIXELS, Dataset, Fit
 from training.evaluation.nearest_neighbours import Pair
-from training.evaluation.real_images import Sample, match_channels
+from training.evaluation.real_images import SampleSet, match_channels
 
 
-class SubjectError(Exception):
+class EvaluationTargetError(Exception):
     """Something that cannot be measured as asked; the message names the flag or folder and the remedy."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where pictures come from and how they are brought to a size: what `data.load` is told."""
+    """Where images come from and how they are brought to a size: what `data.load` is told."""
 
     data: str
     size: tuple[int, int]  # height, width
@@ -59,20 +59,22 @@ class Seeds:
 
 
 def find_model(target: Path) -> Path | None:
-    """The model folder that the target is or holds; None for a folder of pictures. Raises SubjectError."""
+    """The model folder that the target is or holds; None for a folder of images. Raises SubjectError."""
     if not target.is_dir():
-        raise SubjectError(f"{target}: there is no such folder; give a model folder, a run's folder or a folder of pictures")
+        raise EvaluationTargetError(f"{target}: there is no such folder; give a model folder, a run's folder or a folder of images")
     if (target / "model.json").is_file():
         return target
     if not (target / "config.yaml").is_file():
         return None
     if not (target / "model" / "model.json").is_file():
-        raise SubjectError(f"{target} is a run that has exported no model yet: finish it with training.run --resume {target}")
+        raise EvaluationTargetError(
+            f"{target} is a run that has exported no model yet: finish it with training.run --resume {target}"
+        )
     return target / "model"
 
 
 def has_known_labels(source: str) -> bool:
-    """Whether a data set is one whose pictures all have labels; of a folder of pictures only its owner knows."""
+    """Whether a data set is one whose images all have labels; of a folder of images only its owner knows."""
     try:
         found = data.survey(source)
     except data.DataError:
@@ -87,10 +89,10 @@ def source_of(manifest: Manifest, given: str | None = None) -> Source:
         found = {name: config[name] for name in ("data", "fit", "background", "max_bad", "max_pixels") if name in config}
         return Source(size=(manifest.height, manifest.width), **found)
     except TypeError as error:
-        raise SubjectError(f"{manifest.name} does not say what it was trained on: give --data") from error
+        raise EvaluationTargetError(f"{manifest.name} does not say what it was trained on: give --data") from error
 
 
-class Drawer:
+class ModelSampler:
     """A model, drawn by ONNX Runtime as the service would."""
 
     def __init__(self, folder: Path) -> None:
@@ -98,7 +100,7 @@ class Drawer:
         self._model = model_folder.read(folder)
         self._runtime = runtimes.load(self._model, "onnx")
 
-    def draw(self, seeds: Seeds) -> Iterator[Sample]:
+    def draw(self, seeds: Seeds) -> Iterator[SampleSet]:
         """Sample by sample, each seed with its own label."""
         for number in range(seeds.sets):
             yield self._sample(seed_range((seeds.start + number * seeds.samples) % 2**32, seeds.samples))
@@ -109,46 +111,44 @@ class Drawer:
         truncated = "" if truncation is None else f", truncation {truncation}"
         return f"{self._model.title}, {seeds}, drawn by {self._runtime.name}{truncated}"
 
-    def _sample(self, seeds: Sequence[int]) -> Sample:
+    def _sample(self, seeds: Sequence[int]) -> SampleSet:
         manifest = self._model.manifest
-        pictures, labels = [], []
+        images, labels = [], []
         with tqdm(total=len(seeds), desc="drawing", unit="pic", leave=False, disable=None) as bar:
             for start in range(0, len(seeds), 256):
                 rows = inputs(seeds[start : start + 256], manifest.space, manifest.sampling.truncation)
-                pictures.append(runtimes.generate(self._runtime, rows).transpose(0, 3, 1, 2))
+                images.append(runtimes.generate(self._runtime, rows).transpose(0, 3, 1, 2))
                 if "label" in rows:
                     labels.append(rows["label"])
                 bar.update(len(rows["z"]))
-        return Sample(np.concatenate(pictures), np.concatenate(labels) if labels else None)
+        return SampleSet(np.concatenate(images), np.concatenate(labels) if labels else None)
 
 
-def read(folder: Path, source: Source, *, samples: int, sets: int) -> tuple[list[Sample], str]:
-    """The pictures in a folder, brought to size as the source's, and a word about them for people.
+def read(folder: Path, source: Source, *, samples: int, sets: int) -> tuple[list[SampleSet], str]:
+    """The images in a folder, brought to size as the source's, and a word about them for people.
 
-    At most so many sets of so many pictures, chosen at random but always the same, none of them in two sets; one set of all there
+    At most so many sets of so many images, chosen at random but always the same, none of them in two sets; one set of all there
     are where they are fewer. Raises data.DataError.
     """
     dataset = replace(source, data=str(folder)).load(labelled=False)
-    pictures = dataset.pictures if dataset.held_out is None else np.concatenate([dataset.pictures, dataset.held_out.pictures])
-    found = len(pictures)
-    size, order = f"{pictures.shape[3]}x{pictures.shape[2]}", np.random.RandomState(0).permutation(found)
+    images = dataset.images if dataset.held_out is None else np.concatenate([dataset.images, dataset.held_out.images])
+    found = len(images)
+    size, order = f"{images.shape[3]}x{images.shape[2]}", np.random.RandomState(0).permutation(found)
     samples, sets = min(samples, found), max(1, min(sets, found // samples))
     places = [np.sort(order[number * samples : (number + 1) * samples]) for number in range(sets)]
-    about = f"{sets * samples} of the {found} pictures in {folder}, at {size}"
-    return [Sample(pictures[some]) for some in places], about
+    about = f"{sets * samples} of the {found} images in {folder}, at {size}"
+    return [SampleSet(images[some]) for some in places], about
 
 
-def fit(sample: Sample, dataset: Dataset) -> Sample:
-    """Generated pictures with as many channels as the real ones. Raises SubjectError where that cannot be."""
+def fit(sample: SampleSet, dataset: Dataset) -> SampleSet:
+    """Generated images with as many channels as the real ones. Raises SubjectError where that cannot be."""
     try:
-        return replace(sample, pictures=match_channels(sample.pictures, dataset.pictures.shape[1]))
+        return replace(sample, images=match_channels(sample.images, dataset.images.shape[1]))
     except ValueError as error:
-        raise SubjectError(f"{error}: give the --data that they were made from") from error
+        raise EvaluationTargetError(f"{error}: give the --data that they were made from") from error
 
 
 def beside(suspects: NDArray[np.uint8], train: NDArray[np.uint8], pairs: Sequence[Pair]) -> bytes:
-    """A PNG of four pairs a row, twice as large: the generated picture of each pair, and to its right the training picture."""
-    sheet = np.stack(
-        [picture for suspect, pair in zip(suspects, pairs, strict=True) for picture in (suspect, train[pair.training])]
-    )
+    """A PNG of four pairs a row, twice as large: the generated image of each pair, and to its right the training image."""
+    sheet = np.stack([image for suspect, pair in zip(suspects, pairs, strict=True) for image in (suspect, train[pair.training])])
     return encoding.encode(encoding.enlarge(encoding.grid(sheet.transpose(0, 2, 3, 1), columns=8), 2), "png")

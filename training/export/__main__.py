@@ -15,12 +15,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "python -m training.export",
         description="Write the exported files of model folders again, from their weights: for files that are damaged, or too old "
-        "for what is to read them. Name, version and pictures stay.",
+        "for what is to read them. Name, version and images stay.",
         epilog="example: python -m training.export models/shoes",
     )
     parser.add_argument("folders", nargs="+", type=user_path, metavar="MODEL", help="a model folder")
-    parser.add_argument("--seeds", type=int, default=1000, help="pictures to compare before and after, %(default)s by default")
-    parser.add_argument("--take-changes", action="store_true", help="export even if some of these pictures change")
+    parser.add_argument("--seeds", type=int, default=1000, help="images to compare before and after, %(default)s by default")
+    parser.add_argument("--take-changes", action="store_true", help="export even if some of these images change")
     options = parser.parse_args(arguments)
     for folder in options.folders:
         try:

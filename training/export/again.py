@@ -25,8 +25,8 @@ _DRAWN_AT_ONCE = 256
 def export_again(path: Path, seeds: int, take_changes: bool = False) -> Manifest:
     """Write the exported files of a model folder anew, from its weights, in one step; its name and version stay.
 
-    Before that, `seeds` pictures are drawn with the files that are there and with the new ones. Raises ExportError, and changes
-    nothing, if a picture would change that is not to, or an export is over its tolerance; ModelFolderError for bad weights.
+    Before that, `seeds` images are drawn with the files that are there and with the new ones. Raises ExportError, and changes
+    nothing, if a image would change that is not to, or an export is over its tolerance; ModelFolderError for bad weights.
     """
     path = path.resolve()  # the folder itself, where a link leads to it
     old = ModelFolder(path, model_folder.read_manifest(path))
@@ -40,7 +40,7 @@ def export_again(path: Path, seeds: int, take_changes: bool = False) -> Manifest
         files = old.manifest.files | model_folder.digests(folder, [ONNX, TORCHSCRIPT])
         manifest = old.manifest.model_copy(update={"exports": compare(generator, folder), "files": files})
         write_manifest(folder, manifest)
-        _compare_pictures(old, model_folder.read(folder), seeds, take_changes)
+        _compare_images(old, model_folder.read(folder), seeds, take_changes)
         card = path / CARD
         if card.is_file() and card.read_text() == model_card(old.manifest):  # else somebody has written into it
             (folder / CARD).write_text(model_card(manifest))
@@ -66,26 +66,26 @@ def _rebuilt(folder: ModelFolder) -> Generator:
     return generator.eval()
 
 
-def _compare_pictures(old: ModelFolder, new: ModelFolder, seeds: int, take_changes: bool) -> None:
-    """Raises ExportError if a picture changes that is not to. Says what could not be compared."""
+def _compare_images(old: ModelFolder, new: ModelFolder, seeds: int, take_changes: bool) -> None:
+    """Raises ExportError if a image changes that is not to. Says what could not be compared."""
     files: dict[RuntimeName, str] = {"onnx": ONNX, "torchscript": TORCHSCRIPT}
     for name, file in files.items():
         try:
             before = runtimes.load(old, name, "cpu")
         except ModelFolderError as error:
-            print(f"{old.path}: no pictures to compare with those of the new {file}, since {error}")
+            print(f"{old.path}: no images to compare with those of the new {file}, since {error}")
             continue
         changed = _changed(before, runtimes.load(new, name, "cpu"), new.manifest, seeds)
-        print(f"{old.path}: {changed} of {seeds} pictures change with the new {file}")
+        print(f"{old.path}: {changed} of {seeds} images change with the new {file}")
         if changed and not take_changes:
             raise ExportError(
-                f"{changed} of {seeds} pictures would change with the new {file}, and {new.title} promises the same ones for ever: "
+                f"{changed} of {seeds} images would change with the new {file}, and {new.title} promises the same ones for ever: "
                 "not exported; to have them changed, add --take-changes"
             )
 
 
 def _changed(before: Runtime, after: Runtime, manifest: Manifest, seeds: int) -> int:
-    """How many of the pictures of the seeds 0, 1, 2 … are not the same bytes."""
+    """How many of the images of the seeds 0, 1, 2 … are not the same bytes."""
     changed = 0
     for start in range(0, seeds, _DRAWN_AT_ONCE):
         rows = inputs(range(start, min(start + _DRAWN_AT_ONCE, seeds)), manifest.space)

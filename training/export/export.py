@@ -21,9 +21,9 @@ from training.config.schema import TrainingConfig
 from training.data import Dataset
 from training.engine.state import TrainingState
 from training.export.model_card import COMPARED_LATENTS, model_card
-from training.tracking.logger import draw_grid
+from training.tracking.logger import sample_grid
 
-# A grey level is 1/127.5 = 0.0078 wide in the network's range; at a hundredth of that, one picture element in a hundred
+# A grey level is 1/127.5 = 0.0078 wide in the network's range; at a hundredth of that, one image element in a hundred
 # may round to the neighbouring level and none further.
 TOLERANCE = 1e-4
 # What programs of 2024 read, such as onnxruntime 1.17 and onnx2torch; the exporter's own choice is for newer ones.
@@ -45,14 +45,14 @@ def export_model(
 ) -> Manifest:
     """Write the model folder in one step. Raises ExportError, and leaves nothing behind, if an export is over its tolerance."""
     generator = state.finished_generator()
-    _, channels, height, width = dataset.pictures.shape
+    _, channels, height, width = dataset.images.shape
     written: list[Manifest] = []
 
     def fill(folder: Path) -> None:
         save_file(generator.state_dict(), folder / WEIGHTS)
         export_onnx(generator, folder / ONNX)
         export_torchscript(generator, folder / TORCHSCRIPT)
-        (folder / SAMPLES).write_bytes(encoding.encode(draw_grid(generator), "png"))
+        (folder / SAMPLES).write_bytes(encoding.encode(sample_grid(generator), "png"))
         files = model_folder.digests(folder, [WEIGHTS, ONNX, TORCHSCRIPT])
         manifest = Manifest(
             name=name,
@@ -69,7 +69,7 @@ def export_model(
             origin=Origin(
                 dataset=dataset.name,
                 dataset_fingerprint=dataset.fingerprint,
-                dataset_pictures=len(dataset.pictures),
+                dataset_pictures=len(dataset.images),
                 config=config.model_dump(mode="json"),
                 environment=environment,
                 seed=config.seed,
@@ -95,7 +95,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def export_onnx(generator: Generator, path: Path) -> None:
-    """`space.names`, such as z [n, z_dim], -> pictures [n, channels, height, width], any n, weights inside the file."""
+    """`space.names`, such as z [n, z_dim], -> images [n, channels, height, width], any n, weights inside the file."""
     n = torch.export.Dim("n")
     first, *others = tensors(range(2), generator.space)
     with warnings.catch_warnings():
@@ -140,8 +140,8 @@ def compare(generator: Generator, folder: Path) -> dict[str, Export]:
             TORCHSCRIPT: torch.jit.load(folder / TORCHSCRIPT)(*values).numpy(),  # type: ignore[no-untyped-call]
         }
     exports = {}
-    for file, pictures in found.items():
-        difference = float(np.abs(pictures - expected).max())
+    for file, images in found.items():
+        difference = float(np.abs(images - expected).max())
         if not difference <= TOLERANCE:
             raise ExportError(
                 f"{file} differs from the network in memory by {difference:.2g}, more than {TOLERANCE:.0e}: not exported"

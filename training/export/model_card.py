@@ -13,11 +13,11 @@ def model_card(manifest: Manifest) -> str:
     exports = "\n".join(f"| {file} | {export.largest_difference:.1e} |" for file, export in manifest.exports.items())
     return f"""# {manifest.name}
 
-![64 pictures, seeds 0 to 63]({SAMPLES})
+![64 images, seeds 0 to 63]({SAMPLES})
 
-A {manifest.architecture.name} generator of {manifest.width}x{manifest.height} pictures with {manifest.channels} channel(s),
-version {manifest.version}, trained on {origin.dataset} ({origin.dataset_pictures:,} pictures).
-It saw {origin.pictures_seen:,} pictures in {origin.wall_time_seconds / 60:.0f} minutes on: {origin.environment.hardware}.
+A {manifest.architecture.name} generator of {manifest.width}x{manifest.height} images with {manifest.channels} channel(s),
+version {manifest.version}, trained on {origin.dataset} ({origin.dataset_pictures:,} images).
+It saw {origin.pictures_seen:,} images in {origin.wall_time_seconds / 60:.0f} minutes on: {origin.environment.hardware}.
 
 The grid shows seeds 0 to 63, unselected, as the service draws them. Licence: {manifest.licence}.
 
@@ -43,7 +43,5 @@ def _quality(manifest: Manifest) -> str:
     ]
     ways = [f"{number}. {protocol}" for number, protocol in enumerate(protocols, 1)]
     if any(deviation is not None for _, deviation in figures):
-        ways.append("\nBehind ± stands the standard deviation of one set of pictures from another.")
-    return "\n".join(
-        ["| measure | generated | real pictures | protocol |", "|---|---|---|---|", *rows, "", "Protocols:", "", *ways]
-    )
+        ways.append("\nBehind ± stands the standard deviation of one set of images from another.")
+    return "\n".join(["| measure | generated | real images | protocol |", "|---|---|---|---|", *rows, "", "Protocols:", "", *ways])

@@ -8,35 +8,37 @@ from gan import atomic, model_folder
 from gan.errors import ModelFolderError
 from gan.manifest import Manifest, Metric
 from training.engine import checkpoint
-from training.evaluation.evaluator import Ruler
+from training.evaluation.evaluator import Evaluator
 from training.evaluation.real_images import FIRST_SEED
-from training.evaluation.samples import Drawer, Seeds, beside
+from training.evaluation.samples import ModelSampler, Seeds, beside
 from training.tracking.run_dir import UsageError
 
 
-def measure_model(ruler: Ruler, model: Path, samples: int, sets: int = 1, nearest: Path | None = None) -> list[Metric]:
-    """What is reported of a model folder: seeds that chose nothing, drawn as the service draws them, beside test pictures.
+def measure_model(evaluator: Evaluator, model: Path, samples: int, sets: int = 1, nearest: Path | None = None) -> list[Metric]:
+    """What is reported of a model folder: seeds that chose nothing, drawn as the service draws them, beside test images.
 
-    `sets` samples of so many seeds each give every figure its standard deviation. `nearest` is a PNG file to write: the pictures
-    nearest to training pictures, each beside that one.
+    `sets` samples of so many seeds each give every figure its standard deviation. `nearest` is a PNG file to write: the images
+    nearest to training images, each beside that one.
     """
     seeds = Seeds(samples, FIRST_SEED["test"], sets)
-    found = ruler.assess(Drawer(model).draw(seeds), seeds=str(seeds), progress=True)
+    found = evaluator.evaluate(ModelSampler(model).draw(seeds), seeds=str(seeds), progress=True)
     if nearest is not None:
-        atomic.write_bytes_atomically(nearest, beside(found.suspects, ruler.test.train, found.pairs))
+        atomic.write_bytes_atomically(nearest, beside(found.suspects, evaluator.test.train, found.pairs))
     return found.rows
 
 
-def rank_models(ruler: Ruler, models: list[Path], samples: int) -> list[Metric]:
-    """The distance of each model folder from the pictures that models are chosen by, under one protocol; less is better."""
-    gauge = ruler.gauge(samples)
+def rank_models(evaluator: Evaluator, models: list[Path], samples: int) -> list[Metric]:
+    """The distance of each model folder from the images that models are chosen by, under one protocol; less is better."""
+    checkpoint_evaluator = evaluator.checkpoint_evaluator(samples)
     seeds, distances = Seeds(samples, FIRST_SEED["selection"]), []
     for model in models:
-        (sample,) = Drawer(model).draw(seeds)
-        found = gauge.measure(sample.pictures)
+        (sample,) = ModelSampler(model).draw(seeds)
+        found = checkpoint_evaluator.measure(sample.images)
         name = checkpoint.ranked_by(found)
         assert name is not None, "every measurement has a distance"
-        distances.append(Metric(name=name, value=found[name], protocol=gauge.protocol, real=gauge.real[name]))
+        distances.append(
+            Metric(name=name, value=found[name], protocol=checkpoint_evaluator.protocol, real=checkpoint_evaluator.real[name])
+        )
     return distances
 
 
@@ -55,7 +57,7 @@ def publish(model: Path, models: Path) -> None:
 def promote(model: Path, models: Path, rank: Callable[[list[Path]], list[Metric]]) -> None:
     """The same, but a worse model that stands there is replaced: one with the larger Fréchet distance.
 
-    `rank` measures both, by pictures that are in no figure of either: who is replaced by the figures in its manifest is replaced by
+    `rank` measures both, by images that are in no figure of either: who is replaced by the figures in its manifest is replaced by
     one whose figures are too good. What is replaced is kept beside the model, in the run's folder. Raises UsageError.
     """
     new = model_folder.read_manifest(model)
@@ -97,7 +99,7 @@ def promote(model: Path, models: Path, rank: Callable[[list[Path]], list[Metric]
 
 
 def _shape(manifest: Manifest) -> tuple[object, ...]:
-    """What those who ask a model for pictures depend on."""
+    """What those who ask a model for images depend on."""
     return manifest.channels, manifest.height, manifest.width, manifest.z_dim, manifest.classes, manifest.codes
 
 
@@ -105,7 +107,7 @@ def _describe(manifest: Manifest) -> str:
     colour = "grey" if manifest.channels == 1 else "coloured"
     classes = f" of {', '.join(manifest.classes)}" if manifest.classes else ""
     codes = f" by {', '.join(f'{code.name}={code.categories or 1}' for code in manifest.codes)}" if manifest.codes else ""
-    return f"{colour} {manifest.width}x{manifest.height} pictures{classes} from {manifest.z_dim} numbers{codes}"
+    return f"{colour} {manifest.width}x{manifest.height} images{classes} from {manifest.z_dim} numbers{codes}"
 
 
 def _not_copied(model: Path, target: Path, error: OSError) -> UsageError:

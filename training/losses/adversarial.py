@@ -1,7 +1,7 @@
-"""What each player minimises: pure functions of logits that return one value per picture. The loop takes the mean.
+"""What each player minimises: pure functions of logits that return one value per image. The loop takes the mean.
 
-`real` and `fake` are the discriminator's logits [n] for real and for generated pictures. Where a logit is the log-odds that a
-picture is real, D is its sigmoid, and -log sigmoid(l) = softplus(-l) neither over- nor underflows.
+`real` and `fake` are the discriminator's logits [n] for real and for generated images. Where a logit is the log-odds that a
+image is real, D is its sigmoid, and -log sigmoid(l) = softplus(-l) neither over- nor underflows.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ def nonsaturating_generator(fake: Tensor, _: Tensor) -> Tensor:
 
 
 def lsgan_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """Least squares with targets 1 for real and 0 for generated pictures (Mao et al. 2017, arXiv 1611.04076, equation 9)."""
+    """Least squares with targets 1 for real and 0 for generated images (Mao et al. 2017, arXiv 1611.04076, equation 9)."""
     return ((real - 1).square() + fake.square()) / 2
 
 
@@ -55,7 +55,7 @@ def wasserstein_generator(fake: Tensor, _: Tensor) -> Tensor:
 
 
 def relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """softplus(-(D(x) - D(G(z)))): a real picture is to be more real than a generated one (Huang et al. 2024, R3GAN, section 2)."""
+    """softplus(-(D(x) - D(G(z)))): a real image is to be more real than a generated one (Huang et al. 2024, R3GAN, section 2)."""
     return softplus(fake - real)
 
 
@@ -65,7 +65,7 @@ def relativistic_generator(fake: Tensor, real: Tensor) -> Tensor:
 
 
 def code_error(readings: Sequence[Tensor], codes: Sequence[Tensor]) -> Tensor:
-    """-log Q(c | x) of each picture, [n], but for a constant (Chen et al. 2016, arXiv 1606.03657, equation 5).
+    """-log Q(c | x) of each image, [n], but for a constant (Chen et al. 2016, arXiv 1606.03657, equation 5).
 
     Of a category the reading is logits [n, k], and the code int64 [n]; of a number it is the mean [n] of a normal distribution
     with deviation 1, as in the paper's code, and the code float32 [n].
@@ -84,8 +84,8 @@ class Objective:
     discriminator: Callable[[Tensor, Tensor], Tensor]  # (real, fake) -> [n]
     generator: Callable[[Tensor, Tensor], Tensor]  # (fake, real) -> [n]
     compares: bool = False  # whether the generator's loss looks at the real logits too
-    is_log_odds: bool = False  # whether a logit is the log-odds that a picture is real, so that V(D, G) means something
-    boundary: float | None = None  # the logit above which a picture is taken for real, where there is one
+    is_log_odds: bool = False  # whether a logit is the log-odds that a image is real, so that V(D, G) means something
+    boundary: float | None = None  # the logit above which a image is taken for real, where there is one
 
 
 OBJECTIVES: dict[ObjectiveName, Objective] = {

@@ -1,4 +1,4 @@
-"""Gradient penalties on the discriminator, one value per picture. They combine with any objective.
+"""Gradient penalties on the discriminator, one value per image. They combine with any objective.
 
 All need gradients of gradients, so they are computed in float32, outside autocast, from logits that were computed there too.
 """
@@ -11,21 +11,21 @@ from torch import Tensor
 _UNDER_THE_ROOT = 1e-4  # a bare norm has no gradient at 0
 
 
-def squared_gradient(logits: Tensor, pictures: Tensor) -> Tensor:
-    """The squared norm of each logit's gradient by its picture, [n] (Mescheder et al. 2018, arXiv 1801.04406, equation 9).
+def squared_gradient_norm(logits: Tensor, images: Tensor) -> Tensor:
+    """The squared norm of each logit's gradient by its image, [n] (Mescheder et al. 2018, arXiv 1801.04406, equation 9).
 
-    Times gamma / 2 it is R1 for real pictures and R2 for generated ones.
-    `pictures` [n, ...] must require gradients, and `logits` [n] have been computed from them, each from its own picture only.
+    Times gamma / 2 it is R1 for real images and R2 for generated ones.
+    `images` [n, ...] must require gradients, and `logits` [n] have been computed from them, each from its own image only.
     """
-    (gradient,) = torch.autograd.grad(logits.sum(), pictures, create_graph=True)
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient.square().flatten(1).sum(1)
 
 
 def wasserstein_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, share: Tensor) -> Tensor:
-    """(|gradient| - 1)^2 at points between real and generated pictures, [n] (Gulrajani et al. 2017, arXiv 1704.00028, equation 3).
+    """(|gradient| - 1)^2 at points between real and generated images, [n] (Gulrajani et al. 2017, arXiv 1704.00028, equation 3).
 
-    `share` [n] in [0, 1], one for each picture, says how near to the generated picture its point is.
+    `share` [n] in [0, 1], one for each image, says how near to the generated image its point is.
     """
     share = share.view(-1, *[1] * (real.dim() - 1))
     between = real.lerp(fake, share).requires_grad_()
-    return ((squared_gradient(discriminator(between), between) + _UNDER_THE_ROOT).sqrt() - 1).square()
+    return ((squared_gradient_norm(discriminator(between), between) + _UNDER_THE_ROOT).sqrt() - 1).square()

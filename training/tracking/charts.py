@@ -16,9 +16,9 @@ _SIDE = 1000  # of a plot in SVG units; the page stretches it to the width there
 
 @dataclass(frozen=True)
 class Curve:
-    """One statistic over the pictures seen, float64 [n] each, in the order of the pictures."""
+    """One statistic over the images seen, float64 [n] each, in the order of the images."""
 
-    pictures: NDArray[np.float64]
+    images: NDArray[np.float64]
     values: NDArray[np.float64]
 
 
@@ -45,13 +45,13 @@ CHARTS = [
     Chart(
         "Gradient penalties",
         "penalty",
-        {"penalty": "gradient penalty", "r1": "R1, at real pictures", "r2": "R2, at generated pictures"},
+        {"penalty": "gradient penalty", "r1": "R1, at real images", "r2": "R2, at generated images"},
         "Small and steady is good: a penalty that grows says that the discriminator's slopes are getting out of hand.",
     ),
     Chart(
         "What the discriminator thinks",
         "probability of being real",
-        {"d_real": "D(x), real pictures", "d_fake": "D(G(z)), generated pictures"},
+        {"d_real": "D(x), real images", "d_fake": "D(G(z)), generated images"},
         "At the Nash equilibrium both are 0.5: the discriminator cannot tell.",
         line=(0.5, "equilibrium"),
         shown=[0, 1],
@@ -59,8 +59,8 @@ CHARTS = [
     Chart(
         "Accuracy of the discriminator",
         "share it gets right",
-        {"accuracy_held_out": "real pictures held out", "accuracy_fake": "generated pictures"},
-        "At 0.5 it guesses. Far less on pictures held out than on those it trains on: it knows its pictures by heart.",
+        {"accuracy_held_out": "real images held out", "accuracy_fake": "generated images"},
+        "At 0.5 it guesses. Far less on images held out than on those it trains on: it knows its images by heart.",
         line=(0.5, "guessing"),
         shown=[0, 1],
     ),
@@ -75,7 +75,7 @@ CHARTS = [
     Chart(
         "Distance from the data",
         "Fréchet distance",
-        {"frechet": "generated pictures", "frechet_real": "real pictures", "fid": "FID", "fid_real": "FID of real pictures"},
+        {"frechet": "generated images", "frechet_real": "real images", "fid": "FID", "fid_real": "FID of real images"},
         "Less is better; the best checkpoint is exported. It compares those of one run, and of runs measured alike.",
         shown=[0],
     ),
@@ -83,52 +83,52 @@ CHARTS = [
         "Precision and recall",
         "share",
         {
-            "precision": "precision, generated pictures that could be real",
-            "recall": "recall, real pictures that could be generated",
-            "precision_real": "precision of real pictures",
-            "recall_real": "recall of real pictures",
+            "precision": "precision, generated images that could be real",
+            "recall": "recall, real images that could be generated",
+            "precision_real": "precision of real images",
+            "recall_real": "recall of real images",
         },
         "Precision is fidelity, recall is variety; recall that falls while precision stays is a generator that leaves things out.",
         shown=[0, 1],
     ),
     Chart(
         "Diversity",
-        "distance of two pictures",
+        "distance of two images",
         {"spread": "spread"},
-        "Of what it is among real pictures; a fall is mode collapse: the same pictures for different latent vectors.",
-        line=(1.0, "as real pictures"),
+        "Of what it is among real images; a fall is mode collapse: the same images for different latent vectors.",
+        line=(1.0, "as real images"),
         shown=[0],
     ),
     Chart(
         "Labels",
         "-log P(label | x)",
-        {"label_error": "what the reader of the labels gets wrong of real pictures"},
-        "Falls as the discriminator comes to tell the classes apart, which it then asks of generated pictures too.",
+        {"label_error": "what the reader of the labels gets wrong of real images"},
+        "Falls as the discriminator comes to tell the classes apart, which it then asks of generated images too.",
         shown=[0],
     ),
     Chart(
         "Codes",
         "-log Q(c | x)",
         {"code_error": "what the reader of the codes gets wrong"},
-        "Falls as the pictures come to tell the codes they were drawn from.",
+        "Falls as the images come to tell the codes they were drawn from.",
         shown=[0],
     ),
     Chart(
         "Logits",
         "logit",
         {
-            "logit_real": "mean, real pictures",
-            "logit_fake": "mean, generated pictures",
+            "logit_real": "mean, real images",
+            "logit_fake": "mean, generated images",
             "logit_mean": "mean of both",
             "logit_std": "their spread",
         },
-        "A spread that goes to nothing is a discriminator that says the same of all pictures, from which nothing can be learned.",
+        "A spread that goes to nothing is a discriminator that says the same of all images, from which nothing can be learned.",
         shown=[0],
     ),
     Chart(
         "Speed",
-        "pictures per second",
-        {"pictures_per_second": "pictures per second"},
+        "images per second",
+        {"pictures_per_second": "images per second"},
         "Level is good; a dip is another program at work on the same machine, or the drawing of samples.",
         shown=[0],
     ),
@@ -151,11 +151,11 @@ def curves(rows: Sequence[dict[str, Any]]) -> dict[str, Curve]:
             if type(value) in (int, float) and -_LARGEST < value < _LARGEST:
                 if key not in points:
                     points[key] = ([], [])
-                pictures, values = points[key]
-                pictures.append(seen)
+                images, values = points[key]
+                images.append(seen)
                 values.append(value)
     return {
-        key: thin(Curve(np.array(pictures, np.float64), np.array(values, np.float64))) for key, (pictures, values) in points.items()
+        key: thin(Curve(np.array(images, np.float64), np.array(values, np.float64))) for key, (images, values) in points.items()
     }
 
 
@@ -166,18 +166,18 @@ def thin(curve: Curve) -> Curve:
         return curve
     starts = np.arange(MOST_POINTS) * count // MOST_POINTS
     sizes = np.diff(starts, append=count)
-    return Curve(np.add.reduceat(curve.pictures, starts) / sizes, np.add.reduceat(curve.values, starts) / sizes)
+    return Curve(np.add.reduceat(curve.images, starts) / sizes, np.add.reduceat(curve.values, starts) / sizes)
 
 
-def draw(chart: Chart, curves: dict[str, Curve], pictures: tuple[float, float]) -> str:
-    """A chart as HTML, of those of its keys that `curves` has; `pictures` is the range of the horizontal axis.
+def draw(chart: Chart, curves: dict[str, Curve], images: tuple[float, float]) -> str:
+    """A chart as HTML, of those of its keys that `curves` has; `images` is the range of the horizontal axis.
 
     The plot is stretched SVG, the text around it HTML: so it fits any width, on paper too, without a script.
     """
     shown = {key: curves[key] for key in chart.labels if key in curves}
     values = np.concatenate([curve.values for curve in shown.values()])
     low, high, cut = _vertical_range(values, [*chart.shown, *([chart.line[0]] if chart.line else [])])
-    left, right = pictures if pictures[0] < pictures[1] else (pictures[0] - 1, pictures[0] + 1)
+    left, right = images if images[0] < images[1] else (images[0] - 1, images[0] + 1)
 
     def x(seen: float) -> float:
         return (seen - left) / (right - left)
@@ -208,13 +208,13 @@ def draw(chart: Chart, curves: dict[str, Curve], pictures: tuple[float, float]) 
     vertical = "".join(f'<span style="top:{100 * y(tick):.2f}%">{number_text(tick)}</span>' for tick in rows)
     horizontal = "".join(f'<span style="left:{100 * x(tick):.2f}%">{count_text(tick)}</span>' for tick in columns)
     reading = escape(chart.reading) + (" A few values lie beyond the axis." if cut else "")
-    return f"""<figure class="chart" data-pictures="{left},{right}" data-values="{low},{high}">
+    return f"""<figure class="chart" data-images="{left},{right}" data-values="{low},{high}">
 <figcaption><h3>{escape(chart.title)}</h3><p>{reading}</p></figcaption>
 <ul class="legend">{"".join(legend)}</ul>
 <div class="frame"><div class="axis">{escape(chart.axis)}</div><div class="vertical">{vertical}</div>
 <div class="plot"><svg viewBox="0 0 {_SIDE} {_SIDE}" preserveAspectRatio="none" role="img" aria-label="{escape(chart.title)}">
 {"".join(plot)}</svg><div class="cursor" hidden></div></div>
-<div class="horizontal">{horizontal}</div><div class="axis below">pictures seen</div></div>
+<div class="horizontal">{horizontal}</div><div class="axis below">images seen</div></div>
 </figure>"""
 
 
@@ -254,7 +254,7 @@ def _vertical_range(values: NDArray[np.float64], covered: list[float]) -> tuple[
 
 
 def _path(curve: Curve, x: Any, y: Any) -> str:
-    across, down = _SIDE * x(curve.pictures), _SIDE * np.clip(y(curve.values), -1, 2)
+    across, down = _SIDE * x(curve.images), _SIDE * np.clip(y(curve.values), -1, 2)
     if len(across) == 1:  # a path of no length draws nothing but its round ends
         return f"M{across[0]:.1f} {down[0]:.1f}h0"
     return "M" + "L".join(f"{a:.1f} {d:.1f}" for a, d in zip(across.tolist(), down.tolist(), strict=True))

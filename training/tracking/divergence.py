@@ -19,30 +19,30 @@ from training.engine.checkpoint import checkpoints
 from training.engine.device import Hardware
 from training.engine.minibatch import to_network
 from training.engine.state import TrainingState
-from training.evaluation.checkpoint_evaluator import Gauge
+from training.evaluation.checkpoint_evaluator import CheckpointEvaluator
 from training.losses.adversarial import OBJECTIVES
-from training.losses.diffaugment import CHANCES, augment
+from training.losses.diffaugment import AUGMENT_PARAMS, augment
 
 _DRAWN_AT_ONCE = 64
 _SPREAD_SEEDS = 64
-_DEAD_AFTER = 20_000  # pictures through which a discriminator said the same of all of them
-_LOST_AFTER = 100_000  # pictures through which it was next to certain of all of them
+_DEAD_AFTER = 20_000  # images through which a discriminator said the same of all of them
+_LOST_AFTER = 100_000  # images through which it was next to certain of all of them
 _CERTAIN = 1e-4
-_HARDLY_ANY_SPREAD = 1e-3  # of a level: less than one point in one picture
+_HARDLY_ANY_SPREAD = 1e-3  # of a level: less than one point in one image
 _COLLAPSED = 0.5  # of the spread of the data, or of the recall that the run once had
-_EARLY = 100_000  # pictures before which a generator that draws all alike is only at its start
+_EARLY = 100_000  # images before which a generator that draws all alike is only at its start
 
 
-class GameOverError(Exception):
+class DivergenceError(Exception):
     """A game that learns nothing any more; the message says why, names the last good checkpoint, and the remedy."""
 
 
 @dataclass
-class Watch:
+class DivergenceMonitor:
     """Looks at the statistics of a run, tick by tick."""
 
     folder: Path  # of the run
-    since: dict[str, int] = field(default_factory=dict)  # sign of trouble -> pictures seen when it came, to stay; is saved
+    since: dict[str, int] = field(default_factory=dict)  # sign of trouble -> images seen when it came, to stay; is saved
 
     def look(self, row: dict[str, float]) -> None:
         """Raises GameOverError if the game has left the numbers or its discriminator is dead or has won for good."""
@@ -52,13 +52,13 @@ class Watch:
             self.give_up(*not_finite(", ".join(wrong), seen))
         if self._lasts("flat", seen, row["logit_std"] <= 1e-5 * abs(row["logit_mean"])) >= _DEAD_AFTER:
             self.give_up(
-                f"the discriminator is dead: for {_DEAD_AFTER:,} pictures it has said the same of all of them",
+                f"the discriminator is dead: for {_DEAD_AFTER:,} images it has said the same of all of them",
                 "take a lower --learning-rate, or start a new run with another --discriminator-norm",
             )
         certain = row.get("d_real", 0) > 1 - _CERTAIN and row.get("d_fake", 1) < _CERTAIN
         if self._lasts("lost", seen, certain) >= _LOST_AFTER:
             self.give_up(
-                f"the discriminator has won: for {_LOST_AFTER:,} pictures it has been certain of all of them, "
+                f"the discriminator has won: for {_LOST_AFTER:,} images it has been certain of all of them, "
                 "and the generator learns next to nothing from that",
                 "start a new run with --discriminator-norm spectral, or none and --r1 1, or go on with --augment diffaugment",
             )
@@ -71,7 +71,7 @@ class Watch:
             if last
             else "there is no checkpoint yet"
         )
-        raise GameOverError(f"{reason}: {remedy} ({back})")
+        raise DivergenceError(f"{reason}: {remedy} ({back})")
 
     def _lasts(self, sign: str, seen: int, shows: bool) -> int:
         if not shows:
@@ -80,22 +80,28 @@ class Watch:
         return seen - self.since.setdefault(sign, seen)
 
 
-def measure(state: TrainingState, dataset: Dataset, config: TrainingConfig, hardware: Hardware, gauge: Gauge) -> dict[str, float]:
+def measure(
+    state: TrainingState, dataset: Dataset, config: TrainingConfig, hardware: Hardware, checkpoint_evaluator: CheckpointEvaluator
+) -> dict[str, float]:
     """What a checkpoint is worth: distance, precision and recall, spread, and how often the discriminator is right.
 
     Changes nothing, and is a function of the weights alone.
     """
     rows = inputs(range(config.measure), state.space)
-    pictures = draw_pictures(state.finished_generator(hardware.device), rows)
-    found = {**gauge.measure(pictures), "spread": _relative_spread(pictures, dataset.pictures)}
+    images = generate_images(state.finished_generator(hardware.device), rows)
+    found = {**checkpoint_evaluator.measure(images), "spread": _relative_spread(images, dataset.images)}
     boundary = OBJECTIVES[config.objective].boundary
     if boundary is not None:
         labels = rows.get("label")
-        found["accuracy_fake"] = 1 - _share_over(boundary, state, config, hardware, pictures, labels)
-        if gauge.held_out is not None:
+        found["accuracy_fake"] = 1 - _share_over(boundary, state, config, hardware, images, labels)
+        if checkpoint_evaluator.held_out is not None:
             # The gauge may know labels that the game does not.
-            real_labels = None if labels is None or gauge.held_out_labels is None else gauge.held_out_labels[: config.measure]
-            real = gauge.held_out[: config.measure]
+            real_labels = (
+                None
+                if labels is None or checkpoint_evaluator.held_out_labels is None
+                else checkpoint_evaluator.held_out_labels[: config.measure]
+            )
+            real = checkpoint_evaluator.held_out[: config.measure]
             found["accuracy_held_out"] = _share_over(boundary, state, config, hardware, real, real_labels)
     return found
 
@@ -105,7 +111,7 @@ def warnings_of(measures: dict[str, float], before: list[dict[str, float]], seen
     found = []
     if seen >= _EARLY and measures["spread"] < _COLLAPSED:
         found.append(
-            f"mode collapse: the pictures of {_SPREAD_SEEDS} seeds differ {measures['spread']:.0%} as much as real ones do; "
+            f"mode collapse: the images of {_SPREAD_SEEDS} seeds differ {measures['spread']:.0%} as much as real ones do; "
             "--discriminator-norm spectral, or none and a penalty (--r1), or a lower --learning-rate may prevent it"
         )
     recalls = [earlier["recall"] for earlier in before if math.isfinite(earlier.get("recall", math.nan))]
@@ -117,44 +123,44 @@ def warnings_of(measures: dict[str, float], before: list[dict[str, float]], seen
     held_out = measures.get("accuracy_held_out")
     if held_out is not None and held_out < 0.2 and measures["accuracy_fake"] > 0.8:
         found.append(
-            f"overfitting: the discriminator takes {held_out:.0%} of the real pictures it was not trained on for real; "
-            "--augment translation or diffaugment, or more pictures, may help"
+            f"overfitting: the discriminator takes {held_out:.0%} of the real images it was not trained on for real; "
+            "--augment translation or diffaugment, or more images, may help"
         )
     return found
 
 
-def spread(pictures: NDArray[np.uint8]) -> float:
-    """Root of the mean squared distance of two of the first 64 pictures, per pixel value: 0 if they are all alike."""
-    values = pictures[:_SPREAD_SEEDS].astype(np.float64)
+def spread(images: NDArray[np.uint8]) -> float:
+    """Root of the mean squared distance of two of the first 64 images, per pixel value: 0 if they are all alike."""
+    values = images[:_SPREAD_SEEDS].astype(np.float64)
     return float(np.sqrt(2 * values.var(0, ddof=1).mean())) if len(values) > 1 else 0.0
 
 
-def _relative_spread(pictures: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
-    """The spread, real pictures having 1. Where some of those are all alike, 1 too: nothing can be said against the others."""
+def _relative_spread(images: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
+    """The spread, real images having 1. Where some of those are all alike, 1 too: nothing can be said against the others."""
     unit = spread(_some(real))
-    return spread(pictures) / unit if unit >= _HARDLY_ANY_SPREAD else 1.0
+    return spread(images) / unit if unit >= _HARDLY_ANY_SPREAD else 1.0
 
 
-def _some(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _some(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """As many as `spread` takes, from anywhere: neighbours in a folder are often alike."""
-    places = np.random.RandomState(0).permutation(len(pictures))[:_SPREAD_SEEDS]
-    return pictures[np.sort(places)]
+    places = np.random.RandomState(0).permutation(len(images))[:_SPREAD_SEEDS]
+    return images[np.sort(places)]
 
 
-def draw_pictures(generator: Generator, rows: Inputs) -> NDArray[np.uint8]:
-    """The pictures of these rows from a finished generator, uint8 [n, channels, height, width]."""
+def generate_images(generator: Generator, rows: Inputs) -> NDArray[np.uint8]:
+    """The images of these rows from a finished generator, uint8 [n, channels, height, width]."""
     device = next(generator.parameters()).device
     values = [torch.split(torch.from_numpy(column).to(device), _DRAWN_AT_ONCE) for column in rows.values()]
     with torch.no_grad():
-        drawn = [encoding.grey_levels(generator(*batch)).to(torch.uint8).cpu() for batch in zip(*values, strict=True)]
-    pictures: NDArray[np.uint8] = torch.cat(drawn).numpy()
-    return pictures
+        drawn = [encoding.to_uint8_range(generator(*batch)).to(torch.uint8).cpu() for batch in zip(*values, strict=True)]
+    images: NDArray[np.uint8] = torch.cat(drawn).numpy()
+    return images
 
 
 def not_finite(what: str, seen: int) -> tuple[str, str]:
     """What has happened, and the remedy."""
     return (
-        f"{what} became infinite or not a number after {seen:,} pictures",
+        f"{what} became infinite or not a number after {seen:,} images",
         "take a lower --learning-rate, or --precision float32",
     )
 
@@ -165,22 +171,24 @@ def _share_over(
     state: TrainingState,
     config: TrainingConfig,
     hardware: Hardware,
-    pictures: NDArray[np.uint8],
+    images: NDArray[np.uint8],
     labels: NDArray[np.int64] | None,
 ) -> float:
-    """The share of the pictures that the discriminator takes for real.
+    """The share of the images that the discriminator takes for real.
 
     Asked as it is in training, in batches of one kind and augmented, but of a copy: power iterations and running statistics go on
     with each call.
     """
     judge = copy.deepcopy(state.judge)
     right = []
-    for start in range(0, len(pictures) - config.batch_size + 1, config.batch_size) or [0]:
+    for start in range(0, len(images) - config.batch_size + 1, config.batch_size) or [0]:
         rows = slice(start, start + config.batch_size)
         label = None if labels is None else torch.from_numpy(labels[rows]).to(hardware.device)
-        shown = to_network(pictures[rows], hardware.device)
-        chances = torch.from_numpy(np.random.default_rng(start).random((len(shown), CHANCES), np.float32)).to(hardware.device)
+        shown = to_network(images[rows], hardware.device)
+        augment_params = torch.from_numpy(np.random.default_rng(start).random((len(shown), AUGMENT_PARAMS), np.float32)).to(
+            hardware.device
+        )
         with hardware.autocast():
-            logits: Tensor = judge(augment(shown, chances, config.augment), label)[0]
+            logits: Tensor = judge(augment(shown, augment_params, config.augment), label)[0]
         right.append((logits > boundary).float().mean())
     return float(torch.stack(right).mean())

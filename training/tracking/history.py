@@ -21,7 +21,7 @@ _FORMATS = (".png", ".svg", ".pdf")
 _TITLES = {"fid": "FID", "frechet": "Fréchet distance"}
 
 
-class MeasuredError(Exception):
+class HistoryError(Exception):
     """Runs that cannot be compared; the message names the folder or the flag and the remedy."""
 
 
@@ -29,7 +29,7 @@ class MeasuredError(Exception):
 class Point:
     """One measured checkpoint."""
 
-    pictures: int
+    images: int
     minutes: float  # of training until then
     distance: float  # less is better
     precision: float
@@ -37,14 +37,14 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Measured:
+class RunHistory:
     """A run, as far as it was measured under one protocol."""
 
     name: str
     protocol: str  # which names the data too
     distance_name: str  # fid or frechet
-    real: dict[str, float]  # what real pictures get
-    points: list[Point]  # one or more, in the order of the pictures
+    real: dict[str, float]  # what real images get
+    points: list[Point]  # one or more, in the order of the images
 
     @property
     def best(self) -> Point:
@@ -56,19 +56,19 @@ class Measured:
         return next((point.minutes for point in self.points if point.distance <= distance), None)
 
 
-def read(folder: Path, minutes: float | None = None) -> Measured:
+def read(folder: Path, minutes: float | None = None) -> RunHistory:
     """The measured checkpoints of a run, those of its first so many `minutes`; of several protocols, the last one's.
 
     Raises MeasuredError if there is nothing to compare.
     """
     if not (folder / CONFIG).is_file():
-        raise MeasuredError(f"{folder} is no run: give the folders that training.run made, which hold {CONFIG}")
+        raise HistoryError(f"{folder} is no run: give the folders that training.run made, which hold {CONFIG}")
     rows = report.read_rows(folder / STATS)
     if any(checkpoint.ranked_by(row) and "protocol" not in row for row in rows):
-        raise MeasuredError(f"{folder} was measured by an older version: train it anew")
+        raise HistoryError(f"{folder} was measured by an older version: train it anew")
     rows = [row for row in rows if "protocol" in row and _is_whole(row)]
     if not rows:
-        raise MeasuredError(f"{folder} has no measured checkpoint yet: wait for its first, or see --checkpoint-every")
+        raise HistoryError(f"{folder} has no measured checkpoint yet: wait for its first, or see --checkpoint-every")
     protocol = report.last_protocol(rows)
     rows = [row for row in rows if row["protocol"] == protocol]
     name = checkpoint.ranked_by(rows[-1])
@@ -81,9 +81,9 @@ def read(folder: Path, minutes: float | None = None) -> Measured:
     ]
     if not points:
         limit = "" if minutes is None else f" in its first {minutes:g} minutes: give more --minutes"
-        raise MeasuredError(f"{folder} has no checkpoint with a finite distance{limit}")
+        raise HistoryError(f"{folder} has no checkpoint with a finite distance{limit}")
     real = {key.removesuffix("_real"): value for key, value in rows[-1].items() if key.endswith("_real")}
-    return Measured(folder.resolve().name, protocol, name, real, points)
+    return RunHistory(folder.resolve().name, protocol, name, real, points)
 
 
 def _is_whole(row: report.Row) -> bool:
@@ -92,21 +92,21 @@ def _is_whole(row: report.Row) -> bool:
     return all(type(row.get(name)) in (int, float) for name in needed)
 
 
-def alike(runs: Sequence[Measured]) -> list[list[Measured]]:
+def group_by_protocol(runs: Sequence[RunHistory]) -> list[list[RunHistory]]:
     """The runs in groups whose numbers compare, those under the same protocol; in the order in which they were given."""
-    groups: dict[str, list[Measured]] = {}
+    groups: dict[str, list[RunHistory]] = {}
     for run in runs:
         groups.setdefault(run.protocol, []).append(run)
     return list(groups.values())
 
 
-def draw(groups: Sequence[Sequence[Measured]], path: Path) -> None:
-    """Distance, precision and recall against pictures seen and against minutes, a pair of columns for each group.
+def draw(groups: Sequence[Sequence[RunHistory]], path: Path) -> None:
+    """Distance, precision and recall against images seen and against minutes, a pair of columns for each group.
 
     Raises MeasuredError for a kind of file that cannot be drawn, or a place that cannot be written to.
     """
     if path.suffix not in _FORMATS:
-        raise MeasuredError(f"--plot {path}: give a file that ends in {', '.join(_FORMATS)}")
+        raise HistoryError(f"--plot {path}: give a file that ends in {', '.join(_FORMATS)}")
     # Seconds to import, and for this alone.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -116,7 +116,7 @@ def draw(groups: Sequence[Sequence[Measured]], path: Path) -> None:
     axes = figure.subplots(3, 2 * len(groups), squeeze=False, sharex="col")
     for number, group in enumerate(groups):
         titles = {"distance": _TITLES[group[0].distance_name], "precision": "precision", "recall": "recall"}
-        columns = {"pictures": "pictures seen", "minutes": "minutes of training"}
+        columns = {"images": "images seen", "minutes": "minutes of training"}
         for (row, name), (column, across) in product(enumerate(titles), enumerate(columns)):
             panel = axes[row][2 * number + column]
             _draw_panel(panel, group, across, name)
@@ -128,19 +128,19 @@ def draw(groups: Sequence[Sequence[Measured]], path: Path) -> None:
     try:
         figure.savefig(path, dpi=120)
     except OSError as error:
-        raise MeasuredError(f"--plot {path}: cannot be written ({error.strerror}); give another file") from error
+        raise HistoryError(f"--plot {path}: cannot be written ({error.strerror}); give another file") from error
 
 
-def _draw_panel(panel: "Axes", group: Sequence[Measured], across: str, name: str) -> None:
-    """One field of the points of all runs over another, and the level of real pictures."""
+def _draw_panel(panel: "Axes", group: Sequence[RunHistory], across: str, name: str) -> None:
+    """One field of the points of all runs over another, and the level of real images."""
     for run in group:
         x, y = ([getattr(point, field) for point in run.points] for field in (across, name))
         panel.plot(x, y, marker=".", linewidth=1.4, label=run.name)
     real = group[0].real.get(group[0].distance_name if name == "distance" else name)
     if real is not None:
-        panel.axhline(real, color="grey", linestyle="--", linewidth=1, label="real pictures")
+        panel.axhline(real, color="grey", linestyle="--", linewidth=1, label="real images")
     if name == "distance":
         panel.set_yscale("log")
     panel.grid(alpha=0.3)
-    if across == "pictures":
-        panel.xaxis.set_major_formatter(lambda pictures, _: count_text(pictures))
+    if across == "images":
+        panel.xaxis.set_major_formatter(lambda images, _: count_text(images))

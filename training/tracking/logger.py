@@ -21,7 +21,7 @@ from training.config.schema import TrainingConfig
 from training.engine.distributed import Group
 from training.engine.state import TrainingState
 from training.tracking import report
-from training.tracking.divergence import GameOverError, draw_pictures
+from training.tracking.divergence import DivergenceError, generate_images
 from training.tracking.progress_bar import Progress
 
 GRID_SEEDS = range(64)
@@ -30,7 +30,7 @@ _REPORT_AGE = 30.0  # seconds, at most while ticks come in: writing a report tak
 _ON_THE_BAR = ("loss_d", "loss_g", "d_real", "d_fake")
 
 
-class Log:
+class RunLogger:
     """Of one process; all but the first only compute their share of the means."""
 
     def __init__(self, state: TrainingState, config: TrainingConfig, folder: Path, group: Group) -> None:
@@ -38,14 +38,14 @@ class Log:
         self._state, self._config, self._folder, self._group = state, config, folder, group
         self._names: list[str] = []
         self._sum: Tensor | None = None
-        self._steps, self._pictures = 0, 0
+        self._steps, self._images = 0, 0
         self._started = self._reported = time.perf_counter()
         if group.is_first:
             for file in (STATS, WARNINGS):
                 _forget_after(folder / file, state.seen)
             self._board = SummaryWriter(str(folder), purge_step=state.seen + 1 if state.seen else None)
             self._stats = (folder / STATS).open("a")
-        # What --minutes come to in pictures is told by the first steps.
+        # What --minutes come to in images is told by the first steps.
         self._bar = Progress(config.images if config.minutes is None else None, state.seen, group.is_first)
 
     def __enter__(self) -> Self:
@@ -57,7 +57,7 @@ class Log:
         """Leaves in the report why a game is over; who started it says so on standard error."""
         self._bar.close()
         if self._group.is_first:
-            if isinstance(error, GameOverError):
+            if isinstance(error, DivergenceError):
                 self._remember(f"the game is over: {error}")
                 self._report()
             # Where a disk is full closing fails as writing did, and the first reason is the one to be told.
@@ -73,27 +73,27 @@ class Log:
         if not issubclass(failed.exc_type, OSError):
             self._thread_hook(failed)
 
-    def add(self, measured: dict[str, Tensor], pictures: int) -> None:
-        """Scalars of one step, which saw so many pictures; they stay on the device."""
+    def add(self, measured: dict[str, Tensor], images: int) -> None:
+        """Scalars of one step, which saw so many images; they stay on the device."""
         values = torch.stack([value.detach() for value in measured.values()])
         self._names = list(measured)
         self._sum = values if self._sum is None else self._sum + values
         self._steps += 1
-        self._pictures += pictures
-        self._bar.update(pictures)
+        self._images += images
+        self._bar.update(images)
 
     def tick(self) -> dict[str, float]:
-        """The means since the last tick, over all processes, with pictures seen, seconds and speed. Waits for the device."""
+        """The means since the last tick, over all processes, with images seen, seconds and speed. Waits for the device."""
         assert self._sum is not None
         means = self._group.mean(self._sum / self._steps).tolist()
         now = time.perf_counter()
         row = {
             "pictures": self._state.seen,
             "seconds": round(self._state.seconds, 3),
-            "pictures_per_second": round(self._pictures / (now - self._started), 1),
+            "pictures_per_second": round(self._images / (now - self._started), 1),
             **dict(zip(self._names, means, strict=True)),
         }
-        self._sum, self._steps, self._pictures, self._started = None, 0, 0, now
+        self._sum, self._steps, self._images, self._started = None, 0, 0, now
         return row
 
     def write(self, row: Mapping[str, float | str]) -> None:
@@ -113,13 +113,13 @@ class Log:
     def warn(self, messages: list[str]) -> None:
         """Say it now, and add to warnings.jsonl, which the report shows."""
         for message in messages if self._group.is_first else []:
-            self._bar.say(f"warning, after {self._state.seen:,} pictures: {message}")
+            self._bar.say(f"warning, after {self._state.seen:,} images: {message}")
             self._remember(message)
 
     def show(self) -> None:
         """Draw the grid, the same 64 seeds each time, and write the report with it."""
         if self._group.is_first:
-            sheet = draw_grid(self._state.finished_generator(self._state.device))
+            sheet = sample_grid(self._state.finished_generator(self._state.device))
             path = self._folder / f"samples-{self._state.seen:09d}.png"
             atomic.write_bytes_atomically(path, encoding.encode(sheet, "png"))
             self._board.add_image("samples", sheet, self._state.seen, dataformats="HWC")
@@ -134,13 +134,13 @@ class Log:
         self._reported = time.perf_counter()
 
 
-def draw_grid(finished: Generator) -> encoding.Pictures:
+def sample_grid(finished: Generator) -> encoding.Images:
     """Seeds 0 to 63 from a finished generator, uint8 [8 height, 8 width, channels]."""
-    return encoding.grid(draw_pictures(finished, inputs(GRID_SEEDS, finished.space)).transpose(0, 2, 3, 1))
+    return encoding.grid(generate_images(finished, inputs(GRID_SEEDS, finished.space)).transpose(0, 2, 3, 1))
 
 
 def _expected_length(config: TrainingConfig, state: TrainingState) -> int:
-    """Pictures that the run will have seen at its end, as far as that can be told: --minutes may end it before --images."""
+    """Images that the run will have seen at its end, as far as that can be told: --minutes may end it before --images."""
     if config.minutes is None or not state.seconds:
         return config.images
     return min(config.images, round(state.seen * max(60 * config.minutes / state.seconds, 1)))

@@ -11,7 +11,7 @@ _BETWEEN_LINES = 60.0  # seconds
 
 
 class Progress:
-    """Pictures seen, of a total that may be unknown at first."""
+    """Images seen, of a total that may be unknown at first."""
 
     def __init__(self, total: int | None, seen: int, shown: bool) -> None:
         """`shown` is False for processes that say nothing."""
@@ -31,10 +31,10 @@ class Progress:
             disable=not (shown and terminal),
         )
 
-    def update(self, pictures: int) -> None:
+    def update(self, images: int) -> None:
         """So many more were seen."""
-        self._seen += pictures
-        self._bar.update(pictures)
+        self._seen += images
+        self._bar.update(images)
 
     def tell(self, total: int, numbers: Mapping[str, float]) -> None:
         """What the run will come to, and some statistics by name."""
@@ -60,7 +60,7 @@ class Progress:
         left = timedelta(seconds=round(max(total - self._seen, 0) / speed))
         facts = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items())
         share = self._seen / max(total, self._seen)
-        line = f"{self._seen:,} of {total:,} pictures ({share:.0%}), {speed:,.0f} pictures/s, {left} left"
+        line = f"{self._seen:,} of {total:,} images ({share:.0%}), {speed:,.0f} images/s, {left} left"
         return f"{line}; {facts}" if facts else line
 
     def _print(self) -> None:

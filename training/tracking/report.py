@@ -18,7 +18,7 @@ from training.tracking import charts
 
 REPORT, NEAREST = "report.html", "nearest.png"
 _TEMPLATE = Path(__file__).with_name("report.html")
-_MOST_GRIDS, _MOST_GRID_BYTES = 40, 24_000_000  # embedded; a grid of large pictures has megabytes
+_MOST_GRIDS, _MOST_GRID_BYTES = 40, 24_000_000  # embedded; a grid of large images has megabytes
 _MOST_WARNINGS = 20  # shown; the last ones
 
 Row = dict[str, Any]
@@ -33,9 +33,9 @@ class _Run:
     environment: Row
     stats: list[Row]
     warnings: list[Row]
-    grids: list[tuple[int, Path]]  # pictures seen, file
+    grids: list[tuple[int, Path]]  # images seen, file
     manifest: Manifest | None  # of the finished model
-    nearest: bytes  # a PNG of the model's pictures that are nearest to training pictures
+    nearest: bytes  # a PNG of the model's images that are nearest to training images
 
 
 def write(folder: Path, grid_every: int = 1) -> Path:
@@ -47,11 +47,11 @@ def write(folder: Path, grid_every: int = 1) -> Path:
     run = _read(folder)
     curves = charts.curves(run.stats)
     grids = _choose(run.grids, grid_every)
-    pictures = (0, run.stats[-1]["pictures"] if run.stats else 0)
-    known = [charts.draw(chart, curves, pictures) for chart in charts.CHARTS if chart.labels.keys() & curves.keys()]
-    other = [charts.draw(chart, curves, pictures) for chart in charts.others(curves)]
+    images = (0, run.stats[-1]["pictures"] if run.stats else 0)
+    known = [charts.draw(chart, curves, images) for chart in charts.CHARTS if chart.labels.keys() & curves.keys()]
+    other = [charts.draw(chart, curves, images) for chart in charts.others(curves)]
     data = {
-        key: {"pictures": [round(seen) for seen in curve.pictures.tolist()], "values": _rounded(curve.values.tolist())}
+        key: {"pictures": [round(seen) for seen in curve.images.tolist()], "values": _rounded(curve.values.tolist())}
         for key, curve in curves.items()
         if key not in ("pictures", "seconds")
     }
@@ -104,7 +104,7 @@ def _mapping(file: Path) -> Row:
 
 
 def read_rows(file: Path) -> list[Row]:
-    """The objects of a JSON lines file that say after how many pictures, in that order; other lines are passed over."""
+    """The objects of a JSON lines file that say after how many images, in that order; other lines are passed over."""
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
@@ -132,7 +132,7 @@ def _measured_alike(rows: list[Row]) -> list[Row]:
 
 
 def _choose(grids: list[tuple[int, Path]], every: int) -> list[tuple[int, bytes]]:
-    """Pictures seen and PNG file of the grids to embed, evenly chosen with the first and the last."""
+    """Images seen and PNG file of the grids to embed, evenly chosen with the first and the last."""
     candidates = [grid for index, grid in enumerate(grids) if index % every == 0 or index == len(grids) - 1]
     # The grids of a run are about as large as each other.
     largest = len(_content(candidates[-1][1])) if candidates else 0
@@ -153,12 +153,12 @@ def _heading(run: _Run) -> str:
     last = run.stats[-1] if run.stats else {}
     seen = last.get("pictures", 0)
     total = run.config.get("images")
-    facts = [f"{seen:,.0f}" + (f" of {total:,}" if _is_number(total) else "") + " pictures"]
+    facts = [f"{seen:,.0f}" + (f" of {total:,}" if _is_number(total) else "") + " images"]
     if _is_number(last.get("seconds")):
         limit = run.config.get("minutes")
         facts.append(f"{last['seconds'] / 60:,.1f}" + (f" of {limit:,g}" if _is_number(limit) else "") + " minutes")
     if _is_number(last.get("pictures_per_second")):
-        facts.append(f"{last['pictures_per_second']:,.0f} pictures/s")
+        facts.append(f"{last['pictures_per_second']:,.0f} images/s")
     facts.append("finished" if run.manifest else "not finished")
     names = [
         f"{key} <b>{escape(str(run.config[key]))}</b>" for key in ("name", "data", "recipe") if run.config.get(key) is not None
@@ -178,7 +178,7 @@ def _warnings(rows: list[Row]) -> str:
     if not rows:
         return ""
     items = [
-        f"<li>after {row['pictures']:,.0f} pictures: {escape(str(row.get('message', '')))}</li>" for row in rows[-_MOST_WARNINGS:]
+        f"<li>after {row['pictures']:,.0f} images: {escape(str(row.get('message', '')))}</li>" for row in rows[-_MOST_WARNINGS:]
     ]
     earlier = f"<p>{len(rows) - _MOST_WARNINGS:,} earlier ones are in warnings.jsonl.</p>" if len(rows) > _MOST_WARNINGS else ""
     return f'<section class="warnings" role="alert"><h2>Warnings</h2><ul>{"".join(items)}</ul>{earlier}</section>'
@@ -188,13 +188,13 @@ def _samples(grids: list[tuple[int, bytes]]) -> str:
     if not grids:
         return ""
     images = [
-        f'<img data-pictures="{seen}"{" hidden" if index < len(grids) - 1 else ""} alt="Sample grid after {seen:,} pictures" '
+        f'<img data-images="{seen}"{" hidden" if index < len(grids) - 1 else ""} alt="Sample grid after {seen:,} images" '
         f'src="data:image/png;base64,{base64.b64encode(content).decode()}">'
         for index, (seen, content) in enumerate(grids)
     ]
     last = len(grids) - 1
     return f"""<section id="samples"><h3>Samples</h3>
-<p>The same latent vectors each time: what moves is the generator. After <output>{grids[-1][0]:,}</output> pictures:</p>
+<p>The same latent vectors each time: what moves is the generator. After <output>{grids[-1][0]:,}</output> images:</p>
 <div class="grids">{"".join(images)}</div>
 <div class="controls"><button type="button" aria-label="Play">▶</button>
 <input type="range" min="0" max="{last}" value="{last}" aria-label="Sample grid"></div>
@@ -207,7 +207,7 @@ def _protocol(stats: list[Row]) -> str:
 
 
 def _quality(run: _Run) -> str:
-    """What the finished model was measured at, and its pictures that come nearest to training pictures."""
+    """What the finished model was measured at, and its images that come nearest to training images."""
     if run.manifest is None or not run.manifest.metrics:
         return ""
     rows = [
@@ -218,13 +218,13 @@ def _quality(run: _Run) -> str:
     nearest = ""
     if run.nearest:
         nearest = (
-            "<h3>Nearest training pictures</h3><p>In each pair a generated picture, and to its right the training picture nearest "
-            "to it; the nearest pairs of all, so the first to look alike if pictures were learned by heart.</p>"
-            f'<img class="nearest" alt="Generated pictures beside the nearest training pictures" '
+            "<h3>Nearest training images</h3><p>In each pair a generated image, and to its right the training image nearest "
+            "to it; the nearest pairs of all, so the first to look alike if images were learned by heart.</p>"
+            f'<img class="nearest" alt="Generated images beside the nearest training images" '
             f'src="data:image/png;base64,{base64.b64encode(run.nearest).decode()}">'
         )
     return f"""<section class="quality"><h2>Quality of the model</h2>
-<table><tr><th>measure</th><th>generated</th><th>real pictures</th><th>protocol</th></tr>{"".join(rows)}</table>
+<table><tr><th>measure</th><th>generated</th><th>real images</th><th>protocol</th></tr>{"".join(rows)}</table>
 {nearest}</section>"""
 
 

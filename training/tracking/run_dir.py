@@ -17,14 +17,14 @@ from pydantic import ValidationError
 from gan.atomic import TEMPORARY, write_bytes_atomically
 from gan.paths import expand
 from training.cli.flags import reasons
-from training.config.schema import TrainingConfig
+from training.config.schema import TrainingConfig, current_name
 
 CONFIG = "config.yaml"
 DATA, _LOCK = "data.json", ".lock"
 PICTURES = "pictures"  # what --change names to go on with others
-# What does not change the weights that a run comes to after so many pictures.
+# What does not change the weights that a run comes to after so many images.
 _FREE_TO_CHANGE = {
-    "data",  # where the pictures are; that they are the same ones is for `check_data` to see
+    "data",  # where the images are; that they are the same ones is for `check_data` to see
     "images",
     "minutes",
     "sample_every",
@@ -118,7 +118,13 @@ def read_yaml(file: Path, flag: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UsageError(f"{flag}: {file} must hold settings, one 'name: value' a line, and holds {_kind(content)}")
     # As flags are written too: batch-size for batch_size.
-    return {name.replace("-", "_") if isinstance(name, str) else str(name): value for name, value in content.items()}
+    settings: dict[str, Any] = {}
+    for written, value in content.items():
+        name = current_name(written.replace("-", "_") if isinstance(written, str) else str(written), f"{flag} {file}")
+        if name in settings:
+            raise UsageError(f"{flag}: {file} has {name} twice, once as {written}; leave one of them out")
+        settings[name] = value
+    return settings
 
 
 class _Loader(yaml.SafeLoader):
@@ -155,32 +161,32 @@ def check_changes(folder: Path, before: TrainingConfig, after: TrainingConfig, a
 
 
 def fingerprint_of(folder: Path) -> str | None:
-    """That of the pictures that a run began with; None where the file that has it is missing or damaged."""
+    """That of the images that a run began with; None where the file that has it is missing or damaged."""
     try:
         return str(json.loads((folder / DATA).read_text())["fingerprint"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
 
-def check_data(folder: Path, data: str, fingerprint: str, pictures: int, may_change: bool) -> None:
+def check_data(folder: Path, data: str, fingerprint: str, images: int, may_change: bool) -> None:
     """Remember what a run is trained on, which is now at `data`.
 
-    Raises UsageError if a run that goes on finds other pictures than it began with; where they are does not matter.
+    Raises UsageError if a run that goes on finds other images than it began with; where they are does not matter.
     """
-    path, now = folder / DATA, {"fingerprint": fingerprint, "pictures": pictures}
+    path, now = folder / DATA, {"fingerprint": fingerprint, "pictures": images}
     before, place = _data_before(folder)
     if not may_change and before is not None and before != now:
         had, marks = before["pictures"], (before["fingerprint"][:12], fingerprint[:12])
         moved = "" if place in (None, data) else f", and those of {place} before"
         raise UsageError(
-            f"--resume {folder}: --data has changed since the run began: it had {had:,} pictures and has {pictures:,}, not all the "
+            f"--resume {folder}: --data has changed since the run began: it had {had:,} images and has {images:,}, not all the "
             f"same, or read in another way since (docs/training.md, The data; fingerprints {marks[0]} and {marks[1]}; those of "
             f"{data} now{moved}); bring the first ones back, start a new run, or, to go on with these others, add "
             f"--change {PICTURES}"
         )
     if not may_change and before is None and place not in (None, data):
         raise UsageError(
-            f"--resume {folder}: whether --data {data} holds the pictures that the run began with, of {place}, cannot be told, "
+            f"--resume {folder}: whether --data {data} holds the images that the run began with, of {place}, cannot be told, "
             f"since {path} is not there; to go on with these, add --change {PICTURES}"
         )
     write_bytes_atomically(path, json.dumps(now).encode())
@@ -197,7 +203,7 @@ def _data_before(folder: Path) -> tuple[dict[str, Any] | None, str | None]:
         if (type(before["fingerprint"]), type(before["pictures"])) != (str, int):
             raise TypeError
     except (ValueError, TypeError, LookupError, RecursionError) as error:
-        raise UsageError(f"--resume {folder}: {path} is damaged; remove it to go on with the pictures as they are now") from error
+        raise UsageError(f"--resume {folder}: {path} is damaged; remove it to go on with the images as they are now") from error
     return before, place
 
 

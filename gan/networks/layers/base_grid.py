@@ -1,24 +1,24 @@
-"""How often a picture of a given size can be halved: the shape that the convolutional families share. Needs no torch."""
+"""How often a image of a given size can be halved: the shape that the convolutional families share. Needs no torch."""
 
 from dataclasses import dataclass
 
-Size = tuple[int, int]  # height and width of a picture, in pixels
+Size = tuple[int, int]  # height and width of a image, in pixels
 
-_SMALLEST, _LARGEST = 4, 16  # points on a side of the base grid; 4 is what the papers use for 32x32 and 64x64 pictures
+_SMALLEST, _LARGEST = 4, 16  # points on a side of the base grid; 4 is what the papers use for 32x32 and 64x64 images
 _FEWEST_DOUBLINGS = 2
 
 
 @dataclass(frozen=True)
 class BaseGrid:
-    """What a generator's first layer makes and a discriminator's last one sees, and how far it is from the picture."""
+    """What a generator's first layer makes and a discriminator's last one sees, and how far it is from the image."""
 
     rows: int  # 4 to 16
     columns: int  # 4 to 16
-    doublings: int  # from the grid to the picture, 2 or more
+    doublings: int  # from the grid to the image, 2 or more
 
 
 def base_grid(size: Size) -> BaseGrid:
-    """The smallest grid, of at least 4 points on its shorter side, that doubles to a picture of this size.
+    """The smallest grid, of at least 4 points on its shorter side, that doubles to a image of this size.
 
     32x32 -> 4x4 in three doublings, 28x28 -> 7x7 in two, 64 high and 48 wide -> 8x6 in three.
 
@@ -31,7 +31,7 @@ def base_grid(size: Size) -> BaseGrid:
     if doublings < _FEWEST_DOUBLINGS or min(height, width) < _SMALLEST or max(height, width) > _LARGEST:
         near = " or ".join(_text(one, size) for one in _near(size))
         raise ValueError(
-            f"{size[1]}x{size[0]} pictures do not halve evenly, twice or more, to {_SMALLEST} to {_LARGEST} points on a side: "
+            f"{size[1]}x{size[0]} images do not halve evenly, twice or more, to {_SMALLEST} to {_LARGEST} points on a side: "
             f"take {near}"
         )
     return BaseGrid(height, width, doublings)
@@ -54,5 +54,5 @@ def _near(size: Size) -> list[Size]:
 
 
 def _text(near: Size, wanted: Size) -> str:
-    """One number for a square that stands for a square, else width x height, as sizes of pictures are written."""
+    """One number for a square that stands for a square, else width x height, as sizes of images are written."""
     return str(near[0]) if near[0] == near[1] and wanted[0] == wanted[1] else f"{near[1]}x{near[0]}"

@@ -6,20 +6,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gan.latents import Space, inputs
+from gan.latents import InputSpec, inputs
 
 
-def tensors(seeds: Sequence[int], space: Space) -> list[Tensor]:
+def tensors(seeds: Sequence[int], space: InputSpec) -> list[Tensor]:
     """What these seeds give a network, in the order in which it takes it."""
     return [torch.from_numpy(values) for values in inputs(seeds, space).values()]
 
 
-def size(space: Space) -> int:
+def size(space: InputSpec) -> int:
     """Components of the vector that `vector` makes."""
     return (space.classes or 0) + sum(code.categories or 1 for code in space.codes)
 
 
-def vector(space: Space, conditions: tuple[Tensor, ...], like: Tensor) -> Tensor:
+def vector(space: InputSpec, conditions: tuple[Tensor, ...], like: Tensor) -> Tensor:
     """Label and codes, in the order of `space.names`, each [n] -> [n, size]: whole numbers one-hot, others as they are.
 
     Of the type of `like`, whichever that is when a traced network runs: `.to(like.dtype)` would write today's into the trace.

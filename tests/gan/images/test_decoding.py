@@ -15,9 +15,9 @@ def load(folder, size=16, **options):
 
 
 def colour_of(folder, **options):
-    """The one colour of the one picture."""
-    (picture,) = load(folder, **options).pictures
-    (colour,) = np.unique(picture.reshape(len(picture), -1), axis=1).T
+    """The one colour of the one image."""
+    (image,) = load(folder, **options).images
+    (colour,) = np.unique(image.reshape(len(image), -1), axis=1).T
     return colour.tolist()
 
 
@@ -108,13 +108,13 @@ def test_orientation_is_obeyed_and_the_middle_is_cut_out(tmp_path, name):
     exif = Image.Exif()
     exif[0x0112] = 3  # upside down
     image.save(tmp_path / name, exif=exif, **({} if name.endswith(("png", "tif")) else {"quality": 100}))
-    picture = load(tmp_path).pictures[0].astype(int)
-    assert np.abs(picture[:, 2, 8] - [0, 0, 255]).max() < 8
-    assert np.abs(picture[:, 13, 8] - [255, 0, 0]).max() < 8
+    image = load(tmp_path).images[0].astype(int)
+    assert np.abs(image[:, 2, 8] - [0, 0, 255]).max() < 8
+    assert np.abs(image[:, 13, 8] - [255, 0, 0]).max() < 8
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
-def test_pictures_without_a_fixed_white_are_broken(tmp_path, mode):
+def test_images_without_a_fixed_white_are_broken(tmp_path, mode):
     save(tmp_path / "a.tif", 200, mode=mode)
     with pytest.raises(DataError, match=r"a\.tif \(it has 32 bits for each pixel and no fixed white"):
         load(tmp_path)
@@ -128,7 +128,7 @@ def test_the_background_can_be_chosen(tmp_path, background, expected):
     assert colour_of(tmp_path, background=background) == expected
 
 
-def test_grey_pictures_on_a_coloured_background_become_coloured(tmp_path):
+def test_grey_images_on_a_coloured_background_become_coloured(tmp_path):
     save(tmp_path / "a.png", (77, 0), mode="LA")
     assert colour_of(tmp_path, background="tomato") == [255, 99, 71]
     assert colour_of(tmp_path, background="#808080") == [128]
@@ -143,10 +143,10 @@ def test_what_is_no_colour_is_refused(tmp_path, background):
         load(tmp_path, background=background)
 
 
-def test_one_coloured_picture_makes_the_set_coloured(tmp_path):
+def test_one_coloured_image_makes_the_set_coloured(tmp_path):
     save(tmp_path / "a.png", 77, mode="L")
     save(tmp_path / "b.png", "red")
-    assert load(tmp_path).pictures[:, :, 0, 0].tolist() == [[77, 77, 77], [255, 0, 0]]
+    assert load(tmp_path).images[:, :, 0, 0].tolist() == [[77, 77, 77], [255, 0, 0]]
 
 
 def test_lab_becomes_rgb(tmp_path):
@@ -169,7 +169,7 @@ def test_bombs_are_not_decoded(tmp_path, side):
     save(tmp_path / "a.png", "red")
     (tmp_path / "bomb.png").write_bytes(png_header(side, side))
     dataset = load(tmp_path, max_bad=0.5)
-    assert len(dataset.pictures) == 1
+    assert len(dataset.images) == 1
     (reason,) = dataset.skipped
     assert reason.startswith("bomb.png (Image size")
     assert "raise --max-pixels" in reason

@@ -14,36 +14,36 @@ from gan.images import encoding
     [(-1, 0), (1, 255), (0, 128), (-9, 0), (9, 255), (0.51 / 127.5 - 1, 1), (0.49 / 127.5 - 1, 0), (254.51 / 127.5 - 1, 255)],
 )
 def test_levels_round_half_up_and_are_clamped(x, level):
-    assert encoding.grey_levels(np.array(x)).astype(np.uint8) == level
-    assert encoding.grey_levels(torch.tensor(x, dtype=torch.float64)).to(torch.uint8) == level
+    assert encoding.to_uint8_range(np.array(x)).astype(np.uint8) == level
+    assert encoding.to_uint8_range(torch.tensor(x, dtype=torch.float64)).to(torch.uint8) == level
 
 
 def test_numpy_and_torch_agree_on_every_float32_near_a_boundary():
     boundaries = (np.arange(0, 255, dtype=np.float32) + np.float32(0.5)) / np.float32(127.5) - 1
     x = np.concatenate([np.nextafter(boundaries, np.float32(-2)), boundaries, np.nextafter(boundaries, np.float32(2))])
-    expected = encoding.grey_levels(x).astype(np.uint8)
-    assert np.array_equal(encoding.grey_levels(torch.from_numpy(x)).to(torch.uint8).numpy(), expected)
+    expected = encoding.to_uint8_range(x).astype(np.uint8)
+    assert np.array_equal(encoding.to_uint8_range(torch.from_numpy(x)).to(torch.uint8).numpy(), expected)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_grid_places_pictures_row_by_row(channels):
-    pictures = np.random.default_rng(0).integers(0, 256, (7, 4, 5, channels), np.uint8)
-    sheet = encoding.grid(pictures)  # 3 columns, 3 rows
+def test_grid_places_images_row_by_row(channels):
+    images = np.random.default_rng(0).integers(0, 256, (7, 4, 5, channels), np.uint8)
+    sheet = encoding.grid(images)  # 3 columns, 3 rows
     assert sheet.shape == (12, 15, channels)
-    for place, picture in enumerate(pictures):
+    for place, image in enumerate(images):
         top, left = 4 * (place // 3), 5 * (place % 3)
-        assert np.array_equal(sheet[top : top + 4, left : left + 5], picture)
+        assert np.array_equal(sheet[top : top + 4, left : left + 5], image)
     assert not sheet[8:, 5:].any()
-    assert encoding.grid(pictures, columns=7).shape == (4, 35, channels)
+    assert encoding.grid(images, columns=7).shape == (4, 35, channels)
 
 
 @pytest.mark.parametrize(("height", "width"), [(9, 6), (1, 1), (64, 64), (64, 65), (300, 2)])  # up to 4,096 pixels, and over
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
 def test_png_gives_back_the_pixels(channels, mode, height, width):
-    picture = np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
-    image = Image.open(io.BytesIO(encoding.encode(picture, "png")))
-    assert (image.format, image.mode) == ("PNG", mode)
-    assert np.array_equal(np.asarray(image).reshape(picture.shape), picture)
+    image = np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
+    read = Image.open(io.BytesIO(encoding.encode(image, "png")))
+    assert (read.format, read.mode) == ("PNG", mode)
+    assert np.array_equal(np.asarray(read).reshape(image.shape), image)
 
 
 ORIGIN = '{"model": "fashion-mnist@0123456789ab", "seed": 7}'
@@ -63,11 +63,11 @@ def told(data):
 @pytest.mark.parametrize("format", ["png", "webp", "jpeg"])
 @pytest.mark.parametrize("origin", [ORIGIN, "x", "y" * 60_000])
 def test_a_file_carries_its_origin_beside_the_same_pixels(channels, format, origin):
-    picture = np.random.default_rng(0).integers(0, 256, (9, 6, channels), np.uint8)
-    plain, marked = encoding.encode(picture, format), encoding.encode(picture, format, origin=origin)
+    image = np.random.default_rng(0).integers(0, 256, (9, 6, channels), np.uint8)
+    plain, marked = encoding.encode(image, format), encoding.encode(image, format, origin=origin)
     assert told(plain) is None
     assert told(marked) == origin
-    assert encoding.encode(picture, format, origin=origin) == marked
+    assert encoding.encode(image, format, origin=origin) == marked
     shown = [np.asarray(Image.open(io.BytesIO(data))) for data in (plain, marked)]
     assert np.array_equal(*shown)
 

@@ -8,7 +8,7 @@ CODES = (Code("kind", 3), Code("slant"), Code("shape", 5), Code("weight"))
 
 
 def test_each_code_gets_its_own_part_in_order():
-    posterior = auxiliary_head.CodePosterior(7, CODES, width=6).eval()
+    posterior = auxiliary_head.AuxiliaryHead(7, CODES, width=6).eval()
     features = torch.randn(4, 7)
     kind, slant, shape, weight = posterior(features)
     assert [part.shape for part in (kind, slant, shape, weight)] == [(4, 3), (4,), (4, 5), (4,)]
@@ -21,12 +21,12 @@ def test_each_code_gets_its_own_part_in_order():
 
 def test_the_papers_head_has_its_size():
     # After 1,024 units: 128 normalised ones, then ten categories and two means
-    posterior = auxiliary_head.CodePosterior(1024, (Code("digit", 10), Code("a"), Code("b")))
+    posterior = auxiliary_head.AuxiliaryHead(1024, (Code("digit", 10), Code("a"), Code("b")))
     assert sum(parameter.numel() for parameter in posterior.parameters()) == 1024 * 128 + 2 * 128 + 128 * 12 + 12
 
 
 def test_start_weights_are_those_of_the_papers_code_and_of_the_seed():
-    heads = [auxiliary_head.CodePosterior(500, CODES), auxiliary_head.CodePosterior(500, CODES)]
+    heads = [auxiliary_head.AuxiliaryHead(500, CODES), auxiliary_head.AuxiliaryHead(500, CODES)]
     for head in heads:
         auxiliary_head.initialise(head, torch.Generator().manual_seed(4))
     first, norm, _, last = heads[0].layers
@@ -40,7 +40,7 @@ def test_start_weights_are_those_of_the_papers_code_and_of_the_seed():
 
 def test_it_learns_codes_that_the_features_hold():
     random = torch.Generator().manual_seed(0)
-    posterior = auxiliary_head.CodePosterior(6, (Code("kind", 3), Code("slant")), width=16)
+    posterior = auxiliary_head.AuxiliaryHead(6, (Code("kind", 3), Code("slant")), width=16)
     auxiliary_head.initialise(posterior, random)
     optimiser = torch.optim.Adam(posterior.parameters(), lr=1e-2)
     kind, slant = torch.randint(3, (64,), generator=random), torch.rand(64, generator=random)

@@ -7,8 +7,8 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from gan.images.encoding import grey_levels, grid
-from gan.latents import Code, Space
+from gan.images.encoding import grid, to_uint8_range
+from gan.latents import Code, InputSpec
 from gan.networks import dcgan
 from gan.networks.layers.conditioning import tensors
 
@@ -57,7 +57,7 @@ def test_channels_stop_doubling_at_eight_times_the_width():
 
 @pytest.mark.parametrize("network", [dcgan.Generator, dcgan.Discriminator])
 def test_sizes_that_do_not_halve_are_refused(network):
-    with pytest.raises(ValueError, match=r"30x30 pictures .* take 28 or 32"):
+    with pytest.raises(ValueError, match=r"30x30 images .* take 28 or 32"):
         network(size=(30, 30))
 
 
@@ -66,7 +66,7 @@ def test_the_weights_that_ship_fit_and_draw_what_they_drew():
     generator = dcgan.Generator()
     generator.load_state_dict(load_file(folder / "generator.safetensors"))
     with torch.no_grad():
-        levels = grey_levels(generator.eval()(*tensors(range(64), dcgan.REFERENCE_SPACE))).to(torch.uint8)
+        levels = to_uint8_range(generator.eval()(*tensors(range(64), dcgan.REFERENCE_SPACE))).to(torch.uint8)
     sheet = grid(levels.permute(0, 2, 3, 1).numpy())[:, :, 0]
     shipped = np.asarray(Image.open(folder / "samples.png"))
     assert np.abs(sheet.astype(int) - shipped).max() <= 1
@@ -96,7 +96,7 @@ def test_start_weights_are_those_of_the_paper_and_of_the_seed():
 
 
 def test_label_and_codes_stand_beside_the_latent_vector():
-    space = Space(10, classes=3, codes=(Code("kind", 4), Code("slant")))
+    space = InputSpec(10, classes=3, codes=(Code("kind", 4), Code("slant")))
     generator = dcgan.Generator(space, width=4)
     assert generator.layers[0].in_channels == 10 + 3 + 4 + 1
     seen = []
@@ -107,26 +107,26 @@ def test_label_and_codes_stand_beside_the_latent_vector():
 
 def test_a_conditional_discriminator_sees_the_label():
     discriminator = dcgan.Discriminator(1, (16, 16), width=4, classes=3).eval()
-    pictures = torch.randn(1, 1, 16, 16)
-    assert len({discriminator(pictures, torch.tensor([label])).item() for label in range(3)}) == 3
+    images = torch.randn(1, 1, 16, 16)
+    assert len({discriminator(images, torch.tensor([label])).item() for label in range(3)}) == 3
 
 
 def test_the_logits_are_the_last_layers_of_the_features():
     discriminator = dcgan.Discriminator(3, (28, 28), width=4, classes=3)
-    pictures, label = torch.randn(5, 3, 28, 28), torch.arange(5) % 3
-    logits, features = discriminator.judge(pictures, label)
+    images, label = torch.randn(5, 3, 28, 28), torch.arange(5) % 3
+    logits, features = discriminator.forward_features(images, label)
     assert features.shape == (5, discriminator.features)
     plain = features @ discriminator.layers[-1].weight.flatten()
     projection = torch.stack([features[n] @ discriminator.embedding.weight[n % 3] for n in range(5)])
     torch.testing.assert_close(logits, plain + projection, rtol=1e-5, atol=1e-4)
-    # So that a reader has to look at the picture, the features do not depend on the label.
-    assert torch.equal(discriminator.judge(pictures, (label + 1) % 3)[1], features)
+    # So that a reader has to look at the image, the features do not depend on the label.
+    assert torch.equal(discriminator.forward_features(images, (label + 1) % 3)[1], features)
 
 
 @pytest.mark.parametrize("norm", ["none", "spectral"])
 def test_other_normalisations_go_without_batch_normalisation(norm):
     discriminator = dcgan.Discriminator(width=4, norm=norm)
     assert not [module for module in discriminator.modules() if isinstance(module, nn.BatchNorm2d)]
-    pictures = torch.randn(4, 1, 32, 32)
+    images = torch.randn(4, 1, 32, 32)
     discriminator.eval()
-    assert torch.allclose(discriminator(pictures)[:1], discriminator(pictures[:1]), atol=1e-6)
+    assert torch.allclose(discriminator(images)[:1], discriminator(images[:1]), atol=1e-6)

@@ -7,17 +7,17 @@ import onnxruntime
 import pytest
 import torch
 
-from gan.latents import Code, Space, inputs
+from gan.latents import Code, InputSpec, inputs
 from gan.manifest import ArchitectureName
 from gan.networks.families import FAMILIES, discriminator, generator, initialise
 from gan.networks.layers.conditioning import tensors
 from gan.networks.layers.norms import NORMS
 from training.export.export import export_onnx, export_torchscript
 from training.losses.adversarial import OBJECTIVES
-from training.losses.gradient_penalty import squared_gradient
+from training.losses.gradient_penalty import squared_gradient_norm
 
 NAMES = list(FAMILIES)
-SPACE = Space(12, classes=3, codes=(Code("kind", 4), Code("slant")))
+SPACE = InputSpec(12, classes=3, codes=(Code("kind", 4), Code("slant")))
 SIZES = [(16, 16), (28, 28), (32, 32), (64, 48), (64, 64)]
 
 
@@ -36,14 +36,14 @@ def test_every_architecture_of_a_manifest_has_a_family():
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("channels", "space"), [(1, SPACE), (3, Space(12)), (3, Space(12, codes=SPACE.codes))])
-def test_pictures_of_any_size_and_their_gradients(name, size, channels, space):
+@pytest.mark.parametrize(("channels", "space"), [(1, SPACE), (3, InputSpec(12)), (3, InputSpec(12, codes=SPACE.codes))])
+def test_images_of_any_size_and_their_gradients(name, size, channels, space):
     drawing, judging = make(name, space, channels, size)
     values = tensors(range(4), space)
     label = values[1] if space.classes else None
-    pictures = drawing(*values)
-    assert pictures.shape == (4, channels, *size)
-    logits, features = judging.judge(pictures, label)
+    images = drawing(*values)
+    assert images.shape == (4, channels, *size)
+    logits, features = judging.forward_features(images, label)
     assert logits.shape == (4,)
     assert features.shape == (4, judging.features)
     logits.sum().backward()
@@ -52,7 +52,7 @@ def test_pictures_of_any_size_and_their_gradients(name, size, channels, space):
         assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
         assert any(gradient.any() for gradient in gradients)
     judging.eval()
-    assert torch.equal(judging(pictures, label), judging.judge(pictures, label)[0])
+    assert torch.equal(judging(images, label), judging.forward_features(images, label)[0])
     bounded = drawing.eval()(*values)
     assert bounded.abs().max() <= 1
     assert bounded.std() > 0
@@ -106,14 +106,14 @@ def test_gradients_of_a_gradient_penalty_are_right(name):
     _, judging = make(name, norm="none")
     judging.double()
     random = torch.Generator().manual_seed(3)
-    pictures = torch.randn(2, 1, 16, 16, dtype=torch.float64, generator=random).requires_grad_()
+    images = torch.randn(2, 1, 16, 16, dtype=torch.float64, generator=random).requires_grad_()
     parameters = list(judging.parameters())
     with torch.no_grad():
         for parameter in parameters:  # away from the zeros of R3GAN's last layers
             parameter.add_(0.02 * torch.randn(parameter.shape, dtype=torch.float64, generator=random))
 
     def penalty():
-        return squared_gradient(judging(pictures, torch.tensor([0, 2])), pictures).sum()
+        return squared_gradient_norm(judging(images, torch.tensor([0, 2])), images).sum()
 
     gradients = torch.autograd.grad(penalty(), parameters, allow_unused=True)
     directions = [torch.randn(parameter.shape, dtype=torch.float64, generator=random) for parameter in parameters]
@@ -183,11 +183,11 @@ def test_both_networks_work_in_bfloat16(name):
     drawing, judging = make(name)
     values = tensors(range(8), SPACE)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        pictures = drawing(*values)
-        logits = judging(pictures, values[1])
+        images = drawing(*values)
+        logits = judging(images, values[1])
     logits.float().sum().backward()
     assert logits.isfinite().all()
-    assert (pictures.float() - drawing(*values)).abs().max() < 0.1
+    assert (images.float() - drawing(*values)).abs().max() < 0.1
 
 
 def test_arguments_that_a_family_does_not_take_are_refused():

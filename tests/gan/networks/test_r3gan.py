@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from gan.latents import Code, Space
+from gan.latents import Code, InputSpec
 from gan.networks import r3gan
 
 
@@ -14,7 +14,7 @@ def parameters(network):
 def test_the_papers_networks_for_cifar10_have_its_size():
     # Pointwise to 1536 and back, 3x3 in groups of 16, two biases; two blocks on each of four stages
     block = 2 * 768 * 1536 + 1536 * 16 * 9 + 2 * 1536
-    generator = r3gan.Generator(Space(64, classes=10), 3, (32, 32), 768, blocks=2)
+    generator = r3gan.Generator(InputSpec(64, classes=10), 3, (32, 32), 768, blocks=2)
     assert parameters(generator) == 8 * block + 768 * 16 + 128 * 768 + 10 * 64 + 768 * 3 == 20_781_952
     discriminator = r3gan.Discriminator(3, (32, 32), 768, classes=10, blocks=2)
     assert parameters(discriminator) == 8 * block + 768 * 16 + 768 * 768 + 10 * 768 + 768 * 3 == 21_280_512
@@ -32,7 +32,7 @@ def test_the_papers_networks_for_cifar10_have_its_size():
     ],
 )
 def test_stages_beyond_32_pixels_are_narrower(size, width, channels):
-    for network in (r3gan.Generator(Space(8), 1, size, width), r3gan.Discriminator(1, size, width)):
+    for network in (r3gan.Generator(InputSpec(8), 1, size, width), r3gan.Discriminator(1, size, width)):
         blocks = [module for module in network.modules() if isinstance(module, r3gan.ResidualBlock)]
         found = [block.expand.in_channels for block in blocks]
         assert found == (channels if isinstance(network, r3gan.Generator) else channels[::-1])
@@ -41,7 +41,7 @@ def test_stages_beyond_32_pixels_are_narrower(size, width, channels):
 
 @pytest.mark.parametrize("width", [0, 8, 24, 100])
 def test_a_width_must_make_whole_groups(width):
-    for build in (lambda: r3gan.Generator(Space(8), 1, (32, 32), width), lambda: r3gan.Discriminator(1, (32, 32), width)):
+    for build in (lambda: r3gan.Generator(InputSpec(8), 1, (32, 32), width), lambda: r3gan.Discriminator(1, (32, 32), width)):
         with pytest.raises(ValueError, match=f"multiple of 16, not {width}$"):
             build()
 
@@ -69,22 +69,22 @@ def test_a_block_computes_what_the_paper_says():
 
 
 def test_blocks_start_as_the_identity_so_that_networks_start_linear():
-    generator, discriminator = r3gan.Generator(Space(8), 1, (32, 32), 32), r3gan.Discriminator(1, (32, 32), 32)
+    generator, discriminator = r3gan.Generator(InputSpec(8), 1, (32, 32), 32), r3gan.Discriminator(1, (32, 32), 32)
     for network in (generator, discriminator):
         r3gan.initialise(network, torch.Generator().manual_seed(0))
     block, values = generator.layers[0], torch.randn(2, 32, 4, 4)
     assert torch.equal(block(values), values)
-    pictures = torch.randn(3, 1, 32, 32)
-    logits = discriminator(pictures)
+    images = torch.randn(3, 1, 32, 32)
+    logits = discriminator(images)
     assert logits.abs().min() > 1e-4
-    assert torch.allclose(discriminator(3 * pictures), 3 * logits, atol=1e-5)
+    assert torch.allclose(discriminator(3 * images), 3 * logits, atol=1e-5)
     # Its last layer alone learns at first, and with it blocks leave the identity.
-    discriminator(pictures).sum().backward()
+    discriminator(images).sum().backward()
     assert all(block.project.weight.grad.any() for block in discriminator.layers if isinstance(block, r3gan.ResidualBlock))
 
 
 def test_start_weights_are_those_of_the_papers_code():
-    generator = r3gan.Generator(Space(64, classes=10), 3, (32, 32), 64, blocks=2)
+    generator = r3gan.Generator(InputSpec(64, classes=10), 3, (32, 32), 64, blocks=2)
     discriminator = r3gan.Discriminator(3, (32, 32), 64, classes=10, blocks=1)
     for network, blocks in ((generator, 8), (discriminator, 4)):
         r3gan.initialise(network, torch.Generator().manual_seed(0))
@@ -137,7 +137,7 @@ def test_a_pointwise_convolution_changes_the_channels():
 
 
 def test_label_and_codes_are_embedded_together():
-    generator = r3gan.Generator(Space(2, classes=3, codes=(Code("kind", 2), Code("slant"))), 1, (16, 16), 16)
+    generator = r3gan.Generator(InputSpec(2, classes=3, codes=(Code("kind", 2), Code("slant"))), 1, (16, 16), 16)
     seen = []
     generator.scale.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     generator(torch.ones(1, 2), torch.tensor([2]), torch.tensor([1]), torch.tensor([0.5]))
@@ -148,16 +148,16 @@ def test_label_and_codes_are_embedded_together():
 
 def test_the_difference_between_two_labels_is_that_of_their_projections():
     discriminator = r3gan.Discriminator(1, (16, 16), 16, classes=3)
-    pictures = torch.randn(1, 1, 16, 16)
-    one, features = discriminator.judge(pictures, torch.tensor([0]))
-    other, _ = discriminator.judge(pictures, torch.tensor([2]))
+    images = torch.randn(1, 1, 16, 16)
+    one, features = discriminator.forward_features(images, torch.tensor([0]))
+    other, _ = discriminator.forward_features(images, torch.tensor([2]))
     embedded = discriminator.embedding.weight
     expected = (embedded[:, 0] - embedded[:, 2]) @ discriminator.last.weight @ features[0]
     assert (one - other).item() == pytest.approx(expected.item(), abs=1e-5)
 
 
-def test_pictures_are_cut_off_in_eval_mode_only():
-    generator = r3gan.Generator(Space(8), 1, (16, 16), 16)
+def test_images_are_cut_off_in_eval_mode_only():
+    generator = r3gan.Generator(InputSpec(8), 1, (16, 16), 16)
     r3gan.initialise(generator, torch.Generator().manual_seed(0))
     z = 10 * torch.ones(4, 8)
     free = generator(z)

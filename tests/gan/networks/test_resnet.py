@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from gan.latents import Code, Space
+from gan.latents import Code, InputSpec
 from gan.networks import resnet
 from gan.networks.layers.spectral_norm import weight_of
 
@@ -15,13 +15,13 @@ def parameters(network):
 def test_the_papers_networks_have_its_size():
     # To 4x4x256; three blocks of two normalisations, two 3x3 convolutions and a shortcut; normalisation and a 3x3 convolution
     block = 2 * 512 + 2 * (256 * 256 * 9 + 256) + 256 * 256 + 256
-    assert parameters(resnet.Generator(Space(128), 3, (32, 32), 128)) == 128 * 4096 + 4096 + 3 * block + 512 + 256 * 27 + 3
+    assert parameters(resnet.Generator(InputSpec(128), 3, (32, 32), 128)) == 128 * 4096 + 4096 + 3 * block + 512 + 256 * 27 + 3
     convolution = 128 * 128 * 9 + 128
     first = 3 * 128 * 9 + 128 + convolution + 3 * 128 + 128
     down = 2 * convolution + 128 * 128 + 128
     assert parameters(resnet.Discriminator(3, (32, 32), 128)) == first + down + 4 * convolution + 128
     # Of each of ten labels: gain and bias of six normalisations instead of one pair for all; an embedding
-    assert parameters(resnet.Generator(Space(128, classes=10), 3, (32, 32), 128)) == 4_276_739 + 9 * 6 * 512
+    assert parameters(resnet.Generator(InputSpec(128, classes=10), 3, (32, 32), 128)) == 4_276_739 + 9 * 6 * 512
     assert parameters(resnet.Discriminator(3, (32, 32), 128, classes=10)) == 1_053_824 + 1280
 
 
@@ -38,8 +38,8 @@ def test_the_papers_networks_have_its_size():
         ),
     ],
 )
-def test_larger_pictures_get_narrower_blocks_at_their_edge(size, up, down):
-    generator, discriminator = resnet.Generator(Space(8), 1, size, 32), resnet.Discriminator(1, size, 32)
+def test_larger_images_get_narrower_blocks_at_their_edge(size, up, down):
+    generator, discriminator = resnet.Generator(InputSpec(8), 1, size, 32), resnet.Discriminator(1, size, 32)
     assert [(block.shortcut.in_channels, block.shortcut.out_channels) for block in generator.blocks] == up
     assert [(block.first.in_channels, block.second.out_channels) for block in discriminator.blocks] == down
     halving = [block.halve for block in discriminator.blocks]
@@ -61,7 +61,7 @@ def test_conditional_normalisation_has_gain_and_bias_of_the_label():
 
 
 def test_labels_start_alike():
-    generator = resnet.Generator(Space(8, classes=3), 1, (16, 16), 4).eval()
+    generator = resnet.Generator(InputSpec(8, classes=3), 1, (16, 16), 4).eval()
     resnet.initialise(generator, torch.Generator().manual_seed(0))
     first, second = generator(torch.ones(2, 8), torch.tensor([0, 2]))
     assert torch.equal(first, second)
@@ -73,7 +73,7 @@ def test_labels_start_alike():
 
 
 def test_codes_stand_beside_the_latent_vector_and_the_label_does_not():
-    generator = resnet.Generator(Space(2, classes=3, codes=(Code("kind", 2), Code("slant"))), 1, (16, 16), 4)
+    generator = resnet.Generator(InputSpec(2, classes=3, codes=(Code("kind", 2), Code("slant"))), 1, (16, 16), 4)
     seen = []
     generator.first.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     generator(torch.zeros(2, 2), torch.tensor([1, 2]), torch.tensor([1, 0]), torch.tensor([0.25, -0.5]))
@@ -110,30 +110,30 @@ def test_a_halving_block_computes_what_the_paper_says(first):
 def test_the_features_are_summed_over_the_grid_and_projected_on_the_labels_embedding():
     discriminator = resnet.Discriminator(1, (16, 16), 8, classes=3, norm="none")
     discriminator.last.weight.detach().mul_(2)
-    pictures = torch.randn(4, 1, 16, 16)
-    logits, features = discriminator.judge(pictures, torch.tensor([0, 1, 2, 0]))
-    assert torch.allclose(features, discriminator.blocks(pictures).clamp(min=0).sum((2, 3)), atol=1e-5)
+    images = torch.randn(4, 1, 16, 16)
+    logits, features = discriminator.forward_features(images, torch.tensor([0, 1, 2, 0]))
+    assert torch.allclose(features, discriminator.blocks(images).clamp(min=0).sum((2, 3)), atol=1e-5)
     embedded = discriminator.embedding.weight[torch.tensor([0, 1, 2, 0])]
     assert torch.allclose(logits, features @ discriminator.last.weight[0] + (embedded * features).sum(1), atol=1e-5)
 
 
 def test_the_difference_between_two_labels_is_that_of_their_projections():
     discriminator = resnet.Discriminator(1, (16, 16), 8, classes=3).eval()
-    pictures = torch.randn(1, 1, 16, 16)
-    one, features = discriminator.judge(pictures, torch.tensor([0]))
-    other, _ = discriminator.judge(pictures, torch.tensor([2]))
+    images = torch.randn(1, 1, 16, 16)
+    one, features = discriminator.forward_features(images, torch.tensor([0]))
+    other, _ = discriminator.forward_features(images, torch.tensor([2]))
     first, _, third = discriminator.embedding.weight
     assert (one - other).item() == pytest.approx(((first - third) @ features[0]).item(), abs=1e-5)
 
 
-def test_batch_normalisation_stands_before_each_activation_but_not_on_the_picture():
+def test_batch_normalisation_stands_before_each_activation_but_not_on_the_image():
     discriminator = resnet.Discriminator(3, (32, 32), 8, norm="batch")
     norms = [module for module in discriminator.modules() if isinstance(module, nn.BatchNorm2d)]
     assert len(norms) == 2 * len(discriminator.blocks) - 1
 
 
 def test_start_weights_are_those_of_the_papers_code():
-    for network in (resnet.Generator(Space(32, classes=4), 3, (32, 32), 16), resnet.Discriminator(3, (32, 32), 32, classes=4)):
+    for network in (resnet.Generator(InputSpec(32, classes=4), 3, (32, 32), 16), resnet.Discriminator(3, (32, 32), 32, classes=4)):
         resnet.initialise(network, torch.Generator().manual_seed(2))
         middle = network.blocks[1]
         # Glorot: U(-a, a) with a^2 = 6 / (inputs + outputs), here 32 channels each

@@ -24,7 +24,7 @@ def folder(trained):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_picture_is_the_same_bytes_whatever_is_beside_it(folder, backend):
+def test_a_image_is_the_same_bytes_whatever_is_beside_it(folder, backend):
     drawer = runtimes.load(folder, *backend, threads=2)
     rows = inputs(range(70), folder.manifest.space)
     singly = alone(drawer, rows)

@@ -10,7 +10,7 @@ import torch
 
 from gan import model_folder, runtimes
 from gan.errors import ModelFolderError
-from gan.latents import Code, Space
+from gan.latents import Code, InputSpec
 from gan.manifest import MANIFEST
 from gan.model_folder import TORCHSCRIPT
 from gan.networks import families
@@ -41,7 +41,9 @@ def types_of_constants(module):
 
 
 @pytest.mark.parametrize("name", list(NORMS))
-@pytest.mark.parametrize("space", [Space(12), Space(12, classes=3, codes=(Code("kind", 4), Code("slant")))], ids=["plain", "coded"])
+@pytest.mark.parametrize(
+    "space", [InputSpec(12), InputSpec(12, classes=3, codes=(Code("kind", 4), Code("slant")))], ids=["plain", "coded"]
+)
 def test_a_loaded_module_computes_in_the_type_that_is_asked_for(name, space, tmp_path):
     generator = network(name, space)
     export_torchscript(generator, tmp_path / TORCHSCRIPT)
@@ -78,7 +80,7 @@ def test_a_file_with_fixed_weights_is_refused_in_half_precision_and_drawn_as_eve
     )
 
 
-def test_the_first_pictures_are_drawn_where_the_device_can_be_had_alone(monkeypatch):
+def test_the_first_images_are_drawn_where_the_device_can_be_had_alone(monkeypatch):
     drawn_in = []
     plain = TorchScriptRuntime._levels
 

@@ -71,7 +71,7 @@ def test_the_table_for_people(tmp_path, capsys):
     assert lines[2] == ["run", "pictures", "minutes", "of", "frechet", "precision", "recall", "minutes", "to", "frechet", "4"]
     assert lines[3] == ["001-slow", "2,000", "4.0", "4.0", "4", "0.2", "0.1", "4.0"]
     assert lines[4] == ["002-fast", "1,000", "2.0", "2.0", "5", "0.1", "0.05", "not", "reached"]
-    assert lines[5] == ["(real", "pictures)", "0.5", "0.9", "0.8"]
+    assert lines[5] == ["(real", "images)", "0.5", "0.9", "0.8"]
     assert lines[-1] == ["plot:", str(tmp_path / "plot.svg")]
 
 

@@ -56,14 +56,14 @@ def test_by_default_the_seeds_are_none_that_checkpoints_are_chosen_by(trained, c
     found = measured(capsys, trained.model, *ARGUMENTS, "--features", "random", "--sets", "1")
     assert "seeds 2147483648 to 2147483687, drawn by" in found["pictures"]
     assert all(one["deviation"] is None for one in found["measurements"])
-    # Few pictures are held out, so they serve both, and the protocol says so.
+    # Few images are held out, so they serve both, and the protocol says so.
     assert all("selection, seeds 2147483648 to 2147483687" in one["protocol"] for one in found["measurements"][:3])
     chosen = measured(capsys, trained.model, *ARGUMENTS, "--features", "random", "--on", "selection")
     assert "seeds 0 to 79, drawn by" in chosen["pictures"]
 
 
 def test_figures_are_of_the_test_half_unless_the_other_is_asked_for(trained, tmp_path, capsys, monkeypatch):
-    """Of 200 held-out pictures about half are for either, where so few are halved."""
+    """Of 200 held-out images about half are for either, where so few are halved."""
     monkeypatch.setattr(split, "_FEWEST_TO_HALVE", 200)
     digits = np.random.default_rng(0).integers(0, 256, (200, 28, 28), np.uint8)
     for file in SMALL_DATA.glob("train-*"):
@@ -80,9 +80,9 @@ def test_figures_are_of_the_test_half_unless_the_other_is_asked_for(trained, tmp
 
 
 def test_a_model_knows_what_it_was_trained_on(trained, tmp_path, capsys):
-    assert measured(capsys, trained.model, *QUICKLY)["data"] == "fashion-mnist, 512 training pictures, 128 held out"
+    assert measured(capsys, trained.model, *QUICKLY)["data"] == "fashion-mnist, 512 training images, 128 held out"
     assert evaluate.main([str(SMALL_DATA), "--samples", "40"]) == 2
-    assert "is a folder of pictures: give the --data that they are to be like" in capsys.readouterr().err
+    assert "is a folder of images: give the --data that they are to be like" in capsys.readouterr().err
 
 
 def test_a_model_of_no_square_is_measured_at_its_own_size_and_margin(tmp_path, capsys):
@@ -92,7 +92,7 @@ def test_a_model_of_no_square_is_measured_at_its_own_size_and_margin(tmp_path, c
     shape = ["--resolution", "32x16", "--fit", "pad", "--background", "black"]
     found = train(tmp_path, *shape, "--width", "4", "--images", "64", "--batch-size", "8", data=tmp_path / "pictures")
     capsys.readouterr()
-    assert measured(capsys, found.model, *QUICKLY)["data"] == "pictures, 40 training pictures, 0 held out"
+    assert measured(capsys, found.model, *QUICKLY)["data"] == "pictures, 40 training images, 0 held out"
     flags = ["--data", str(tmp_path / "pictures"), "--samples", "40", "--resolution", "32x16"]
     assert measured(capsys, tmp_path / "pictures", *flags)["pictures"].endswith("at 32x16")
 
@@ -116,13 +116,13 @@ def test_a_classifier_that_guesses_is_not_used_and_it_is_said(trained, monkeypat
     assert found["class_shares"] == {}
 
 
-def test_a_folder_of_pictures_in_a_table(tmp_path, capsys):
+def test_a_folder_of_images_in_a_table(tmp_path, capsys):
     (tmp_path / "drawn").mkdir()
     for place, level in enumerate(np.random.default_rng(0).integers(0, 256, (90, 32, 32), np.uint8)):
         Image.fromarray(level).save(tmp_path / "drawn" / f"{place}.png")
     assert evaluate.main([str(tmp_path / "drawn"), *ARGUMENTS, "--features", "random"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"pictures: 80 of the 90 pictures in {tmp_path / 'drawn'}, at 32x32"
+    assert lines[0] == f"images: 80 of the 90 images in {tmp_path / 'drawn'}, at 32x32"
     (precision,) = (line for line in lines if line.startswith("precision"))
     assert precision.split()[1:4] == ["0", "±", "0"]  # noise is not a garment
     counts = (
@@ -130,7 +130,7 @@ def test_a_folder_of_pictures_in_a_table(tmp_path, capsys):
     )
     assert re.search(counts, precision)
     few = measured(capsys, tmp_path / "drawn", "--data", str(SMALL_DATA), "--samples", "60", "--features", "random")
-    assert few["pictures"].startswith("60 of the 90 pictures")  # not enough for a second set
+    assert few["pictures"].startswith("60 of the 90 images")  # not enough for a second set
     assert few["measurements"][0]["deviation"] is None
 
 
@@ -161,7 +161,7 @@ def test_other_classes_are_refused(conditional, tmp_path, capsys):
         ([str(SMALL_DATA), "--sets", "0"], "--sets: "),
         ([str(SMALL_DATA), "--resolution", "32x"], "--resolution: Value error, take one number, or width x height"),
         ([str(SMALL_DATA), "--data", "nowhere"], "--data nowhere: there is no such folder"),
-        ([str(SMALL_DATA), "--data", str(SMALL_DATA), "--samples", "5", "--features", "random"], "at least 10 pictures"),
+        ([str(SMALL_DATA), "--data", str(SMALL_DATA), "--samples", "5", "--features", "random"], "at least 10 images"),
     ],
 )
 def test_bad_commands_name_the_flag(arguments, message, capsys):
@@ -204,9 +204,9 @@ def test_inception_that_cannot_be_had_is_said_before_anything_is_trained(trained
     assert "--features classifier or random" in capsys.readouterr().err
 
 
-def test_held_out_pictures_that_are_not_there_are_asked_for_in_vain(tmp_path, capsys):
+def test_held_out_images_that_are_not_there_are_asked_for_in_vain(tmp_path, capsys):
     for file in SMALL_DATA.glob("train-*"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     asked = ["--data", str(tmp_path), "--against", "held-out", "--features", "random", "--samples", "40"]
     assert evaluate.main([str(SMALL_DATA), *asked]) == 2
-    assert "no held-out pictures" in capsys.readouterr().err
+    assert "no held-out images" in capsys.readouterr().err

@@ -37,7 +37,7 @@ def said(capsys, *flags):
         (["--name", "../up"], "--name: String should match pattern"),
         (["--data", "nowhere"], "--data nowhere: there is no such folder"),
         (["--data", ""], "--data: String should have at least 1 character"),
-        (["--resolution", "30"], "--resolution: Value error, 30x30 pictures do not halve evenly"),
+        (["--resolution", "30"], "--resolution: Value error, 30x30 images do not halve evenly"),
         (["--resolution", "48x"], "--resolution: Value error, take one number, or width x height"),
         (["--codes", "kind=1"], "--codes: a code like kind=10 needs at least two kinds"),
         (["--codes", "a,a"], "--codes: every code needs a name of its own"),
@@ -58,7 +58,7 @@ def said(capsys, *flags):
         (["--models", __file__], "is not a folder; give another"),
         (["--models", "/proc/models"], "--models /proc/models"),
         (["--resume", ""], "--resume: String should have at least 1 character"),
-        (["--batch-size", "513"], "--batch-size 513 is more than the 512 pictures there are"),
+        (["--batch-size", "513"], "--batch-size 513 is more than the 512 images there are"),
         (["--config", "nowhere.yaml"], "--config: cannot read nowhere.yaml"),
         (["--resume", "nowhere"], "--resume nowhere: no run there"),
     ],
@@ -104,16 +104,16 @@ def test_a_dry_run_shows_the_plan_and_trains_nothing(capsys, tmp_path):
     assert main(["--data", str(SMALL_DATA), *flags, "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "images: 1500000" in out
-    assert "512 pictures of 28x28 padded with black to 32x32" in out
+    assert "512 images of 28x28 padded with black to 32x32" in out
     assert "generator: 369,600 parameters" in out
     assert "discriminator: 166,784 parameters" in out
-    estimate = re.search(r"took ([\d.]+) s for each 1,000 pictures: ([\d,]+) minutes for this run, and ([\d.]+) GiB of memory", out)
+    estimate = re.search(r"took ([\d.]+) s for each 1,000 images: ([\d,]+) minutes for this run, and ([\d.]+) GiB of memory", out)
     seconds, minutes, memory = (float(text.replace(",", "")) for text in estimate.groups())
     assert minutes == pytest.approx(1500 * seconds / 60, abs=1)
     assert 0.2 < memory < 20
     (preview,) = tmp_path.iterdir()
-    pictures = data.load(str(SMALL_DATA), (32, 32)).pictures
-    assert np.array_equal(np.asarray(Image.open(preview))[:32, 32:64], pictures[1, 0])
+    images = data.load(str(SMALL_DATA), (32, 32)).images
+    assert np.array_equal(np.asarray(Image.open(preview))[:32, 32:64], images[1, 0])
 
 
 def test_flags_override_the_file(capsys, tmp_path):
@@ -259,7 +259,7 @@ def test_what_is_named_may_change_on_resume(capsys, tmp_path, short):
     assert "cannot be used: " in said(capsys, *resume, "--images", "256", "--width", "8", "--change", "width")
 
 
-def test_pictures_that_changed_since_are_noticed(capsys, tmp_path):
+def test_images_that_changed_since_are_noticed(capsys, tmp_path):
     (tmp_path / "pictures").mkdir()
     for number in range(24):
         Image.new("L", (16, 16), 10 * number).save(tmp_path / "pictures" / f"{number:02d}.png")
@@ -268,7 +268,7 @@ def test_pictures_that_changed_since_are_noticed(capsys, tmp_path):
     assert main([*flags, *where, "--images", "64"]) == 0
     (tmp_path / "pictures" / "11.png").unlink()
     resume = [*where, "--resume", "latest", "--images", "128"]
-    assert "--data has changed since the run began: it had 24 pictures and has 23" in said(capsys, *resume)
+    assert "--data has changed since the run began: it had 24 images and has 23" in said(capsys, *resume)
     refused = said(capsys, *resume, "--change", "data")  # which is the place, not what is there
     before = json.loads(next((tmp_path / "runs").glob("*/data.json")).read_text())["fingerprint"]
     assert re.search(rf"fingerprints {before[:12]} and [0-9a-f]{{12}}; .* add --change pictures", refused)
@@ -276,7 +276,7 @@ def test_pictures_that_changed_since_are_noticed(capsys, tmp_path):
     assert main([*resume, "--images", "192"]) == 0  # those are its data now
 
 
-def test_pictures_that_were_moved_are_the_same_pictures(capsys, tmp_path):
+def test_images_that_were_moved_are_the_same_images(capsys, tmp_path):
     for place, step in (("first", 10), ("other", 9)):
         (tmp_path / place).mkdir()
         for number in range(24):
@@ -295,7 +295,7 @@ def test_pictures_that_were_moved_are_the_same_pictures(capsys, tmp_path):
     other = [*resume, "--data", str(tmp_path / "other"), "--images", "48"]
     for change in ([], ["--change", "data"], ["--change", "data,seed"]):
         refused = said(capsys, *other, *change)
-        assert "it had 24 pictures and has 24, not all the same, or read in another way since" in refused
+        assert "it had 24 images and has 24, not all the same, or read in another way since" in refused
         assert f"those of {tmp_path / 'other'} now, and those of {tmp_path / 'second'} before" in refused
     assert last_checkpoint(run) == 32
     (run / "data.json").rename(tmp_path / "data.json")
@@ -461,13 +461,13 @@ def test_a_file_of_the_data_that_is_damaged_is_no_leave_to_change_it(capsys, tmp
 
 
 @pytest.mark.parametrize(("count", "status"), [(19, 2), (20, 0)])
-def test_the_fewest_pictures_that_can_be_learned_from(capsys, tmp_path, count, status):
+def test_the_fewest_images_that_can_be_learned_from(capsys, tmp_path, count, status):
     (tmp_path / "few").mkdir()
     for number in range(count):
         Image.new("L", (16, 16), 10 * number).save(tmp_path / "few" / f"{number:02d}.png")
     where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), *QUICKLY_MEASURED]
     assert main(["--data", str(tmp_path / "few"), "--width", "4", "--images", "20", *where]) == status
-    assert (f"{count} pictures are too few to learn from; bring 20" in capsys.readouterr().err) == (status == 2)
+    assert (f"{count} images are too few to learn from; bring 20" in capsys.readouterr().err) == (status == 2)
 
 
 def same_tensors(one, other):
@@ -506,15 +506,15 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path):
     assert seen[1] == sorted(seen[1])
 
 
-def test_recipe_auto_is_the_default_for_pictures_of_ones_own(capsys, tmp_path):
+def test_recipe_auto_is_the_default_for_images_of_ones_own(capsys, tmp_path):
     (tmp_path / "pictures").mkdir()
     for number in range(40):
         Image.new("RGB", (40, 40), (number, 0, 0)).save(tmp_path / "pictures" / f"{number:02d}.png")
     where = ["--data", str(tmp_path / "pictures"), "--out", str(tmp_path / "runs"), *QUICKLY_MEASURED, "--width", "8"]
     assert main([*where, "--dry-run"]) == 0
     out = capsys.readouterr().out
-    assert "--recipe auto, for 40 pictures of about 40x40:" in out
-    assert "--augment diffaugment: of 40 pictures, fewer than 10,000, the discriminator would learn each by heart" in out
+    assert "--recipe auto, for 40 images of about 40x40:" in out
+    assert "--augment diffaugment: of 40 images, fewer than 10,000, the discriminator would learn each by heart" in out
     assert "--width 8, as asked" in out
     assert "recipe: auto" in out
     assert "resolution: '40'" in out
@@ -522,7 +522,7 @@ def test_recipe_auto_is_the_default_for_pictures_of_ones_own(capsys, tmp_path):
     assert "augment: none" in capsys.readouterr().out
 
 
-def test_minutes_end_a_run_before_its_pictures_do(tmp_path):
+def test_minutes_end_a_run_before_its_images_do(tmp_path):
     trained = train(tmp_path, "--minutes", "0.02", "--images", "100M", "--width", "4")
     assert 0 < pictures_seen(trained.run) < 100_000
     assert json.loads((trained.run / "stats.jsonl").read_text().splitlines()[-1])["seconds"] >= 1.2

@@ -10,13 +10,14 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy, cross_entropy, one_hot
 
 from gan import model_folder
-from tests.conftest import SMALL_DATA, train
+from tests.conftest import QUICKLY_MEASURED, SMALL_DATA, train
 from training import data
 from training.config.recipes import RECIPES, choose
 from training.config.schema import TrainingConfig
 from training.engine import loop, minibatch
 from training.engine.device import Hardware
 from training.engine.state import TrainingState
+from training.run import main
 
 NAMED = [name for name in RECIPES if name != "auto"]
 SMALL = {"mlp": 40, "dcgan": 8, "resnet": 8, "r3gan": 16}  # widths
@@ -89,15 +90,15 @@ class Step:
         start = (self.config, 1, len(self.dataset.classes) or None, hardware)
         self.before, self.after = TrainingState.start(*start), TrainingState.start(*start)
         loop.train(self.after, self.dataset, self.config, hardware, folder, None, lambda: False)
-        pictures, labels = self.dataset.batch(self.config.seed, 0, 8)
-        self.real = torch.from_numpy(pictures).float() / 127.5 - 1
+        images, labels = self.dataset.batch(self.config.seed, 0, 8)
+        self.real = torch.from_numpy(images).float() / 127.5 - 1
         self.label = None if labels is None else torch.from_numpy(labels)
         z, *self.codes = (torch.from_numpy(values) for values in minibatch.latents(self.config, self.before.space, 0))
         self.inputs = [z, *([] if labels is None else [self.label]), *self.codes]
         self.fake = self.before.generator.train()(*self.inputs)
 
-    def logits(self, judge, pictures):
-        logits, features = judge.discriminator.judge(pictures, self.label)
+    def logits(self, judge, images):
+        logits, features = judge.discriminator.forward_features(images, self.label)
         return logits, features
 
 
@@ -123,7 +124,7 @@ def assert_moved(found, network, loss, rate, clip=math.inf):
 
 
 def slope(step, judge, x):
-    """Length of each logit's gradient by its picture."""
+    """Length of each logit's gradient by its image."""
     x = x.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(step.logits(judge, x)[0].sum(), x, create_graph=True)
     return gradient.flatten(1).norm(dim=1)
@@ -166,7 +167,7 @@ def information(step, judge, features):
 
 
 def label_error(step, judge, features):
-    """-log P(label | x), of the label that a picture has or was asked for."""
+    """-log P(label | x), of the label that a image has or was asked for."""
     (reading,) = judge.reader(features)
     return -(reading.log_softmax(1) * one_hot(step.label, 10)).sum(1).mean()
 
@@ -215,7 +216,7 @@ def test_a_reader_of_codes_learns_with_the_discriminator(tmp_path):
     assert_moved(dict(step.after.judge.reader.named_parameters()), judge.reader, loss, step.config.learning_rate)
 
 
-def test_a_reader_of_labels_learns_from_real_pictures_alone(tmp_path):
+def test_a_reader_of_labels_learns_from_real_images_alone(tmp_path):
     step = Step(tmp_path, **small("acgan"))
     judge = step.before.judge.train()
     loss = label_error(step, judge, step.logits(judge, step.real)[1])
@@ -223,14 +224,14 @@ def test_a_reader_of_labels_learns_from_real_pictures_alone(tmp_path):
 
 
 def test_a_label_reader_needs_labels_that_it_is_not_shown():
-    with pytest.raises(ValueError, match="--label-reader reads labels: add --conditional"):
-        TrainingConfig(label_reader=1.0)
-    with pytest.raises(ValueError, match="--label-reader: mlp's discriminator is shown the label"):
-        TrainingConfig(label_reader=1.0, conditional=True, arch="mlp")
+    with pytest.raises(ValueError, match="--aux-classifier-weight: an auxiliary classifier learns labels: add --conditional"):
+        TrainingConfig(aux_classifier_weight=1.0)
+    with pytest.raises(ValueError, match="--aux-classifier-weight: mlp's discriminator is given the label"):
+        TrainingConfig(aux_classifier_weight=1.0, conditional=True, arch="mlp")
 
 
 def test_labels_and_codes_are_read_side_by_side(tmp_path):
-    step = Step(tmp_path, **small("infogan", conditional=True, label_reader=1.0))
+    step = Step(tmp_path, **small("infogan", conditional=True, aux_classifier_weight=1.0))
     judge = step.before.judge.train()
     label, kind, *_ = judge.reader(step.logits(judge, step.fake.detach())[1])
     assert (label.shape, kind.shape) == ((8, 10), (8, 10))
@@ -246,7 +247,7 @@ def test_one_step_of_wgan_leaves_no_weight_over_the_clip(tmp_path):
 
 def test_the_average_begins_at_the_generator_and_lags_behind(tmp_path):
     step = Step(tmp_path, width=8)
-    weight = 1 - 0.5 ** (8 / (0.05 * 8))  # a half-life of a twentieth of the pictures seen
+    weight = 1 - 0.5 ** (8 / (0.05 * 8))  # a half-life of a twentieth of the images seen
     for name, averaged in step.after.average.named_parameters():
         before, after = (dict(state.generator.named_parameters())[name] for state in (step.before, step.after))
         torch.testing.assert_close(averaged, before + weight * (after - before))
@@ -270,3 +271,28 @@ def test_what_recipe_auto_chooses():
     for given in ((10**6, 1080, 1920, 3), (10, 33, 31, 1), (10, 1, 5000, 1)):
         TrainingConfig(recipe="auto", **chosen(*given))  # whatever it chooses fits together
     assert all(choice.reason for choice in choose(300, 72, 72, 3))
+
+
+def test_a_setting_may_be_given_by_the_name_that_it_had_before(tmp_path, capsys):
+    flags = ["--data", str(SMALL_DATA), "--out", str(tmp_path / "runs"), "--conditional", "--dry-run", *QUICKLY_MEASURED]
+    flags += ["--width", "4", "--features", "random"]
+    (tmp_path / "settings.yaml").write_text("label-reader: 0.5\n")
+    for given in (["--label-reader", "0.5"], ["--label-reader=0.5"], ["--config", str(tmp_path / "settings.yaml")]):
+        assert main([*flags, *given]) == 0
+        said = capsys.readouterr()
+        assert "aux_classifier_weight: 0.5" in said.out
+        assert "label_reader is called aux_classifier_weight now" in said.err
+    (tmp_path / "settings.yaml").write_text("label-reader: 0.5\naux_classifier_weight: 1\n")
+    assert main([*flags, "--config", str(tmp_path / "settings.yaml")]) == 2
+    assert "has aux_classifier_weight twice" in capsys.readouterr().err
+
+
+def test_a_run_of_before_goes_on_with_what_its_settings_were_called(tmp_path, capsys):
+    where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), *QUICKLY_MEASURED]
+    flags = ["--data", str(SMALL_DATA), "--recipe", "acgan", "--width", "4", "--images", "128"]
+    assert main([*flags, *where]) == 0
+    (config,) = tmp_path.glob("runs/*/config.yaml")
+    config.write_text(config.read_text().replace("aux_classifier_weight", "label_reader"))
+    again = ["--resume", "latest", "--images", "256", "--label-reader", "0.5", "--change", "label-reader"]
+    assert main([*where, *again]) == 0
+    assert "aux_classifier_weight: 0.5" in config.read_text()

@@ -1,4 +1,4 @@
-"""A folder of a few hundred real pictures of mixed modes, formats and sizes, in six classes, with five damaged files."""
+"""A folder of a few hundred real images of mixed modes, formats and sizes, in six classes, with five damaged files."""
 
 import io
 import random
@@ -9,10 +9,10 @@ from pathlib import Path
 
 from PIL import Image
 
-EMOJI = Path(__file__).parents[2] / "data" / "emoji.zip"  # 300 real pictures, 64x64, with alpha
+EMOJI = Path(__file__).parents[2] / "data" / "emoji.zip"  # 300 real images, 64x64, with alpha
 CLASSES = ("animals", "faces", "food", "objects", "people", "travel")
 DAMAGED = ("animals/empty.png", "faces/truncated.png", "food/text.png", "objects/bomb.png", "travel/garbage.jpg")
-_TREATED_OF = 24  # pictures, the first ones get a treatment each
+_TREATED_OF = 24  # images, the first ones get a treatment each
 
 
 def write_mixed(folder: Path) -> None:
@@ -27,7 +27,7 @@ def write_mixed(folder: Path) -> None:
                 name = str(Path(name).with_suffix(suffix))
             (folder / name).write_bytes(content)
         whole = archive.read("faces/cry.png")
-    damages = (b"", whole[: len(whole) // 2], b"not a picture\n", png_header(20_000, 20_000), random.Random(0).randbytes(5000))
+    damages = (b"", whole[: len(whole) // 2], b"not a image\n", png_header(20_000, 20_000), random.Random(0).randbytes(5000))
     for name, content in zip(DAMAGED, damages, strict=True):
         (folder / name).write_bytes(content)
 

@@ -27,32 +27,32 @@ def idx(array):
 
 
 def write_mnist(folder, classes, n=40, names=("train-", "t10k-"), suffix=""):
-    """Files in the format of MNIST: random pictures of n and n/2, with every class among the labels."""
+    """Files in the format of MNIST: random images of n and n/2, with every class among the labels."""
     folder.mkdir(parents=True)
     random = np.random.default_rng(0)
     written = []
     for prefix, count in zip(names, (n, n // 2), strict=True):
-        pictures = random.integers(0, 256, (count, 28, 28), np.uint8)
+        images = random.integers(0, 256, (count, 28, 28), np.uint8)
         labels = (np.arange(count) % classes).astype(np.uint8)
-        for kind, array in (("images-idx3", pictures), ("labels-idx1", labels)):
+        for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
             content = gzip.compress(idx(array)) if suffix else idx(array)
             (folder / f"{prefix}{kind}-ubyte{suffix}").write_bytes(content)
-        written += [pictures, labels]
+        written += [images, labels]
     return written
 
 
 def test_fashion_mnist_is_padded_in_the_middle(small):
     raw = np.frombuffer(gzip.decompress((SMALL_DATA / "train-images-idx3-ubyte.gz").read_bytes()), np.uint8, offset=16)
-    assert small.pictures.shape == (512, 1, 32, 32)
-    assert np.array_equal(small.pictures[:, 0, 2:30, 2:30], raw.reshape(512, 28, 28))
-    assert small.pictures.sum() == raw.sum()
+    assert small.images.shape == (512, 1, 32, 32)
+    assert np.array_equal(small.images[:, 0, 2:30, 2:30], raw.reshape(512, 28, 28))
+    assert small.images.sum() == raw.sum()
     assert (small.name, small.licence) == ("fashion-mnist", "MIT (Fashion-MNIST, Zalando SE)")
-    assert small.notes == ("512 pictures of 28x28 padded with black to 32x32", "128 others held out")
+    assert small.notes == ("512 images of 28x28 padded with black to 32x32", "128 others held out")
 
 
 def test_its_test_set_is_held_out(small):
     raw = np.frombuffer(gzip.decompress((SMALL_DATA / "t10k-images-idx3-ubyte.gz").read_bytes()), np.uint8, offset=16)
-    assert np.array_equal(small.held_out.pictures[:, 0, 2:30, 2:30], raw.reshape(128, 28, 28))
+    assert np.array_equal(small.held_out.images[:, 0, 2:30, 2:30], raw.reshape(128, 28, 28))
     assert small.held_out.labels is None
     labels = data.load(str(SMALL_DATA), SIZE, labelled=True).held_out.labels
     raw = gzip.decompress((SMALL_DATA / "t10k-labels-idx1-ubyte.gz").read_bytes())[8:]
@@ -61,20 +61,20 @@ def test_its_test_set_is_held_out(small):
 
 @pytest.mark.parametrize(("size", "left", "top"), [((28, 28), 0, 0), ((36, 36), 4, 4), ((29, 34), 3, 0)])
 def test_up_to_36_pixels_there_is_a_margin_and_no_scaling(small, size, left, top):
-    pictures = data.load(str(SMALL_DATA), size).pictures
-    assert pictures.shape == (512, 1, *size)
-    assert np.array_equal(pictures[:, :, top : top + 28, left : left + 28], small.pictures[:, :, 2:30, 2:30])
-    assert pictures.sum() == small.pictures.sum()
+    images = data.load(str(SMALL_DATA), size).images
+    assert images.shape == (512, 1, *size)
+    assert np.array_equal(images[:, :, top : top + 28, left : left + 28], small.images[:, :, 2:30, 2:30])
+    assert images.sum() == small.images.sum()
 
 
 def test_to_other_sizes_it_is_scaled(small):
     for size, note in [((16, 16), "512 scaled down"), ((64, 64), "512 scaled up (512 by more than 2x")]:
         dataset = data.load(str(SMALL_DATA), size)
-        assert dataset.pictures.shape == (512, 1, *size)
+        assert dataset.images.shape == (512, 1, *size)
         assert note in dataset.notes[0]
-        means = dataset.pictures.mean((1, 2, 3)), small.pictures[:, :, 2:30, 2:30].mean((1, 2, 3))
+        means = dataset.images.mean((1, 2, 3)), small.images[:, :, 2:30, 2:30].mean((1, 2, 3))
         assert np.abs(means[0] - means[1]).max() < 4
-    padded = data.load(str(SMALL_DATA), (40, 60), fit="pad").pictures
+    padded = data.load(str(SMALL_DATA), (40, 60), fit="pad").images
     assert padded[:, :, :, [*range(10), *range(50, 60)]].max() == 0  # black, whatever the background
 
 
@@ -84,12 +84,12 @@ def test_labels_are_there_where_they_are_asked_for(small):
     assert small.classes == ()
     assert labelled.classes[8:] == ("Bag", "Ankle boot")
     assert labelled.labels.shape == (512,)
-    # Trousers stand, bags lie: the labels belong to these pictures in this order.
-    heights, widths = (labelled.pictures[:, 0].any(axis).sum(1) for axis in (2, 1))
+    # Trousers stand, bags lie: the labels belong to these images in this order.
+    heights, widths = (labelled.images[:, 0].any(axis).sum(1) for axis in (2, 1))
     ratios = [(heights / widths)[labelled.labels == label].mean() for label in (1, 7)]
     assert ratios[0] > 1.5 > 1 > ratios[1]
-    pictures, labels = labelled.batch(seed=1, seen=7, size=20)
-    places = [int((labelled.pictures == picture).all((1, 2, 3)).argmax()) for picture in pictures]
+    images, labels = labelled.batch(seed=1, seen=7, size=20)
+    places = [int((labelled.images == image).all((1, 2, 3)).argmax()) for image in images]
     assert labels.tolist() == labelled.labels[places].tolist()
     assert labelled.fingerprint != small.fingerprint
 
@@ -133,17 +133,17 @@ def test_damaged_files_are_named(tmp_path):
 def test_sets_are_found_by_name_and_by_folder_as_torchvision_leaves_them(
     cache, tmp_path, not_installed, name, folder, classes, last, names
 ):
-    pictures, labels, held_out, held_out_labels = write_mnist(cache / folder / "raw", classes, 94, names)
+    images, labels, held_out, held_out_labels = write_mnist(cache / folder / "raw", classes, 94, names)
     write_mnist(tmp_path / f"my-{name}", classes, 94, names, ".gz")
     if name == "emnist":  # which lies on its side in its files
-        pictures, held_out = pictures.transpose(0, 2, 1), held_out.transpose(0, 2, 1)
+        images, held_out = images.transpose(0, 2, 1), held_out.transpose(0, 2, 1)
     for source in (name, str(cache / folder / "raw"), str(tmp_path / f"my-{name}")):
         dataset = data.load(source, (28, 28), labelled=True)
         assert dataset.name == name
         assert dataset.licence
         assert (len(dataset.classes), dataset.classes[-1]) == (classes, last)
-        assert np.array_equal(dataset.pictures[:, 0], pictures)
-        assert np.array_equal(dataset.held_out.pictures[:, 0], held_out)
+        assert np.array_equal(dataset.images[:, 0], images)
+        assert np.array_equal(dataset.held_out.images[:, 0], held_out)
         assert dataset.labels.tolist() == labels.tolist()
         assert dataset.held_out.labels.tolist() == held_out_labels.tolist()
 
@@ -152,7 +152,7 @@ def test_mnist_files_of_an_unknown_set_are_named_after_their_folder(tmp_path):
     write_mnist(tmp_path / "My Signs" / "raw", 5)
     dataset = data.load(str(tmp_path / "My Signs" / "raw"), SIZE, labelled=True)
     assert (dataset.name, dataset.classes) == ("raw", ("0", "1", "2", "3", "4"))
-    assert dataset.licence == "that of the pictures it was trained on"
+    assert dataset.licence == "that of the images it was trained on"
     assert not data.survey(str(tmp_path / "My Signs" / "raw")).known
 
 
@@ -183,9 +183,9 @@ def test_cifar10_is_read_by_torchvision(tmp_path, monkeypatch, cache):
     for source in ("cifar10", str(cache), str(folder)):
         dataset = data.load(source, SIZE, labelled=True)
         assert (dataset.name, dataset.classes[9]) == ("cifar10", "truck")
-        assert np.array_equal(dataset.pictures, rows[:5].reshape(20, 3, 32, 32))
+        assert np.array_equal(dataset.images, rows[:5].reshape(20, 3, 32, 32))
         assert dataset.labels.tolist() == [0, 1, 2, 9] * 5
-        assert np.array_equal(dataset.held_out.pictures, rows[5].reshape(4, 3, 32, 32))
+        assert np.array_equal(dataset.held_out.images, rows[5].reshape(4, 3, 32, 32))
         assert dataset.held_out.labels.tolist() == [3, 4, 5, 6]
     assert data.load("cifar10", SIZE).held_out.labels is None
     (folder / "data_batch_3").write_bytes(b"changed")
@@ -198,32 +198,32 @@ def test_svhn_is_read_by_torchvision(monkeypatch, cache):
     from torchvision.datasets import SVHN
 
     cache.mkdir()
-    pictures = np.random.default_rng(0).integers(0, 256, (8, 3, 32, 32), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (8, 3, 32, 32), np.uint8)
     splits = {}
     for split, half in (("train", slice(0, 6)), ("test", slice(6, 8))):
         path = cache / f"{split}_32x32.mat"
         labels = np.array([[10], [1], [2], [9], [5], [5], [7], [10]], np.uint8)[half]
-        savemat(path, {"X": pictures[half].transpose(2, 3, 1, 0), "y": labels})
+        savemat(path, {"X": images[half].transpose(2, 3, 1, 0), "y": labels})
         splits[split] = ["", path.name, hashlib.md5(path.read_bytes()).hexdigest()]
     monkeypatch.setattr(SVHN, "split_list", splits)
     dataset = data.load("svhn", SIZE, labelled=True)
-    assert np.array_equal(dataset.pictures, pictures[:6])
-    assert np.array_equal(dataset.held_out.pictures, pictures[6:])
+    assert np.array_equal(dataset.images, images[:6])
+    assert np.array_equal(dataset.held_out.images, images[6:])
     assert dataset.labels.tolist() == [0, 1, 2, 9, 5, 5]  # a zero is labelled 10 there
     assert dataset.held_out.labels.tolist() == [7, 0]
 
 
-def test_stl10_has_more_pictures_without_labels(monkeypatch, cache):
+def test_stl10_has_more_images_without_labels(monkeypatch, cache):
     from torchvision.datasets import STL10
 
     folder = cache / "stl10_binary"
     folder.mkdir(parents=True)
-    pictures = np.random.default_rng(0).integers(0, 256, (7, 3, 96, 96), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (7, 3, 96, 96), np.uint8)
     contents = {
-        "train_X.bin": pictures[:3],
+        "train_X.bin": images[:3],
         "train_y.bin": np.array([1, 10, 2], np.uint8),
-        "unlabeled_X.bin": pictures[3:5],
-        "test_X.bin": pictures[5:],
+        "unlabeled_X.bin": images[3:5],
+        "test_X.bin": images[5:],
         "test_y.bin": np.array([4, 5], np.uint8),
     }
     digests = []
@@ -233,10 +233,10 @@ def test_stl10_has_more_pictures_without_labels(monkeypatch, cache):
     monkeypatch.setattr(STL10, "train_list", digests[:3])
     monkeypatch.setattr(STL10, "test_list", digests[3:])
     labelled = data.load("stl10", (96, 96), labelled=True)
-    assert np.array_equal(labelled.pictures, pictures[:3])
+    assert np.array_equal(labelled.images, images[:3])
     assert [labelled.classes[label] for label in labelled.labels] == ["airplane", "truck", "bird"]
-    assert np.array_equal(labelled.held_out.pictures, pictures[5:])
-    assert np.array_equal(data.load(str(folder), (96, 96)).pictures, pictures[:5])
+    assert np.array_equal(labelled.held_out.images, images[5:])
+    assert np.array_equal(data.load(str(folder), (96, 96)).images, images[:5])
 
 
 def test_digits_are_scikit_learns_enlarged():
@@ -244,15 +244,15 @@ def test_digits_are_scikit_learns_enlarged():
 
     published = load_digits()
     dataset = data.load("digits", (8, 8), labelled=True)
-    everything = {picture.tobytes() for picture in np.concatenate([dataset.pictures, dataset.held_out.pictures])}
+    everything = {image.tobytes() for image in np.concatenate([dataset.images, dataset.held_out.images])}
     assert everything == {np.rint(image * 255 / 16).astype(np.uint8).tobytes() for image in published.images}
-    assert len(dataset.pictures) + len(dataset.held_out.pictures) == 1797
-    assert 60 < len(dataset.held_out.pictures) < 120
+    assert len(dataset.images) + len(dataset.held_out.images) == 1797
+    assert 60 < len(dataset.held_out.images) < 120
     assert np.bincount(np.concatenate([dataset.labels, dataset.held_out.labels])).tolist() == np.bincount(published.target).tolist()
     assert "CC BY 4.0" in dataset.licence
     large = data.load("digits", SIZE)
-    assert large.pictures.shape == (len(dataset.pictures), 1, 32, 32)
-    assert np.abs(large.pictures.mean((1, 2, 3)) - dataset.pictures.mean((1, 2, 3))).max() < 8
+    assert large.images.shape == (len(dataset.images), 1, 32, 32)
+    assert np.abs(large.images.mean((1, 2, 3)) - dataset.images.mean((1, 2, 3))).max() < 8
     assert "scaled up" in large.notes[0]
 
 
@@ -260,7 +260,7 @@ def test_of_large_test_sets_10000_are_held_out(tmp_path, monkeypatch):
     monkeypatch.setattr(published, "_MOST_HELD_OUT", 7)
     whole = write_mnist(tmp_path / "mnist", 10)
     dataset = data.load(str(tmp_path / "mnist"), (28, 28), labelled=True)
-    assert np.array_equal(dataset.held_out.pictures[:, 0], whole[2][:7])
+    assert np.array_equal(dataset.held_out.images[:, 0], whole[2][:7])
     assert dataset.held_out.labels.tolist() == whole[3][:7].tolist()
 
 
@@ -272,9 +272,9 @@ def test_what_is_not_on_this_machine_is_downloaded(cache, not_installed, monkeyp
         write_mnist(cache / "FashionMNIST" / "raw", 10)
 
     monkeypatch.setattr(torchvision.datasets, "FashionMNIST", download)
-    assert len(data.load("fashion-mnist", SIZE).pictures) == 40
+    assert len(data.load("fashion-mnist", SIZE).images) == 40
     monkeypatch.setattr(torchvision.datasets, "FashionMNIST", None)
-    assert len(data.load("fashion-mnist", SIZE).pictures) == 40
+    assert len(data.load("fashion-mnist", SIZE).images) == 40
 
 
 @pytest.mark.parametrize(

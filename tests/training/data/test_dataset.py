@@ -17,7 +17,7 @@ def ten():
     return Dataset("x", np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1), "", ("a", "b"), np.arange(10) % 2)
 
 
-def test_every_round_shows_every_picture_once_in_an_order_of_its_own():
+def test_every_round_shows_every_image_once_in_an_order_of_its_own():
     stream = np.concatenate([ten().batch(seed=1, seen=seen, size=4)[0] for seen in range(0, 40, 4)]).ravel()
     rounds = [stream[start : start + 10].tolist() for start in range(0, 40, 10)]
     assert rounds == [np.random.default_rng([1, lap]).permutation(10).tolist() for lap in range(4)]
@@ -27,16 +27,16 @@ def test_every_round_shows_every_picture_once_in_an_order_of_its_own():
     assert not np.array_equal(ten().batch(seed=2, seen=0, size=10)[0].ravel(), stream[:10])
 
 
-def test_labels_go_with_their_pictures():
-    pictures, labels = ten().batch(seed=3, seen=8, size=25)
-    assert labels.tolist() == (pictures.ravel() % 2).tolist()
+def test_labels_go_with_their_images():
+    images, labels = ten().batch(seed=3, seen=8, size=25)
+    assert labels.tolist() == (images.ravel() % 2).tolist()
     assert labels.dtype == np.int64
 
 
 def test_a_batch_is_a_copy():
-    pictures, labels = (small := ten()).batch(seed=1, seen=0, size=10)
-    pictures[:] = labels[:] = 99
-    assert small.pictures.max() == 9
+    images, labels = (small := ten()).batch(seed=1, seen=0, size=10)
+    images[:] = labels[:] = 99
+    assert small.images.max() == 9
     assert small.labels.max() == 1
 
 
@@ -54,14 +54,14 @@ def test_an_order_is_drawn_once_for_each_round(monkeypatch):
 
 
 def test_the_fingerprint_is_that_of_shape_pixels_and_labels(monkeypatch):
-    pictures = np.arange(60, dtype=np.uint8).reshape(5, 3, 2, 2)
-    expected = hashlib.sha256(b"(5, 3, 2, 2)" + pictures.tobytes())
-    assert Dataset("x", pictures, "").fingerprint == expected.hexdigest()
+    images = np.arange(60, dtype=np.uint8).reshape(5, 3, 2, 2)
+    expected = hashlib.sha256(b"(5, 3, 2, 2)" + images.tobytes())
+    assert Dataset("x", images, "").fingerprint == expected.hexdigest()
     labels = np.array([0, 1, 0, 1, 0])
     expected.update(b"('a', 'b')" + labels.tobytes())
-    assert Dataset("x", pictures, "", ("a", "b"), labels).fingerprint == expected.hexdigest()
-    monkeypatch.setattr(dataset, "_HASHED_AT_ONCE", 25)  # two pictures
-    assert Dataset("x", pictures, "", ("a", "b"), labels).fingerprint == expected.hexdigest()
+    assert Dataset("x", images, "", ("a", "b"), labels).fingerprint == expected.hexdigest()
+    monkeypatch.setattr(dataset, "_HASHED_AT_ONCE", 25)  # two images
+    assert Dataset("x", images, "", ("a", "b"), labels).fingerprint == expected.hexdigest()
 
 
 def test_labels_can_be_left_out():
@@ -75,4 +75,4 @@ def test_labels_can_be_left_out():
 def test_the_shipped_model_was_trained_on_what_fashion_mnist_is_today():
     whole = data.load("fashion-mnist", (32, 32))
     assert whole.fingerprint == json.loads(SHIPPED.read_text())["origin"]["dataset_fingerprint"]
-    assert whole.held_out.pictures.shape == (10_000, 1, 32, 32)
+    assert whole.held_out.images.shape == (10_000, 1, 32, 32)

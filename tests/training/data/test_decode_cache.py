@@ -41,12 +41,12 @@ def entries(cache):
 
 
 def same(one, two):
-    assert np.array_equal(one.pictures, two.pictures)
+    assert np.array_equal(one.images, two.images)
     assert (one.fingerprint, one.classes, one.skipped) == (two.fingerprint, two.classes, two.skipped)
     assert (one.labels is None) == (two.labels is None)
     assert one.labels is None or one.labels.tolist() == two.labels.tolist()
     assert (one.held_out is None) == (two.held_out is None)
-    assert one.held_out is None or np.array_equal(one.held_out.pictures, two.held_out.pictures)
+    assert one.held_out is None or np.array_equal(one.held_out.images, two.held_out.images)
 
 
 def test_a_second_start_decodes_nothing(folder, decoded, cache):
@@ -69,15 +69,15 @@ def test_a_second_start_decodes_nothing(folder, decoded, cache):
 def test_the_recorded_fingerprints_are_those_of_the_arrays(folder):
     for labelled in (False, True):
         dataset = load(folder, labelled=labelled)
-        assert dataset.recorded_fingerprint == data.dataset.fingerprint(dataset.pictures, dataset.classes, dataset.labels)
+        assert dataset.recorded_fingerprint == data.dataset.fingerprint(dataset.images, dataset.classes, dataset.labels)
 
 
 def test_other_content_names_and_options_are_other_entries(folder, decoded, cache):
     load(folder)
     save(folder / "a" / "00.png", (99, 0, 0))
-    assert load(folder).pictures[0, 0, 0, 0] == 99
+    assert load(folder).images[0, 0, 0, 0] == 99
     (folder / "a" / "00.png").rename(folder / "b" / "00.png")
-    assert load(folder).pictures[5, 0, 0, 0] == 99
+    assert load(folder).images[5, 0, 0, 0] == 99
     (folder / "a" / "10.png").rename(folder / "b" / "-.png")  # which leaves the order as it was
     assert load(folder, labelled=True).labels.tolist() == [0] * 4 + [1] * 8
     load(folder, background="black")
@@ -120,9 +120,9 @@ def test_a_set_larger_than_memory_is_mapped_and_just_the_same(monkeypatch):
     read = data.load(str(EMOJI), (32, 32), labelled=True)
     monkeypatch.setattr(decode_cache, "memory_limit", lambda: 10_000)
     mapped = data.load(str(EMOJI), (32, 32), labelled=True)
-    assert not isinstance(read.pictures, np.memmap)
-    assert isinstance(mapped.pictures, np.memmap)
-    assert not mapped.pictures.flags.writeable
+    assert not isinstance(read.images, np.memmap)
+    assert isinstance(mapped.images, np.memmap)
+    assert not mapped.images.flags.writeable
     same(mapped, read)
     batches = [dataset.batch(seed=1, seen=280, size=64) for dataset in (mapped, read)]
     assert np.array_equal(batches[0][0], batches[1][0])
@@ -143,9 +143,9 @@ def test_many_files_are_decoded_in_parts(monkeypatch, tmp_path):
     for number in range(35):
         save(tmp_path / f"{number:02d}.png", number, mode="L")
     (tmp_path / "07.png").write_bytes(b"")
-    pictures = load(tmp_path, max_bad=0.1).pictures
-    assert pictures.shape == (34, 1, 16, 16)
-    assert pictures[:, 0, 3, 3].tolist() == [number for number in range(35) if number != 7]
+    images = load(tmp_path, max_bad=0.1).images
+    assert images.shape == (34, 1, 16, 16)
+    assert images[:, 0, 3, 3].tolist() == [number for number in range(35) if number != 7]
 
 
 _SLOWLY = """
@@ -192,7 +192,7 @@ def test_of_two_runs_that_start_at_once_one_decodes(folder, cache, tmp_path):
 def test_a_cache_that_cannot_be_written_is_named(folder, cache):
     cache.mkdir()
     (cache / "decoded").write_text("a file where a folder should be")
-    with pytest.raises(DataError, match=r"cannot keep the decoded pictures in .*decoded.*set XDG_CACHE_HOME to another folder"):
+    with pytest.raises(DataError, match=r"cannot keep the decoded images in .*decoded.*set XDG_CACHE_HOME to another folder"):
         load(folder)
 
 
@@ -218,7 +218,7 @@ def test_files_that_cannot_be_read_are_broken(folder, monkeypatch):
     path = folder / "a" / "00.png"
     path.unlink()
     path.symlink_to(folder / "a" / "00.png.target")
-    assert len(load(folder).pictures) == 11  # a link to nothing is no file
+    assert len(load(folder).images) == 11  # a link to nothing is no file
     Image.new("RGB", (5, 5)).save(folder / "a" / "00.png.target", "PNG")
     opened = Path.open
 

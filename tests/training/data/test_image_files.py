@@ -28,12 +28,12 @@ def pack(folder, target, prefix=""):
 
 def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
     for name, colour in [("b/1.png", "red"), ("a/2.JPG", "blue"), ("c.webp", "lime")]:
-        save(tmp_path / "My Pictures!" / name, colour)
-    (tmp_path / "My Pictures!" / "notes.txt").write_text("not a picture")
-    dataset = data.load(str(tmp_path / "My Pictures!"), (16, 16))
-    assert (dataset.name, dataset.licence) == ("my-pictures", "that of the pictures it was trained on")
-    assert dataset.pictures.shape == (3, 3, 16, 16)
-    assert [int(channels.argmax()) for channels in dataset.pictures.mean((2, 3))] == [2, 0, 1]
+        save(tmp_path / "My Images!" / name, colour)
+    (tmp_path / "My Images!" / "notes.txt").write_text("not a image")
+    dataset = data.load(str(tmp_path / "My Images!"), (16, 16))
+    assert (dataset.name, dataset.licence) == ("my-images", "that of the images it was trained on")
+    assert dataset.images.shape == (3, 3, 16, 16)
+    assert [int(channels.argmax()) for channels in dataset.images.mean((2, 3))] == [2, 0, 1]
 
 
 def test_neither_the_file_system_nor_the_clock_changes_the_set(tmp_path, monkeypatch, cache):
@@ -69,18 +69,18 @@ def test_neither_the_file_system_nor_the_clock_changes_the_set(tmp_path, monkeyp
 
     monkeypatch.setattr(os, "scandir", Backwards)
     two = data.load(str(tmp_path / "two"), (16, 16), labelled=True)
-    assert np.array_equal(one.pictures, two.pictures)
-    assert one.pictures[:, 0, 0, 0].tolist() == [ord(letter) for letter in "aaabbbccc"]
-    assert one.fingerprint == two.fingerprint == data.Dataset("x", one.pictures, "", one.classes, one.labels).fingerprint
+    assert np.array_equal(one.images, two.images)
+    assert one.images[:, 0, 0, 0].tolist() == [ord(letter) for letter in "aaabbbccc"]
+    assert one.fingerprint == two.fingerprint == data.Dataset("x", one.images, "", one.classes, one.labels).fingerprint
 
 
-def test_hidden_files_and_folders_called_like_pictures_are_passed_over(tmp_path):
+def test_hidden_files_and_folders_called_like_images_are_passed_over(tmp_path):
     save(tmp_path / "a.png", "red")
     (tmp_path / "._a.png").write_bytes(b"what some systems put beside it")
     (tmp_path / "b.png").mkdir()
     save(tmp_path / ".thumbnails" / "a.png", "blue")
     save(tmp_path / "__MACOSX" / "a.png", "blue")
-    assert data.load(str(tmp_path), (16, 16)).pictures[:, :, 0, 0].tolist() == [[255, 0, 0]]
+    assert data.load(str(tmp_path), (16, 16)).images[:, :, 0, 0].tolist() == [[255, 0, 0]]
 
 
 def test_the_folders_of_a_folder_become_labels(tmp_path):
@@ -91,11 +91,11 @@ def test_the_folders_of_a_folder_become_labels(tmp_path):
     assert labelled.labels.tolist() == [0, 0, 1]
     assert labelled.fingerprint != data.load(str(tmp_path), (16, 16)).fingerprint
     save(tmp_path / "4.png", "red")
-    with pytest.raises(DataError, match=r"--conditional: .* at least two folders, one for each class, and no pictures beside them"):
+    with pytest.raises(DataError, match=r"--conditional: .* at least two folders, one for each class, and no images beside them"):
         data.load(str(tmp_path), (16, 16), labelled=True)
 
 
-def test_a_class_without_a_whole_picture_is_none(tmp_path):
+def test_a_class_without_a_whole_image_is_none(tmp_path):
     save(tmp_path / "boots" / "1.png", "red")
     (tmp_path / "hats").mkdir()
     (tmp_path / "hats" / "2.png").write_bytes(b"")
@@ -109,9 +109,9 @@ def test_few_broken_files_are_skipped_and_named(tmp_path):
     whole = (tmp_path / "000.png").read_bytes()
     (tmp_path / "100.png").write_bytes(whole[: len(whole) // 2])
     dataset = data.load(str(tmp_path), (16, 16))
-    assert len(dataset.pictures) == 100
+    assert len(dataset.images) == 100
     assert any(note.startswith("skipped 100.png") for note in dataset.notes)
-    (tmp_path / "101.png").write_bytes(b"no picture")
+    (tmp_path / "101.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"2 of 102 files cannot be decoded.*0\.01 that --max-bad allows.*100.png.*101.png"):
         data.load(str(tmp_path), (16, 16))
 
@@ -128,20 +128,18 @@ def test_all_broken_files_are_listed_and_five_of_them_noted(tmp_path):
     ]
 
 
-def test_real_pictures_of_all_kinds_with_five_damaged_files(mixed):
+def test_real_images_of_all_kinds_with_five_damaged_files(mixed):
     dataset = data.load(str(mixed), (64, 64), labelled=True, max_bad=0.05)
     assert tuple(reason.partition(" (")[0] for reason in dataset.skipped) == DAMAGED
     assert dataset.classes == CLASSES
-    apart = 0 if dataset.held_out is None else len(dataset.held_out.pictures)
-    assert dataset.pictures.shape == (300 - apart, 3, 64, 64)
+    apart = 0 if dataset.held_out is None else len(dataset.held_out.images)
+    assert dataset.images.shape == (300 - apart, 3, 64, 64)
     with pytest.raises(DataError, match=r"5 of 305 files cannot be decoded, more than the share of 0\.01 that --max-bad allows"):
         data.load(str(mixed), (64, 64))
-    # Whatever a picture was saved as, it looks the same: the means of its channels, or of all three where it lost its colour.
+    # Whatever a image was saved as, it looks the same: the means of its channels, or of all three where it lost its colour.
     originals = data.load(str(EMOJI), (64, 64))
-    everything = [
-        np.concatenate([*([] if d.held_out is None else [d.held_out.pictures]), d.pictures]) for d in (dataset, originals)
-    ]
-    levels = [np.sort(pictures.mean((1, 2, 3))) for pictures in everything]
+    everything = [np.concatenate([*([] if d.held_out is None else [d.held_out.images]), d.images]) for d in (dataset, originals)]
+    levels = [np.sort(images.mean((1, 2, 3))) for images in everything]
     assert np.abs(levels[0] - levels[1]).mean() < 3
 
 
@@ -150,7 +148,7 @@ def test_a_zip_file_is_the_folder_in_it(mixed, tmp_path):
     folder, archive = (data.load(str(source), (32, 32), labelled=True, max_bad=0.05) for source in (mixed, packed))
     assert archive.name == folder.name == "mixed"
     assert archive.fingerprint == folder.fingerprint
-    assert np.array_equal(archive.pictures, folder.pictures)
+    assert np.array_equal(archive.images, folder.images)
     assert archive.labels.tolist() == folder.labels.tolist()
     assert archive.skipped == folder.skipped
     assert data.survey(str(packed)) == data.survey(str(mixed))
@@ -162,10 +160,10 @@ def test_a_zip_file_may_hold_a_folder_around_all_and_what_systems_add(tmp_path):
     save(tmp_path / "in" / ".hidden" / "1.png", "blue")
     packed = pack(tmp_path / "in", tmp_path / "x.zip", "shoes/")
     with zipfile.ZipFile(packed, "a") as archive:
-        archive.writestr("__MACOSX/shoes/boots/1.png", b"no picture")
-        archive.writestr("shoes/boots/._1.png", b"no picture")
+        archive.writestr("__MACOSX/shoes/boots/1.png", b"no image")
+        archive.writestr("shoes/boots/._1.png", b"no image")
     labelled = data.load(str(packed), (16, 16), labelled=True)
-    assert (labelled.classes, len(labelled.pictures)) == (("boots", "hats"), 2)
+    assert (labelled.classes, len(labelled.images)) == (("boots", "hats"), 2)
 
 
 @pytest.mark.parametrize("name", ["../a.png", "a/../../b.png", "/etc/a.png", "..\\a.png"])
@@ -217,9 +215,9 @@ def test_members_that_unpack_to_more_than_memory_are_not_read(tmp_path, monkeypa
 def test_what_is_no_source_is_said(tmp_path):
     with pytest.raises(DataError, match=r"--data .*nowhere: there is no such folder; give a folder or a zip file.*fashion-mnist"):
         data.load(str(tmp_path / "nowhere"), (32, 32))
-    with pytest.raises(DataError, match="no pictures there; it needs files that end in"):
+    with pytest.raises(DataError, match="no images there; it needs files that end in"):
         data.load(str(tmp_path), (32, 32))
-    with pytest.raises(DataError, match="no pictures there"):
+    with pytest.raises(DataError, match="no images there"):
         data.survey(str(tmp_path))
 
 
@@ -256,10 +254,10 @@ def test_what_is_held_out_is_decided_by_content(tmp_path):
         Image.fromarray(random.integers(0, 256, (4, 4, 3), np.uint8)).save(path)
         expected += int(hashlib.sha256(path.read_bytes()).hexdigest(), 16) % 20 == 0
     before = data.load(str(tmp_path / "a"), (4, 4))
-    assert 10 <= expected == len(before.held_out.pictures)
-    assert len(before.pictures) == 400 - expected
+    assert 10 <= expected == len(before.held_out.images)
+    assert len(before.images) == 400 - expected
     assert any(note == f"{expected} of them held out" for note in before.notes)
-    trained, apart = ({picture.tobytes() for picture in pictures} for pictures in (before.pictures, before.held_out.pictures))
+    trained, apart = ({image.tobytes() for image in images} for images in (before.images, before.held_out.images))
     assert not trained & apart
     # Other names, and a copy of each: they stay on their sides.
     for path in sorted((tmp_path / "a").iterdir()):
@@ -267,8 +265,8 @@ def test_what_is_held_out_is_decided_by_content(tmp_path):
             (tmp_path / "b" / copy).mkdir(parents=True, exist_ok=True)
             (tmp_path / "b" / copy / f"{path.stem[::-1]}.png").write_bytes(path.read_bytes())
     after = data.load(str(tmp_path / "b"), (4, 4), labelled=True)
-    assert {picture.tobytes() for picture in after.held_out.pictures} == apart
-    assert {picture.tobytes() for picture in after.pictures} == trained
+    assert {image.tobytes() for image in after.held_out.images} == apart
+    assert {image.tobytes() for image in after.images} == trained
     assert np.bincount(after.held_out.labels).tolist() == [expected, expected]
     assert np.bincount(after.labels).tolist() == [400 - expected] * 2
 
@@ -289,7 +287,7 @@ def test_small_sets_keep_all_and_large_ones_hold_out_so_many():
     assert {digests[place] for place in chosen} == {digests[::-1][place] for place in held_out_places(digests[::-1])}
 
 
-def test_no_class_gives_more_than_a_quarter_of_its_pictures():
+def test_no_class_gives_more_than_a_quarter_of_its_images():
     from training.data.split import held_out_places
 
     digests = [hashlib.sha256(str(number).encode()).digest() for number in range(4000)]
@@ -302,7 +300,7 @@ def test_no_class_gives_more_than_a_quarter_of_its_pictures():
         counts = np.bincount([int(labels[place]) for place in within], minlength=4000 // size)
         assert counts.max(initial=0) <= size // 4
         assert bool(within) == (size >= 4)
-    # All copies of a picture on one side, even where one of their classes is too small to spare its own.
+    # All copies of a image on one side, even where one of their classes is too small to spare its own.
     twice = [*digests, *digests]
     labels = [*("large" for _ in digests), *(str(number // 5) for number in range(4000))]
     within = held_out_places(twice, labels)
@@ -310,23 +308,23 @@ def test_no_class_gives_more_than_a_quarter_of_its_pictures():
     assert {place % 4000 for place in within if place < 4000} == {place - 4000 for place in within if place >= 4000}
 
 
-def test_no_class_loses_its_only_picture(tmp_path):
+def test_no_class_loses_its_only_image(tmp_path):
     for number in range(300):
         save(tmp_path / str(number) / "1.png", (number % 256, number // 256, 99), (4, 4))
     dataset = data.load(str(tmp_path), (4, 4), labelled=True)
     assert np.bincount(dataset.labels).tolist() == [1] * 300
     assert dataset.held_out is None
-    said = "300 of 300 classes have under 10 pictures, too few to learn them from: 0 (1), 1 (1), 2 (1), 3 (1), 4 (1), …"
+    said = "300 of 300 classes have under 10 images, too few to learn them from: 0 (1), 1 (1), 2 (1), 3 (1), 4 (1), …"
     assert said in dataset.notes
 
 
-def test_equal_pictures_are_said_to_be_so(tmp_path):
+def test_equal_images_are_said_to_be_so(tmp_path):
     for number in range(20):
         save(tmp_path / f"{number}.png", "red")
     dataset = data.load(str(tmp_path), (16, 16))
-    assert dataset.is_one_picture
-    assert "all are the same picture" in dataset.notes
+    assert dataset.is_one_image
+    assert "all are the same image" in dataset.notes
     save(tmp_path / "20.png", "blue")
     dataset = data.load(str(tmp_path), (16, 16))
-    assert not dataset.is_one_picture
+    assert not dataset.is_one_image
     assert "19 of 21 are copies of others" in dataset.notes

@@ -21,7 +21,7 @@ def test_folders_are_looked_at_without_decoding(tmp_path, monkeypatch):
     assert survey(str(tmp_path / "My Set")) == Survey("my-set", False, 3, 40, 30, 1, 2)
 
 
-def test_one_coloured_picture_makes_it_coloured_and_pictures_beside_folders_are_no_classes(tmp_path):
+def test_one_coloured_image_makes_it_coloured_and_images_beside_folders_are_no_classes(tmp_path):
     save(tmp_path / "s" / "a" / "1.png", 9, mode="L")
     save(tmp_path / "s" / "b" / "2.png", 9)
     assert survey(str(tmp_path / "s")) == Survey("s", False, 2, 20, 20, 3, 2)
@@ -47,7 +47,7 @@ def test_of_many_files_some_are_looked_at_from_all_over(tmp_path, monkeypatch):
     assert (found.count, found.width, found.height, len(looked_at)) == (20, 9, 7, 5)  # widths 1, 5, 9, 13, 17
 
 
-def test_zip_files_and_real_pictures():
+def test_zip_files_and_real_images():
     assert survey(str(EMOJI)) == Survey("emoji", False, 300, 64, 64, 3, 6)
 
 
@@ -63,13 +63,13 @@ def test_broken_files_are_counted_and_passed_over(tmp_path):
 def test_named_sets_are_known_without_a_download():
     assert survey("fashion-mnist") == Survey("fashion-mnist", True, 60_000, 28, 28, 1, 10)
     assert survey("cifar10") == Survey("cifar10", True, 50_000, 32, 32, 3, 10)
-    assert [survey(name).name for name in data.KNOWN] == list(data.KNOWN)
+    assert [survey(name).name for name in data.BUILTIN_DATASETS] == list(data.BUILTIN_DATASETS)
     assert survey(str(SMALL_DATA)) == Survey("fashion-mnist", True, 512, 28, 28, 1, 10)
 
 
 def test_what_is_known_of_digits_is_so():
     dataset = data.load("digits", (8, 8), labelled=True)
-    everything = np.concatenate([dataset.pictures, dataset.held_out.pictures])
+    everything = np.concatenate([dataset.images, dataset.held_out.images])
     found = survey("digits")
     assert (found.count, found.channels, found.height, found.width) == everything.shape
     assert found.classes == len(dataset.classes)

@@ -18,7 +18,7 @@ _CLASSES = ("cat", "dog")
 
 
 def write(folder, names):
-    """A small picture of its own for each name."""
+    """A small image of its own for each name."""
     for number, name in enumerate(names):
         save(folder / name, (number, 100, 0), (4, 4))
 
@@ -39,8 +39,8 @@ def load(source, **options):
     return data.load(str(source), (4, 4), **{"labelled": True, **options})
 
 
-def numbers(pictures):
-    return sorted(pictures[:, 0, 0, 0].tolist())
+def numbers(images):
+    return sorted(images[:, 0, 0, 0].tolist())
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,13 @@ def test_folders_for_training_and_testing_are_no_classes(tmp_path, training, tes
     for source in both(tmp_path / "set"):
         dataset = load(source)
         assert dataset.classes == _CLASSES
-        assert numbers(dataset.pictures) == list(range(40))
-        assert numbers(dataset.held_out.pictures) == list(range(40, 52))
+        assert numbers(dataset.images) == list(range(40))
+        assert numbers(dataset.held_out.images) == list(range(40, 52))
         assert (np.bincount(dataset.labels).tolist(), np.bincount(dataset.held_out.labels).tolist()) == ([20, 20], [6, 6])
-        assert "12 pictures in folders for testing, which are not trained on" in dataset.notes
+        assert "12 images in folders for testing, which are not trained on" in dataset.notes
         found = data.survey(str(source))
         assert (found.count, found.classes) == (40, 2)
-        assert len(load(source, labelled=False).held_out.pictures) == 12
+        assert len(load(source, labelled=False).held_out.images) == 12
 
 
 def test_the_domains_of_cyclegans_sets_are_classes(tmp_path):
@@ -77,27 +77,27 @@ def test_the_domains_of_cyclegans_sets_are_classes(tmp_path):
     write(tmp_path / "set", [f"{side}{kind}/{n}.png" for side, count in sides for kind in "AB" for n in range(count)])
     for source in both(tmp_path / "set"):
         dataset = load(source)
-        assert (dataset.classes, len(dataset.pictures), len(dataset.held_out.pictures)) == (("A", "B"), 40, 12)
+        assert (dataset.classes, len(dataset.images), len(dataset.held_out.images)) == (("A", "B"), 40, 12)
 
 
 def test_splits_may_lie_in_the_classes(tmp_path):
     write(tmp_path / "set", [f"{kind}/{side}/{n}.png" for kind in _CLASSES for side in ("train", "test") for n in range(10)])
     dataset = load(tmp_path / "set")
-    assert (dataset.classes, len(dataset.pictures), len(dataset.held_out.pictures)) == (_CLASSES, 20, 20)
+    assert (dataset.classes, len(dataset.images), len(dataset.held_out.images)) == (_CLASSES, 20, 20)
 
 
-def test_pictures_for_testing_without_a_class_are_held_out_from_those_who_need_none(tmp_path):
+def test_images_for_testing_without_a_class_are_held_out_from_those_who_need_none(tmp_path):
     names = [f"train/{kind}/{n}.png" for kind in _CLASSES for n in range(20)]
     write(tmp_path / "set", [*names, *(f"test/{n}.png" for n in range(15)), *(f"test/cow/{n}.png" for n in range(15))])
     labelled = load(tmp_path / "set")
-    assert (labelled.classes, len(labelled.pictures), labelled.held_out) == (_CLASSES, 40, None)
-    assert len(load(tmp_path / "set", labelled=False).held_out.pictures) == 30
+    assert (labelled.classes, len(labelled.images), labelled.held_out) == (_CLASSES, 40, None)
+    assert len(load(tmp_path / "set", labelled=False).held_out.images) == 30
 
 
-def test_of_too_few_pictures_for_testing_nothing_can_be_learned(tmp_path):
+def test_of_too_few_images_for_testing_nothing_can_be_learned(tmp_path):
     write(tmp_path / "set", [*(f"train/{n}.png" for n in range(20)), *(f"test/{n}.png" for n in range(9))])
     dataset = load(tmp_path / "set", labelled=False)
-    assert (len(dataset.pictures), dataset.held_out) == (20, None)
+    assert (len(dataset.images), dataset.held_out) == (20, None)
 
 
 @pytest.mark.parametrize("beside", ["ground_truth/cat/1_mask.png", "set/train/cat/1.png", "sample.png"])
@@ -105,8 +105,8 @@ def test_what_lies_beside_folders_for_training_and_testing_is_neither(tmp_path, 
     names = [f"{side}/{kind}/{n}.png" for side in ("train", "test") for kind in _CLASSES for n in range(10)]
     write(tmp_path / "set", [*names, beside])
     dataset = load(tmp_path / "set")
-    assert (dataset.classes, len(dataset.pictures), len(dataset.held_out.pictures)) == (_CLASSES, 20, 20)
-    assert "passed over: 1 picture beside the folders for training and testing" in dataset.notes
+    assert (dataset.classes, len(dataset.images), len(dataset.held_out.images)) == (_CLASSES, 20, 20)
+    assert "passed over: 1 image beside the folders for training and testing" in dataset.notes
     assert data.survey(str(tmp_path / "set")).count == 20
 
 
@@ -167,7 +167,7 @@ def test_as_earlier_versions_had_it(tmp_path):
     write(tmp_path / "set", [f"{name}/{n}.png" for name in names for n in range(2)])
     now = load(tmp_path / "set")
     plain = tuple(sorted(names))
-    before = data.dataset.fingerprint(now.pictures, plain, np.repeat(np.arange(13), 2))
+    before = data.dataset.fingerprint(now.images, plain, np.repeat(np.arange(13), 2))
     then = now.as_fingerprinted(before, labelled=True)
     assert (then.classes, then.labels.tolist()) == (plain, np.repeat(np.arange(13), 2).tolist())
     assert now.as_fingerprinted("another", labelled=True) is now
@@ -175,27 +175,27 @@ def test_as_earlier_versions_had_it(tmp_path):
     assert now.in_order(("a", "b")) is now
 
 
-def test_grey_pictures_come_back_as_colours_for_earlier_runs(tmp_path):
+def test_grey_images_come_back_as_colours_for_earlier_runs(tmp_path):
     for n in range(3):
         save(tmp_path / "set" / f"{n}.png", (n, n, n))
     now = load(tmp_path / "set", labelled=False)
-    assert now.pictures.shape == (3, 1, 4, 4)
-    coloured = np.repeat(now.pictures, 3, axis=1)
+    assert now.images.shape == (3, 1, 4, 4)
+    coloured = np.repeat(now.images, 3, axis=1)
     then = now.as_fingerprinted(data.dataset.fingerprint(coloured), labelled=False)
-    assert np.array_equal(then.pictures, coloured)
+    assert np.array_equal(then.images, coloured)
     assert then.batch(seed=1, seen=0, size=2)[0].shape == (2, 3, 4, 4)
 
 
-def test_a_run_without_labels_finds_its_pictures_among_labelled_ones(tmp_path):
+def test_a_run_without_labels_finds_its_images_among_labelled_ones(tmp_path):
     write(tmp_path / "set", [f"{kind}/{n}.png" for kind in _CLASSES for n in range(3)])
     labelled = load(tmp_path / "set")
     assert labelled.as_fingerprinted(load(tmp_path / "set", labelled=False).fingerprint, labelled=False) is labelled
     for path in sorted((tmp_path / "set").rglob("*.png")):
         Image.open(path).convert("L").convert("RGB").save(path)
     labelled = load(tmp_path / "set")
-    coloured = np.repeat(labelled.pictures, 3, axis=1)
+    coloured = np.repeat(labelled.images, 3, axis=1)
     then = labelled.as_fingerprinted(data.dataset.fingerprint(coloured), labelled=False)
-    assert np.array_equal(then.pictures, coloured)
+    assert np.array_equal(then.images, coloured)
     assert then.labels.tolist() == labelled.labels.tolist()
 
 
@@ -222,11 +222,11 @@ def test_their_shards_are_no_classes(tmp_path):
     stylegan(tmp_path / "set", None)
     for source in both(tmp_path / "set"):
         with pytest.raises(
-            DataError, match=r"--conditional: .* needs a label for every picture, and dataset\.json has none for 00000/"
+            DataError, match=r"--conditional: .* needs a label for every image, and dataset\.json has none for 00000/"
         ):
             load(source)
         assert data.survey(str(source)).classes is None
-        assert len(load(source, labelled=False).pictures) == 8
+        assert len(load(source, labelled=False).images) == 8
 
 
 def test_labels_may_be_lists_with_one_1(tmp_path):
@@ -292,7 +292,7 @@ def test_whole_numbers_with_a_point_are_whole_numbers(tmp_path):
 def test_labels_that_are_no_classes_hinder_only_those_who_want_classes(tmp_path, label):
     write(tmp_path / "set", [f"{n}.png" for n in range(6)])
     (tmp_path / "set" / "dataset.json").write_text(json.dumps({"labels": [[f"{n}.png", label] for n in range(6)]}))
-    assert len(load(tmp_path / "set", labelled=False).pictures) == 6
+    assert len(load(tmp_path / "set", labelled=False).images) == 6
     with pytest.raises(DataError, match=r"--conditional: .*dataset\.json.* is neither a word nor a number"):
         load(tmp_path / "set")
 
@@ -331,7 +331,7 @@ def test_links_to_folders_are_followed(tmp_path):
     for kind in _CLASSES:
         (tmp_path / "set" / kind).symlink_to(tmp_path / "store" / f"{kind}s")
     dataset = load(tmp_path / "set")
-    assert (dataset.classes, len(dataset.pictures)) == (_CLASSES, 6)
+    assert (dataset.classes, len(dataset.images)) == (_CLASSES, 6)
     (tmp_path / "link").symlink_to(tmp_path / "set")
     assert load(tmp_path / "link").classes == _CLASSES
 
@@ -342,7 +342,7 @@ def test_links_in_circles_end_and_each_folder_counts_once(tmp_path):
         (tmp_path / "set" / link).symlink_to((tmp_path / "set" / target).resolve())
     (tmp_path / "set" / "gone").symlink_to(tmp_path / "nowhere")
     dataset = load(tmp_path / "set")
-    assert (dataset.classes, len(dataset.pictures)) == (("a", "b"), 2)
+    assert (dataset.classes, len(dataset.images)) == (("a", "b"), 2)
     assert "passed over: 5 links to folders that are read already, 1 link to nothing" in dataset.notes
 
 
@@ -366,7 +366,7 @@ def test_many_folders_that_link_to_each_other_take_no_longer(tmp_path):
         write(tmp_path / "set", [f"{one}/1.png"])
         for other in range(30):
             (tmp_path / "set" / str(one) / f"to{other}").symlink_to(tmp_path / "set" / str(other))
-    assert len(load(tmp_path / "set").pictures) == 30
+    assert len(load(tmp_path / "set").images) == 30
 
 
 def test_links_in_a_zip_file_are_passed_over(tmp_path):
@@ -377,7 +377,7 @@ def test_links_in_a_zip_file_are_passed_over(tmp_path):
         link.external_attr = 0o120777 << 16
         archive.writestr(link, "1.png")
     dataset = load(packed, labelled=False)
-    assert (len(dataset.pictures), dataset.skipped) == (1, ())
+    assert (len(dataset.images), dataset.skipped) == (1, ())
     assert any("1 link without content in a zip file" in note for note in dataset.notes)
 
 
@@ -386,7 +386,7 @@ def test_what_systems_leave_is_passed_over(tmp_path, name):
     write(tmp_path / "set", ["a/1.png", "b/2.png", f"{name}/1.png/SYNOPHOTO_THUMB_M.jpg", f"a/{name}/2.jpg"])
     for source in both(tmp_path / "set"):
         dataset = load(source)
-        assert (dataset.classes, len(dataset.pictures)) == (("a", "b"), 2)
+        assert (dataset.classes, len(dataset.images)) == (("a", "b"), 2)
         assert f"passed over: 2 folders {name}" in dataset.notes
 
 
@@ -394,7 +394,7 @@ def test_what_systems_leave_is_passed_over(tmp_path, name):
 def test_what_systems_leave_need_not_be_readable(tmp_path):
     write(tmp_path / "set", ["1.png"])
     (tmp_path / "set" / "lost+found").mkdir(mode=0)
-    assert len(load(tmp_path / "set", labelled=False).pictures) == 1
+    assert len(load(tmp_path / "set", labelled=False).images) == 1
 
 
 def test_places_are_told_by_names_alone():
@@ -404,7 +404,7 @@ def test_places_are_told_by_names_alone():
     assert arrange([]) == []
 
 
-def test_pictures_are_said_to_be_copies(tmp_path):
+def test_images_are_said_to_be_copies(tmp_path):
     write(tmp_path / "set", [f"{n}.png" for n in range(5)])
     for n in (5, 6):
         (tmp_path / "set" / f"{n}.png").write_bytes((tmp_path / "set" / "0.png").read_bytes())

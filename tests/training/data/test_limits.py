@@ -1,4 +1,4 @@
-"""What is bounded: pixels of one picture, memory of all that are decoded at once, what is kept on the disk."""
+"""What is bounded: pixels of one image, memory of all that are decoded at once, what is kept on the disk."""
 
 import fcntl
 import os
@@ -23,12 +23,12 @@ def load(source, **options):
     return data.load(str(source), (16, 16), **options)
 
 
-def test_one_large_picture_of_ones_own_is_read(tmp_path):
+def test_one_large_image_of_ones_own_is_read(tmp_path):
     for number in range(24):
         save(tmp_path / f"{number}.png", (number, 0, 0))
     Image.new("1", (10_000, 9_000), 1).save(tmp_path / "large.png")
     limit = Image.MAX_IMAGE_PIXELS
-    assert len(load(tmp_path).pictures) == 25
+    assert len(load(tmp_path).images) == 25
     assert limit == Image.MAX_IMAGE_PIXELS
 
 
@@ -38,8 +38,8 @@ def test_the_limit_can_be_chosen(tmp_path):
     dataset = load(tmp_path, max_pixels=400, max_bad=0.5)
     (reason,) = dataset.skipped
     assert reason.startswith("b.png (Image size (420 pixels) exceeds limit of 400 pixels")
-    assert reason.endswith("raise --max-pixels if the picture is your own)")
-    assert len(load(tmp_path, max_pixels=420).pictures) == 2
+    assert reason.endswith("raise --max-pixels if the image is your own)")
+    assert len(load(tmp_path, max_pixels=420).images) == 2
 
 
 def test_a_budget_admits_what_fits_and_anything_alone():
@@ -93,12 +93,12 @@ def test_what_is_held_at_once_is_bounded(tmp_path, monkeypatch):
 
     monkeypatch.setattr(listing.File, "read", counted_read)
     monkeypatch.setattr(memmap, "decode", counted_decode)
-    assert len(load(tmp_path).pictures) == 20
+    assert len(load(tmp_path).images) == 20
     assert most <= 2
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_what_is_no_picture_is_never_read_whole(tmp_path, monkeypatch, packed):
+def test_what_is_no_image_is_never_read_whole(tmp_path, monkeypatch, packed):
     save(tmp_path / "in" / "a.png", "red")
     (tmp_path / "in" / "b.png").write_bytes(bytes(5_000_000))
     with zipfile.ZipFile(tmp_path / "in.zip", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -150,7 +150,7 @@ def test_what_was_not_used_for_longest_is_removed(sets, cache, monkeypatch, caps
     monkeypatch.setattr(cache_limit, "limit_of", lambda root: int(3.5 * size_of(made[0])))
     dataset = load(sets[3])
     assert set(made) - set(entries(cache)) == {made[1]}
-    assert f"removed {made[1]}, decoded pictures not used since 1970-01-01" in capsys.readouterr().err
+    assert f"removed {made[1]}, decoded images not used since 1970-01-01" in capsys.readouterr().err
     assert dataset.notes[-1].count(" MB") == 3  # of this set, of all, and the limit
     # Reading counts as use.
     load_elsewhere(sets[0])
@@ -214,7 +214,7 @@ def test_the_limit_is_a_part_of_the_disk(tmp_path):
     assert 0 < cache_limit.limit_of(tmp_path) <= os.statvfs(tmp_path).f_frsize * os.statvfs(tmp_path).f_blocks // 10
 
 
-def test_larger_pictures_can_be_surveyed(tmp_path, monkeypatch):
+def test_larger_images_can_be_surveyed(tmp_path, monkeypatch):
     monkeypatch.setattr("training.data.inspection.MAX_PIXELS", 399)
     save(tmp_path / "a.png", (9, 9, 9), (20, 20))
     found = data.survey(str(tmp_path))
@@ -229,4 +229,4 @@ def test_a_cache_that_can_only_be_read_is_read(sets, cache, monkeypatch):
 
     monkeypatch.setattr(os, "utime", refuse)
     monkeypatch.setattr(memmap, "decode", refuse)
-    assert len(load(sets[0]).pictures) == 8
+    assert len(load(sets[0]).images) == 8

@@ -14,7 +14,7 @@ from training.data import DataError
 
 
 def write_zip(path, names, encoding, extra=lambda raw, name: b""):
-    """A zip file with a picture for each name, which is written in that encoding and without the mark of UTF-8."""
+    """A zip file with a image for each name, which is written in that encoding and without the mark of UTF-8."""
     with zipfile.ZipFile(path, "w") as archive:
         for number, name in enumerate(names):
             content = io.BytesIO()
@@ -59,7 +59,7 @@ def load(source):
 def test_names_without_a_mark_are_read_as_they_were_meant(tmp_path, classes, encoding, said):
     dataset = load(write_zip(tmp_path / "a.zip", [f"{name}/{n}.png" for name in classes for n in "12"], encoding))
     assert set(dataset.classes) == set(classes)
-    assert len(dataset.pictures) == 2 * len(classes)
+    assert len(dataset.images) == 2 * len(classes)
     notes = [note for note in dataset.notes if "the names in the zip file are taken for" in note]
     assert notes == (
         [f"the names in the zip file are taken for {said}; if they look wrong, pack it with names in UTF-8"] if said else []
@@ -119,4 +119,4 @@ def test_these_are_read(tmp_path, method):
     save(tmp_path / "1.png", "red")
     with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive:
         archive.write(tmp_path / "1.png", "1.png")
-    assert len(data.load(str(tmp_path / "a.zip"), (16, 16)).pictures) == 1
+    assert len(data.load(str(tmp_path / "a.zip"), (16, 16)).images) == 1

@@ -23,14 +23,14 @@ def distance(a, b):
 
 
 @pytest.mark.parametrize("layer", [nn.Conv2d(8, 12, 4, 2, 1, bias=False), nn.ConvTranspose2d(8, 12, 4, 2, 1, bias=False)])
-def test_one_layer_has_the_pictures_and_gradients_of_the_plain_one(layer):
+def test_one_layer_has_the_images_and_gradients_of_the_plain_one(layer):
     fast = nn.Sequential(copy.deepcopy(layer))
     use_fast_weight_gradients(fast)
     assert type(fast[0]) is not type(layer)
     x = torch.randn(6, 8, 10, 6, generator=torch.Generator().manual_seed(0)).to(memory_format=torch.channels_last)
-    pictures, x_gradient, weight_gradients = gradients(fast, x)
-    expected_pictures, expected_x_gradient, expected_weight_gradients = gradients(nn.Sequential(layer), x)
-    assert torch.equal(pictures, expected_pictures)
+    images, x_gradient, weight_gradients = gradients(fast, x)
+    expected_images, expected_x_gradient, expected_weight_gradients = gradients(nn.Sequential(layer), x)
+    assert torch.equal(images, expected_images)
     # bfloat16 keeps 8 bits: 2^-8 is the size of one rounding.
     assert distance(x_gradient, expected_x_gradient) < 2**-8
     assert distance(weight_gradients["0.weight"], expected_weight_gradients["0.weight"]) < 2**-8

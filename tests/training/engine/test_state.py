@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from gan.latents import Space, inputs
+from gan.latents import InputSpec, inputs
 from gan.networks.layers.conditioning import tensors
 from tests.conftest import SMALL_DATA
 from training import data
@@ -17,8 +17,8 @@ from training.engine.checkpoint import CheckpointError, checkpoints, measures_of
 from training.engine.device import Hardware
 from training.engine.minibatch import to_network
 from training.engine.state import TrainingState
-from training.evaluation.evaluator import Ruler
-from training.tracking.divergence import GameOverError, draw_pictures
+from training.evaluation.evaluator import Evaluator
+from training.tracking.divergence import DivergenceError, generate_images
 
 CONFIG = TrainingConfig(data=str(SMALL_DATA), width=8, images=256, batch_size=32, threads=1, checkpoint_every=64, measure=100)
 
@@ -37,9 +37,15 @@ def play(dataset, folder, stop_after=None, state=None, config=CONFIG):
     folder.mkdir(exist_ok=True)
     state = state or start(config)
     looks = iter(range(10**9))
-    gauge = Ruler.of(dataset, "random").gauge(config.measure)
+    checkpoint_evaluator = Evaluator.of(dataset, "random").checkpoint_evaluator(config.measure)
     loop.train(
-        state, dataset, config, Hardware.choose(config), folder, gauge, lambda: stop_after is not None and next(looks) >= stop_after
+        state,
+        dataset,
+        config,
+        Hardware.choose(config),
+        folder,
+        checkpoint_evaluator,
+        lambda: stop_after is not None and next(looks) >= stop_after,
     )
     return state
 
@@ -114,19 +120,19 @@ def test_losses_that_leave_the_numbers_stop_the_run(dataset, tmp_path):
     state = resumed(tmp_path / "run")
     with torch.no_grad():
         state.generator.layers[0].weight.fill_(float("nan"))
-    expected = r"loss_g.* became infinite or not a number after 128 pictures: .*--learning-rate.*the last good checkpoint is .*064"
-    with pytest.raises(GameOverError, match=expected):
+    expected = r"loss_g.* became infinite or not a number after 128 images: .*--learning-rate.*the last good checkpoint is .*064"
+    with pytest.raises(DivergenceError, match=expected):
         play(dataset, tmp_path / "run", state=state)
     assert len(checkpoints(tmp_path / "run")) == 1  # none of what came after
     assert "the game is over: " in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_weights_that_leave_the_numbers_are_not_saved(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop.Watch, "look", lambda *_: None)  # losses that say nothing of it
+    monkeypatch.setattr(loop.DivergenceMonitor, "look", lambda *_: None)  # losses that say nothing of it
     state = start()
     with torch.no_grad():
         state.judge.discriminator.layers[-1].weight.fill_(float("inf"))
-    with pytest.raises(GameOverError, match="weights became infinite or not a number after 64 pictures"):
+    with pytest.raises(DivergenceError, match="weights became infinite or not a number after 64 images"):
         play(dataset, tmp_path / "run", state=state)
     assert checkpoints(tmp_path / "run") == []
 
@@ -282,7 +288,7 @@ def test_the_average_forgets_half_in_its_half_life():
 def test_finished_generators_have_statistics_that_fit_their_weights(whole_run):
     state = whole_run[1]
     finished = state.finished_generator()
-    z = tensors(range(2000, 2512), Space(100))[0]
+    z = tensors(range(2000, 2512), InputSpec(100))[0]
     with torch.no_grad():
         as_served, by_batch = finished(z), finished.train()(z)
     # In training mode each batch is normalised by itself; fitting running statistics do the same but for sampling noise.
@@ -290,9 +296,9 @@ def test_finished_generators_have_statistics_that_fit_their_weights(whole_run):
     assert torch.equal(state.finished_generator()(z), state.finished_generator()(z))
 
 
-def test_pictures_reach_the_network_in_its_range():
-    pictures = np.array([0, 255, 51], np.uint8).reshape(1, 3, 1, 1)
-    torch.testing.assert_close(to_network(pictures, torch.device("cpu")).flatten(), torch.tensor([-1.0, 1.0, -0.6]))
+def test_images_reach_the_network_in_its_range():
+    images = np.array([0, 255, 51], np.uint8).reshape(1, 3, 1, 1)
+    torch.testing.assert_close(to_network(images, torch.device("cpu")).flatten(), torch.tensor([-1.0, 1.0, -0.6]))
 
 
 def test_generators_are_calibrated_and_drawn_from_where_they_are_asked_to_be(monkeypatch):
@@ -322,5 +328,5 @@ def test_generators_are_calibrated_and_drawn_from_where_they_are_asked_to_be(mon
             drawn.append(z.device.type)
             return torch.zeros(len(z), 1, 4, 4)
 
-    assert draw_pictures(Generator(), inputs(range(3), Space(100))).shape == (3, 1, 4, 4)
+    assert generate_images(Generator(), inputs(range(3), InputSpec(100))).shape == (3, 1, 4, 4)
     assert drawn == ["meta"]

@@ -37,9 +37,9 @@ COMMON = {
 }
 SCHEDULES = {"anneal_images": 320, "learning_rate_end": 1e-5, "penalty_end": 0.2, "beta2_end": 0.9}
 PENALTIES = {"r1": 0.7, "r2": 1.3, "gradient_penalty": 2.1}
-READERS = {"conditional": True, "label_reader": 0.3, "codes": "kind=5,slant", "information": 0.6}
+READERS = {"conditional": True, "aux_classifier_weight": 0.3, "codes": "kind=5,slant", "information": 0.6}
 
-# Settings, and the pictures seen before the step
+# Settings, and the images seen before the step
 CASES = {
     "learning rates that fall": ({**SCHEDULES, "generator_learning_rate": 5e-4}, 160),
     "schedules that are over": ({**SCHEDULES, "generator_learning_rate": 5e-4, **PENALTIES}, 400),
@@ -54,7 +54,7 @@ CASES = {
     "augmented and penalised": ({"augment": "translation-cutout", **PENALTIES}, 80),
     "readers of small weight": (READERS, 80),
     "a reader of codes alone": ({"codes": "kind=5,slant", "information": 0.25}, 80),
-    "a reader of labels alone": ({"conditional": True, "label_reader": 0.25}, 80),
+    "a reader of labels alone": ({"conditional": True, "aux_classifier_weight": 0.25}, 80),
     "uniform latents": ({"latent": "uniform", "z_dim": 20}, 80),
     "the third of three steps": ({"discriminator_steps": 3, "learning_rate": 1e-30, "beta1": 0.0, "mirror": True}, 80),
     "a clip": ({"weight_clip": 0.05, "objective": "wgan"}, 80),
@@ -96,16 +96,16 @@ class Stepped:
         loop.train(self.after, dataset, config, hardware, folder, None, lambda: False)
         assert self.after.seen == seen + step
 
-        self.last = seen + step - BATCH  # the pictures seen before the last of the discriminator's steps
-        pictures, labels = dataset.batch(SEED, self.last, BATCH)
+        self.last = seen + step - BATCH  # the images seen before the last of the discriminator's steps
+        images, labels = dataset.batch(SEED, self.last, BATCH)
         chance = np.random.default_rng([SEED, self.last, 2])
-        chances, share = chance.random((4, BATCH, 7), np.float32), chance.random(BATCH, np.float32)
-        self.chances, self.share = torch.from_numpy(chances), torch.from_numpy(share).view(-1, 1, 1, 1)
+        augment_params, share = chance.random((4, BATCH, 7), np.float32), chance.random(BATCH, np.float32)
+        self.augment_params, self.share = torch.from_numpy(augment_params), torch.from_numpy(share).view(-1, 1, 1, 1)
         if config.mirror:
             turned = chance.random(BATCH) < 0.5
             assert 0 < turned.sum() < BATCH
-            pictures = np.where(turned[:, None, None, None], pictures[..., ::-1], pictures)
-        self.real = torch.from_numpy(pictures.copy()).float() / 127.5 - 1
+            images = np.where(turned[:, None, None, None], images[..., ::-1], images)
+        self.real = torch.from_numpy(images.copy()).float() / 127.5 - 1
         self.label = None if labels is None else torch.from_numpy(labels)
         self.codes = []
         random = np.random.default_rng([SEED, self.last, 1])
@@ -120,20 +120,20 @@ class Stepped:
         given = [torch.from_numpy(z), *([] if labels is None else [self.label]), *self.codes]
         self.fake = self.before.generator.train()(*given)
 
-    def shown(self, pictures, turn):
-        return augment(pictures, self.chances[turn], self.config.augment)
+    def shown(self, images, turn):
+        return augment(images, self.augment_params[turn], self.config.augment)
 
-    def judged(self, judge, pictures):
-        return judge.discriminator.judge(pictures, self.label)
+    def judged(self, judge, images):
+        return judge.discriminator.forward_features(images, self.label)
 
     def slopes(self, judge, x, change):
-        """Length of each logit's gradient by its picture."""
+        """Length of each logit's gradient by its image."""
         x = x.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(self.judged(judge, change(x))[0].sum(), x, create_graph=True)
         return gradient.flatten(1).norm(dim=1)
 
     def falling(self, start, end, seen):
-        """Along a half cosine, over the pictures of the schedule."""
+        """Along a half cosine, over the images of the schedule."""
         if end is None:
             return start
         return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(seen / self.config.anneal_images, 1)))
@@ -142,7 +142,7 @@ class Stepped:
         return cross_entropy(judge.reader(features)[0], self.label)
 
     def code_error(self, judge, features):
-        readings = judge.reader(features)[1:] if self.config.label_reader else judge.reader(features)
+        readings = judge.reader(features)[1:] if self.config.aux_classifier_weight else judge.reader(features)
         total = cross_entropy(readings[0], self.codes[0])
         return total + ((readings[1].flatten() - self.codes[1]) ** 2).mean() / 2
 
@@ -158,8 +158,8 @@ class Stepped:
         else:
             ones, zeros = torch.ones(BATCH), torch.zeros(BATCH)
             loss = binary_cross_entropy_with_logits(real, ones) + binary_cross_entropy_with_logits(fake, zeros)
-        if config.label_reader:
-            loss = loss + config.label_reader * self.label_error(judge, features)
+        if config.aux_classifier_weight:
+            loss = loss + config.aux_classifier_weight * self.label_error(judge, features)
         if config.codes:
             loss = loss + config.information * self.code_error(judge, read)
         if self.last // BATCH % config.penalty_every:
@@ -186,8 +186,8 @@ class Stepped:
             loss = -fake.mean()
         else:
             loss = binary_cross_entropy_with_logits(fake, torch.ones(BATCH))
-        if config.label_reader:
-            loss = loss + config.label_reader * self.label_error(judge, features)
+        if config.aux_classifier_weight:
+            loss = loss + config.aux_classifier_weight * self.label_error(judge, features)
         if config.codes:
             loss = loss + config.information * self.code_error(judge, features)
         return loss
@@ -196,7 +196,7 @@ class Stepped:
         """Gradients, moments and weights of one network; `seen` is what its schedules go by."""
         config = self.config
         network, stepped = getattr(self.before, name), dict(getattr(self.after, name).named_parameters())
-        optimiser = getattr(self.after, f"{name}_optimiser")
+        optimiser = self.after.generator_optimiser if name == "generator" else self.after.discriminator_optimiser
         start = self.start[name]
         parameters = dict(network.named_parameters())
         gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)

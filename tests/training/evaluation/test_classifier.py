@@ -20,7 +20,7 @@ def small():
 
 @pytest.fixture(scope="module")
 def trained(small):
-    return train(small.pictures, small.labels, classes=10, schedule=QUICK)
+    return train(small.images, small.labels, classes=10, schedule=QUICK)
 
 
 def weights(found):
@@ -30,34 +30,34 @@ def weights(found):
 def test_it_learns(small, trained):
     assert trained.record.tested == 51
     assert trained.record.accuracy > 0.45  # guessing is right 1 time in 10
-    logits = trained.network(classifier.prepare(small.pictures, 1))[1]
+    logits = trained.network(classifier.prepare(small.images, 1))[1]
     assert float((logits.argmax(1).numpy() == small.labels).mean()) > 0.55
 
 
 def test_the_same_again_gives_the_same_weights(small, trained):
     torch.rand(3)
     state = torch.get_rng_state()
-    assert torch.equal(weights(train(small.pictures, small.labels, classes=10, schedule=QUICK)), weights(trained))
+    assert torch.equal(weights(train(small.images, small.labels, classes=10, schedule=QUICK)), weights(trained))
     assert torch.equal(torch.get_rng_state(), state)  # a training run around it is not disturbed
-    other = train(small.pictures, small.labels, classes=10, schedule=Schedule(epochs=1, width=8, batch_size=256, seed=1))
+    other = train(small.images, small.labels, classes=10, schedule=Schedule(epochs=1, width=8, batch_size=256, seed=1))
     assert not torch.equal(weights(other), weights(trained))
 
 
-def test_the_accuracy_is_that_on_held_out_pictures(small):
-    rest = (small.pictures[400:], small.labels[400:])
+def test_the_accuracy_is_that_on_held_out_images(small):
+    rest = (small.images[400:], small.labels[400:])
     quick = Schedule(epochs=1, width=8)
-    found = train(small.pictures[:400], small.labels[:400], classes=10, held_out=rest, schedule=quick)
+    found = train(small.images[:400], small.labels[:400], classes=10, held_out=rest, schedule=quick)
     right = found.network(classifier.prepare(rest[0], 1))[1].argmax(1).numpy() == rest[1]
     assert found.record.accuracy == pytest.approx(right.mean())
     assert found.record.tested == 112
-    wrong = train(small.pictures[:400], small.labels[:400], classes=10, held_out=(rest[0], (rest[1] + 1) % 10), schedule=quick)
+    wrong = train(small.images[:400], small.labels[:400], classes=10, held_out=(rest[0], (rest[1] + 1) % 10), schedule=quick)
     assert wrong.record.accuracy < found.record.accuracy
 
 
 def test_one_that_guesses_is_known(small):
     def trained_on(labels, schedule=QUICK):
-        rest = (small.pictures[400:], labels[400:])
-        return train(small.pictures[:400], labels[:400], classes=10, held_out=rest, schedule=schedule)
+        rest = (small.images[400:], labels[400:])
+        return train(small.images[:400], labels[:400], classes=10, held_out=rest, schedule=schedule)
 
     assert not trained_on(small.labels).guesses
     shuffled = trained_on(np.random.default_rng(0).permutation(small.labels))
@@ -80,7 +80,7 @@ def test_a_record_of_before_is_still_read(trained):
 
 def test_it_is_trained_once(small, tmp_path, monkeypatch):
     arguments = {"classes": 10, "schedule": Schedule(epochs=1, width=4), "cache": tmp_path / "cache", "progress": False}
-    first = load_or_train(small.pictures, small.labels, fingerprint="a", **arguments)
+    first = load_or_train(small.images, small.labels, fingerprint="a", **arguments)
     (folder,) = (tmp_path / "cache").iterdir()
     assert sorted(path.name for path in folder.iterdir()) == ["classifier.json", "classifier.safetensors"]
     assert json.loads((folder / "classifier.json").read_text())["accuracy"] == first.record.accuracy
@@ -90,26 +90,26 @@ def test_it_is_trained_once(small, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(classifier, "train", refuse)
-        again = load_or_train(small.pictures, small.labels, fingerprint="a", **arguments)
+        again = load_or_train(small.images, small.labels, fingerprint="a", **arguments)
         assert torch.equal(weights(again), weights(first))
         assert again.record == first.record
-        for changed in ({"fingerprint": "b"}, {"fingerprint": "a", "held_out": (small.pictures, small.labels)}):
+        for changed in ({"fingerprint": "b"}, {"fingerprint": "a", "held_out": (small.images, small.labels)}):
             with pytest.raises(AssertionError, match="trained again"):
-                load_or_train(small.pictures, small.labels, **arguments, **changed)
+                load_or_train(small.images, small.labels, **arguments, **changed)
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"{"), lambda path: path.unlink()])
 @pytest.mark.parametrize("name", ["classifier.json", "classifier.safetensors"])
 def test_a_damaged_cache_is_mended(small, tmp_path, damage, name):
     arguments = {"classes": 10, "fingerprint": "a", "schedule": Schedule(epochs=1, width=4), "cache": tmp_path, "progress": False}
-    first = load_or_train(small.pictures[:40], small.labels[:40], **arguments)
+    first = load_or_train(small.images[:40], small.labels[:40], **arguments)
     (folder,) = tmp_path.iterdir()
     damage(folder / name)
-    assert torch.equal(weights(load_or_train(small.pictures[:40], small.labels[:40], **arguments)), weights(first))
+    assert torch.equal(weights(load_or_train(small.images[:40], small.labels[:40], **arguments)), weights(first))
     assert (folder / name).stat().st_size > 10
 
 
-def test_pictures_of_any_size_are_brought_to_32():
+def test_images_of_any_size_are_brought_to_32():
     grey = np.full((2, 1, 50, 40), 255, np.uint8)
     for channels in (1, 3):
         torch.testing.assert_close(classifier.prepare(grey, channels), torch.ones(2, channels, 32, 32))
@@ -119,12 +119,12 @@ def test_pictures_of_any_size_are_brought_to_32():
 @pytest.mark.parametrize(("n", "classes", "message"), [(19, 10, "at least 20"), (100, 3, "from 0 to 2")])
 def test_what_cannot_be_learnt_from(small, n, classes, message):
     with pytest.raises(ValueError, match=message):
-        train(small.pictures[:n], small.labels[:n], classes=classes)
+        train(small.images[:n], small.labels[:n], classes=classes)
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_but_the_cache(small, tmp_path, capsys):
     (tmp_path / "file").touch()
     arguments = {"classes": 10, "fingerprint": "a", "schedule": Schedule(epochs=1, width=4), "progress": False}
-    found = load_or_train(small.pictures[:40], small.labels[:40], cache=tmp_path / "file" / "cache", **arguments)
+    found = load_or_train(small.images[:40], small.labels[:40], cache=tmp_path / "file" / "cache", **arguments)
     assert found.record.tested == 4
     assert "cannot be kept in" in capsys.readouterr().err

@@ -5,10 +5,10 @@ from gan.manifest import Metric
 from tests.conftest import SMALL_DATA
 from training import data
 from training.evaluation import comparison, deviations, feature_extractors
-from training.evaluation.checkpoint_evaluator import Gauge
+from training.evaluation.checkpoint_evaluator import CheckpointEvaluator
 from training.evaluation.classifier import Schedule, train
-from training.evaluation.comparison import assess
-from training.evaluation.real_images import Real, Sample, match_channels
+from training.evaluation.comparison import evaluate
+from training.evaluation.real_images import RealImages, SampleSet, match_channels
 
 QUICK = Schedule(epochs=8, width=8, batch_size=32)
 
@@ -20,8 +20,8 @@ def small():
 
 @pytest.fixture(scope="module")
 def split(small):
-    """256 pictures to train on, 156 held out, 100 that play the generated ones."""
-    return Real(small.pictures[:256], small.pictures[256:412], small.labels[256:412])
+    """256 images to train on, 156 held out, 100 that play the generated ones."""
+    return RealImages(small.images[:256], small.images[256:412], small.labels[256:412])
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +34,9 @@ def by_name(found):
     return {one.name: one for one in found.measurements}
 
 
-def test_fresh_real_pictures_measure_like_real_ones(small, split, classifier):
-    found = assess(
-        [Sample(small.pictures[412:], small.labels[412:])],
+def test_fresh_real_images_measure_like_real_ones(small, split, classifier):
+    found = evaluate(
+        [SampleSet(small.images[412:], small.labels[412:])],
         split,
         feature_extractors.classifier_network(classifier),
         classifier=classifier,
@@ -55,8 +55,8 @@ def test_fresh_real_pictures_measure_like_real_ones(small, split, classifier):
     assert named["share_error"].value == pytest.approx(np.abs(found.class_shares - 0.1).max())
 
 
-def test_copies_of_training_pictures_are_found_out(split):
-    found = assess([Sample(split.train[:50])], split, feature_extractors.random_network())
+def test_copies_of_training_images_are_found_out(split):
+    found = evaluate([SampleSet(split.train[:50])], split, feature_extractors.random_network())
     assert by_name(found)["memorised"].value == 1
     assert [pair.ratio for pair in found.pairs] == [0] * 16
     assert np.array_equal(found.suspects, split.train[[pair.training for pair in found.pairs]])
@@ -64,30 +64,30 @@ def test_copies_of_training_pictures_are_found_out(split):
 
 
 def test_every_number_says_how_it_was_found(small, split):
-    generated = [Sample(small.pictures[412:])]
-    named = by_name(assess(generated, split, feature_extractors.random_network()))
+    generated = [SampleSet(small.images[412:])]
+    named = by_name(evaluate(generated, split, feature_extractors.random_network()))
     features_of = "features of a fixed random network, pictures at 32x32 as RGB"
     counts = "100 generated against 100 held-out pictures, selection"
     assert named["precision"].protocol == f"{features_of}; {counts}; k = 5"
     assert "mean over 100 subsets of 100" in named["kernel_distance"].protocol
     assert "one of 256 training pictures than 1 % of held-out pictures" in named["memorised"].protocol
-    named = by_name(assess(generated, split, feature_extractors.random_network(), against="training"))
+    named = by_name(evaluate(generated, split, feature_extractors.random_network(), against="training"))
     assert "100 generated against 100 training pictures" in named["frechet"].protocol
     # Nothing is held out: one part of the set is the reference and another the yardstick.
-    alone = by_name(assess(generated, Real(split.train), feature_extractors.random_network()))
+    alone = by_name(evaluate(generated, RealImages(split.train), feature_extractors.random_network()))
     assert "100 generated against 100 training pictures" in alone["frechet"].protocol
     assert alone["frechet"].real > 0
     assert "training pictures and all others are" in alone["memorised"].protocol
-    with pytest.raises(ValueError, match="no held-out pictures"):
-        assess(generated, Real(split.train), feature_extractors.random_network(), against="held-out")
+    with pytest.raises(ValueError, match="no held-out images"):
+        evaluate(generated, RealImages(split.train), feature_extractors.random_network(), against="held-out")
 
 
 def test_several_samples_give_each_number_a_deviation(small, split, classifier):
     extractor = feature_extractors.classifier_network(classifier)
     arguments = {"classifier": classifier, "class_names": small.classes, "seeds": "seeds 7 to 106"}
-    samples = [Sample(small.pictures[rows], small.labels[rows]) for rows in (slice(412, 462), slice(462, 512))]
-    alone = [by_name(assess([sample], split, extractor, **arguments)) for sample in samples]
-    found = assess(iter(samples), split, extractor, **arguments)
+    samples = [SampleSet(small.images[rows], small.labels[rows]) for rows in (slice(412, 462), slice(462, 512))]
+    alone = [by_name(evaluate([sample], split, extractor, **arguments)) for sample in samples]
+    found = evaluate(iter(samples), split, extractor, **arguments)
     together, by_measure = by_name(found), {one.name: one for one in found.deviations}
     assert {f"deviation/{name}" for name in alone[0].keys() & alone[1].keys()} == by_measure.keys()
     for name in ("frechet", "recall", "memorised", "label_accuracy", "label_accuracy/Bag"):
@@ -101,8 +101,8 @@ def test_several_samples_give_each_number_a_deviation(small, split, classifier):
     assert together["label_accuracy/Bag"].protocol.startswith(f"of {sum(asked)} asked for as Bag")
     assert found.rows == found.measurements + found.deviations
     # The pairs are the nearest of all samples, counted through.
-    copied = [Sample(split.train[:20] // 2 + 60), Sample(split.train[20:40])]
-    pairs = assess(copied, split, feature_extractors.random_network())
+    copied = [SampleSet(split.train[:20] // 2 + 60), SampleSet(split.train[20:40])]
+    pairs = evaluate(copied, split, feature_extractors.random_network())
     assert {pair.generated for pair in pairs.pairs} <= set(range(20, 40))
     assert np.array_equal(pairs.suspects, split.train[[pair.training for pair in pairs.pairs]])
     assert deviations.text(2.19234, 0.02413) == "2.192 ± 0.024"
@@ -110,44 +110,46 @@ def test_several_samples_give_each_number_a_deviation(small, split, classifier):
     assert figures.keys() == together.keys()
     assert figures["frechet"] == by_measure["deviation/frechet"]
     with pytest.raises(ValueError, match="no sample"):
-        assess([], split, extractor)
+        evaluate([], split, extractor)
 
 
 def test_the_yardstick_is_of_as_many_sets(small):
-    test = Real(small.pictures[:256], small.pictures[256:356], part="test")
-    fresh = [Sample(small.pictures[rows]) for rows in (slice(356, 406), slice(406, 456), slice(456, 506))]
-    found = assess(fresh, test, feature_extractors.random_network())
-    # Other training pictures each time: 250 of the 256 are used after five turns, and then there are none.
+    test = RealImages(small.images[:256], small.images[256:356], part="test")
+    fresh = [SampleSet(small.images[rows]) for rows in (slice(356, 406), slice(406, 456), slice(456, 506))]
+    found = evaluate(fresh, test, feature_extractors.random_network())
+    # Other training images each time: 250 of the 256 are used after five turns, and then there are none.
     turns = [test.sides("held-out", 50, turn)[1] for turn in range(6)]
     assert [len(turn) for turn in turns] == [50] * 5 + [0]
-    assert len({picture.tobytes() for turn in turns for picture in turn}) == len(np.unique(np.concatenate(turns), axis=0)) >= 240
-    reals = [by_name(assess([Sample(turn)], test, feature_extractors.random_network()))["frechet"].value for turn in turns[:3]]
+    assert len({image.tobytes() for turn in turns for image in turn}) == len(np.unique(np.concatenate(turns), axis=0)) >= 240
+    reals = [by_name(evaluate([SampleSet(turn)], test, feature_extractors.random_network()))["frechet"].value for turn in turns[:3]]
     assert by_name(found)["frechet"].real == pytest.approx(np.mean(reals))
     (row,) = (row for row in found.deviations if row.name == "deviation/frechet")
     assert row.real == pytest.approx(np.std(reals, ddof=1))
     assert deviations.texts(by_name(found)["frechet"], row)[1].count(" ± ") == 1
-    # Of few training pictures there is one set: its numbers have no deviation.
-    few = Real(small.pictures[:60], small.pictures[256:356], part="test")
-    (row,) = (row for row in assess(fresh, few, feature_extractors.random_network()).deviations if row.name == "deviation/frechet")
+    # Of few training images there is one set: its numbers have no deviation.
+    few = RealImages(small.images[:60], small.images[256:356], part="test")
+    (row,) = (
+        row for row in evaluate(fresh, few, feature_extractors.random_network()).deviations if row.name == "deviation/frechet"
+    )
     assert (row.value > 0, row.real) == (True, None)
 
 
 def test_the_protocol_says_what_it_is_for(small):
-    test = Real(small.pictures[:256], small.pictures[256:356], part="test")
-    found = by_name(assess([Sample(small.pictures[356:456])], test, feature_extractors.random_network()))
+    test = RealImages(small.images[:256], small.images[256:356], part="test")
+    found = by_name(evaluate([SampleSet(small.images[356:456])], test, feature_extractors.random_network()))
     assert "100 generated against 100 held-out pictures, test" in found["frechet"].protocol
     assert found["memorised"].protocol.endswith("Euclidean; test")
-    training = by_name(assess([Sample(small.pictures[356:456])], test, feature_extractors.random_network(), against="training"))
+    training = by_name(evaluate([SampleSet(small.images[356:456])], test, feature_extractors.random_network(), against="training"))
     assert "100 training pictures, selection" in training["frechet"].protocol
 
 
 def test_asking_for_the_wrong_labels_is_noticed(small, split, classifier):
     extractor = feature_extractors.classifier_network(classifier)
     arguments = {"classifier": classifier, "class_names": small.classes}
-    right = by_name(assess([Sample(split.held_out, split.held_out_labels)], split, extractor, **arguments))
+    right = by_name(evaluate([SampleSet(split.held_out, split.held_out_labels)], split, extractor, **arguments))
     swapped = split.held_out_labels.copy()
     swapped[split.held_out_labels == 1], swapped[split.held_out_labels == 8] = 8, 1
-    wrong = by_name(assess([Sample(split.held_out, swapped)], split, extractor, **arguments))
+    wrong = by_name(evaluate([SampleSet(split.held_out, swapped)], split, extractor, **arguments))
     assert right["label_accuracy/Trouser"].value > 0.6
     assert wrong["label_accuracy/Bag"].value < 0.2  # what was asked for as a bag are trousers
     assert wrong["label_accuracy/Sneaker"] == right["label_accuracy/Sneaker"]
@@ -169,38 +171,41 @@ def test_grey_is_repeated_and_nothing_else():
         match_channels(grey.repeat(3, 1), 1)
 
 
-def test_large_pictures_are_compared_small():
+def test_large_images_are_compared_small():
     random = np.random.default_rng(0)
     large = random.integers(0, 256, (60, 3, 4, 4), np.uint8).repeat(12, 2).repeat(16, 3)
-    found = assess([Sample(large[:20])], Real(large[20:]), feature_extractors.random_network())
+    found = evaluate([SampleSet(large[:20])], RealImages(large[20:]), feature_extractors.random_network())
     assert "pixels at 32x32" in by_name(found)["memorised"].protocol
-    assert by_name(assess([Sample(large[20:40])], Real(large[20:]), feature_extractors.random_network()))["memorised"].value == 1
+    assert (
+        by_name(evaluate([SampleSet(large[20:40])], RealImages(large[20:]), feature_extractors.random_network()))["memorised"].value
+        == 1
+    )
 
 
 @pytest.mark.parametrize("with_held_out", [True, False])
 def test_the_gauge(small, split, with_held_out):
-    real = split if with_held_out else Real(split.train)
-    gauge = Gauge(real, feature_extractors.random_network(), size=100)
-    fresh, dark, one = small.pictures[412:], small.pictures[412:] // 2, small.pictures[412:413].repeat(100, 0)
-    found = gauge.measure(fresh)
+    real = split if with_held_out else RealImages(split.train)
+    checkpoint_evaluator = CheckpointEvaluator(real, feature_extractors.random_network(), size=100)
+    fresh, dark, one = small.images[412:], small.images[412:] // 2, small.images[412:413].repeat(100, 0)
+    found = checkpoint_evaluator.measure(fresh)
     assert set(found) == {"frechet", "precision", "recall"}
-    assert found == gauge.measure(fresh.copy())
-    assert gauge.measure(dark)["frechet"] > 3 * max(found["frechet"], gauge.real["frechet"])
+    assert found == checkpoint_evaluator.measure(fresh.copy())
+    assert checkpoint_evaluator.measure(dark)["frechet"] > 3 * max(found["frechet"], checkpoint_evaluator.real["frechet"])
     noise = np.random.default_rng(0).integers(0, 256, fresh.shape, np.uint8)
-    assert gauge.measure(noise)["precision"] == 0 < found["precision"]
-    assert gauge.measure(one)["recall"] == 0 < found["recall"]
-    assert f"100 {'held-out' if with_held_out else 'training'} pictures" in gauge.protocol
-    whole = by_name(assess([Sample(fresh)], real, feature_extractors.random_network()))
+    assert checkpoint_evaluator.measure(noise)["precision"] == 0 < found["precision"]
+    assert checkpoint_evaluator.measure(one)["recall"] == 0 < found["recall"]
+    assert f"100 {'held-out' if with_held_out else 'training'} pictures" in checkpoint_evaluator.protocol
+    whole = by_name(evaluate([SampleSet(fresh)], real, feature_extractors.random_network()))
     assert {name: whole[name].value for name in found} == pytest.approx(found)
-    assert {name: whole[name].real for name in found} == pytest.approx(gauge.real)
-    # The real side was computed once, from real pictures that measure as perfect when they come back.
+    assert {name: whole[name].real for name in found} == pytest.approx(checkpoint_evaluator.real)
+    # The real side was computed once, from real images that measure as perfect when they come back.
     if with_held_out:
-        assert Gauge(Real(split.train, split.held_out[:100]), feature_extractors.random_network(), size=100).measure(
-            split.held_out[:100]
-        )["frechet"] == pytest.approx(0, abs=1e-6)
+        assert CheckpointEvaluator(
+            RealImages(split.train, split.held_out[:100]), feature_extractors.random_network(), size=100
+        ).measure(split.held_out[:100])["frechet"] == pytest.approx(0, abs=1e-6)
 
 
-def test_the_manifest_says_what_real_pictures_get():
+def test_the_manifest_says_what_real_images_get():
     found = [
         Metric(name="frechet", value=3.0, protocol="how", real=1.23456),
         Metric(name="score", value=2.0, protocol="otherwise"),

@@ -11,7 +11,7 @@ from training.evaluation.classifier import Classifier, Network, Record
 from training.evaluation.feature_extractors import Extractor, FeaturesUnavailableError
 
 
-def pictures(n, channels=1, size=(32, 32), seed=0):
+def images(n, channels=1, size=(32, 32), seed=0):
     return np.random.default_rng(seed).integers(0, 256, (n, channels, *size), np.uint8)
 
 
@@ -26,7 +26,7 @@ EXTRACTORS = [feature_extractors.random_network(), feature_extractors.classifier
 
 @pytest.mark.parametrize("extractor", EXTRACTORS, ids=lambda one: one.name)
 def test_the_size_of_a_batch_changes_nothing(extractor):
-    some = pictures(33)
+    some = images(33)
     together = extractor.extract(some)
     for size in (1, 7, 32):
         parts = Extractor(extractor.name, "", extractor.forward, batch_size=size).extract(some)
@@ -46,20 +46,20 @@ def test_the_random_network_is_fixed():
 
 
 def test_random_features_of_grey_are_those_of_the_same_in_rgb():
-    extract, grey = feature_extractors.random_network(), pictures(5, size=(20, 28))
+    extract, grey = feature_extractors.random_network(), images(5, size=(20, 28))
     assert np.array_equal(extract(grey), extract(grey.repeat(3, 1)))
-    assert not np.allclose(extract(grey), extract(pictures(5, size=(20, 28), seed=1)), rtol=0.01)
+    assert not np.allclose(extract(grey), extract(images(5, size=(20, 28), seed=1)), rtol=0.01)
 
 
 def test_a_memory_map_is_as_good_as_an_array(tmp_path):
-    np.save(tmp_path / "pictures.npy", pictures(9))
+    np.save(tmp_path / "pictures.npy", images(9))
     mapped = np.load(tmp_path / "pictures.npy", mmap_mode="r")
-    assert np.array_equal(feature_extractors.random_network()(mapped), feature_extractors.random_network()(pictures(9)))
+    assert np.array_equal(feature_extractors.random_network()(mapped), feature_extractors.random_network()(images(9)))
 
 
 def test_classifier_features_and_their_protocol():
     extractor = feature_extractors.classifier_network(small_classifier())
-    found = extractor.extract(pictures(6, size=(28, 28)))
+    found = extractor.extract(images(6, size=(28, 28)))
     assert found.values.shape == (6, 128)
     assert found.values.min() == 0
     last = small_classifier().network.last
@@ -71,7 +71,7 @@ def test_classifier_features_and_their_protocol():
         f"classifier features (LeNet-like, {version}, 50.0 % accurate on 40 held-out pictures), pictures at 32x32, grey"
     )
     with pytest.raises(ValueError, match="3 channels cannot be compared with those of 1"):
-        extractor(pictures(6, channels=3))
+        extractor(images(6, channels=3))
 
 
 @pytest.fixture
@@ -128,11 +128,11 @@ def test_inception_with_untrained_weights_takes_grey_of_any_size(tmp_path, monke
     torch.save({}, tmp_path / "weights.pth")
     torch.manual_seed(0)
     extractor = feature_extractors.inception_network(tmp_path / "weights.pth")
-    found = extractor.extract(pictures(2, size=(20, 28)))
+    found = extractor.extract(images(2, size=(20, 28)))
     assert found.values.shape == (2, 2048)
     assert found.logits.shape == (2, 1008)
     torch.manual_seed(0)
     theirs = FeatureExtractorInceptionV3("x", ["2048", "logits_unbiased"], str(tmp_path / "weights.pth"))
-    expected = theirs(torch.from_numpy(pictures(2, size=(20, 28)).repeat(3, 1)))
+    expected = theirs(torch.from_numpy(images(2, size=(20, 28)).repeat(3, 1)))
     np.testing.assert_allclose(found.values, expected[0].numpy(), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found.logits, expected[1].numpy(), rtol=1e-4, atol=1e-6)

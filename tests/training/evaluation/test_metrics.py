@@ -15,7 +15,7 @@ def test_equal_sets():
     x = normal(500)
     found = metrics.measure(x, x)
     assert found["frechet"] == pytest.approx(0, abs=1e-6)
-    # The estimator is unbiased for two samples; for one and the same, whose pictures meet themselves, it is a little below 0.
+    # The estimator is unbiased for two samples; for one and the same, whose images meet themselves, it is a little below 0.
     assert -0.05 < found["kernel_distance"] < 0
     assert [found[name] for name in ("precision", "recall", "coverage")] == [1, 1, 1]
     assert found["density"] == pytest.approx(1, abs=0.01)
@@ -27,7 +27,7 @@ def test_the_frechet_distance_of_two_normals_is_the_closed_form():
     assert found == pytest.approx(8 * 0.5**2 + 8 * (2 - 1) ** 2, rel=0.02)
 
 
-def test_the_frechet_distance_of_few_pictures_with_many_features():
+def test_the_frechet_distance_of_few_images_with_many_features():
     x = normal(20, d=64)
     assert metrics.frechet(x, x) == pytest.approx(0, abs=1e-6)
     assert metrics.frechet(x, x + 1) == pytest.approx(64, rel=1e-5)
@@ -81,7 +81,7 @@ def test_the_score_of_sure_and_of_equally_shared_classes_is_their_number():
 @pytest.mark.parametrize(
     ("real", "fake", "message"),
     [
-        (normal(9), normal(20), "at least 10 pictures .* not 9 real"),
+        (normal(9), normal(20), "at least 10 images .* not 9 real"),
         (normal(20), normal(20, d=9), r"one network, not \[20, 8\] and \[20, 9\]"),
         (normal(20), np.full((20, 8), np.nan, np.float32), "not finite"),
     ],
@@ -101,15 +101,15 @@ def test_names_follow_inception_only_where_it_measures():
     }
 
 
-class Pictures(Dataset):
-    def __init__(self, pictures):
-        self.pictures = pictures
+class Images(Dataset):
+    def __init__(self, images):
+        self.images = images
 
     def __len__(self):
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, place):
-        return torch.from_numpy(self.pictures[place])
+        return torch.from_numpy(self.images[place])
 
 
 class RandomFeatures(FeatureExtractorBase):
@@ -131,8 +131,8 @@ class RandomFeatures(FeatureExtractorBase):
     def can_be_compiled():
         return False
 
-    def forward(self, pictures):
-        found = {"all": torch.from_numpy(self.ours(pictures.numpy()))}
+    def forward(self, images):
+        found = {"all": torch.from_numpy(self.ours(images.numpy()))}
         found["logits"] = found["all"][:, :10]
         return tuple(found[name] for name in self.features_list)
 
@@ -143,7 +143,7 @@ def test_torch_fidelity_from_end_to_end_finds_the_same():
     fake = (random.integers(0, 200, (100, 3, 32, 32)) + np.arange(0, 50, 0.5)[:, None, None, None]).astype(np.uint8)
     register_feature_extractor("random", RandomFeatures)
     theirs = calculate_metrics(
-        input1=Pictures(fake), input2=Pictures(real), feature_extractor="random",
+        input1=Images(fake), input2=Images(real), feature_extractor="random",
         fid=True, kid=True, prc=True, isc=True, kid_subset_size=100,
         cuda=False, cache=False, save_cpu_ram=True, verbose=False,
     )  # fmt: skip

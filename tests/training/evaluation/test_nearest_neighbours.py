@@ -36,7 +36,7 @@ def test_what_is_excluded_does_not_count(small_chunks):
     np.testing.assert_allclose(distances, every.min(1), rtol=1e-12)
 
 
-def test_a_copied_picture_is_at_no_distance():
+def test_a_copied_image_is_at_no_distance():
     train = np.random.default_rng(0).integers(0, 256, (300, 1, 32, 32), np.uint8)
     distances, places = nearest(train[[7, 200]], train)
     assert distances.tolist() == [0, 0]
@@ -46,7 +46,7 @@ def test_a_copied_picture_is_at_no_distance():
     assert nearest(changed, train)[0][0] == abs(int(changed[0, 0, 0, 0]) - int(train[7, 0, 0, 0]))
 
 
-def test_fresh_pictures_are_suspected_as_often_as_held_out_ones():
+def test_fresh_images_are_suspected_as_often_as_held_out_ones():
     found = compared(points(3000, 1), points(2000, 2), points(3000, 3))
     assert found.share == pytest.approx(0.01, abs=0.006)
     assert found.median == pytest.approx(found.median_real, rel=0.05)
@@ -64,7 +64,7 @@ def test_copies_are_found_and_nothing_else(noise):
     assert compared(copies, train, points(3000, 3)).share == 1
 
 
-def test_without_held_out_pictures_training_pictures_stand_in():
+def test_without_held_out_images_training_images_stand_in():
     train = points(3000, 2)
     shares = [compared(points(2000, seed), points(3000, 100 + seed), None).share for seed in range(8)]
     assert np.mean(shares) == pytest.approx(0.01, abs=0.004)
@@ -79,8 +79,8 @@ def test_a_set_full_of_doubles_still_finds_copies():
 
 
 def test_nothing_to_compare():
-    with pytest.raises(ValueError, match="needs generated pictures"):
+    with pytest.raises(ValueError, match="needs generated images"):
         compared(points(0, 1), points(5, 2), None)
     for train, held_out in ((points(1, 2), None), (points(5, 2), points(0, 3))):
-        with pytest.raises(ValueError, match="at least 2 training pictures, and held-out ones"):
+        with pytest.raises(ValueError, match="at least 2 training images, and held-out ones"):
             distances_of_real(train, held_out)

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from gan import model_folder, runtimes
 from gan.images import encoding
-from gan.latents import Code, Space, inputs
+from gan.latents import Code, InputSpec, inputs
 from gan.manifest import MANIFEST
 from gan.model_folder import CARD, ONNX, SAMPLES, TORCHSCRIPT, WEIGHTS
 from gan.networks import dcgan, families
@@ -39,13 +39,15 @@ def test_exports_take_any_number_of_latents_and_stand_alone(generator, tmp_path)
     model = onnx.load(tmp_path / ONNX)
     onnx.checker.check_model(model, full_check=True)
     assert [value.name for value in (*model.graph.input, *model.graph.output)] == ["z", "pictures"]
-    z = tensors(range(5), Space(100))[0]
+    z = tensors(range(5), InputSpec(100))[0]
     alone = torch.jit.load(tmp_path / TORCHSCRIPT)(z[:1])
     torch.testing.assert_close(torch.jit.load(tmp_path / TORCHSCRIPT)(z)[:1], alone)
 
 
 @pytest.mark.parametrize("name", list(NORMS))
-@pytest.mark.parametrize("space", [Space(12), Space(12, classes=3, codes=(Code("kind", 4), Code("slant")))], ids=["plain", "coded"])
+@pytest.mark.parametrize(
+    "space", [InputSpec(12), InputSpec(12, classes=3, codes=(Code("kind", 4), Code("slant")))], ids=["plain", "coded"]
+)
 def test_every_family_is_exported_for_programs_of_2024(name, space, tmp_path):
     network = families.generator(name, space, 3, (16, 16), {"width": 16})
     families.initialise(name, network, torch.Generator().manual_seed(0))
@@ -97,7 +99,7 @@ def folder(generator, tmp_path):
     shutil.copytree(SHIPPED, path)
     with torch.no_grad():
         for layer in generator.layers[::3]:
-            layer.weight.mul_(10)  # so that its pictures are not all grey
+            layer.weight.mul_(10)  # so that its images are not all grey
     save_file(generator.state_dict(), path / WEIGHTS)
     export.export_torchscript(generator, path / TORCHSCRIPT)
     torch.jit.save(torch.jit.freeze(torch.jit.load(path / TORCHSCRIPT).eval()), path / TORCHSCRIPT)
@@ -130,8 +132,8 @@ def test_tildes_are_expanded(tmp_path, capsys, monkeypatch):
 def test_a_folder_is_exported_again_and_stays_the_same_model(folder, tmp_path, capsys, linked):
     (folder / "notes").write_text("of somebody")
     before = model_folder.read(folder)
-    pictures = runtimes.generate(runtimes.load(before, "onnx"), inputs(range(40), before.manifest.space))
-    assert pictures.std() > 10
+    images = runtimes.generate(runtimes.load(before, "onnx"), inputs(range(40), before.manifest.space))
+    assert images.std() > 10
     if linked:
         (tmp_path / "link").symlink_to(folder)
     assert command(tmp_path / "link" if linked else folder) == 0
@@ -141,7 +143,7 @@ def test_a_folder_is_exported_again_and_stays_the_same_model(folder, tmp_path, c
     assert after.manifest.model_copy(update={"files": {}, "exports": {}}) == before.manifest.model_copy(
         update={"files": {}, "exports": {}}
     )
-    assert np.array_equal(runtimes.generate(runtimes.load(after, "onnx"), inputs(range(40), after.manifest.space)), pictures)
+    assert np.array_equal(runtimes.generate(runtimes.load(after, "onnx"), inputs(range(40), after.manifest.space)), images)
     assert onnx.load(folder / ONNX).ir_version == 9
     assert list(torch.jit.load(folder / TORCHSCRIPT).parameters())
     assert (folder / "notes").read_text() == "of somebody"
@@ -153,19 +155,19 @@ def test_a_folder_whose_exports_are_damaged_is_mended_by_exporting_again(folder,
     (folder / ONNX).write_bytes(b"cut")
     (folder / TORCHSCRIPT).unlink()
     assert command(folder) == 0
-    assert "no pictures to compare with those of the new generator.onnx" in capsys.readouterr().out
+    assert "no images to compare with those of the new generator.onnx" in capsys.readouterr().out
     assert model_folder.read(folder).manifest.exports[ONNX].largest_difference < 1e-5
 
 
-def test_pictures_do_not_change_unless_asked_to(folder, generator, capsys):
-    """Files that draw other pictures than the weights do: what was served is what was promised."""
+def test_images_do_not_change_unless_asked_to(folder, generator, capsys):
+    """Files that draw other images than the weights do: what was served is what was promised."""
     with torch.no_grad():
         generator.layers[-2].weight.neg_()
     export.export_onnx(generator, folder / ONNX)
     digests_written(folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert command(folder) == 1
-    assert "40 of 40 pictures would change with the new generator.onnx" in capsys.readouterr().err
+    assert "40 of 40 images would change with the new generator.onnx" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert command(folder, "--take-changes") == 0
     assert model_folder.read(folder).manifest.exports[ONNX].largest_difference < 1e-5
@@ -206,7 +208,7 @@ def test_the_exported_model_draws_what_the_last_grid_of_the_run_showed(trained):
     shown, shipped = (np.asarray(Image.open(path)).astype(int) for path in (last, trained.model / SAMPLES))
     assert np.array_equal(shown, shipped)
     runtime = runtimes.load(model_folder.read(trained.model), "onnx", "cpu")
-    served = encoding.grid(runtimes.generate(runtime, inputs(range(64), Space(100))))
+    served = encoding.grid(runtimes.generate(runtime, inputs(range(64), InputSpec(100))))
     assert np.abs(shown - served[..., 0]).max() <= 1
 
 

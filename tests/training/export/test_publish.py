@@ -12,15 +12,15 @@ from tests.conftest import SMALL_DATA
 from training import data
 from training.data import Dataset, HeldOut
 from training.data.split import halves
-from training.evaluation.evaluator import Ruler
-from training.evaluation.samples import Drawer, Seeds
+from training.evaluation.evaluator import Evaluator
+from training.evaluation.samples import ModelSampler, Seeds
 from training.export.publish import measure_model, promote, publish, rank_models
 from training.tracking.run_dir import UsageError
 
 
 @pytest.fixture(scope="module")
-def ruler():
-    return Ruler.of(data.load(str(SMALL_DATA), (32, 32)), "random")
+def evaluator():
+    return Evaluator.of(data.load(str(SMALL_DATA), (32, 32)), "random")
 
 
 @pytest.fixture
@@ -86,16 +86,16 @@ def test_one_that_is_not_better_does_not(places, capsys, value):
     assert "was left alone, since the new model is not better" in capsys.readouterr().out
 
 
-def test_published_figures_do_not_decide(places, ruler, capsys):
+def test_published_figures_do_not_decide(places, evaluator, capsys):
     """Who is chosen by the figures that are reported has figures that are too good."""
     model, models = places
     old = standing(models)
     for folder, value in ((model, 0.0), (models / old.name, 1e9)):
         rewrite(folder, metrics=[{"name": "frechet", "value": value, "protocol": "by hand"}])
-    promote(model, models, partial(rank_models, ruler, samples=20))
+    promote(model, models, partial(rank_models, evaluator, samples=20))
     said = capsys.readouterr().out
     assert f"measuring {models / old.name} and the new model" in said
-    # Both draw the same pictures, since only what is called their weights differs: neither is better.
+    # Both draw the same images, since only what is called their weights differs: neither is better.
     assert "not better" in said
     assert "20 generated against 20 held-out pictures of fashion-mnist (" in said
     assert "), selection, seeds 0 to 19; k = 5" in said
@@ -104,9 +104,9 @@ def test_published_figures_do_not_decide(places, ruler, capsys):
 
 @pytest.fixture(scope="module")
 def halved():
-    """A set with enough held-out pictures for two halves, and the same with noise and one label in place of its test half."""
+    """A set with enough held-out images for two halves, and the same with noise and one label in place of its test half."""
     small = data.load(str(SMALL_DATA), (32, 32), labelled=True)
-    held_out = np.concatenate([small.pictures, small.pictures[..., ::-1], small.held_out.pictures])
+    held_out = np.concatenate([small.images, small.images[..., ::-1], small.held_out.images])
     labels = np.concatenate([small.labels, small.labels, small.held_out.labels])
     selection, test = halves(held_out)
     noise = np.random.default_rng(0).integers(0, 256, (2 * len(held_out), 1, 32, 32), np.uint8)
@@ -116,59 +116,61 @@ def halved():
     assert halves(poisoned)[0].tolist() == selection.tolist()
     wrong = labels.copy()
     wrong[test] = 0
-    whole = Dataset("garments", small.pictures, "none", small.classes, small.labels, HeldOut(held_out, labels))
+    whole = Dataset("garments", small.images, "none", small.classes, small.labels, HeldOut(held_out, labels))
     return whole, replace(whole, held_out=HeldOut(poisoned, wrong))
 
 
 @pytest.mark.parametrize("features", ["random", "classifier"])
-def test_nothing_is_chosen_by_the_test_pictures(trained, halved, features):
-    whole, poisoned = (Ruler.of(dataset, features) for dataset in halved)
+def test_nothing_is_chosen_by_the_test_images(trained, halved, features):
+    whole, poisoned = (Evaluator.of(dataset, features) for dataset in halved)
     assert np.array_equal(whole.selection.held_out, poisoned.selection.held_out)
-    (one,), (other,) = (rank_models(ruler, [trained.model], 100) for ruler in (whole, poisoned))
+    (one,), (other,) = (rank_models(evaluator, [trained.model], 100) for evaluator in (whole, poisoned))
     assert one == other
     assert one.protocol.endswith(
         "100 held-out pictures of garments (" + halved[0].fingerprint[:8] + "), selection, seeds 0 to 99; k = 5"
     )
     fake = np.random.default_rng(0).integers(0, 256, (100, 1, 32, 32), np.uint8)
-    assert whole.gauge(100).measure(fake) == poisoned.gauge(100).measure(fake)
-    gauges = [ruler.gauge(100) for ruler in (whole, poisoned)]
+    assert whole.checkpoint_evaluator(100).measure(fake) == poisoned.checkpoint_evaluator(100).measure(fake)
+    gauges = [evaluator.checkpoint_evaluator(100) for evaluator in (whole, poisoned)]
     assert gauges[0].real == gauges[1].real
     assert np.array_equal(gauges[0].held_out, gauges[1].held_out)
-    reported = [{metric.name: metric.value for metric in measure_model(ruler, trained.model, 100)} for ruler in (whole, poisoned)]
+    reported = [
+        {metric.name: metric.value for metric in measure_model(evaluator, trained.model, 100)} for evaluator in (whole, poisoned)
+    ]
     assert reported[0]["frechet"] != reported[1]["frechet"]
 
 
-def test_figures_come_from_test_pictures_and_from_seeds_that_chose_nothing(trained, halved):
-    ruler = Ruler.of(halved[0], "random")
-    found = {metric.name: metric for metric in measure_model(ruler, trained.model, 100, sets=2)}
+def test_figures_come_from_test_images_and_from_seeds_that_chose_nothing(trained, halved):
+    evaluator = Evaluator.of(halved[0], "random")
+    found = {metric.name: metric for metric in measure_model(evaluator, trained.model, 100, sets=2)}
     where = f"100 generated against 100 held-out pictures of garments ({halved[0].fingerprint[:8]}), test"
     assert f"{where}, seeds 2147483648 to 2147483847; " in found["recall"].protocol
-    samples = Drawer(trained.model).draw(Seeds(100, 2**31, 2))
-    by_hand = ruler.assess(samples, seeds="seeds 2147483648 to 2147483847")
+    samples = ModelSampler(trained.model).draw(Seeds(100, 2**31, 2))
+    by_hand = evaluator.evaluate(samples, seeds="seeds 2147483648 to 2147483847")
     assert list(found.values()) == by_hand.rows
     assert found["deviation/frechet"].value > 0
-    (metric,) = rank_models(ruler, [trained.model], 100)
+    (metric,) = rank_models(evaluator, [trained.model], 100)
     assert metric.value != found["frechet"].value
-    test = {picture.tobytes() for picture in ruler.test.held_out}
-    assert not test & {picture.tobytes() for picture in ruler.selection.held_out}
+    test = {image.tobytes() for image in evaluator.test.held_out}
+    assert not test & {image.tobytes() for image in evaluator.selection.held_out}
 
 
-def test_few_held_out_pictures_serve_both_and_it_is_said(trained, ruler):
-    assert ruler.test == ruler.selection
-    found = {metric.name: metric for metric in measure_model(ruler, trained.model, 20)}
+def test_few_held_out_images_serve_both_and_it_is_said(trained, evaluator):
+    assert evaluator.test == evaluator.selection
+    found = {metric.name: metric for metric in measure_model(evaluator, trained.model, 20)}
     assert "), selection, seeds 2147483648 to 2147483667" in found["frechet"].protocol
 
 
 def test_a_classifier_that_guesses_chooses_nothing(monkeypatch, capsys):
     known = data.load(str(SMALL_DATA), (32, 32), labelled=True)
     shuffled = replace(known, labels=np.random.default_rng(0).permutation(known.labels), recorded_fingerprint=None)
-    found = Ruler.of(shuffled, "classifier")
+    found = Evaluator.of(shuffled, "classifier")
     assert (found.extractor.name, found.classifier) == ("random", None)
     warning = capsys.readouterr().err
     assert warning == f"warning: {found.doubt}\n"
     assert "no better than guessing: models are measured by features of a random network, and not by class" in warning
-    assert "selection" in found.gauge(100).protocol
-    sure = Ruler.of(known, "classifier")
+    assert "selection" in found.checkpoint_evaluator(100).protocol
+    sure = Evaluator.of(known, "classifier")
     assert (sure.extractor.name, sure.doubt) == ("classifier", "")
     assert capsys.readouterr().err == ""
 
@@ -181,8 +183,8 @@ def test_a_model_that_answers_other_requests_does_not_replace(places, conditiona
     rewrite(models / name, name=name)
     promote(model, models, unused)
     said = capsys.readouterr().out
-    assert "it draws grey 32x32 pictures of T-shirt/top, Trouser" in said
-    assert "and the new model grey 32x32 pictures from 100 numbers; move the old one away" in said
+    assert "it draws grey 32x32 images of T-shirt/top, Trouser" in said
+    assert "and the new model grey 32x32 images from 100 numbers; move the old one away" in said
 
 
 def test_a_damaged_model_is_not_replaced_unseen(places):
@@ -215,8 +217,8 @@ def test_where_nothing_stands_the_model_is_copied(places, capsys):
     assert "stands already and was left alone; add --promote" in capsys.readouterr().out
 
 
-def test_a_model_is_measured_as_it_is_served(trained, ruler, tmp_path):
-    found = {metric.name: metric for metric in measure_model(ruler, trained.model, 40, nearest=tmp_path / "nearest.png")}
+def test_a_model_is_measured_as_it_is_served(trained, evaluator, tmp_path):
+    found = {metric.name: metric for metric in measure_model(evaluator, trained.model, 40, nearest=tmp_path / "nearest.png")}
     assert found["frechet"].value > 3 * found["frechet"].real > 0
     assert "40 generated against 40 held-out pictures" in found["frechet"].protocol
     assert (tmp_path / "nearest.png").read_bytes().startswith(b"\x89PNG")

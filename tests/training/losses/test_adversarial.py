@@ -9,7 +9,7 @@ from training.losses.adversarial import OBJECTIVES, code_error
 REAL, FAKE = torch.linspace(-5, 5, 7, dtype=torch.float64), torch.linspace(4, -6, 7, dtype=torch.float64)
 
 
-def test_the_articles_losses_are_binary_cross_entropy_of_the_sigmoid_one_value_per_picture():
+def test_the_articles_losses_are_binary_cross_entropy_of_the_sigmoid_one_value_per_image():
     objective = OBJECTIVES["nonsaturating"]
     ones, zeros = torch.ones_like(REAL), torch.zeros_like(FAKE)
     both = binary_cross_entropy(REAL.sigmoid(), ones, reduction="none") + binary_cross_entropy(
@@ -19,7 +19,7 @@ def test_the_articles_losses_are_binary_cross_entropy_of_the_sigmoid_one_value_p
     torch.testing.assert_close(objective.generator(FAKE, REAL), binary_cross_entropy(FAKE.sigmoid(), ones, reduction="none"))
 
 
-# Of one real and one generated picture with the logits 2 and 0.5, worked out by hand from the papers' equations
+# Of one real and one generated image with the logits 2 and 0.5, worked out by hand from the papers' equations
 @pytest.mark.parametrize(
     ("name", "discriminator", "generator"),
     [
@@ -73,7 +73,7 @@ def test_on_the_boundary_a_discriminator_that_cannot_tell_is_as_well_off_on_eith
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_an_objective_says_whether_its_generator_looks_at_real_pictures(name):
+def test_an_objective_says_whether_its_generator_looks_at_real_images(name):
     objective, real = OBJECTIVES[name], torch.tensor([0.3], requires_grad=True)
     loss = objective.generator(torch.tensor([0.1], requires_grad=True), real).sum()
     (gradient,) = torch.autograd.grad(loss, real, allow_unused=True)
@@ -81,7 +81,7 @@ def test_an_objective_says_whether_its_generator_looks_at_real_pictures(name):
 
 
 def test_logits_are_log_odds_where_the_loss_is_a_likelihood():
-    """-log D and -log(1 - D) of one picture: the two probabilities add up to 1."""
+    """-log D and -log(1 - D) of one image: the two probabilities add up to 1."""
     nothing, found = torch.zeros(1), []
     for name, objective in OBJECTIVES.items():
         logit = torch.tensor([0.7])

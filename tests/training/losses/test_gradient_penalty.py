@@ -2,31 +2,31 @@ import numpy as np
 import pytest
 import torch
 
-from training.losses.diffaugment import CHANCES, augment
-from training.losses.gradient_penalty import squared_gradient, wasserstein_penalty
+from training.losses.diffaugment import AUGMENT_PARAMS, augment
+from training.losses.gradient_penalty import squared_gradient_norm, wasserstein_penalty
 
 
-def pictures(n=4, seed=0, channels=3):
+def images(n=4, seed=0, channels=3):
     return torch.randn(n, channels, 16, 16, generator=torch.Generator().manual_seed(seed)).clamp(-1, 1)
 
 
 def test_the_squared_gradient_of_a_plane_is_its_slopes_and_can_be_learned_from():
     slope = torch.full((3, 16, 16), 0.1, requires_grad=True)
-    x = pictures().requires_grad_()
-    squared = squared_gradient((x * slope).sum((1, 2, 3)), x)
+    x = images().requires_grad_()
+    squared = squared_gradient_norm((x * slope).sum((1, 2, 3)), x)
     assert squared.tolist() == pytest.approx([0.01 * 768] * 4)
     squared.mean().backward()
     torch.testing.assert_close(slope.grad, 2 * slope.detach())
 
 
-def test_each_picture_has_its_own_gradient():
-    x = pictures().requires_grad_()
-    squared = squared_gradient(x.square().sum((1, 2, 3)), x)
+def test_each_image_has_its_own_gradient():
+    x = images().requires_grad_()
+    squared = squared_gradient_norm(x.square().sum((1, 2, 3)), x)
     torch.testing.assert_close(squared, 4 * x.detach().square().sum((1, 2, 3)))
 
 
 def test_the_wasserstein_penalty_is_taken_between_the_two():
-    real, fake, share = pictures(seed=1), pictures(seed=2), torch.tensor([0.0, 0.25, 0.5, 1.0])
+    real, fake, share = images(seed=1), images(seed=2), torch.tensor([0.0, 0.25, 0.5, 1.0])
     seen = []
 
     def discriminator(x):
@@ -40,18 +40,18 @@ def test_the_wasserstein_penalty_is_taken_between_the_two():
 
 def test_a_flat_discriminator_has_a_penalty_that_can_be_learned_from():
     slope = torch.zeros(3, 16, 16, requires_grad=True)
-    found = wasserstein_penalty(lambda x: (x * slope).sum((1, 2, 3)), pictures(seed=1), pictures(seed=2), torch.full((4,), 0.5))
+    found = wasserstein_penalty(lambda x: (x * slope).sum((1, 2, 3)), images(seed=1), images(seed=2), torch.full((4,), 0.5))
     found.mean().backward()
     assert torch.isfinite(slope.grad).all()
 
 
-def chances(n, seed=0):
-    return torch.from_numpy(np.random.default_rng(seed).random((n, CHANCES), np.float32))
+def augment_params(n, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).random((n, AUGMENT_PARAMS), np.float32))
 
 
 def test_augmentation_is_the_same_for_the_same_draws_and_lets_gradients_through():
-    x = pictures(64).requires_grad_()
-    once, again, other = (augment(x, chances(64, seed)) for seed in (1, 1, 2))
+    x = images(64).requires_grad_()
+    once, again, other = (augment(x, augment_params(64, seed)) for seed in (1, 1, 2))
     assert torch.equal(once, again)
     assert not torch.equal(once, other)
     assert once.shape == x.shape
@@ -60,13 +60,13 @@ def test_augmentation_is_the_same_for_the_same_draws_and_lets_gradients_through(
     assert (x.grad.abs().sum((1, 2, 3)) > 0).all()
 
 
-def test_each_picture_is_augmented_by_its_own_chances():
-    x, by = pictures(8), chances(8)
+def test_each_image_is_augmented_by_its_own_chances():
+    x, by = images(8), augment_params(8)
     torch.testing.assert_close(augment(x, by)[2:5], augment(x[2:5], by[2:5]))
 
 
 def test_augmentation_does_what_its_chances_say():
-    x = pictures(1)
+    x = images(1)
     still = torch.tensor([[0.5, 0.5, 0.5, 0.5, 0.5, 0.0, 0.0]])  # no change of colour, no shift, the cut at a corner
     changed = augment(x, still)
     torch.testing.assert_close(changed[:, :, 5:], x[:, :, 5:])
@@ -80,25 +80,25 @@ def test_augmentation_does_what_its_chances_say():
 
 
 def test_augmentation_moves_something_in_and_cuts_a_quarter_out():
-    blank = augment(torch.ones(400, 1, 16, 16), chances(400)) == 0
+    blank = augment(torch.ones(400, 1, 16, 16), augment_params(400)) == 0
     assert 0.15 < blank.float().mean() < 0.4
 
 
 def test_every_channel_is_changed_alike_but_for_its_saturation():
-    grey = pictures(8, channels=1).repeat(1, 3, 1, 1)
-    changed = augment(grey, chances(8))
+    grey = images(8, channels=1).repeat(1, 3, 1, 1)
+    changed = augment(grey, augment_params(8))
     torch.testing.assert_close(changed[:, 0], changed[:, 1])
 
 
-def test_large_pictures_are_moved_by_whole_pixels_in_half_precision_too():
-    x, by = torch.randn(2, 1, 512, 512, generator=torch.Generator().manual_seed(0)), chances(2)
+def test_large_images_are_moved_by_whole_pixels_in_half_precision_too():
+    x, by = torch.randn(2, 1, 512, 512, generator=torch.Generator().manual_seed(0)), augment_params(2)
     exact = augment(x, by, "translation")
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(augment(x, by, "translation"), exact)
 
 
 def test_a_milder_policy_leaves_out_the_rest():
-    x, by = pictures(4), chances(4)
+    x, by = images(4), augment_params(4)
     assert torch.equal(augment(x, by, "none"), x)
     moved, cut = augment(x, by, "translation"), augment(x, by, "translation-cutout")
     assert set(moved.unique().tolist()) <= {0.0, *x.unique().tolist()}
@@ -113,7 +113,7 @@ def test_every_shift_is_as_likely_as_every_other(height, width):
     n = 8_000
     spot = torch.zeros(n, 1, height, width)
     spot[:, :, height // 2, width // 2] = 1
-    places = augment(spot, chances(n), "translation").flatten(1).argmax(1)
+    places = augment(spot, augment_params(n), "translation").flatten(1).argmax(1)
     for found, side, largest in ((places // width, height, most[0]), (places % width, width, most[1])):
         shifts, counts = (found - side // 2).unique(return_counts=True)
         assert shifts.tolist() == list(range(-largest, largest + 1))
@@ -122,7 +122,7 @@ def test_every_shift_is_as_likely_as_every_other(height, width):
 
 
 def test_the_largest_chance_is_the_largest_shift():
-    still = torch.full((1, CHANCES), 0.5)
+    still = torch.full((1, AUGMENT_PARAMS), 0.5)
     still[:, 3:5] = 1 - 2**-24
-    x = pictures(1)
+    x = images(1)
     torch.testing.assert_close(augment(x, still, "translation")[:, :, :14, :14], x[:, :, 2:, 2:])

@@ -10,7 +10,7 @@ from training.engine.device import Hardware
 from training.engine.distributed import Group
 from training.engine.state import TrainingState
 from training.tracking import history, report
-from training.tracking.logger import Log
+from training.tracking.logger import RunLogger
 from training.tracking.run_dir import CONFIG
 
 RUN = TrainingConfig(data=str(SMALL_DATA), width=4, images=256, batch_size=32, threads=1, measure=100)
@@ -52,11 +52,11 @@ def test_a_damaged_line_is_passed_over_on_resume_in_the_report_and_in_comparison
     (tmp_path / CONFIG).write_text("width: 4\n")
     (tmp_path / "stats.jsonl").write_bytes(content)
     (tmp_path / "warnings.jsonl").write_bytes(content)
-    assert [point.pictures for point in history.read(tmp_path).points] == [32, 64, 96]
+    assert [point.images for point in history.read(tmp_path).points] == [32, 64, 96]
     report.write(tmp_path)
 
     state.seen = 64
-    with Log(state, RUN, tmp_path, Group()):
+    with RunLogger(state, RUN, tmp_path, Group()):
         pass
     for name in ("stats.jsonl", "warnings.jsonl"):
         kept = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]

@@ -48,8 +48,8 @@ def test_a_log_file_gets_a_plain_line_a_minute(capsys, clock):
     assert "\r" not in found.err
     assert found.out == ""
     assert len(lines) == 6  # at first, after each of four minutes, and at the end, five minutes on
-    assert lines[0] == "10 of 1,000 pictures (1%), 3 pictures/s, 0:04:57 left; loss_d 0.500"
-    assert lines[-1] == "1,000 of 1,000 pictures (100%), 3 pictures/s, 0:00:00 left; loss_d 0.500"
+    assert lines[0] == "10 of 1,000 images (1%), 3 images/s, 0:04:57 left; loss_d 0.500"
+    assert lines[-1] == "1,000 of 1,000 images (100%), 3 images/s, 0:00:00 left; loss_d 0.500"
 
 
 def test_a_line_without_statistics_ends_with_the_time(capsys, clock):
@@ -58,7 +58,7 @@ def test_a_line_without_statistics_ends_with_the_time(capsys, clock):
     bar.update(10)
     bar.tell(1000, {})
     bar.close()
-    assert capsys.readouterr().err == "10 of 1,000 pictures (1%), 10 pictures/s, 0:01:39 left\n"
+    assert capsys.readouterr().err == "10 of 1,000 images (1%), 10 images/s, 0:01:39 left\n"
 
 
 def test_other_processes_say_nothing(capsys, clock):
@@ -80,7 +80,7 @@ def test_a_terminal_gets_a_bar(monkeypatch):
 
 
 def test_a_total_that_is_not_known_yet_has_no_time_left(monkeypatch):
-    """Of --minutes the first steps tell how many pictures they come to."""
+    """Of --minutes the first steps tell how many images they come to."""
     monkeypatch.setattr(sys, "stderr", Terminal())
     bar = Progress(None, 0, shown=True)
     bar.update(10)
@@ -91,15 +91,15 @@ def test_a_total_that_is_not_known_yet_has_no_time_left(monkeypatch):
     assert "20.0/640" in sys.stderr.text
 
 
-def test_a_run_by_the_clock_never_counts_to_its_pictures(capsys, tmp_path, monkeypatch):
+def test_a_run_by_the_clock_never_counts_to_its_images(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(progress_bar, "_BETWEEN_LINES", 0.0)
     where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models")]
     flags = ["--data", str(SMALL_DATA), "--width", "4", "--threads", "1", "--measure", "100", "--measure-final", "100"]
     assert main([*flags, *where, "--minutes", "0.02", "--images", "1000000M", "--features", "random"]) == 0
-    lines = [line for line in capsys.readouterr().err.splitlines() if " pictures (" in line]
+    lines = [line for line in capsys.readouterr().err.splitlines() if " images (" in line]
     assert lines
     for line in lines:
-        total, left = re.search(r"of ([\d,]+) pictures .* (\d+:\d\d:\d\d) left", line).groups()
+        total, left = re.search(r"of ([\d,]+) images .* (\d+:\d\d:\d\d) left", line).groups()
         assert int(total.replace(",", "")) < 10**6
         assert left.startswith("0:0")
 

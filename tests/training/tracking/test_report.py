@@ -14,7 +14,7 @@ KEYS = [key for chart in charts.CHARTS for key in chart.labels]
 
 def a_run(folder: Path, keys=("loss_d", "loss_g"), rows=3, grids=3) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text("data: pictures\nrecipe: dcgan\nname: null\nimages: 10000\nminutes: null\n")
+    (folder / "config.yaml").write_text("data: images\nrecipe: dcgan\nname: null\nimages: 10000\nminutes: null\n")
     (folder / "environment.json").write_text('{"git_revision": null, "libraries": {"torch": "2.9"}, "hardware": "cpu"}')
     with (folder / "stats.jsonl").open("w") as stats:
         for row in range(rows):
@@ -35,7 +35,7 @@ def data_of(page: str) -> dict:
 
 
 def grids_of(page: str) -> dict[int, bytes]:
-    found = re.findall(r'<img data-pictures="(\d+)"[^>]* src="data:image/png;base64,([^"]*)"', page)
+    found = re.findall(r'<img data-images="(\d+)"[^>]* src="data:image/png;base64,([^"]*)"', page)
     return {int(seen): base64.b64decode(content) for seen, content in found}
 
 
@@ -83,7 +83,7 @@ def test_no_value_is_lost_or_counted_twice_where_bins_are_unequal():
     thinned = charts.thin(charts.Curve(np.arange(1499.0), values))
     sizes = np.diff(np.arange(601) * 1499 // 600)
     assert (thinned.values * sizes).sum() == pytest.approx(values.sum())
-    assert np.all(np.diff(thinned.pictures) > 0)
+    assert np.all(np.diff(thinned.images) > 0)
 
 
 def test_the_distance_from_the_equilibrium_is_told(tmp_path):
@@ -134,7 +134,7 @@ def test_warnings_are_at_the_top_and_the_latest_win(tmp_path):
     rows = [{"pictures": 1000 * number, "message": f"no. {number}."} for number in range(30)]
     (run / "warnings.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     page = page_of(run)
-    assert page.index("after 29,000 pictures: no. 29.") < page.index("<h2>Samples and curves</h2>")
+    assert page.index("after 29,000 images: no. 29.") < page.index("<h2>Samples and curves</h2>")
     assert "no. 9." not in page
     assert "10 earlier ones" in page
 

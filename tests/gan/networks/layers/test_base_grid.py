@@ -28,14 +28,14 @@ def test_a_size_has_the_smallest_grid_of_four_or_more(size, grid):
 @pytest.mark.parametrize(
     ("size", "remedy"),
     [
-        ((30, 30), "30x30 pictures .* take 28 or 32$"),
+        ((30, 30), "30x30 images .* take 28 or 32$"),
         ((33, 33), "take 32 or 36$"),
         ((68, 68), "take 64 or 72$"),
         ((1000, 1000), "take 960 or 1024$"),
         ((8, 8), "take 16$"),
         ((0, 0), "take 16$"),
-        ((50, 64), "64x50 pictures .* take 64x48 or 64x52$"),
-        ((256, 32), "32x256 pictures .* take 32x128 or 64x256$"),
+        ((50, 64), "64x50 images .* take 64x48 or 64x52$"),
+        ((256, 32), "32x256 images .* take 32x128 or 64x256$"),
         ((12, 32), "take 32x16$"),
     ],
 )
