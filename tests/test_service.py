@@ -243,17 +243,15 @@ def test_callers_who_stall_do_not_hold_up_the_end(trained):
             assert client.process.wait(timeout=15) == 0
 
 
-@pytest.mark.parametrize("path", ["/generate", "/bento/generate"])
-def test_a_body_that_does_not_come_is_given_up(trained, path):
-    with (
-        running(GAN_MODELS=str(trained.models), GAN_DEADLINE="1") as client,
-        half_a_request(client, 100, b'{"seed"', path) as connection,
-    ):
-        answer = b""
-        while b"did not come within 1 s" not in answer:
-            answer += (more := connection.recv(10_000))
-            assert more
-    assert answer.startswith(b"HTTP/1.1 408")
+def test_a_body_that_does_not_come_is_given_up(trained):
+    paths = ("/generate", "/bento/generate")
+    with running(GAN_MODELS=str(trained.models), GAN_DEADLINE="1") as client, ExitStack() as stack:
+        for connection in [stack.enter_context(half_a_request(client, 100, b'{"seed"', path)) for path in paths]:
+            answer = b""
+            while b"did not come within 1 s" not in answer:
+                answer += (more := connection.recv(10_000))
+                assert more
+            assert answer.startswith(b"HTTP/1.1 408")
 
 
 def test_bodies_are_bounded_over_all_requests_together(trained):

@@ -110,7 +110,7 @@ def test_too_many_damaged_files_are_refused_by_default(tmp_path, capsys):
 
 
 def test_codes_are_learned_and_asked_for_by_name(tmp_path, in_memory):
-    flags = ["--recipe", "infogan", "--codes", "kind=4,slant", "--width", "16", "--images", "1500", "--batch-size", "64"]
+    flags = ["--recipe", "infogan", "--codes", "kind=4,slant", "--width", "16", "--images", "768", "--batch-size", "64"]
     trained = train(tmp_path, *flags)
     (generator,) = in_memory
     with serving(trained.models) as client:

@@ -1,11 +1,12 @@
-import os
+import socket
 import subprocess
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 from safetensors.torch import load_file
 
+from tests import processes
 from tests.conftest import QUICKLY_MEASURED, SMALL_DATA
 from training import runs
 from training.checkpoint import checkpoints
@@ -23,22 +24,23 @@ FLAGS = [
 ]
 
 
-def run_two(tmp_path, *flags):
-    """The training command in two processes that meet through gloo."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "training.run"]
-    where = ["--out", str(tmp_path / "two"), "--models", str(tmp_path / "models")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*command, *where, *flags], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=170, check=False
-    )
-
-
 def test_two_processes_train_what_one_trains(tmp_path):
     assert main([*FLAGS, "--out", str(tmp_path / "one"), "--models", str(tmp_path / "models")]) == 0
-    result = run_two(tmp_path, *FLAGS)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("exported ") == 1  # by the first process alone
-    assert "2 processes" in result.stdout
+    where = ["--out", str(tmp_path / "two"), "--models", str(tmp_path / "models")]
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    outputs = [tmp_path / "output0", tmp_path / "output1"]
+    pair = [
+        processes.start([*FLAGS, *where], output, {**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank, output in enumerate(outputs)
+    ]
+    for process, output in zip(pair, outputs, strict=True):
+        process.join(170)
+        assert process.exitcode == 0, output.read_text()
+    assert "exported " in outputs[0].read_text()
+    assert "2 processes" in outputs[0].read_text()
+    assert "exported " not in outputs[1].read_text()
     (one,), (two,) = (list((tmp_path / name).iterdir()) for name in ("one", "two"))
     ours, theirs = load_file(checkpoints(one)[-1]), load_file(checkpoints(two)[-1])
     assert ours.keys() == theirs.keys()
@@ -51,10 +53,13 @@ def test_two_processes_train_what_one_trains(tmp_path):
     assert len((two / "stats.jsonl").read_text().splitlines()) == len((one / "stats.jsonl").read_text().splitlines())
 
 
-def test_minutes_end_all_processes_at_one_step(tmp_path):
-    result = run_two(tmp_path, *FLAGS, "--recipe", "gan", "--images", "10M", "--minutes", "0.02")
+def test_torchrun_starts_them_and_minutes_end_all_at_one_step(tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "training.run"]
+    where = ["--out", str(tmp_path / "two"), "--models", str(tmp_path / "models")]
+    flags = [*FLAGS, "--recipe", "gan", "--images", "10M", "--minutes", "0.02"]
+    result = subprocess.run([*command, *where, *flags], cwd=ROOT, capture_output=True, text=True, timeout=170, check=False)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count("exported ") == 1
+    assert result.stdout.count("exported ") == 1  # by the first process alone
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch, tmp_path, capsys):

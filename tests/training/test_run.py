@@ -3,8 +3,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
+from tests import processes
 from tests.conftest import QUICKLY_MEASURED, SMALL_DATA, found, train, train_once
 from training import data, runs
 from training.checkpoint import checkpoints, ranked
@@ -479,20 +478,23 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path):
     flags = ["--data", str(SMALL_DATA), "--width", "8", "--images", "1280", "--checkpoint-every", "256", *QUICKLY_MEASURED]
     flags += ["--models", str(tmp_path / "models")]
     assert main([*flags, "--out", str(tmp_path / "whole")]) == 0
-    killed = [sys.executable, "-m", "training.run", *flags, "--out", str(tmp_path / "killed"), "--resume", "latest"]
+    killed, output = [*flags, "--out", str(tmp_path / "killed"), "--resume", "latest"], tmp_path / "output"
     for wanted, moment in ((1, 0.0), (3, 0.05)):  # checkpoints that must be there, and how long after the last one it is killed
-        process = subprocess.Popen(killed, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = processes.start(killed, output)
         deadline = time.monotonic() + 120
         while len(list(tmp_path.glob("killed/*/checkpoint-*"))) < wanted:
-            assert process.poll() is None
+            assert process.is_alive(), output.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.002)
         time.sleep(moment)
         process.kill()
-        assert process.wait() == -signal.SIGKILL
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
     (tmp_path / "killed" / "001-fashion-mnist-dcgan" / ".gan-tmp-checkpoint-half").write_bytes(b"what a kill leaves")
-    result = subprocess.run(killed, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "resumed from " in result.stdout
+    process = processes.start(killed, output)
+    process.join()
+    assert process.exitcode == 0, output.read_text()
+    assert "resumed from " in output.read_text()
     whole, parts = (next((tmp_path / name).iterdir()) for name in ("whole", "killed"))
     assert same_tensors(checkpoints(whole)[-1], checkpoints(parts)[-1])
     for name in ("generator.safetensors", "generator.onnx"):
@@ -531,23 +533,21 @@ def test_resume_latest_starts_anew_where_nothing_stands(capsys, tmp_path):
 
 
 def test_sigterm_saves_and_the_run_goes_on_from_there(tmp_path, capsys):
-    command = [sys.executable, "-m", "training.run", "--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models")]
+    where, output = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models")], tmp_path / "output"
     start = ["--data", str(SMALL_DATA), "--width", "4", "--images", "100M", "--threads", "1", *QUICKLY_MEASURED]
-    process = subprocess.Popen([*command, *start], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    process = processes.start([*where, *start], output)
     deadline = time.monotonic() + 120
     while not any(path.stat().st_size for path in tmp_path.glob("runs/*/stats.jsonl")):
-        assert process.poll() is None
+        assert process.is_alive(), output.read_text()
         assert time.monotonic() < deadline
         time.sleep(0.1)
     os.kill(process.pid, signal.SIGTERM)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM
-    assert "stopped and saved; go on with: python -m training.run --resume" in stderr
+    process.join(60)
+    assert process.exitcode == 128 + signal.SIGTERM
+    assert "stopped and saved; go on with: python -m training.run --resume" in output.read_text()
     (run,) = (tmp_path / "runs").iterdir()
     (checkpoint,) = run.glob("checkpoint-*.safetensors")
     seen = int(checkpoint.stem.removeprefix("checkpoint-"))
-
-    where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models")]
     assert main([*where, "--resume", "latest", "--images", str(seen + 64)]) == 0
     assert f"resumed from {checkpoint}" in capsys.readouterr().out
     assert (tmp_path / "models" / "fashion-mnist-dcgan" / "model.json").is_file()

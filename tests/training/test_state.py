@@ -69,12 +69,12 @@ def resumed(folder, config=CONFIG):
     ids=lambda settings: " ".join(settings) or "defaults",
 )
 def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(dataset, tmp_path, settings):
-    config = TrainingConfig(**{**CONFIG.model_dump(exclude_defaults=True), "width": 8, **settings})
+    config = TrainingConfig(**{**CONFIG.model_dump(exclude_defaults=True), "width": 8, "images": 160, **settings})
     whole = play(dataset, tmp_path / "whole", config=config)
     play(dataset, tmp_path / "parts", stop_after=3, config=config)
     assert resumed(tmp_path / "parts", config).seen == 96
     parts = play(dataset, tmp_path / "parts", state=resumed(tmp_path / "parts", config), config=config)
-    assert parts.seen == whole.seen == 256
+    assert parts.seen == whole.seen == 160
     for name, tensor in whole._tensors().items():
         assert torch.equal(tensor, parts._tensors()[name]), name
 
@@ -90,7 +90,7 @@ def test_float16_scales_its_losses_and_remembers_the_scale(dataset, tmp_path):
 
 
 def test_measuring_and_sampling_change_nothing(dataset, tmp_path):
-    config = CONFIG.model_copy(update={"arch": "resnet", "discriminator_norm": "spectral", "width": 4})
+    config = CONFIG.model_copy(update={"arch": "resnet", "discriminator_norm": "spectral", "width": 4, "images": 128})
     often = play(dataset, tmp_path / "often", config=config.model_copy(update={"sample_every": 64, "checkpoint_every": 64}))
     seldom = play(dataset, tmp_path / "seldom", config=config.model_copy(update={"checkpoint_every": 10**6}))
     for name, tensor in often._tensors().items():

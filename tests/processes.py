@@ -1,0 +1,34 @@
+"""The training command in processes of its own, which need not import torch each: they are forked from one that has."""
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+_FROM_ONE = multiprocessing.get_context("forkserver")
+_FROM_ONE.set_forkserver_preload(["tests.processes", "training.run", "training.loading", "training.loop", "training.export"])
+
+
+def start(arguments: Sequence[str], output: Path, environment: Mapping[str, str] | None = None) -> BaseProcess:
+    """`python -m training.run ARGUMENTS`, begun; what it prints goes to `output`, with what else it got in `environment`.
+
+    The process has `pid`, `exitcode` (None as long as it runs, minus the signal that ended it), `kill` and `join`.
+    """
+    process = _FROM_ONE.Process(target=_train, args=(list(arguments), output, {**os.environ, **(environment or {})}))
+    process.start()
+    return process
+
+
+def _train(arguments: Sequence[str], output: Path, environment: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for number in (1, 2):
+        os.dup2(file, number)
+    from training import console
+    from training.run import main
+
+    sys.argv = ["training.run", *arguments]
+    console.run(main)
