@@ -1,32 +1,35 @@
 """model.json: what is to be known of a model without opening its weights."""
 
-from pathlib import Path
-from typing import Any, Literal, Self
+from collections.abc import Sequence
+from math import prod
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gan.errors import ModelFolderError
 from gan.latents import Code, Distribution, InputSpec
 
 MANIFEST = "model.json"
-
-ArchitectureName = Literal["mlp", "dcgan", "resnet", "r3gan"]  # the network families, one file each in gan/networks/
-
-_NAME = r"[a-z0-9][a-z0-9._-]{0,99}"
+IMAGES = "pictures"  # how exported files name the output of a generator
+GENERATOR_FILES = {"weights": "generator.safetensors", "onnx": "generator.onnx", "torchscript": "generator.torchscript.pt"}
 
 
-class _Part(BaseModel):
+NAME = r"[a-z0-9][a-z0-9._-]{0,99}"
+
+
+class Part(BaseModel):
+    """Base of all parts of a manifest: unknown fields are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Architecture(_Part):
+class Architecture(Part):
     """Which network family the weights belong to, and the arguments that build its generator."""
 
-    name: ArchitectureName
-    arguments: dict[str, int]
+    name: str
+    arguments: dict[str, Any]  # of any JSON type
 
 
-class Export(_Part):
+class Export(Part):
     """How far an exported file is from the network in memory."""
 
     largest_difference: float  # over all components of all images, which lie in [-1, 1]
@@ -34,13 +37,13 @@ class Export(_Part):
     latents: int  # that were compared
 
 
-class Sampling(_Part):
+class Sampling(Part):
     """What a request gets that does not say otherwise."""
 
     truncation: float | None = Field(None, gt=0, le=1)
 
 
-class Environment(_Part):
+class Environment(Part):
     """What a training run was started with, beside its configuration."""
 
     git_revision: str | None  # None outside a git checkout; ends in -dirty if files were changed
@@ -48,8 +51,10 @@ class Environment(_Part):
     hardware: str  # device, threads and precision
 
 
-class Origin(_Part):
-    """Where the weights came from, so that they can be made again."""
+class Trained(Part):
+    """The run that a model comes from, so that it can be trained again."""
+
+    kind: Literal["trained"] = "trained"
 
     dataset: str
     dataset_fingerprint: str  # SHA-256 over the images as the network saw them
@@ -61,61 +66,177 @@ class Origin(_Part):
     wall_time_seconds: float
 
 
-class Metric(_Part):
+class Imported(Part):
+    """Where a model of another program comes from."""
+
+    kind: Literal["imported"] = "imported"
+    source: str  # the file's name or address, for people
+    digest: str  # SHA-256 of the file that was imported
+
+
+class Protocol(Part):
+    """How a figure was measured, field by field. Two figures compare where all fields but `seeds` and `sets` are the same."""
+
+    features: str | None = None  # the network whose features are compared; None: pixels, or classes
+    generated: int | None = None  # images of one set
+    references: int | None = None  # real images that they are compared with
+    against: str | None = None  # "held-out" or "training" images
+    purpose: Literal["selection", "test"] | None = None  # whether these images chose the model, or only report on it
+    seeds: str = ""  # that the images were generated from, for people
+    sets: int = 1  # of images, each of other seeds; the value is their mean
+
+
+class Metric(Part):
     """A measured quality; the protocol says how, since two numbers compare only under the same one."""
 
     name: str
     value: float
-    protocol: str  # features, counts, split, sizes, parameters
+    protocol: str  # for people: features, counts, split, sizes, parameters
     real: float | None = None  # what real images that are not the reference get under the same protocol
+    deviation: float | None = (
+        None  # standard deviation from one set of images to another; None: one set, or a manifest of version 1
+    )
+    real_deviation: float | None = None  # the same of the real images
+    measured: Protocol | None = None  # the protocol's fields; None in manifests of version 1
 
 
-class Manifest(_Part):
-    """model.json: all that is to be known of a model without opening its weights."""
+class Input(Part):
+    """One input of the networks."""
 
-    format_version: Literal[1] = 1
-    name: str = Field(pattern=f"^{_NAME}$")
-    version: str = Field(pattern="^[0-9a-f]{12}$")  # first digits of the SHA-256 of the weights
-    architecture: Architecture
-    z_dim: int = Field(gt=0)
-    latent: Distribution = "normal"
-    channels: Literal[1, 3]
-    height: int = Field(gt=0)
-    width: int = Field(gt=0)
-    classes: list[str] | None = Field(None, min_length=1)  # names of the labels, absent for an unconditional model
-    codes: list[Code] = []
+    name: str
+    role: Literal["latent", "label", "code"]
+    dtype: Literal["float32", "int64"]
+    shape: list[int | Literal["n"]]  # of a batch of n rows
+    distribution: Distribution | None = None  # of a latent vector's components
+    categories: int | None = Field(None, ge=1)  # of a label or a categorical code: its values are 0 … categories - 1
+    names: list[str] | None = None  # of a label's categories: the classes
+    range: tuple[float, float] | None = None  # of a continuous code in training
+
+
+class Output(Part):
+    """One output of the networks."""
+
+    name: str
+    role: Literal["image"]
+    dtype: Literal["float32"] = "float32"
+    shape: list[int | Literal["n"]]  # of a batch: n, channels, height, width
+    range: tuple[float, float]  # of the values; becomes 0 to 255
+
+    @property
+    def values(self) -> int:
+        """Numbers in a row."""
+        return prod(side for side in self.shape if side != "n")
+
+    @property
+    def to_uint8(self) -> tuple[float, float]:
+        """The range that becomes 0 to 255."""
+        return self.range
+
+
+class Network(Part):
+    """One network of a model folder."""
+
+    architecture: Architecture | None = None  # None: not built by this program
+    files: dict[str, str]  # format ("weights", "onnx", "torchscript") -> name of a file of the folder
+    exports: dict[str, Export] = {}  # name of an exported file -> how far it is from the network in memory
+
+
+class Manifest(Part):
+    """model.json, version 2. `manifest_versions.parse_manifest` reads one of version 1 as this."""
+
+    format_version: Literal[2] = 2
+    name: str = Field(pattern=f"^{NAME}$")
+    version: str = Field(pattern="^[0-9a-f]{12}$")  # first digits of the SHA-256 of the generator's weights
+    task: Literal["generate"] = "generate"
+    inputs: list[Input] = Field(min_length=1)  # in the order in which networks take them
+    outputs: list[Output] = Field(min_length=1, max_length=1)
+    networks: dict[str, Network]  # "generator", and others that come with it, such as "discriminator"
     sampling: Sampling = Sampling(truncation=None)
-    exports: dict[str, Export]
-    origin: Origin
+    origin: Annotated[Trained | Imported, Field(discriminator="kind")]
     metrics: list[Metric] = []
     licence: str
     files: dict[str, str]  # name -> SHA-256, for every file that is read by a program
 
     @model_validator(mode="after")
-    def _name_inputs_apart(self) -> Self:
-        names = self.space.names
-        if len(set(names)) < len(names) or "label" in [code.name for code in self.codes]:
+    def _fits_together(self) -> Self:
+        names = [one.name for one in self.inputs]
+        if len(set(names)) < len(names) or any((one.name == "label") != (one.role == "label") for one in self.inputs):
             raise ValueError("two inputs of the model have one name")
+        if [one.role for one in self.inputs].count("latent") != 1 or self.inputs[0].name != "z":
+            raise ValueError("the first input must be the latent vector z, and the only one of its role")
+        if "generator" not in self.networks:
+            raise ValueError("there is no generator among the networks")
         return self
+
+    # What serving and training ask for most
 
     @property
     def space(self) -> InputSpec:
-        """What the generator draws from."""
-        return InputSpec(self.z_dim, self.latent, None if self.classes is None else len(self.classes), tuple(self.codes))
+        """What a seed is turned into."""
+        latent = self.inputs[0]
+        label = next((one for one in self.inputs if one.role == "label"), None)
+        codes = tuple(Code(one.name, one.categories) for one in self.inputs if one.role == "code")
+        return InputSpec(self.z_dim, latent.distribution or "normal", None if label is None else label.categories, codes)
+
+    @property
+    def z_dim(self) -> int:
+        """Components of a latent vector."""
+        return int(self.inputs[0].shape[1])
+
+    @property
+    def latent(self) -> Distribution:
+        """What the components are drawn from."""
+        return self.space.distribution
+
+    @property
+    def codes(self) -> list[Code]:
+        """InfoGAN's codes, in the networks' order."""
+        return list(self.space.codes)
+
+    @property
+    def classes(self) -> list[str] | None:
+        """Names of the labels; None for an unconditional model."""
+        return next((one.names for one in self.inputs if one.role == "label"), None)
+
+    @property
+    def channels(self) -> int:
+        """1 for grey images, 3 for RGB."""
+        return int(self.outputs[0].shape[1])
+
+    @property
+    def height(self) -> int:
+        """Of an image in pixels."""
+        return int(self.outputs[0].shape[2])
+
+    @property
+    def width(self) -> int:
+        """Of an image in pixels."""
+        return int(self.outputs[0].shape[3])
+
+    @property
+    def architecture(self) -> Architecture | None:
+        """The generator's; None if it was not built by this program."""
+        return self.networks["generator"].architecture
+
+    @property
+    def exports(self) -> dict[str, Export]:
+        """How far the generator's exported files are from it, by their names."""
+        return self.networks["generator"].exports
 
 
-def parse_manifest(text: bytes, where: str) -> Manifest:
-    """What the model.json found at `where` says. Raises ModelFolderError as `read` does."""
-    try:
-        manifest = Manifest.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        remedy = "" if first["type"] == "json_invalid" else ", or update this program if a newer one wrote it"
-        raise ModelFolderError(
-            f"{where} is not a manifest this version understands ({field}: {first['msg']}): copy the model folder again{remedy}"
-        ) from error
-    for name in manifest.files:
-        if Path(name).name != name or name in ("", "..", MANIFEST) or "\0" in name:
-            raise ModelFolderError(f"{where} names a file that is none of its folder's ({name!r}): do not use this model folder")
-    return manifest
+def generator_inputs(space: InputSpec, classes: Sequence[str] | None) -> list[Input]:
+    """The inputs of a generator, described for a manifest; `classes` are the labels' names."""
+    found = [Input(name="z", role="latent", dtype="float32", shape=["n", space.z_dim], distribution=space.distribution)]
+    if classes is not None:
+        found.append(Input(name="label", role="label", dtype="int64", shape=["n"], categories=len(classes), names=list(classes)))
+    for code in space.codes:
+        if code.categories is None:
+            found.append(Input(name=code.name, role="code", dtype="float32", shape=["n"], range=(-1.0, 1.0)))
+        else:
+            found.append(Input(name=code.name, role="code", dtype="int64", shape=["n"], categories=code.categories))
+    return found
+
+
+def image_output(channels: int, height: int, width: int) -> Output:
+    """The output of a generator of this program, described for a manifest."""
+    return Output(name=IMAGES, role="image", shape=["n", channels, height, width], range=(-1.0, 1.0))

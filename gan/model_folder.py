@@ -12,11 +12,11 @@ from pathlib import Path
 
 from gan.atomic import write_atomically
 from gan.errors import ModelFolderError
-from gan.manifest import MANIFEST, Manifest, parse_manifest
+from gan.manifest import GENERATOR_FILES, MANIFEST, Manifest
+from gan.manifest_versions import parse_manifest
 
-WEIGHTS = "generator.safetensors"
-ONNX = "generator.onnx"
-TORCHSCRIPT = "generator.torchscript.pt"
+WEIGHTS, ONNX, TORCHSCRIPT = GENERATOR_FILES.values()
+DISCRIMINATOR = "discriminator.safetensors"  # of models that this program trained
 SAMPLES = "samples.png"
 CARD = "README.md"
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from gan.images.encoding import Images
 from gan.latents import Inputs, count, join, select
+from gan.manifest import IMAGES
 from gan.runtimes.base import Runtime
 
 _log = logging.getLogger("bentoml.gan")
@@ -269,7 +270,8 @@ class Batcher:
         for part in parts:
             part.job.started = part.job.started or started
         try:
-            return _Batch(parts, parts[0].job.runtime.start(join([part.rows for part in parts])), started)
+            wait = parts[0].job.runtime.start(join([part.rows for part in parts]))
+            return _Batch(parts, lambda: wait()[IMAGES], started)
         except Exception as error:  # kept until the batch's turn, so that there is one place where failures are sorted out
             return _Batch(parts, _raiser(error), started)
 

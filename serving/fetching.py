@@ -13,7 +13,8 @@ import fsspec
 
 from gan import atomic, model_folder
 from gan.errors import ModelFolderError
-from gan.manifest import MANIFEST, parse_manifest
+from gan.manifest import MANIFEST
+from gan.manifest_versions import parse_manifest
 
 _LARGEST_MANIFEST, _LARGEST_FILE = 2**20, 2**32  # bytes; a server's answer may have no end
 _CHUNK = 2**20  # bytes

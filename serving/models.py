@@ -231,7 +231,7 @@ class Models:
         loaded = runtimes.load(
             folder, settings.runtime, settings.device, settings.precision, settings.threads, on_device=self._on_device
         )
-        shape = self._on_device(lambda: runtimes.generate(loaded, inputs([0], manifest.space)).shape)
+        shape = self._on_device(lambda: runtimes.generate_images(loaded, inputs([0], manifest.space)).shape)
         if shape != (1, manifest.height, manifest.width, manifest.channels):
             raise ModelFolderError(
                 f"{folder.path} draws images of another shape, {shape}, than its manifest says: "

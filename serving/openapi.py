@@ -5,9 +5,8 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from gan.manifest import Manifest
 from serving.encoding import ANIMATION_MEDIA_TYPES, MEDIA_TYPES
-from serving.public import HIDDEN_ENVIRONMENT
+from serving.public import HIDDEN_ENVIRONMENT, Manifest
 from serving.schema import GenerateRequest, InterpolateRequest
 
 _COMPONENTS = "#/components/schemas/"

@@ -1,19 +1,50 @@
 """What callers are shown of a manifest: all but what tells of the machine that trained the model."""
 
-from typing import Any
+from typing import Any, Literal
 
-from gan.manifest import Manifest
+from gan import manifest as stored
+from gan.latents import Code, Distribution
+from gan.manifest import Architecture, Export, Imported, Input, Metric, Network, Output, Part, Sampling, Trained
 
 # Of the origin's environment and of its configuration, where paths stand
 HIDDEN_ENVIRONMENT = {"git_revision", "hardware"}
 _HIDDEN_CONFIG = {"data", "inception_weights", "out", "models"}
 
 
-def public_manifest(manifest: Manifest) -> dict[str, Any]:
+class Manifest(Part):
+    """A model's manifest: its fields, and beside them those of version 1, for programs that know that one."""
+
+    format_version: Literal[2]
+    name: str
+    version: str
+    task: str
+    inputs: list[Input]
+    outputs: list[Output]
+    networks: dict[str, Network]
+    sampling: Sampling
+    origin: Trained | Imported
+    metrics: list[Metric]
+    licence: str
+    files: dict[str, str]
+
+    architecture: Architecture | None
+    z_dim: int
+    latent: Distribution
+    channels: int
+    height: int
+    width: int
+    classes: list[str] | None
+    codes: list[Code]
+    exports: dict[str, Export]
+
+
+def public_manifest(manifest: stored.Manifest) -> dict[str, Any]:
     """A manifest as JSON, without paths of the machine that trained the model, its hardware, and the revision of the code."""
-    shown = manifest.model_dump(mode="json", exclude={"origin": {"environment": HIDDEN_ENVIRONMENT, "config": _HIDDEN_CONFIG}})
-    config = shown["origin"]["config"]
-    shown["origin"]["config"] = {name: value for name, value in config.items() if not _may_be_a_path(value)}
+    whole = Manifest.model_validate({name: getattr(manifest, name) for name in Manifest.model_fields})
+    shown = whole.model_dump(mode="json", exclude={"origin": {"environment": HIDDEN_ENVIRONMENT, "config": _HIDDEN_CONFIG}})
+    config = shown["origin"].get("config", {})
+    if config:
+        shown["origin"]["config"] = {name: value for name, value in config.items() if not _may_be_a_path(value)}
     return shown
 
 

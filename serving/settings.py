@@ -4,12 +4,21 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gan.paths import UserPath
-from gan.runtimes.base import DeviceName, PrecisionName, RuntimeName
+from gan.runtimes import ENGINES
+from gan.runtimes.base import DeviceName, PrecisionName
 from serving.cors import origin
+
+_ABOUT_ENGINES = "; ".join(f"{name} {kind.about}" for name, kind in ENGINES.items())
+
+
+def _is_engine(name: str) -> str:
+    if name not in ENGINES:
+        raise ValueError(f"there is no such engine; take {' or '.join(ENGINES)}")
+    return name
 
 
 class Settings(BaseSettings):
@@ -23,8 +32,7 @@ class Settings(BaseSettings):
     """addresses of model folders, by spaces, each with `#sha256=` and that of its model.json; put into GAN_MODELS at the start"""
     default_model: str | None = None
     """the model for requests that name none; by default the only one there is, or else fashion-mnist"""
-    runtime: RuntimeName = "onnx"
-    """onnx runs on the processor without torch; torchscript needs torch and can use a GPU"""
+    runtime: Annotated[str, AfterValidator(_is_engine)] = Field("onnx", description=_ABOUT_ENGINES)
     device: DeviceName = "auto"
     """for the torchscript runtime: auto takes the GPU where there is one"""
     precision: PrecisionName = "float32"

@@ -214,7 +214,7 @@ from pathlib import Path
 from gan import model_folder, runtimes
 from gan.latents import inputs
 folder = model_folder.read(model_folder.discover(Path("models"))[0])
-runtimes.generate(runtimes.load(folder, "onnx", threads=1), inputs([0], folder.manifest.space))
+runtimes.generate_images(runtimes.load(folder, "onnx", threads=1), inputs([0], folder.manifest.space))
 """
     quiet = {"ORT_DISABLE_TELEMETRY", "CI"}  # either would silence ONNX Runtime by itself
     environment = {name: value for name, value in os.environ.items() if name not in quiet}
@@ -374,12 +374,12 @@ import gan.runtimes.onnx
 
 class Panic(BaseException): ...
 
-def start(self, rows, start=gan.runtimes.onnx.OnnxRuntime.start):
+def start(self, rows, start=gan.runtimes.onnx.OnnxEngine.start):
     if len(rows["z"]) == 13:
         raise Panic("a library of another language gives up")
     return start(self, rows)
 
-gan.runtimes.onnx.OnnxRuntime.start = start
+gan.runtimes.onnx.OnnxEngine.start = start
 """
 
 

@@ -18,13 +18,13 @@ _SMALL_PNG = 2**12  # pixels
 Images = NDArray[np.uint8]  # [n, height, width, channels], channels 1 (grey) or 3 (RGB)
 
 
-def to_uint8_range(x: Any) -> Any:
-    """[-1, 1] -> [0, 255], such that cutting off the fraction is rounding half up: clamp(round_half_up((x + 1) * 127.5), 0, 255).
+def to_uint8_range(x: Any, low: float = -1.0, high: float = 1.0) -> Any:
+    """[low, high] -> [0, 255], such that cutting off the fraction rounds half up: clamp(round(255 (x - low) / (high - low))).
 
     The one place where a network's output becomes grey levels. Takes and returns a NumPy array or a torch tensor of any shape;
     the caller casts to uint8, which cuts off the fraction.
     """
-    return ((x + 1.0) * 127.5 + 0.5).clip(0, 255)
+    return ((x - low) * (255 / (high - low)) + 0.5).clip(0, 255)
 
 
 def grid(images: Images, columns: int | None = None) -> NDArray[np.uint8]:

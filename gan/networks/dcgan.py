@@ -10,9 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from gan.latents import InputSpec
+from gan.networks import family
 from gan.networks.layers import conditioning, spectral_norm
 from gan.networks.layers.base_grid import Size, base_grid
 from gan.networks.layers.norms import Norm, check_norm
+
+_NORMS: tuple[Norm, ...] = ("batch", "none", "spectral")
 
 REFERENCE_SPACE = InputSpec(z_dim=100)
 
@@ -26,7 +29,7 @@ def _widths(doublings: int, width: int) -> list[int]:
     return [width * min(2**level, _LARGEST_MULTIPLE) for level in range(doublings)]
 
 
-class Generator(nn.Module):
+class Generator(family.Generator):
     """Latent vectors to images: transposed convolutions with batch normalisation (paper, section 3, figure 1).
 
     A 1x1 input grows to the base grid, 4x4 for a 32x32 image, and then doubles until it has the size asked for.
@@ -35,8 +38,8 @@ class Generator(nn.Module):
     def __init__(
         self,
         space: InputSpec = REFERENCE_SPACE,  # latent vectors, and the label and the codes if there are any
-        channels: int = 1,  # of a image: 1 grey, 3 RGB
-        size: Size = (32, 32),  # of a image in pixels, one that `base_grid` takes
+        channels: int = 1,  # of an image: 1 grey, 3 RGB
+        size: Size = (32, 32),  # of an image in pixels, one that `base_grid` takes
         width: int = 128,  # channels of the outermost hidden layer; doubles at each layer towards the latent
     ) -> None:
         """Raises ValueError for a size that `base_grid` does not take."""
@@ -76,20 +79,20 @@ class Generator(nn.Module):
         return images
 
 
-class Discriminator(nn.Module):
+class Discriminator(family.Discriminator):
     """Images to logits: strided convolutions, batch normalisation on all but the first and the last (paper, section 3)."""
 
     def __init__(
         self,
-        channels: int = 1,  # of a image: 1 grey, 3 RGB
-        size: Size = (32, 32),  # of a image in pixels, one that `base_grid` takes
+        channels: int = 1,  # of an image: 1 grey, 3 RGB
+        size: Size = (32, 32),  # of an image in pixels, one that `base_grid` takes
         width: int = 128,  # channels of the outermost hidden layer; doubles at each layer away from the image
         classes: int | None = None,  # how many labels, by projection; None: unconditional
         norm: Norm = "batch",  # gradient penalties, which are on each image by itself, go without
     ) -> None:
         """Raises ValueError for a size that `base_grid` does not take."""
         super().__init__()
-        check_norm("dcgan", norm)
+        check_norm("dcgan", norm, _NORMS)
         grid = base_grid(size)
         hidden = _widths(grid.doublings, width)
         self.features = hidden[-1] * grid.rows * grid.columns
@@ -109,7 +112,12 @@ class Discriminator(nn.Module):
         self.embedding = None if classes is None else spectral_norm.normalised(nn.Embedding(classes, self.features), norm)
 
     def forward_features(self, images: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Logits as of `forward`, float [n], and what the last layer makes them from, float [n, features]."""
+        """See `family.Discriminator`.
+
+        A logit is the log-odds that an image is real and, with labels, shows what its label says: then the projection of its
+        features on the label's embedding is added (Miyato and Koyama 2018, arXiv 1802.05637, figure 1d). The features do not
+        know the label, so that it can be read off them.
+        """
         *trunk, last = self.layers
         seen = images
         for layer in trunk:
@@ -119,15 +127,6 @@ class Discriminator(nn.Module):
             assert label is not None
             logits = logits + (self.embedding(label) * features).sum(1)
         return logits, features
-
-    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
-        """float [n, channels, height, width] in [-1, 1], labels int64 [n] -> logits, float [n].
-
-        A logit is the log-odds that a image is real and, with labels, shows what its label says: then the projection of its
-        features on the label's embedding is added (Miyato and Koyama 2018, arXiv 1802.05637, figure 1d). The features do not
-        know the label, so that it can be read off them.
-        """
-        return self.forward_features(images, label)[0]
 
 
 @torch.no_grad()
@@ -140,3 +139,6 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
             module.weight.normal_(1.0, 0.02, generator=random)
             module.bias.zero_()
     spectral_norm.start(network, random)
+
+
+FAMILY = family.Family("dcgan", Generator, Discriminator, initialise, _NORMS)

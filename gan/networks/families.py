@@ -1,71 +1,74 @@
-"""The network families by name."""
+"""Network families by name. Importing this needs no torch; a family's own module does."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-import torch
-from torch import nn
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from gan.latents import InputSpec
-from gan.manifest import ArchitectureName
-from gan.networks import dcgan, mlp, r3gan, resnet
 from gan.networks.layers.base_grid import Size
 from gan.networks.layers.norms import Norm
 
-Generator = mlp.Generator | dcgan.Generator | resnet.Generator | r3gan.Generator
-Discriminator = mlp.Discriminator | dcgan.Discriminator | resnet.Discriminator | r3gan.Discriminator
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
+    from gan.networks.family import Discriminator, Family, Generator
 
-@dataclass(frozen=True)
-class Family:
-    """What a file of this folder has."""
-
-    generator: Callable[..., Generator]
-    discriminator: Callable[..., Discriminator]
-    initialise: Callable[[nn.Module, torch.Generator], None]
-    arguments: frozenset[str] = frozenset({"width"})  # numbers that both networks take beside the common ones
-
-
-FAMILIES: dict[ArchitectureName, Family] = {
-    "mlp": Family(mlp.Generator, mlp.Discriminator, mlp.initialise),
-    "dcgan": Family(dcgan.Generator, dcgan.Discriminator, dcgan.initialise),
-    "resnet": Family(resnet.Generator, resnet.Discriminator, resnet.initialise),
-    "r3gan": Family(r3gan.Generator, r3gan.Discriminator, r3gan.initialise, frozenset({"width", "blocks"})),
+# The modules of this package that declare a FAMILY. One of another package calls `register`.
+_MODULES = {
+    "mlp": "gan.networks.mlp",
+    "dcgan": "gan.networks.dcgan",
+    "resnet": "gan.networks.resnet",
+    "r3gan": "gan.networks.r3gan",
 }
+_registered: dict[str, "Family"] = {}
+
+
+def names() -> list[str]:
+    """All families that there are."""
+    return [*_MODULES, *(name for name in _registered if name not in _MODULES)]
+
+
+def register(family: "Family") -> None:
+    """Add a family of another package. Raises ValueError if there is one of its name."""
+    if family.name in names():
+        raise ValueError(f"there is a network family {family.name} already")
+    _registered[family.name] = family
+
+
+def get(name: str) -> "Family":
+    """The family of this name. Raises ValueError, with the names that there are, if there is none."""
+    if name not in names():
+        raise ValueError(f"there is no network family {name[:50]}: take {', '.join(names()[:-1])} or {names()[-1]}")
+    if name not in _registered:
+        _registered[name] = import_module(_MODULES[name]).FAMILY
+    return _registered[name]
 
 
 def generator(
-    name: ArchitectureName,
+    name: str,
     space: InputSpec,
-    channels: int,  # of a image: 1 grey, 3 RGB
-    size: Size,  # height and width of a image in pixels
-    arguments: dict[str, int],  # {"width": ...}; r3gan takes "blocks" too
-) -> Generator:
+    channels: int,  # of an image: 1 grey, 3 RGB
+    size: Size,  # height and width of an image in pixels
+    arguments: dict[str, Any],  # {"width": ...}; r3gan takes "blocks" too
+) -> "Generator":
     """A generator of the family, its weights still to be drawn or loaded. Raises ValueError for what the family cannot be."""
-    _check(name, arguments)
-    return FAMILIES[name].generator(space, channels, size, **arguments)
+    family = get(name)
+    return family.generator(space, channels, size, **family.check(arguments))
 
 
 def discriminator(
-    name: ArchitectureName,
-    channels: int,  # of a image: 1 grey, 3 RGB
-    size: Size,  # height and width of a image in pixels
+    name: str,
+    channels: int,  # of an image: 1 grey, 3 RGB
+    size: Size,  # height and width of an image in pixels
     classes: int | None,  # how many labels; None: unconditional
     norm: Norm,
-    arguments: dict[str, int],  # as of the generator
-) -> Discriminator:
+    arguments: dict[str, Any],  # as the generator's
+) -> "Discriminator":
     """A discriminator of the family, its weights still to be drawn or loaded. Raises ValueError for what the family cannot be."""
-    _check(name, arguments)
-    return FAMILIES[name].discriminator(channels, size, classes=classes, norm=norm, **arguments)
+    family = get(name)
+    return family.discriminator(channels, size, classes=classes, norm=norm, **family.check(arguments))
 
 
-def initialise(name: ArchitectureName, network: nn.Module, random: torch.Generator) -> None:
-    """Give either network of the family its paper's start weights, drawn from `random` alone. It must be in training mode."""
-    FAMILIES[name].initialise(network, random)
-
-
-def _check(name: ArchitectureName, arguments: dict[str, int]) -> None:
-    if wrong := arguments.keys() - FAMILIES[name].arguments:
-        raise ValueError(
-            f"{name} networks take no {', '.join(sorted(wrong))}: they take {', '.join(sorted(FAMILIES[name].arguments))}"
-        )
+def initialise(name: str, network: "nn.Module", random: "torch.Generator") -> None:
+    """Draw start weights, as the family's paper has them, for either network from `random` alone. It must be in training mode."""
+    get(name).initialise(network, random)

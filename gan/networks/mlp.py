@@ -1,4 +1,4 @@
-"""The first GAN (Goodfellow et al. 2014, arXiv 1406.2661): layers that see all of a image at once.
+"""The first GAN (Goodfellow et al. 2014, arXiv 1406.2661): layers that see all of an image at once.
 
 The layers, their sizes and their start weights are those of the paper's MNIST experiment, which its code spells out (mnist.yaml in
 goodfeli/adversarial). With a width of 1200 and 28x28 grey images the generator has 2,503,984 parameters and the discriminator
@@ -13,15 +13,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gan.latents import InputSpec
+from gan.networks import family
 from gan.networks.layers import conditioning, spectral_norm
 from gan.networks.layers.base_grid import Size
 from gan.networks.layers.norms import Norm, check_norm
+
+# Maxout layers have no place for batch normalisation that a paper describes.
+_NORMS: tuple[Norm, ...] = ("none", "spectral")
 
 _PIECES = 5
 _GENERATOR_RANGE, _DISCRIMINATOR_RANGE = 0.05, 0.005
 
 
-class Generator(nn.Module):
+class Generator(family.Generator):
     """Latent vectors to images: two layers of rectified linear units and one of pixels.
 
     The paper ends in a sigmoid, for pixels in [0, 1]; here images lie in [-1, 1], so it is the hyperbolic tangent.
@@ -30,8 +34,8 @@ class Generator(nn.Module):
     def __init__(
         self,
         space: InputSpec,  # latent vectors, and the label and the codes if there are any
-        channels: int,  # of a image: 1 grey, 3 RGB
-        size: Size,  # of a image in pixels, any
+        channels: int,  # of an image: 1 grey, 3 RGB
+        size: Size,  # of an image in pixels, any
         width: int,  # units of each hidden layer; the paper has 1200
     ) -> None:
         super().__init__()
@@ -68,7 +72,7 @@ class Maxout(nn.Module):
         return pieces.view(-1, self.units, _PIECES).amax(2)
 
 
-class Discriminator(nn.Module):
+class Discriminator(family.Discriminator):
     """Images to logits: two maxout layers.
 
     The paper trains them with dropout. It is left out: its masks would be random state of the network's own, which a run that is
@@ -77,15 +81,15 @@ class Discriminator(nn.Module):
 
     def __init__(
         self,
-        channels: int,  # of a image: 1 grey, 3 RGB
-        size: Size,  # of a image in pixels, any
+        channels: int,  # of an image: 1 grey, 3 RGB
+        size: Size,  # of an image in pixels, any
         width: int,  # five times the units of each layer, so 1200 gives the paper's 240
         classes: int | None = None,  # how many labels, one-hot beside the pixels; None: unconditional
         norm: Norm = "none",  # or "spectral"
     ) -> None:
         """Raises ValueError for a width below 5 and for batch normalisation."""
         super().__init__()
-        check_norm("mlp", norm)
+        check_norm("mlp", norm, _NORMS)
         if width < _PIECES:
             raise ValueError(
                 f"the mlp discriminator has a fifth of the width as units: take a width of {_PIECES} or more, not {width}"
@@ -98,20 +102,13 @@ class Discriminator(nn.Module):
         self.last = spectral_norm.normalised(nn.Linear(self.features, 1), norm)
 
     def forward_features(self, images: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Logits as of `forward`, float [n], and what the last layer makes them from, float [n, features]."""
+        """See `family.Discriminator`."""
         seen = images.flatten(1)
         if self.classes is not None:
             assert label is not None
             seen = torch.cat([seen, functional.one_hot(label, self.classes).to(seen.dtype)], 1)
         features: Tensor = self.trunk(seen)
         return self.last(features).flatten(), features
-
-    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
-        """float [n, channels, height, width] in [-1, 1], labels int64 [n] -> logits, float [n].
-
-        A logit is the log-odds that a image is real and, with labels, shows what its label says.
-        """
-        return self.forward_features(images, label)[0]
 
 
 @torch.no_grad()
@@ -123,3 +120,14 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
             spectral_norm.weight_of(module).uniform_(-reach, reach, generator=random)
             module.bias.zero_()
     spectral_norm.start(network, random)
+
+
+FAMILY = family.Family(
+    "mlp",
+    Generator,
+    Discriminator,
+    initialise,
+    _NORMS,
+    defaults={"width": 1200, "discriminator_norm": "none", "latent": "uniform"},
+    discriminator_takes_label=True,
+)

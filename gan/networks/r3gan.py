@@ -9,13 +9,18 @@ from itertools import pairwise
 from math import sqrt
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from gan.latents import InputSpec
+from gan.networks import family
 from gan.networks.layers import conditioning
 from gan.networks.layers.base_grid import Size, base_grid
 from gan.networks.layers.norms import Norm, check_norm
+
+# Residual blocks start as the identity, which either kind of normalisation would undo.
+_NORMS: tuple[Norm, ...] = ("none",)
 
 _EXPANSION = 2
 _GROUP = 16  # channels of a group of the grouped convolutions
@@ -36,6 +41,12 @@ def _widths(size: Size, width: int) -> list[int]:
     sides = [longer * 2**doubling for doubling in range(grid.doublings + 1)]
     large = [sum(_FULL_WIDTH_UP_TO < other <= side for other in sides) for side in sides]
     return [max((width >> halvings) // _GROUP, 1) * _GROUP for halvings in large]
+
+
+class Arguments(family.WidthArguments):
+    """Adds residual blocks for each size of image; the paper has 2."""
+
+    blocks: int = Field(1, gt=0)
 
 
 class ResidualBlock(nn.Module):
@@ -92,18 +103,18 @@ class Downsample(nn.Module):
         return self.change(functional.conv2d(input, filters, stride=2, padding=1, groups=channels))  # type: ignore[no-any-return]
 
 
-class Generator(nn.Module):
+class Generator(family.Generator):
     """Latent vectors to images: learned values on the base grid, scaled channel by channel, then residual stages that double.
 
-    Nothing bends its output into a range. So images are cut off at -1 and 1, but only in eval mode: in training a image out of
+    Nothing bends its output into a range. So images are cut off at -1 and 1, but only in eval mode: in training an image out of
     range must keep its gradient, which leads back.
     """
 
     def __init__(
         self,
         space: InputSpec,  # latent vectors, and the label and the codes if there are any; the paper's have 64 components
-        channels: int,  # of a image: 1 grey, 3 RGB
-        size: Size,  # of a image in pixels, one that `base_grid` takes
+        channels: int,  # of an image: 1 grey, 3 RGB
+        size: Size,  # of an image in pixels, one that `base_grid` takes
         width: int,  # channels of stages of up to 32 pixels, a multiple of 16; each beyond has half, but not below 16
         blocks: int = 1,  # residual blocks of each stage; the paper has 2
     ) -> None:
@@ -132,13 +143,13 @@ class Generator(nn.Module):
         return images if self.training else images.clamp(-1, 1)
 
 
-class Discriminator(nn.Module):
+class Discriminator(family.Discriminator):
     """Images to logits: the generator's mirror image, residual stages that halve, then a weight for each point of the grid."""
 
     def __init__(
         self,
-        channels: int,  # of a image: 1 grey, 3 RGB
-        size: Size,  # of a image in pixels, one that `base_grid` takes
+        channels: int,  # of an image: 1 grey, 3 RGB
+        size: Size,  # of an image in pixels, one that `base_grid` takes
         width: int,  # channels of stages of up to 32 pixels, a multiple of 16; each beyond has half, but not below 16
         classes: int | None = None,  # how many labels, by projection; None: unconditional
         norm: Norm = "none",  # nothing else: the start weights do what normalisation would
@@ -146,7 +157,7 @@ class Discriminator(nn.Module):
     ) -> None:
         """Raises ValueError for a size that `base_grid` does not take, a width not a multiple of 16, and any normalisation."""
         super().__init__()
-        check_norm("r3gan", norm)
+        check_norm("r3gan", norm, _NORMS)
         widths = _widths(size, width)
         grid = base_grid(size)
         self.classes = classes
@@ -162,7 +173,10 @@ class Discriminator(nn.Module):
         self.embedding = None if classes is None else nn.Linear(classes, width, bias=False)
 
     def forward_features(self, images: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Logits as of `forward`, float [n], and what the last layer makes them from, float [n, features]."""
+        """See `family.Discriminator`.
+
+        With labels a logit is the product of the label's embedding with as many linear views of the features.
+        """
         features = self.layers(images).flatten(1)
         views: Tensor = self.last(features)
         if self.embedding is None:
@@ -171,13 +185,6 @@ class Discriminator(nn.Module):
         assert self.classes is not None
         embedded = self.embedding(functional.one_hot(label, self.classes).to(features.dtype))
         return (views * embedded).sum(1), features
-
-    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
-        """float [n, channels, height, width] in [-1, 1], labels int64 [n] -> logits, float [n].
-
-        With labels a logit is the product of the label's embedding with as many linear views of the features.
-        """
-        return self.forward_features(images, label)[0]
 
 
 @torch.no_grad()
@@ -211,3 +218,14 @@ def _residual(channels: int, blocks: int) -> list[nn.Module]:
 
 def _change(before: int, after: int) -> nn.Module:
     return nn.Identity() if before == after else nn.Conv2d(before, after, kernel_size=1, bias=False)
+
+
+FAMILY = family.Family(
+    "r3gan",
+    Generator,
+    Discriminator,
+    initialise,
+    _NORMS,
+    arguments=Arguments,
+    defaults={"width": 64, "discriminator_norm": "none", "z_dim": 64},
+)

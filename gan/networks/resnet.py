@@ -14,9 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional, init
 
 from gan.latents import InputSpec
+from gan.networks import family
 from gan.networks.layers import conditioning, spectral_norm
 from gan.networks.layers.base_grid import Size, base_grid
 from gan.networks.layers.norms import Norm, check_norm
+
+_NORMS: tuple[Norm, ...] = ("spectral", "none", "batch")
 
 _PAPERS_DOUBLINGS = 3  # from 4x4 to 32x32
 
@@ -64,7 +67,7 @@ class UpBlock(nn.Module):
         return residual + _doubled(self.shortcut(input))
 
 
-class Generator(nn.Module):
+class Generator(family.Generator):
     """Latent vectors to images: a linear layer to the base grid, then one residual block for each doubling.
 
     The first three blocks have twice the width, which are all for a 32x32 image; each one beyond has half the channels of the one
@@ -74,8 +77,8 @@ class Generator(nn.Module):
     def __init__(
         self,
         space: InputSpec,  # latent vectors, and the label and the codes if there are any
-        channels: int,  # of a image: 1 grey, 3 RGB
-        size: Size,  # of a image in pixels, one that `base_grid` takes
+        channels: int,  # of an image: 1 grey, 3 RGB
+        size: Size,  # of an image in pixels, one that `base_grid` takes
         width: int,  # half the channels of a block: the paper's 256 are a width of 128
     ) -> None:
         """Raises ValueError for a size that `base_grid` does not take."""
@@ -138,7 +141,7 @@ class DownBlock(nn.Module):
         return functional.avg_pool2d(residual, 2) + self.shortcut(functional.avg_pool2d(input, 2))  # type: ignore[no-any-return]
 
 
-class Discriminator(nn.Module):
+class Discriminator(family.Discriminator):
     """Images to logits: residual blocks that halve, one less than the generator's that double, then two that do not.
 
     All have the width as channels for a 32x32 image; in larger ones the blocks nearer to the image have half of the next one's,
@@ -147,15 +150,15 @@ class Discriminator(nn.Module):
 
     def __init__(
         self,
-        channels: int,  # of a image: 1 grey, 3 RGB
-        size: Size,  # of a image in pixels, one that `base_grid` takes
+        channels: int,  # of an image: 1 grey, 3 RGB
+        size: Size,  # of an image in pixels, one that `base_grid` takes
         width: int,  # channels of a block; the paper has 128
         classes: int | None = None,  # how many labels, by projection; None: unconditional
         norm: Norm = "spectral",
     ) -> None:
         """Raises ValueError for a size that `base_grid` does not take."""
         super().__init__()
-        check_norm("resnet", norm)
+        check_norm("resnet", norm, _NORMS)
         halvings = base_grid(size).doublings - 1
         self.classes = classes
         self.features = width
@@ -171,20 +174,16 @@ class Discriminator(nn.Module):
         self.embedding = None if classes is None else spectral_norm.normalised(nn.Embedding(classes, width), norm)
 
     def forward_features(self, images: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Logits as of `forward`, float [n], and what the last layer makes them from, float [n, features]."""
+        """See `family.Discriminator`.
+
+        With labels, the projection of the features on the label's embedding is added (Miyato and Koyama 2018, figure 1d).
+        """
         features = functional.relu(self.blocks(images)).sum((2, 3))
         logits: Tensor = self.last(features).flatten()
         if self.embedding is not None:
             assert label is not None
             logits = logits + (self.embedding(label) * features).sum(1)
         return logits, features
-
-    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
-        """float [n, channels, height, width] in [-1, 1], labels int64 [n] -> logits, float [n].
-
-        With labels, the projection of the features on the label's embedding is added (Miyato and Koyama 2018, figure 1d).
-        """
-        return self.forward_features(images, label)[0]
 
 
 @torch.no_grad()
@@ -214,3 +213,13 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
 
 def _doubled(images: Tensor) -> Tensor:
     return functional.interpolate(images, scale_factor=2.0, mode="nearest")
+
+
+FAMILY = family.Family(
+    "resnet",
+    Generator,
+    Discriminator,
+    initialise,
+    _NORMS,
+    defaults={"width": 128, "discriminator_norm": "spectral", "z_dim": 128},
+)

@@ -1,43 +1,81 @@
-"""Model folder -> a function from a generator's inputs to uint8 images, one file for each engine that can run it."""
+"""Model folder -> a function from rows of inputs to rows of outputs, on one of several engines."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 
 from gan.errors import ModelFolderError
 from gan.images.encoding import Images
 from gan.latents import Inputs, count, select
+from gan.manifest import IMAGES
 from gan.model_folder import ModelFolder
-from gan.runtimes.base import DeviceName, OnDevice, PrecisionName, Runtime, RuntimeName, at_once
+from gan.runtimes.base import DeviceName, Engine, OnDevice, Outputs, PrecisionName, Runtime, at_once
+
+# (folder, device, precision, processor threads or None for as many as help, on_device) -> an engine for the folder's generator.
+# Raises ModelFolderError for a file that it cannot load, or a device that is not there.
+Load = Callable[[ModelFolder, DeviceName, PrecisionName, int | None, OnDevice], Engine]
+
+
+@dataclass(frozen=True)
+class EngineKind:
+    """An engine that a model can be run on."""
+
+    load: Load
+    about: str  # for the list of settings
+
+
+def _of_module(name: str, packages: str, extra: str) -> Load:
+    """The `load` of a module of this package, which is imported when it is first asked for."""
+
+    def load(folder: ModelFolder, device: DeviceName, precision: PrecisionName, threads: int | None, on: OnDevice) -> Engine:
+        try:
+            module = import_module(f"gan.runtimes.{name}")
+        except ImportError as error:
+            raise ModelFolderError(
+                f"GAN_RUNTIME={name} needs {packages}, which is not installed here ({error}): "
+                f"install the extra '{extra}', or leave GAN_RUNTIME unset"
+            ) from error
+        engine: Engine = module.load(folder, device, precision, threads, on)
+        return engine
+
+    return load
+
+
+ENGINES: dict[str, EngineKind] = {
+    "onnx": EngineKind(_of_module("onnx", "onnxruntime", "serve"), "runs on the processor without torch"),
+    "torchscript": EngineKind(_of_module("torchscript", "torch", "gpu"), "needs torch and can use a GPU"),
+}
+
+
+def register(name: str, load: Load, about: str) -> None:
+    """Add an engine of another package. Raises ValueError if there is one of its name."""
+    if name in ENGINES:
+        raise ValueError(f"there is an engine {name} already")
+    ENGINES[name] = EngineKind(load, about)
 
 
 def load(
     folder: ModelFolder,
-    runtime: RuntimeName,
+    engine: str,  # a name in ENGINES
     device: DeviceName = "auto",
     precision: PrecisionName = "float32",  # float16 on a GPU only
     threads: int | None = None,  # processor threads; None: as many as help
-    on_device: OnDevice = at_once,  # what a runtime uses for that part of its loading which must have the device alone
+    on_device: OnDevice = at_once,  # used for that part of the loading which must have the device alone
 ) -> Runtime:
-    """Make ready to draw. Raises ModelFolderError for a file the runtime cannot load or a device that is not there."""
-    if runtime == "torchscript":
-        # Only whoever asks for this runtime needs torch installed.
-        try:
-            from gan.runtimes.torchscript import TorchScriptRuntime
-        except ImportError as error:
-            raise ModelFolderError(
-                f"GAN_RUNTIME=torchscript needs torch, which is not installed here ({error}): "
-                "install the extra 'gpu', or leave GAN_RUNTIME unset"
-            ) from error
-        return TorchScriptRuntime(folder, device, precision, threads, on_device)
-    if device == "cuda":
-        raise ModelFolderError("GAN_DEVICE=cuda needs GAN_RUNTIME=torchscript: ONNX Runtime runs on the processor here")
-    if precision != "float32":
-        raise ModelFolderError(f"GAN_PRECISION={precision} needs a GPU: leave it unset")
-    from gan.runtimes.onnx import OnnxRuntime
-
-    return OnnxRuntime(folder, threads)
+    """Make ready to run. Raises ModelFolderError for a file that the engine cannot load or a device that is not there."""
+    loaded = ENGINES[engine].load(folder, device, precision, threads, on_device)
+    return Runtime(loaded, folder.manifest.space, tuple(folder.manifest.outputs))
 
 
-def generate(runtime: Runtime, rows: Inputs) -> Images:
-    """Any number of rows from 1 up -> uint8 [n, height, width, channels], one batch after another."""
+def generate(runtime: Runtime, rows: Inputs) -> Outputs:
+    """All outputs of any number of rows from 1 up, one batch after another."""
     starts = range(0, count(rows), runtime.batch_size)
-    return np.concatenate([runtime.start(select(rows, slice(start, start + runtime.batch_size)))() for start in starts])
+    parts = [runtime.start(select(rows, slice(start, start + runtime.batch_size)))() for start in starts]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def generate_images(runtime: Runtime, rows: Inputs) -> Images:
+    """The images of any number of rows from 1 up, uint8 [n, height, width, channels]."""
+    return generate(runtime, rows)[IMAGES]

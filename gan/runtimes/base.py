@@ -1,47 +1,153 @@
-"""What every runtime offers: rows of a generator's inputs -> uint8 images."""
+"""From rows of a network's inputs to rows of its outputs: what an engine does, and what every engine gets for nothing."""
 
+import time
 from collections.abc import Callable
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gan.images.encoding import Images
-from gan.latents import Inputs, count
+from gan.images.encoding import to_uint8_range
+from gan.latents import Inputs, InputSpec, count, inputs, select
 
-RuntimeName = Literal["onnx", "torchscript"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 PrecisionName = Literal["float32", "float16"]
 
+Outputs = dict[str, NDArray[Any]]  # by name, one row for each row of inputs
+
+# Values of one output that a batch may hold: 1,024 images of 32x32, or 5 of 256x256 RGB.
+_BATCH_VALUES = 2**20
+# A batch that takes longer is halved, so that a short request does not wait long for a long one.
+_BATCH_SECONDS = 0.25
 
 T = TypeVar("T")
 
 
 class OnDevice(Protocol):
-    """Runs something where, and when, the device can be had alone; gives back what that gives, raises what that raises."""
+    """Runs work when no other thread uses the device."""
 
     def __call__(self, work: Callable[[], T], /) -> T:
-        """Blocks until the work is done."""
+        """Block until the work is done; return what it returns, raise what it raises."""
         ...
 
 
 def at_once(work: Callable[[], T], /) -> T:
-    """Run it here and now, as does for programs in which nothing else uses the device."""
+    """Run the work now, for programs in which nothing else uses the device."""
     return work()
 
 
-class Runtime(Protocol):
-    """Draws images. The same row gives the same bytes whatever else is in the batch."""
+class OutputSpec(Protocol):
+    """What is known of an output, as a manifest describes it."""
 
-    name: str  # which runtime, on which device
-    batch_size: int  # the most rows that can be drawn at once
-    in_flight: int  # batches that may be started before the first of them is waited for
+    @property
+    def name(self) -> str:
+        """Key in `Outputs`."""
+        ...
 
-    def start(self, rows: Inputs) -> Callable[[], Images]:
-        """Begin to draw 1 to `batch_size` rows; what is returned waits for the images, uint8 [n, height, width, channels]."""
+    @property
+    def values(self) -> int:
+        """Numbers in a row."""
+        ...
+
+    @property
+    def to_uint8(self) -> tuple[float, float] | None:
+        """The range that becomes 0 to 255 in uint8 images [n, height, width, channels]; None: the output stays as it is."""
         ...
 
 
+class Engine(Protocol):
+    """Runs the exported file of a network on one device.
+
+    What an engine returns for a row may differ in its last bits with the number of rows beside it; `Runtime` takes care of that.
+    """
+
+    name: str  # library and device, for people, metrics and ETags
+    most_rows: int  # of a batch; more would not be faster
+    in_flight: int  # batches that may be started before the first of them is waited for
+    one_shape: bool  # whether all batches must have the same number of rows, the first batch's
+    makes_uint8: bool  # whether it has taken the step to uint8 images itself, on its device
+
+    def start(self, rows: Inputs) -> Callable[[], Outputs]:
+        """Begin to compute 1 to `most_rows` rows; the function returned waits for them."""
+        ...
+
+
+class Runtime:
+    """A network on an engine. The same row gives the same bytes whatever else is in the batch.
+
+    Numbers of rows at which the engine's results differ, bit for bit, are found when the network is loaded; then all batches are
+    padded to one size.
+    """
+
+    def __init__(self, engine: Engine, spec: InputSpec, outputs: tuple[OutputSpec, ...]) -> None:
+        """Runs some rows to choose the size of batches. Raises what the engine raises."""
+        self._engine, self._outputs = engine, outputs
+        self.name, self.in_flight = engine.name, engine.in_flight
+        # A function of the outputs' size alone: where batches are padded, another size could give other bits after a restart.
+        self.batch_size = rows_in_a_batch(engine.most_rows, outputs)
+        if engine.one_shape:
+            self._pad = True
+            return
+        probe = inputs(range(self.batch_size), spec)
+        self._pad = not rows_agree(engine, probe)
+        if not self._pad:
+            self.batch_size = _in_time(engine, probe)
+
+    def start(self, rows: Inputs) -> Callable[[], Outputs]:
+        """Begin to compute 1 to `batch_size` rows; the function returned waits for the outputs, by name."""
+        n = count(rows)
+        wait = self._engine.start(padded(rows, self.batch_size) if self._pad else rows)
+
+        def finish() -> Outputs:
+            found = {name: values[:n] for name, values in wait().items()}
+            return found if self._engine.makes_uint8 else {spec.name: finished(found[spec.name], spec) for spec in self._outputs}
+
+        return finish
+
+
+def rows_in_a_batch(most: int, outputs: tuple[OutputSpec, ...]) -> int:
+    """How many rows, at least one and at most `most`, stay within the bound on a batch's output."""
+    return max(1, min(most, _BATCH_VALUES // max(spec.values for spec in outputs)))
+
+
+def rows_agree(engine: Engine, probe: Inputs) -> bool:
+    """Whether the engine's numbers for these rows are the same, bit for bit, in batches of 1, 2, … up to all of them."""
+    n = count(probe)
+    singly = [engine.start(select(probe, slice(row, row + 1)))() for row in range(n)]
+    alone = {name: np.concatenate([one[name] for one in singly]) for name in singly[0]}
+    for size in range(2, n + 1):
+        together = engine.start(select(probe, slice(-size, None)))()
+        if not all(np.array_equal(values, alone[name][-size:]) for name, values in together.items()):
+            return False
+    return True
+
+
+def finished(values: NDArray[Any], spec: OutputSpec) -> NDArray[Any]:
+    """An output as its description asks for: images [n, channels, height, width] as uint8 [n, height, width, channels]."""
+    if spec.to_uint8 is None:
+        return values
+    images: NDArray[np.uint8] = to_uint8_range(values, *spec.to_uint8).astype(np.uint8).transpose(0, 2, 3, 1)
+    return images
+
+
 def padded(rows: Inputs, size: int) -> Inputs:
-    """As many rows as `size`, the last ones zeros."""
+    """`size` rows, of which those that were missing are zeros."""
     missing = size - count(rows)
     return {name: np.pad(values, [(0, missing), *[(0, 0)] * (values.ndim - 1)]) for name, values in rows.items()}
+
+
+def least_seconds(engine: Engine, rows: Inputs, runs: int = 4) -> float:
+    """The shortest of some runs, since other work on the machine only ever makes one longer."""
+    seconds = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        engine.start(rows)()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def _in_time(engine: Engine, probe: Inputs) -> int:
+    size = count(probe)
+    while size > 1 and least_seconds(engine, select(probe, slice(size)), runs=1) > _BATCH_SECONDS:
+        size //= 2
+    return size

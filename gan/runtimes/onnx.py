@@ -1,89 +1,75 @@
 """ONNX Runtime on the processor."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
 from gan.errors import ModelFolderError
-from gan.images.encoding import Images, to_uint8_range
-from gan.latents import Inputs, InputSpec, count, inputs, select
+from gan.latents import Inputs, inputs
 from gan.model_folder import ONNX, ModelFolder, export_again
 from gan.processors import usable_processors
-from gan.runtimes.base import padded
+from gan.runtimes.base import DeviceName, OnDevice, Outputs, PrecisionName, least_seconds, rows_agree, rows_in_a_batch
+
+# A batch that one thread computes in less gains little from others, which are then left to the event loop and the encoders.
+ONE_THREAD_SECONDS = 0.010
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
-
-
-class OnnxRuntime:
-    """ONNX Runtime on the processor."""
+class OnnxEngine:
+    """One session of ONNX Runtime."""
 
     name = "onnx-cpu"
-    batch_size = 16  # as fast for each image as larger batches, and sooner done
-    in_flight = 1  # the processor draws while `start` is called
+    most_rows = 16  # as fast for each image as larger batches, and sooner done
+    in_flight = 1  # the processor computes while `start` is called
+    one_shape = False
+    makes_uint8 = False
 
-    # A batch that one thread draws in less gains little from others, which are then left to the event loop and the encoders.
-    _ONE_THREAD_SECONDS = 0.010
+    def __init__(self, content: bytes, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        # Threads of the pool that find no work would otherwise go on looking for it after the batch, and take the processor from
+        # the event loop and the encoders.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        self.threads = threads
+        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._names = [output.name for output in self._session.get_outputs()]
 
-    def __init__(self, folder: ModelFolder, threads: int | None = None) -> None:
-        """Raises ModelFolderError."""
-        content = folder.content(ONNX)
-        try:
-            self._choose_session(content, folder.manifest.space, threads)
-        except Exception as error:  # ONNX Runtime's own errors share no base class below Exception
-            raise ModelFolderError(
-                f"ONNX Runtime cannot run {folder.path / ONNX} ({_first_line(error)}): {export_again(folder.path)}"
-            ) from error
+    def start(self, rows: Inputs) -> Callable[[], Outputs]:
+        """See `base.Engine`."""
+        outputs = dict(zip(self._names, self.run(rows), strict=True))
+        return lambda: outputs
 
-    def start(self, rows: Inputs) -> Callable[[], Images]:
-        """See Runtime."""
-        n = count(rows)
-        images = self._infer(padded(rows, self.batch_size) if self._pad else rows)[:n]
-        levels: Images = to_uint8_range(images).astype(np.uint8).transpose(0, 2, 3, 1)
-        return lambda: levels
-
-    def _choose_session(self, content: bytes, space: InputSpec, threads: int | None) -> None:
-        """Open the file, with one thread where more of them gain little and change nothing."""
-        probe = inputs(range(self.batch_size), space)
-        self._session = session = _open(content, threads or usable_processors())
-        together = self._infer(probe)
-        self._pad = not self._shapes_agree(probe)
-        if threads is None and usable_processors() > 1:
-            self._session = _open(content, 1)
-            too_long = self._least_seconds(probe) > self._ONE_THREAD_SECONDS
-            # The clock may choose otherwise after a restart, so both must draw the same in a batch of any size.
-            if too_long or not np.array_equal(self._infer(probe), together) or self._pad == self._shapes_agree(probe):
-                self._session = session
-
-    def _least_seconds(self, probe: Inputs) -> float:
-        """That a batch takes; other work on the machine only ever makes it more."""
-        seconds = []
-        for _ in range(4):
-            started = time.perf_counter()
-            self._infer(probe)
-            seconds.append(time.perf_counter() - started)
-        return min(seconds)
-
-    def _infer(self, rows: Inputs) -> NDArray[np.float32]:
-        images: NDArray[np.float32] = self._session.run(None, rows)[0]
-        return images
-
-    def _shapes_agree(self, probe: Inputs) -> bool:
-        """Whether the network's numbers come out the same, bit for bit, in a batch of any size; else all batches get one size."""
-        n = count(probe)
-        alone = np.concatenate([self._infer(select(probe, slice(row, row + 1))) for row in range(n)])
-        return all(np.array_equal(self._infer(select(probe, slice(-size, None))), alone[-size:]) for size in range(2, n + 1))
+    def run(self, rows: Inputs) -> list[Any]:
+        """All outputs in the file's order."""
+        found: list[Any] = self._session.run(None, rows)
+        return found
 
 
-def _open(content: bytes, threads: int) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Threads of the pool that find no work would otherwise go on looking for it after the batch, and take the processor from the
-    # event loop and the encoders.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+def load(folder: ModelFolder, device: DeviceName, precision: PrecisionName, threads: int | None, _: OnDevice) -> OnnxEngine:
+    """Open the file, with one thread where more gain little and change no bit. Raises ModelFolderError."""
+    if device == "cuda":
+        raise ModelFolderError("GAN_DEVICE=cuda needs GAN_RUNTIME=torchscript: ONNX Runtime runs on the processor here")
+    if precision != "float32":
+        raise ModelFolderError(f"GAN_PRECISION={precision} needs a GPU: leave it unset")
+    content = folder.content(ONNX)
+    try:
+        return _with_threads(folder, content, threads)
+    except Exception as error:  # ONNX Runtime's own errors share no base class below Exception
+        reason = str(error).partition("\n")[0]
+        raise ModelFolderError(f"ONNX Runtime cannot run {folder.path / ONNX} ({reason}): {export_again(folder.path)}") from error
+
+
+def _with_threads(folder: ModelFolder, content: bytes, threads: int | None) -> OnnxEngine:
+    engine = OnnxEngine(content, threads or usable_processors())
+    manifest = folder.manifest
+    probe = inputs(range(rows_in_a_batch(engine.most_rows, tuple(manifest.outputs))), manifest.space)
+    together = engine.run(probe)
+    if threads is not None or usable_processors() == 1:
+        return engine
+    alone = OnnxEngine(content, 1)
+    if least_seconds(alone, probe) > ONE_THREAD_SECONDS:
+        return engine
+    # The clock may choose otherwise after a restart, so both must compute the same in a batch of any size.
+    same = all(map(np.array_equal, alone.run(probe), together))
+    return alone if same and rows_agree(alone, probe) == rows_agree(engine, probe) else engine

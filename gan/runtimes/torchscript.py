@@ -11,10 +11,10 @@ from torch import Tensor
 
 from gan.errors import ModelFolderError
 from gan.images.encoding import Images, to_uint8_range
-from gan.latents import Inputs, InputSpec, count, inputs
+from gan.latents import Inputs, InputSpec, inputs
 from gan.model_folder import TORCHSCRIPT, ModelFolder, export_again
 from gan.processors import usable_processors
-from gan.runtimes.base import DeviceName, OnDevice, PrecisionName, at_once, padded
+from gan.runtimes.base import DeviceName, OnDevice, Outputs, PrecisionName, at_once, rows_in_a_batch
 
 
 class FixedTypeError(Exception):
@@ -24,12 +24,14 @@ class FixedTypeError(Exception):
 _WARM_UP_RUNS = 3  # TorchScript specialises its graph over the first two runs, which may change last bits
 
 
-class TorchScriptRuntime:
+class TorchScriptEngine:
     """TorchScript on the processor or on CUDA, all batches of one shape.
 
     One shape, because on a GPU another batch size may choose another kernel and with it other last bits; and because a CUDA
     graph, which replays all kernels of a batch with one call, is of one shape.
     """
+
+    one_shape = makes_uint8 = True
 
     def __init__(
         self,
@@ -40,6 +42,9 @@ class TorchScriptRuntime:
         on_device: OnDevice = at_once,
     ) -> None:
         """Raises ModelFolderError."""
+        (output,) = folder.manifest.outputs
+        assert output.to_uint8 is not None, "the step to uint8 is part of the graph"
+        self._output, self._range = output.name, output.to_uint8
         if device == "cuda" and not torch.cuda.is_available():
             raise ModelFolderError("GAN_DEVICE=cuda: torch sees no GPU here; leave GAN_DEVICE unset")
         self._device = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
@@ -48,7 +53,7 @@ class TorchScriptRuntime:
             raise ModelFolderError("GAN_PRECISION=float16 needs a GPU, and torch sees none here: leave it unset")
         self._dtype = torch.float16 if precision == "float16" else torch.float32
         self.name = f"torchscript-{self._device.type}" + ("-float16" if precision == "float16" else "")
-        self.batch_size = 64 if on_gpu else 8
+        self.most_rows = rows_in_a_batch(64 if on_gpu else 8, (output,))
         self.in_flight = 2 if on_gpu else 1
         self._slots: list[_Slot] = []
         torch.set_num_threads(threads or min(torch.get_num_threads(), usable_processors()))
@@ -72,26 +77,25 @@ class TorchScriptRuntime:
                 f"torch cannot run {folder.path / TORCHSCRIPT} ({reason}): {export_again(folder.path)}"
             ) from error
 
-    def start(self, rows: Inputs) -> Callable[[], Images]:
-        """See gan.runtime.Runtime."""
-        n = count(rows)
-        batch = [torch.from_numpy(values) for values in self._in_order(padded(rows, self.batch_size))]
+    def start(self, rows: Inputs) -> Callable[[], Outputs]:
+        """See `base.Engine`."""
+        batch = [torch.from_numpy(values) for values in self._in_order(rows)]
         with torch.inference_mode():
             if self._slots:
                 slot = next((slot for slot in self._slots if slot.free), None)
                 if slot is None:
                     raise RuntimeError("more batches were started than the device takes before one is waited for")
                 wait = slot.start(batch)
-                return lambda: wait()[:n]
+                return lambda: {self._output: wait()}
             levels: Images = self._levels(batch).numpy()
-        return lambda: levels[:n]
+        return lambda: {self._output: levels}
 
     def _in_order(self, rows: Inputs) -> list[NDArray[Any]]:
         return [rows[name] for name in self._names]
 
     @torch.inference_mode()
     def _warm_up(self, space: InputSpec) -> None:
-        probe = [torch.from_numpy(values).to(self._device) for values in self._in_order(inputs(range(self.batch_size), space))]
+        probe = [torch.from_numpy(values).to(self._device) for values in self._in_order(inputs(range(self.most_rows), space))]
         if self._device.type == "cpu":
             for _ in range(_WARM_UP_RUNS):
                 self._levels(probe)
@@ -105,9 +109,9 @@ class TorchScriptRuntime:
         self._slots = [_Slot(self._levels, probe, copies) for _ in range(self.in_flight)]
 
     def _levels(self, batch: list[Tensor]) -> Tensor:
-        """Inputs in the network's order, on its device -> uint8 [batch_size, height, width, channels]."""
+        """Inputs in the network's order, on its device -> uint8 [most_rows, height, width, channels]."""
         images = self._module(*(values.to(self._dtype) if values.is_floating_point() else values for values in batch))
-        levels: Tensor = to_uint8_range(images.float()).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        levels: Tensor = to_uint8_range(images.float(), *self._range).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
         return levels
 
 
@@ -160,3 +164,6 @@ class _Slot:
         self._copied.synchronize()
         levels: Images = self._result.numpy().copy()  # the next batch of this slot is written there
         return levels
+
+
+load = TorchScriptEngine

@@ -53,8 +53,8 @@ def test_a_missing_folder_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"z_dim": -1}, "z_dim: Input should be greater than 0"),
-        ({"format_version": 2}, "format_version: Input should be 1.*, or update this program if a newer one wrote it"),
+        ({"task": "paint"}, "task: Input should be 'generate'.*, or update this program if a newer one wrote it"),
+        ({"format_version": 3}, "format_version: Input should be 2.*, or update this program if a newer one wrote it"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
         ({"version": "0123456789ab"}, "a version .* that is not that of"),
         ({"files": {"../secret": "00"}}, "names a file that is none of its folder's"),
@@ -81,7 +81,7 @@ def test_a_manifest_that_is_not_json_is_refused(folder):
 
 def test_a_file_the_manifest_does_not_list_is_not_used(folder):
     with pytest.raises(ModelFolderError, match="not listed"):
-        model_folder.read(folder).content("discriminator.safetensors")
+        model_folder.read(folder).content("encoder.safetensors")
 
 
 def test_a_file_that_was_exchanged_after_it_was_checked_is_not_used(folder):

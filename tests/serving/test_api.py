@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from gan import model_folder
 from serving.metrics import metrics
 from serving.public import public_manifest
 from tests.conftest import latents
+
+SHIPPED = Path(__file__).parents[2] / "models" / "fashion-mnist-dcgan"
 
 
 def pixels(png):
@@ -123,10 +126,17 @@ def test_the_models_are_listed_with_their_manifests(client, trained):
     (manifest,) = listed["models"]
     of_folder = json.loads((trained.model / "model.json").read_text())
     assert manifest == client.get(f"/models/{manifest['name']}").json()
-    assert manifest.keys() == of_folder.keys()
-    assert {name: value for name, value in manifest.items() if name != "origin"} == {
+    assert {name: manifest[name] for name in of_folder if name != "origin"} == {
         name: value for name, value in of_folder.items() if name != "origin"
     }
+    # The fields of version 1, for programs that know that one
+    first = json.loads((SHIPPED / "model.json").read_text())
+    assert first["format_version"] == 1
+    assert first.keys() <= manifest.keys()
+    assert (manifest["z_dim"], manifest["latent"], manifest["classes"], manifest["codes"]) == (100, "normal", None, [])
+    assert (manifest["channels"], manifest["height"], manifest["width"]) == (1, 32, 32)
+    assert manifest["architecture"] == {"name": "dcgan", "arguments": {"width": 16}}
+    assert manifest["exports"].keys() == {"generator.onnx", "generator.torchscript.pt"}
     assert manifest["origin"].keys() == of_folder["origin"].keys()
     assert manifest["origin"]["config"]["batch_size"] == of_folder["origin"]["config"]["batch_size"]
 
@@ -266,7 +276,7 @@ def test_a_failure_is_logged_but_not_shown(client, monkeypatch, caplog):
 
     counted = metrics().request_seconds.labels("/generate", "500")._sum
     before = counted.get()
-    monkeypatch.setattr("gan.runtimes.onnx.OnnxRuntime.start", fail)
+    monkeypatch.setattr("gan.runtimes.onnx.OnnxEngine.start", fail)
     response = client.post("/generate")
     refused(response, 500)
     assert counted.get() > before

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gan import runtimes
 from gan.manifest import Manifest
 from gan.model_folder import ModelFolder
-from gan.runtimes.onnx import OnnxRuntime
 from serving import caching
 from serving.models import LoadedModel
 from serving.negotiation import choose_format
@@ -224,10 +224,13 @@ def test_what_needed_a_key_is_for_no_shared_cache(trained, keys):
 def test_the_etag_is_strong_and_covers_the_file_that_draws_and_the_names_of_the_classes(conditional):
     etags = set()
     manifest = json.loads((conditional.model / "model.json").read_text())
-    changes = [{}, {}, {"classes": [*manifest["classes"][1:], "Hat"]}, {"files": manifest["files"] | {"generator.onnx": "0" * 64}}]
+    z, label = manifest["inputs"]
+    hats = {"inputs": [z, label | {"names": [*label["names"][1:], "Hat"]}]}
+    changes = [{}, {}, hats, {"files": manifest["files"] | {"generator.onnx": "0" * 64}}]
+    runtime = runtimes.load(ModelFolder(conditional.model, Manifest.model_validate(manifest)), "onnx", threads=1)
     for change in changes:
         folder = ModelFolder(conditional.model, Manifest.model_validate(manifest | change))
-        loaded = LoadedModel(folder, OnnxRuntime(ModelFolder(conditional.model, Manifest.model_validate(manifest)), threads=1))
+        loaded = LoadedModel(folder, runtime)
         plan = PreparedGeneration.of(GenerateRequest(seed=7), None, folder.manifest, Settings(), lambda: "png")
         etags.add(caching.headers(loaded, plan, False, False)["ETag"])
     assert len(etags) == 3
@@ -249,7 +252,7 @@ def test_an_unchanged_image_is_not_drawn_again(client, monkeypatch):
     def never(self, z):
         raise AssertionError("drawn")
 
-    monkeypatch.setattr("gan.runtimes.onnx.OnnxRuntime.start", never)
+    monkeypatch.setattr("gan.runtimes.onnx.OnnxEngine.start", never)
     for header in (etag, f'"other", {etag}', f"W/{etag}", "*"):
         response = client.get("/generate?seed=7", headers={"If-None-Match": header})
         assert (response.status_code, response.content) == (304, b"")

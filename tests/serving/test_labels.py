@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from gan import atomic, model_folder
 from gan.latents import Code, InputSpec, draw
-from gan.manifest import MANIFEST
+from gan.manifest import MANIFEST, generator_inputs
 from gan.model_folder import ONNX, TORCHSCRIPT, WEIGHTS
 from gan.networks import dcgan
 from serving.app import Api
@@ -47,7 +47,8 @@ def coded(trained, tmp_path_factory):
         export.export_onnx(generator, path / ONNX)
         export.export_torchscript(generator, path / TORCHSCRIPT)
         files = model_folder.digests(path, [WEIGHTS, ONNX, TORCHSCRIPT])
-        changes = {"name": "coded", "version": files[WEIGHTS][:12], "files": files, "z_dim": 20, "codes": list(CODES)}
+        changes = {"name": "coded", "version": files[WEIGHTS][:12], "files": files}
+        changes["inputs"] = generator_inputs(generator.space, None)
         (path / MANIFEST).write_text(manifest.model_copy(update=changes).model_dump_json())
 
     atomic.write_atomically(folder, fill)

@@ -187,8 +187,8 @@ def test_only_what_must_have_the_device_alone_is_done_in_its_thread(trained, mod
 
         monkeypatch.setattr(kind, function, noted)
 
-    noting(torchscript.TorchScriptRuntime, "_levels")
-    noting(onnx.OnnxRuntime, "_choose_session")
+    noting(torchscript.TorchScriptEngine, "_levels")
+    noting(onnx.OnnxEngine, "run")
     for chosen, expected in (("torchscript", {"device"}), ("onnx", {"MainThread"})):
         batcher = Batcher()
         settings = Settings(models=models, runtime=chosen, device="cpu", threads=1)

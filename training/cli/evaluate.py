@@ -12,7 +12,7 @@ from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
 from gan.paths import UserPath, expand
 from training.cli.flags import Flags, explain, parse
-from training.config.schema import Count, parse_size
+from training.config.values import Count, parse_size
 
 if TYPE_CHECKING:
     from training.data import Dataset

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource
 
-from training.config.schema import FORMER_NAMES, current_name
+from training.config.values import FORMER_NAMES, current_name
 
 
 class Flags(BaseSettings):

@@ -12,7 +12,8 @@ from pydantic import Field, ValidationError
 from gan.paths import UserPath
 from training.cli.flags import Flags, explain, parse
 from training.config.resolve import resolve
-from training.config.schema import TrainingConfig, current_name
+from training.config.schema import TrainingConfig
+from training.config.values import current_name
 from training.disk import DiskError, writing_to
 from training.disk import explain as explain_disk
 from training.engine.stopping import StopSignal
@@ -256,6 +257,7 @@ def _restore(state: "TrainingState", paths: list[Path]) -> Path | None:
 def _is_done(folder: Path, config: TrainingConfig) -> bool:
     """Whether the last checkpoint is at the run's end and the exported model was made from the best one."""
     from gan import errors, model_folder
+    from gan.manifest import Trained
     from training.engine.checkpoint import CheckpointError, checkpoints, ranked, read_progress
 
     best = next(iter(ranked(folder)), None)
@@ -263,7 +265,8 @@ def _is_done(folder: Path, config: TrainingConfig) -> bool:
         return False
     try:
         last = read_progress(checkpoints(folder)[-1])
-        exported = model_folder.read(folder / "model").manifest.origin.pictures_seen
+        origin = model_folder.read(folder / "model").manifest.origin
+        exported = origin.pictures_seen if isinstance(origin, Trained) else None
         return config.is_reached(last.seen, last.seconds) and exported == read_progress(best).seen
     except (CheckpointError, errors.ModelFolderError):
         return False

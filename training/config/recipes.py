@@ -1,20 +1,11 @@
-"""Named sets of defaults. What a recipe does not say is its architecture's default, then the configuration's own: the article's."""
+"""Named sets of defaults. What a recipe leaves out is its network family's default, or else that of the configuration."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gan.manifest import ArchitectureName
 from gan.networks.layers.base_grid import Size, base_grid
 
 RecipeName = Literal["auto", "gan", "dcgan", "lsgan", "wgan", "wgan-gp", "sngan", "cgan", "acgan", "infogan", "r3gan"]
-
-# What the papers have where the networks come from.
-ARCHITECTURES: dict[ArchitectureName, dict[str, Any]] = {
-    "mlp": {"width": 1200, "discriminator_norm": "none", "latent": "uniform"},
-    "dcgan": {},
-    "resnet": {"width": 128, "discriminator_norm": "spectral", "z_dim": 128},
-    "r3gan": {"width": 64, "discriminator_norm": "none", "z_dim": 64},
-}
 
 RECIPES: dict[RecipeName, dict[str, Any]] = {
     # Chosen from the data, see `choose`; what that chooses is given as if by flags.

@@ -1,197 +1,28 @@
-"""The settings of a training run. Every field is a flag of the same name; the defaults are the reference recipe."""
+"""The configuration of a run: all settings, and what they come to together."""
 
-import re
-import sys
-from collections.abc import Mapping
-from decimal import Decimal
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import model_validator
 
-from gan.latents import Code, Distribution, InputSpec
-from gan.manifest import ArchitectureName
-from gan.networks.layers.base_grid import Size, base_grid
-from gan.paths import UserPath, expand
-from training.config.recipes import ARCHITECTURES, RECIPES, RecipeName
-
-AugmentName = Literal["none", "translation", "translation-cutout", "diffaugment"]
-ObjectiveName = Literal["minimax", "nonsaturating", "lsgan", "hinge", "wgan", "wgan-gp", "relativistic"]
-
-_CODE = r"[a-z][a-z0-9_]{0,31}(=\d{1,4})?"
-FORMER_NAMES = {"label_reader": "aux_classifier_weight"}  # of settings; flags and files may still use them
-_UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
+from gan.latents import Code, InputSpec
+from gan.networks import families
+from gan.networks.layers.base_grid import Size
+from training.config.settings import Settings, recipe_of
+from training.config.values import parse_size
 
 
-def _parse_count(value: Any) -> Any:
-    """'600k' -> 600000, '1.5M' -> 1500000; anything that is not such text is left for pydantic to judge."""
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmM]?)", value.strip())):
-        return int(Decimal(match[1]) * _UNITS[match[2].lower()])
-    return value
-
-
-def _parse_share(value: Any) -> Any:
-    """'1%' -> 0.01; anything that is not such text is left for pydantic to judge."""
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value.strip())):
-        return float(Decimal(match[1]) / 100)
-    return value
-
-
-Count = Annotated[int, BeforeValidator(_parse_count), Field(gt=0, le=10**12)]
-Share = Annotated[float, BeforeValidator(_parse_share), Field(ge=0, le=1)]
-
-
-class TrainingConfig(BaseModel):
+class TrainingConfig(Settings):
     """Fully describes a run: the same configuration on the same machine trains the same weights."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
-
-    # The data
-
-    data: Annotated[str, AfterValidator(expand)] = Field("fashion-mnist", min_length=1)
-    """a folder of images, a zip of one, or a set by name: fashion-mnist, mnist, kmnist, emnist, cifar10, svhn, stl10, digits"""
-    name: str | None = Field(None, pattern="^[a-z0-9][a-z0-9._-]{0,99}$")
-    """the model's name; by default that of the data and the recipe, <data>-<recipe>"""
-    resolution: str = "32"
-    """of the images in pixels: 32, 28, 64, or 48x64 for a width of 48 and a height of 64; sides must halve at least twice"""
-    fit: Literal["crop", "pad"] = "crop"
-    """how a image of another shape is brought to it: cut to its middle, or given a margin"""
-    background: str = "white"
-    """what shows through transparent images and fills margins: a colour's name or #rrggbb"""
-    max_bad: Share = 0.01
-    """the share of files that may be broken, and are skipped, such as 1%"""
-    max_pixels: Count = 200_000_000
-    """of one file; what has more may be a trap and counts as broken: raise it, such as 500M, for large images of your own"""
-    conditional: bool = False
-    """learn the labels, those of a known set or the folders that images are in, so that images can be asked for by label"""
-
-    # The players
-
-    recipe: RecipeName = "dcgan"
-    """a named set of defaults, each of which a flag can override; auto, for your own images, chooses by their count and size"""
-    arch: ArchitectureName = "dcgan"
-    """the networks: fully connected, convolutions, residual (SNGAN), or R3GAN's"""
-    width: int = Field(128, gt=0)
-    """channels of the networks' hidden layers: of the outermost for dcgan, whose half trains about three times as fast"""
-    blocks: int = Field(1, gt=0)
-    """residual blocks for each size of image in r3gan's networks"""
-    discriminator_norm: Literal["batch", "spectral", "none"] = "batch"
-    """in the discriminator: batch or spectral normalisation, or none, as penalties want it, which are on each image by itself"""
-    z_dim: int = Field(100, gt=0)
-    """components of a latent vector"""
-    latent: Distribution = "normal"
-    """what they are drawn from: N(0, 1) or U(-1, 1)"""
-    codes: str = Field("", pattern=rf"^({_CODE}(,{_CODE})*)?$")
-    """InfoGAN: what the images shall tell, such as kind=10,slant,weight: one of ten kinds, and two numbers from -1 to 1"""
-
-    # The game
-
-    objective: ObjectiveName = "nonsaturating"
-    """what the players minimise"""
-    aux_classifier_weight: float = Field(0.0, ge=0)
-    """AC-GAN: weight of what a reader of the labels, on the discriminator's features, gets wrong, in both players' losses; images
-    then show more surely what was asked for"""
-    information: float = Field(1.0, ge=0)
-    """InfoGAN: weight of what the codes' reader gets wrong, in both players' losses"""
-    r1: float = Field(0.0, ge=0)
-    """gamma of the penalty on the discriminator's gradient at real images; steadier, and at least twice the time for a step"""
-    r2: float = Field(0.0, ge=0)
-    """the same at generated images"""
-    gradient_penalty: float = Field(0.0, ge=0)
-    """weight of WGAN-GP's penalty, which holds the discriminator's gradient at 1 between real and generated images"""
-    penalty_every: int = Field(1, gt=0)
-    """discriminator steps between two penalties, which then count so many times; cheaper, a little less steady"""
-    weight_clip: float | None = Field(None, gt=0)
-    """WGAN: after each step the discriminator's weights are cut off at this"""
-    augment: AugmentName = "none"
-    """change what the discriminator sees, for sets of a few thousand images or less, which it would learn by heart"""
-    mirror: bool = False
-    """show every image as often from left to right; not for letters"""
-
-    # The optimisers
-
-    batch_size: int = Field(64, gt=1)
-    """images per step, of all processes together; smaller is more steps for as many images, which on a processor counts most"""
-    discriminator_steps: int = Field(1, gt=0)
-    """steps of the discriminator for each of the generator's"""
-    learning_rate: float = Field(2e-4, gt=0, le=1)
-    """Adam's, for both networks"""
-    generator_learning_rate: float | None = Field(None, gt=0, le=1)
-    """Adam's for the generator, if another"""
-    beta1: float = Field(0.5, ge=0, lt=1)
-    """Adam's decay of the mean of gradients; 0.9 makes the game oscillate"""
-    beta2: float = Field(0.999, ge=0, lt=1)
-    """Adam's decay of the mean of squared gradients"""
-    anneal_images: Count | None = None
-    """images over which the settings below, where given, go from start to end along a half cosine, to stay there"""
-    learning_rate_end: float | None = Field(None, ge=0, le=1)
-    """--learning-rate at the end; the generator's falls by the same factor"""
-    penalty_end: float | None = Field(None, ge=0)
-    """what r1, r2 and gradient_penalty are multiplied by at the end"""
-    beta2_end: float | None = Field(None, ge=0, lt=1)
-    """beta2 at the end"""
-    ema_half_life: Count = 10_000
-    """images after which a weight counts half in the generator's moving average, or a twentieth of those seen if that is less"""
-
-    # The run
-
-    images: Count = 800_000
-    """length of the run in images seen by the discriminator, such as 600k or 2M"""
-    minutes: float | None = Field(None, gt=0)
-    """stop after so many minutes of training even if not all --images are seen"""
-    seed: int = Field(0, ge=0, lt=2**32)
-    """of the start weights, the order of the data and the noise"""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto takes the GPU where there is one"""
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """auto computes in bfloat16 where the processor or the GPU has instructions for it; weights stay float32"""
-    threads: int | None = Field(None, gt=0, le=4096)
-    """processor threads, by default all; another number gives slightly other weights"""
-    sample_every: Count = 20_000
-    """images between two sample grids"""
-    checkpoint_every: Count = 50_000
-    """images between two checkpoints, each of which is measured; the last three and the best are kept"""
-    features: Literal["auto", "classifier", "random", "inception"] = "auto"
-    """the network whose features measure: a classifier of the data's labels, trained once, in minutes; random, which needs
-    nothing and says least; inception, slow on a processor; auto is classifier where there are labels, else random"""
-    inception_weights: UserPath | None = None
-    """torch-fidelity's file of Inception V3 weights, where it cannot be downloaded"""
-    measure: int = Field(1_000, ge=100)
-    """generated images that a checkpoint is measured by"""
-    measure_final: int = Field(5_000, ge=100)
-    """generated images that the finished model is measured by, for its manifest and its card"""
-    measure_sets: int = Field(5, ge=1, le=100)
-    """how often, each time with other seeds: the figures are the means, with their standard deviation; 1 is quickest"""
 
     @model_validator(mode="before")
     @classmethod
-    def _start_from_the_recipe(cls, given: Any) -> Any:
-        """What is given overrides the recipe, which overrides what its networks want, which overrides the defaults."""
+    def _start_from_the_family(cls, given: Any) -> Any:
+        """What is given overrides the recipe, which overrides what its network family wants, which overrides the defaults."""
         if not isinstance(given, dict):
             return given
-        given = {FORMER_NAMES.get(name, name): value for name, value in given.items()}
-        # Whatever a file may have there; what is no name is said of by its field.
-        recipe = _named(RECIPES, given.get("recipe", "dcgan"))
-        arch = _named(ARCHITECTURES, given.get("arch", recipe.get("arch", "dcgan")))
-        return {**arch, **recipe, **given}
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """For Python true is 1; for whoever wrote it in a file it is not."""
-        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
-            raise ValueError("this setting is no matter of yes or no (yes, no, on, off, true and false are that in YAML)")
-        return value
-
-    @field_validator("resolution", mode="before")
-    @classmethod
-    def _resolution_is_text(cls, resolution: Any) -> Any:
-        return str(resolution) if type(resolution) is int else resolution
-
-    @field_validator("resolution")
-    @classmethod
-    def _halves_often_enough(cls, resolution: str) -> str:
-        base_grid(parse_size(resolution))
-        return resolution
+        arch = given.get("arch", recipe_of(given).get("arch", "dcgan"))
+        family = families.get(arch).defaults if isinstance(arch, str) and arch in families.names() else {}
+        return {**family, **recipe_of(given), **given}
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -200,15 +31,18 @@ class TrainingConfig(BaseModel):
             raise ValueError("--codes: every code needs a name of its own, and z and label are taken")
         if any(code.categories is not None and code.categories < 2 for code in self.space(None).codes):
             raise ValueError("--codes: a code like kind=10 needs at least two kinds")
-        if self.discriminator_norm == "batch" and self.arch in ("mlp", "r3gan"):
-            raise ValueError(f"--discriminator-norm batch: {self.arch} has no batch normalisation; take none")
-        if self.discriminator_norm == "spectral" and self.arch == "r3gan":
-            raise ValueError("--discriminator-norm spectral: r3gan's start weights rule it out; take none")
+        family = families.get(self.arch)
+        if self.discriminator_norm not in family.norms:
+            raise ValueError(
+                f"--discriminator-norm {self.discriminator_norm}: {self.arch}'s discriminator does not take it; "
+                f"take {' or '.join(family.norms)}"
+            )
         if self.aux_classifier_weight and not self.conditional:
             raise ValueError("--aux-classifier-weight: an auxiliary classifier learns labels: add --conditional")
-        if self.aux_classifier_weight and self.arch == "mlp":
+        if self.aux_classifier_weight and family.discriminator_takes_label:
             raise ValueError(
-                "--aux-classifier-weight: mlp's discriminator is given the label and need not classify it; take another --arch"
+                f"--aux-classifier-weight: {self.arch}'s discriminator is given the label and need not classify it; "
+                "take another --arch"
             )
         bounded = self.weight_clip or self.gradient_penalty or self.discriminator_norm == "spectral"
         if self.objective in ("wgan", "wgan-gp") and not bounded:
@@ -227,9 +61,11 @@ class TrainingConfig(BaseModel):
         return parse_size(self.resolution)
 
     @property
-    def arguments(self) -> dict[str, int]:
-        """Those of the networks, beside what the data decides."""
-        return {"width": self.width, **({"blocks": self.blocks} if self.arch == "r3gan" else {})}
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of both networks, beside what the data decides: those of the family that are settings."""
+        return {
+            name: getattr(self, name) for name in families.get(self.arch).arguments.model_fields if name in type(self).model_fields
+        }
 
     def space(self, classes: int | None) -> InputSpec:
         """What the generator draws from; `classes` is None for a game without labels."""
@@ -239,23 +75,3 @@ class TrainingConfig(BaseModel):
     def is_reached(self, seen: int, seconds: float) -> bool:
         """Whether a run that has seen so many images in so many seconds is as long as it was to be."""
         return seen >= self.images or (self.minutes is not None and seconds >= 60 * self.minutes)
-
-
-def _named(sets: Mapping[Any, dict[str, Any]], name: Any) -> dict[str, Any]:
-    return sets.get(name, {}) if isinstance(name, str) else {}
-
-
-def current_name(name: str, where: str) -> str:
-    """The name of a setting, with a warning if `where` (a flag or a file, for people) has one that it had in earlier versions."""
-    if name not in FORMER_NAMES:
-        return name
-    print(f"warning: {where}: {name} is called {FORMER_NAMES[name]} now", file=sys.stderr)
-    return FORMER_NAMES[name]
-
-
-def parse_size(resolution: str) -> Size:
-    """'32' -> (32, 32), and '48x64', width and height in pixels, -> (64, 48). Raises ValueError for anything else."""
-    if not re.fullmatch(r"[1-9]\d{0,4}(x[1-9]\d{0,4})?", resolution):
-        raise ValueError("take one number, or width x height, such as 32 or 48x64")
-    width, _, height = resolution.partition("x")
-    return int(height or width), int(width)

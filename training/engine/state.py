@@ -12,7 +12,7 @@ from torch.optim.swa_utils import update_bn
 
 from gan.latents import Code, InputSpec
 from gan.networks import auxiliary_head, families
-from gan.networks.families import Generator
+from gan.networks.family import Generator
 from gan.networks.layers.conditioning import tensors
 from training.config.schema import TrainingConfig
 from training.engine import checkpoint

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gan.networks.auxiliary_head import AuxiliaryHead
-from gan.networks.families import Discriminator
+from gan.networks.family import Discriminator
 from training.config.schema import TrainingConfig
 from training.engine.minibatch import Batch
 from training.losses.adversarial import OBJECTIVES, code_error

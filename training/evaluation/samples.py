@@ -11,7 +11,7 @@ from tqdm import tqdm
 from gan import model_folder, runtimes
 from gan.images import encoding
 from gan.latents import inputs, seed_range
-from gan.manifest import Manifest
+from gan.manifest import Manifest, Trained
 from training import data
 from training.data import MAX_PIXELS, Dataset, Fit
 from training.evaluation.nearest_neighbours import Pair
@@ -84,7 +84,8 @@ def has_known_labels(source: str) -> bool:
 
 def source_of(manifest: Manifest, given: str | None = None) -> Source:
     """What a model was trained on: as its manifest has it, or the data that is `given`. Raises SubjectError if neither says."""
-    config = manifest.origin.config if given is None else {**manifest.origin.config, "data": given}
+    config = manifest.origin.config if isinstance(manifest.origin, Trained) else {}
+    config = config if given is None else {**config, "data": given}
     try:
         found = {name: config[name] for name in ("data", "fit", "background", "max_bad", "max_pixels") if name in config}
         return Source(size=(manifest.height, manifest.width), **found)
@@ -117,7 +118,7 @@ class ModelSampler:
         with tqdm(total=len(seeds), desc="drawing", unit="pic", leave=False, disable=None) as bar:
             for start in range(0, len(seeds), 256):
                 rows = inputs(seeds[start : start + 256], manifest.space, manifest.sampling.truncation)
-                images.append(runtimes.generate(self._runtime, rows).transpose(0, 3, 1, 2))
+                images.append(runtimes.generate_images(self._runtime, rows).transpose(0, 3, 1, 2))
                 if "label" in rows:
                     labels.append(rows["label"])
                 bar.update(len(rows["z"]))

@@ -14,8 +14,8 @@ from gan.latents import inputs
 from gan.manifest import MANIFEST, Manifest
 from gan.model_folder import CARD, ONNX, TORCHSCRIPT, WEIGHTS, ModelFolder
 from gan.networks import families
-from gan.networks.families import Generator
-from gan.runtimes.base import Runtime, RuntimeName
+from gan.networks.family import Generator
+from gan.runtimes.base import Runtime
 from training.export.export import ExportError, compare, export_onnx, export_torchscript, write_manifest
 from training.export.model_card import model_card
 
@@ -38,7 +38,9 @@ def export_again(path: Path, seeds: int, take_changes: bool = False) -> Manifest
         export_onnx(generator, folder / ONNX)
         export_torchscript(generator, folder / TORCHSCRIPT)
         files = old.manifest.files | model_folder.digests(folder, [ONNX, TORCHSCRIPT])
-        manifest = old.manifest.model_copy(update={"exports": compare(generator, folder), "files": files})
+        network = old.manifest.networks["generator"].model_copy(update={"exports": compare(generator, folder)})
+        networks = {**old.manifest.networks, "generator": network}
+        manifest = old.manifest.model_copy(update={"networks": networks, "files": files})
         write_manifest(folder, manifest)
         _compare_images(old, model_folder.read(folder), seeds, take_changes)
         card = path / CARD
@@ -53,11 +55,11 @@ def export_again(path: Path, seeds: int, take_changes: bool = False) -> Manifest
 def _rebuilt(folder: ModelFolder) -> Generator:
     """The network in memory that a model folder's weights belong to. Raises ModelFolderError."""
     manifest = folder.manifest
-    arguments = manifest.architecture.arguments
+    if manifest.architecture is None:
+        raise ModelFolderError(f"{folder.path} was imported from another program: import it again instead of exporting it")
+    name, arguments = manifest.architecture.name, manifest.architecture.arguments
     try:
-        generator = families.generator(
-            manifest.architecture.name, manifest.space, manifest.channels, (manifest.height, manifest.width), arguments
-        )
+        generator = families.generator(name, manifest.space, manifest.channels, (manifest.height, manifest.width), arguments)
         generator.load_state_dict(load(folder.content(WEIGHTS)))
     except (ValueError, TypeError, RuntimeError, SafetensorError) as error:
         raise ModelFolderError(
@@ -68,7 +70,7 @@ def _rebuilt(folder: ModelFolder) -> Generator:
 
 def _compare_images(old: ModelFolder, new: ModelFolder, seeds: int, take_changes: bool) -> None:
     """Raises ExportError if a image changes that is not to. Says what could not be compared."""
-    files: dict[RuntimeName, str] = {"onnx": ONNX, "torchscript": TORCHSCRIPT}
+    files: dict[str, str] = {"onnx": ONNX, "torchscript": TORCHSCRIPT}
     for name, file in files.items():
         try:
             before = runtimes.load(old, name, "cpu")
@@ -89,6 +91,6 @@ def _changed(before: Runtime, after: Runtime, manifest: Manifest, seeds: int) ->
     changed = 0
     for start in range(0, seeds, _DRAWN_AT_ONCE):
         rows = inputs(range(start, min(start + _DRAWN_AT_ONCE, seeds)), manifest.space)
-        differs: NDArray[np.bool_] = runtimes.generate(before, rows) != runtimes.generate(after, rows)
+        differs: NDArray[np.bool_] = runtimes.generate_images(before, rows) != runtimes.generate_images(after, rows)
         changed += int(differs.any((1, 2, 3)).sum())
     return changed

@@ -13,9 +13,22 @@ from safetensors.torch import save_file
 from gan import atomic, model_folder
 from gan.images import encoding
 from gan.latents import inputs
-from gan.manifest import MANIFEST, Architecture, Environment, Export, Manifest, Metric, Origin
-from gan.model_folder import CARD, ONNX, SAMPLES, TORCHSCRIPT, WEIGHTS
-from gan.networks.families import Generator
+from gan.manifest import (
+    GENERATOR_FILES,
+    IMAGES,
+    MANIFEST,
+    Architecture,
+    Environment,
+    Export,
+    Manifest,
+    Metric,
+    Network,
+    Trained,
+    generator_inputs,
+    image_output,
+)
+from gan.model_folder import CARD, DISCRIMINATOR, ONNX, SAMPLES, TORCHSCRIPT, WEIGHTS
+from gan.networks.family import Generator
 from gan.networks.layers.conditioning import tensors
 from training.config.schema import TrainingConfig
 from training.data import Dataset
@@ -53,20 +66,33 @@ def export_model(
         export_onnx(generator, folder / ONNX)
         export_torchscript(generator, folder / TORCHSCRIPT)
         (folder / SAMPLES).write_bytes(encoding.encode(sample_grid(generator), "png"))
-        files = model_folder.digests(folder, [WEIGHTS, ONNX, TORCHSCRIPT])
+        weights = state.judge.discriminator.state_dict()
+        save_file({name: tensor.cpu().contiguous() for name, tensor in weights.items()}, folder / DISCRIMINATOR)
+        files = model_folder.digests(folder, [WEIGHTS, ONNX, TORCHSCRIPT, DISCRIMINATOR])
         manifest = Manifest(
             name=name,
             version=files[WEIGHTS][:12],
-            architecture=Architecture(name=config.arch, arguments=config.arguments),
-            z_dim=config.z_dim,
-            latent=config.latent,
-            channels=channels,
-            height=height,
-            width=width,
-            classes=list(dataset.classes) or None,
-            codes=list(state.space.codes),
-            exports=compare(generator, folder),
-            origin=Origin(
+            inputs=generator_inputs(state.space, dataset.classes or None),
+            outputs=[image_output(channels, height, width)],
+            networks={
+                "generator": Network(
+                    architecture=Architecture(name=config.arch, arguments=config.arguments),
+                    files=GENERATOR_FILES,
+                    exports=compare(generator, folder),
+                ),
+                "discriminator": Network(
+                    architecture=Architecture(
+                        name=config.arch,
+                        arguments={
+                            **config.arguments,
+                            "norm": config.discriminator_norm,
+                            "classes": len(dataset.classes) or None,
+                        },
+                    ),
+                    files={"weights": DISCRIMINATOR},
+                ),
+            },
+            origin=Trained(
                 dataset=dataset.name,
                 dataset_fingerprint=dataset.fingerprint,
                 dataset_pictures=len(dataset.images),
@@ -104,7 +130,7 @@ def export_onnx(generator: Generator, path: Path) -> None:
             generator,
             (first, *others),
             input_names=generator.space.names,
-            output_names=["pictures"],
+            output_names=[IMAGES],
             dynamic_shapes=({0: n}, *([tuple({0: n} for _ in others)] if others else [])),
             dynamo=True,
             external_data=False,

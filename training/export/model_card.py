@@ -1,6 +1,6 @@
 """A model folder's README.md."""
 
-from gan.manifest import MANIFEST, Manifest
+from gan.manifest import MANIFEST, Manifest, Trained
 from gan.model_folder import SAMPLES
 from training.evaluation import deviations
 
@@ -9,13 +9,15 @@ COMPARED_LATENTS = 256  # with which exported files are compared with the networ
 
 def model_card(manifest: Manifest) -> str:
     """Markdown: what the model is, the figures of its manifest and how each was measured, and how far the exports differ."""
-    origin = manifest.origin
+    origin, architecture = manifest.origin, manifest.architecture
+    assert isinstance(origin, Trained), "cards are written by training"
+    assert architecture is not None, "which knows the network"
     exports = "\n".join(f"| {file} | {export.largest_difference:.1e} |" for file, export in manifest.exports.items())
     return f"""# {manifest.name}
 
 ![64 images, seeds 0 to 63]({SAMPLES})
 
-A {manifest.architecture.name} generator of {manifest.width}x{manifest.height} images with {manifest.channels} channel(s),
+A {architecture.name} generator of {manifest.width}x{manifest.height} images with {manifest.channels} channel(s),
 version {manifest.version}, trained on {origin.dataset} ({origin.dataset_pictures:,} images).
 It saw {origin.pictures_seen:,} images in {origin.wall_time_seconds / 60:.0f} minutes on: {origin.environment.hardware}.
 

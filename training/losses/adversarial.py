@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, relu, softplus
 
-from training.config.schema import ObjectiveName
+from training.config.settings import ObjectiveName
 
 
 def logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from training.config.schema import AugmentName
+from training.config.settings import AugmentName
 
 AUGMENT_PARAMS = 7  # numbers that decide what is done to a image
 # What is done, as the paper calls it: all of it, or what the paper does to CIFAR-10, or the mildest.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gan.images import encoding
 from gan.latents import Inputs, inputs
-from gan.networks.families import Generator
+from gan.networks.family import Generator
 from training.config.schema import TrainingConfig
 from training.data import Dataset
 from training.engine.checkpoint import checkpoints

@@ -16,7 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 from gan import atomic
 from gan.images import encoding
 from gan.latents import inputs
-from gan.networks.families import Generator
+from gan.networks.family import Generator
 from training.config.schema import TrainingConfig
 from training.engine.distributed import Group
 from training.engine.state import TrainingState

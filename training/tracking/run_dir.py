@@ -17,7 +17,9 @@ from pydantic import ValidationError
 from gan.atomic import TEMPORARY, write_bytes_atomically
 from gan.paths import expand
 from training.cli.flags import reasons
-from training.config.schema import TrainingConfig, current_name
+from training.config.schema import TrainingConfig
+from training.config.settings import Settings
+from training.config.values import current_name
 
 CONFIG = "config.yaml"
 DATA, _LOCK = "data.json", ".lock"
@@ -90,6 +92,7 @@ def read_config(folder: Path) -> TrainingConfig:
 def validated(settings: dict[str, Any], file: Path | None, in_file: Collection[str]) -> TrainingConfig:
     """The configuration of these settings. Raises UsageError, which names the file for those settings that are from there."""
     try:
+        Settings.model_validate(settings)  # at once, where the networks need torch to be imported
         return TrainingConfig.model_validate(settings)
     except ValidationError as error:
         raise UsageError("\n".join(reasons(error, file, in_file))) from error

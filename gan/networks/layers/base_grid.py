@@ -1,8 +1,8 @@
-"""How often a image of a given size can be halved: the shape that the convolutional families share. Needs no torch."""
+"""How often an image of a given size can be halved: the shape that the convolutional families share. Needs no torch."""
 
 from dataclasses import dataclass
 
-Size = tuple[int, int]  # height and width of a image, in pixels
+Size = tuple[int, int]  # height and width of an image, in pixels
 
 _SMALLEST, _LARGEST = 4, 16  # points on a side of the base grid; 4 is what the papers use for 32x32 and 64x64 images
 _FEWEST_DOUBLINGS = 2
@@ -18,7 +18,7 @@ class BaseGrid:
 
 
 def base_grid(size: Size) -> BaseGrid:
-    """The smallest grid, of at least 4 points on its shorter side, that doubles to a image of this size.
+    """The smallest grid, of at least 4 points on its shorter side, that doubles to an image of this size.
 
     32x32 -> 4x4 in three doublings, 28x28 -> 7x7 in two, 64 high and 48 wide -> 8x6 in three.
 

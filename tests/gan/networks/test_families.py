@@ -8,30 +8,32 @@ import pytest
 import torch
 
 from gan.latents import Code, InputSpec, inputs
-from gan.manifest import ArchitectureName
-from gan.networks.families import FAMILIES, discriminator, generator, initialise
+from gan.networks import families
+from gan.networks.families import discriminator, generator, initialise
 from gan.networks.layers.conditioning import tensors
-from gan.networks.layers.norms import NORMS
 from training.export.export import export_onnx, export_torchscript
 from training.losses.adversarial import OBJECTIVES
 from training.losses.gradient_penalty import squared_gradient_norm
 
-NAMES = list(FAMILIES)
+NAMES = families.names()
 SPACE = InputSpec(12, classes=3, codes=(Code("kind", 4), Code("slant")))
 SIZES = [(16, 16), (28, 28), (32, 32), (64, 48), (64, 64)]
 
 
 def make(name, space=SPACE, channels=1, size=(16, 16), norm=None, seed=0, width=16):
     drawing = generator(name, space, channels, size, {"width": width})
-    judging = discriminator(name, channels, size, space.classes, norm or NORMS[name][0], {"width": width})
+    judging = discriminator(name, channels, size, space.classes, norm or families.get(name).norms[0], {"width": width})
     random = torch.Generator().manual_seed(seed)
     for network in (drawing, judging):
         initialise(name, network, random)
     return drawing, judging
 
 
-def test_every_architecture_of_a_manifest_has_a_family():
-    assert set(FAMILIES) == set(NORMS) == set(ArchitectureName.__args__)
+def test_a_name_is_taken_once_and_an_unknown_one_is_told_of_the_others():
+    with pytest.raises(ValueError, match="there is a network family dcgan already"):
+        families.register(families.get("dcgan"))
+    with pytest.raises(ValueError, match="there is no network family unet: take mlp, dcgan, resnet or r3gan"):
+        families.get("unet")
 
 
 @pytest.mark.parametrize("name", NAMES)

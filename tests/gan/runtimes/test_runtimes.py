@@ -1,4 +1,5 @@
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -7,15 +8,17 @@ import torch
 
 from gan import model_folder, runtimes
 from gan.errors import ModelFolderError
-from gan.latents import count, inputs, select
-from gan.runtimes import onnx
+from gan.latents import InputSpec, count, inputs, select
+from gan.manifest import generator_inputs
+from gan.runtimes import base, onnx
+from gan.runtimes.base import Runtime, at_once
 from tests.conftest import BACKENDS
 
 SHIPPED = Path(__file__).parents[3] / "models" / "fashion-mnist-dcgan"
 
 
 def alone(drawer, rows):
-    return np.concatenate([runtimes.generate(drawer, select(rows, slice(row, row + 1))) for row in range(count(rows))])
+    return np.concatenate([runtimes.generate_images(drawer, select(rows, slice(row, row + 1))) for row in range(count(rows))])
 
 
 @pytest.fixture(scope="module")
@@ -32,36 +35,37 @@ def test_a_image_is_the_same_bytes_whatever_is_beside_it(folder, backend):
     assert singly.dtype == np.uint8
     assert singly.std() > 10
     for n in (2, 3, 7, 8, 16, 17, 33, 70):
-        assert np.array_equal(runtimes.generate(drawer, select(rows, slice(-n, None))), singly[-n:])
-    assert np.array_equal(runtimes.generate(drawer, select(rows, slice(None, None, -1))), singly[::-1])
+        assert np.array_equal(runtimes.generate_images(drawer, select(rows, slice(-n, None))), singly[-n:])
+    assert np.array_equal(runtimes.generate_images(drawer, select(rows, slice(None, None, -1))), singly[::-1])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_reloaded_runtime_draws_the_same_bytes(folder, backend):
     rows = inputs(range(5), folder.manifest.space)
-    first, second = (runtimes.generate(runtimes.load(folder, *backend, threads=2), rows) for _ in range(2))
+    first, second = (runtimes.generate_images(runtimes.load(folder, *backend, threads=2), rows) for _ in range(2))
     assert np.array_equal(first, second)
 
 
 @pytest.mark.parametrize("backend", BACKENDS[1:])
 def test_runtimes_agree_within_one_grey_level(folder, backend):
     rows = inputs(range(64), folder.manifest.space)
-    expected = runtimes.generate(runtimes.load(folder, "onnx", "cpu", threads=2), rows).astype(int)
-    assert np.abs(runtimes.generate(runtimes.load(folder, *backend, threads=2), rows) - expected).max() <= 1
+    expected = runtimes.generate_images(runtimes.load(folder, "onnx", "cpu", threads=2), rows).astype(int)
+    assert np.abs(runtimes.generate_images(runtimes.load(folder, *backend, threads=2), rows) - expected).max() <= 1
 
 
 def test_a_runtime_whose_shapes_disagree_gets_one_shape(folder, monkeypatch):
-    plain = onnx.OnnxRuntime._infer
+    plain = onnx.OnnxEngine.run
 
     def batch_dependent(self, some):
-        return plain(self, some) + np.float32(0.1 * (count(some) == 5))
+        return [plain(self, some)[0] + np.float32(0.1 * (count(some) == 5))]
 
-    monkeypatch.setattr(onnx.OnnxRuntime, "_infer", batch_dependent)
-    drawer = onnx.OnnxRuntime(folder, threads=1)
+    monkeypatch.setattr(onnx.OnnxEngine, "run", batch_dependent)
+    drawer = runtimes.load(folder, "onnx", threads=1)
+    assert drawer.batch_size == 16
     rows = inputs(range(5), folder.manifest.space)
     assert np.array_equal(
-        runtimes.generate(drawer, rows),
-        np.concatenate([runtimes.generate(drawer, select(rows, slice(row, row + 1))) for row in range(count(rows))]),
+        runtimes.generate_images(drawer, rows),
+        np.concatenate([runtimes.generate_images(drawer, select(rows, slice(row, row + 1))) for row in range(count(rows))]),
     )
 
 
@@ -73,7 +77,8 @@ def test_a_file_that_cannot_be_run_is_named(folder, tmp_path, name, file):
     remedy = rf"export the model again \(python -m training.export {tmp_path}\)"
     with pytest.raises(ModelFolderError, match=rf"cannot run .*{file} \(.*: {remedy}"):
         runtimes.load(broken, name, "cpu", threads=1)
-    other = model_folder.ModelFolder(folder.path, folder.manifest.model_copy(update={"z_dim": 7}))
+    other_inputs = {"inputs": generator_inputs(InputSpec(7), None)}
+    other = model_folder.ModelFolder(folder.path, folder.manifest.model_copy(update=other_inputs))
     with pytest.raises(ModelFolderError, match=rf"cannot run .*{file} \(.*: export the model again") as error:
         runtimes.load(other, name, "cpu", threads=1)
     assert "\n" not in str(error.value)
@@ -115,7 +120,7 @@ def test_half_precision_is_not_for_torch_on_a_processor_either(folder):
 def test_half_precision_draws_nearly_the_same_and_the_same_every_time(folder):
     rows = inputs(range(70), folder.manifest.space)
     exact, half, again = (
-        runtimes.generate(runtimes.load(folder, "torchscript", "cuda", precision), rows).astype(int)
+        runtimes.generate_images(runtimes.load(folder, "torchscript", "cuda", precision), rows).astype(int)
         for precision in ("float32", "float16", "float16")
     )
     assert np.array_equal(half, again)
@@ -126,17 +131,72 @@ def test_one_thread_is_taken_where_more_gain_little_and_only_if_it_draws_the_sam
     monkeypatch.setattr(onnx, "usable_processors", lambda: 2)
 
     def threads(limit, differs=False):
-        monkeypatch.setattr(onnx.OnnxRuntime, "_ONE_THREAD_SECONDS", limit)
-        plain = onnx.OnnxRuntime._infer
+        monkeypatch.setattr(onnx, "ONE_THREAD_SECONDS", limit)
+        plain = onnx.OnnxEngine.run
         with monkeypatch.context() as patch:
             if differs:
                 one = np.float32(1e-3)
-                patch.setattr(onnx.OnnxRuntime, "_infer", lambda self, some: plain(self, some) + one * (threads_of(self) == 1))
-            return threads_of(onnx.OnnxRuntime(folder))
-
-    def threads_of(drawer):
-        return drawer._session.get_session_options().intra_op_num_threads
+                patch.setattr(onnx.OnnxEngine, "run", lambda self, some: [plain(self, some)[0] + one * (self.threads == 1)])
+            return onnx.load(folder, "auto", "float32", None, at_once).threads
 
     assert threads(limit=0) == 2
     assert threads(limit=1000) == 1
     assert threads(limit=1000, differs=True) == 2
+
+
+class Doubling:
+    """Returns twice z after `seconds` for each row, and notes the sizes of batches."""
+
+    name, most_rows, in_flight, one_shape, makes_uint8 = "doubling", 16, 1, False, False
+
+    def __init__(self, seconds=0.0):
+        self.seconds, self.sizes = seconds, []
+
+    def start(self, rows):
+        self.sizes.append(count(rows))
+        time.sleep(self.seconds * count(rows))
+        return lambda: {"twice": 2 * rows["z"]}
+
+
+class Spec:
+    """An output that stays as it is."""
+
+    name, to_uint8 = "twice", None
+
+    def __init__(self, values):
+        self.values = values
+
+
+def test_outputs_that_are_no_images_stay_numbers():
+    runtime = Runtime(Doubling(), InputSpec(3), (Spec(3),))
+    rows = inputs(range(40), InputSpec(3))
+    (found,) = runtimes.generate(runtime, rows).values()
+    assert found.dtype == np.float32
+    assert np.array_equal(found, 2 * rows["z"])
+
+
+@pytest.mark.parametrize(("values", "most"), [(3 * 64 * 64, 16), (3 * 256 * 256, 5), (3 * 1024 * 1024, 1)])
+def test_batches_of_large_images_are_small(values, most):
+    runtime = Runtime(engine := Doubling(), InputSpec(3), (Spec(values),))
+    assert runtime.batch_size == most
+    assert max(engine.sizes) == most
+
+
+def test_batches_of_slow_networks_are_small(monkeypatch):
+    monkeypatch.setattr(base, "_BATCH_SECONDS", 0.03)
+    assert Runtime(Doubling(seconds=0.005), InputSpec(3), (Spec(3),)).batch_size in (2, 4)
+
+
+def test_an_engine_of_another_package_runs_a_model(folder):
+    def load(folder, device, precision, threads, on_device):
+        return onnx.OnnxEngine(folder.content(model_folder.ONNX), 1)
+
+    runtimes.register("another", load, "for tests")
+    try:
+        rows = inputs(range(3), folder.manifest.space)
+        found = runtimes.generate_images(runtimes.load(folder, "another"), rows)
+        assert np.array_equal(found, runtimes.generate_images(runtimes.load(folder, "onnx"), rows))
+        with pytest.raises(ValueError, match="there is an engine another already"):
+            runtimes.register("another", load, "once more")
+    finally:
+        del runtimes.ENGINES["another"]

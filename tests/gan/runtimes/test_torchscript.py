@@ -15,9 +15,8 @@ from gan.manifest import MANIFEST
 from gan.model_folder import TORCHSCRIPT
 from gan.networks import families
 from gan.networks.layers.conditioning import tensors
-from gan.networks.layers.norms import NORMS
 from gan.runtimes import torchscript
-from gan.runtimes.torchscript import FixedTypeError, TorchScriptRuntime, load_module
+from gan.runtimes.torchscript import FixedTypeError, TorchScriptEngine, load_module
 from training.export.export import export_torchscript
 
 CPU = torch.device("cpu")
@@ -40,7 +39,7 @@ def types_of_constants(module):
     return {value.dtype for value in values if value.is_floating_point()}
 
 
-@pytest.mark.parametrize("name", list(NORMS))
+@pytest.mark.parametrize("name", families.names())
 @pytest.mark.parametrize(
     "space", [InputSpec(12), InputSpec(12, classes=3, codes=(Code("kind", 4), Code("slant")))], ids=["plain", "coded"]
 )
@@ -82,7 +81,7 @@ def test_a_file_with_fixed_weights_is_refused_in_half_precision_and_drawn_as_eve
 
 def test_the_first_images_are_drawn_where_the_device_can_be_had_alone(monkeypatch):
     drawn_in = []
-    plain = TorchScriptRuntime._levels
+    plain = TorchScriptEngine._levels
 
     def levels(self, batch):
         drawn_in.append(threading.current_thread().name)
@@ -93,7 +92,7 @@ def test_the_first_images_are_drawn_where_the_device_can_be_had_alone(monkeypatc
         thread.start()
         thread.join()
 
-    monkeypatch.setattr(TorchScriptRuntime, "_levels", levels)
+    monkeypatch.setattr(TorchScriptEngine, "_levels", levels)
     runtimes.load(model_folder.read(SHIPPED), "torchscript", "cpu", threads=1, on_device=on_device)
     assert set(drawn_in) == {"device"}
 

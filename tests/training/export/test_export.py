@@ -8,7 +8,7 @@ import onnx
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load, load_file, save_file
 
 from gan import model_folder, runtimes
 from gan.images import encoding
@@ -17,7 +17,8 @@ from gan.manifest import MANIFEST
 from gan.model_folder import CARD, ONNX, SAMPLES, TORCHSCRIPT, WEIGHTS
 from gan.networks import dcgan, families
 from gan.networks.layers.conditioning import tensors
-from gan.networks.layers.norms import NORMS
+from tests.conftest import train
+from training.engine import checkpoint
 from training.export import export
 from training.export.__main__ import main
 from training.export.export import ExportError
@@ -44,7 +45,7 @@ def test_exports_take_any_number_of_latents_and_stand_alone(generator, tmp_path)
     torch.testing.assert_close(torch.jit.load(tmp_path / TORCHSCRIPT)(z)[:1], alone)
 
 
-@pytest.mark.parametrize("name", list(NORMS))
+@pytest.mark.parametrize("name", families.names())
 @pytest.mark.parametrize(
     "space", [InputSpec(12), InputSpec(12, classes=3, codes=(Code("kind", 4), Code("slant")))], ids=["plain", "coded"]
 )
@@ -132,7 +133,7 @@ def test_tildes_are_expanded(tmp_path, capsys, monkeypatch):
 def test_a_folder_is_exported_again_and_stays_the_same_model(folder, tmp_path, capsys, linked):
     (folder / "notes").write_text("of somebody")
     before = model_folder.read(folder)
-    images = runtimes.generate(runtimes.load(before, "onnx"), inputs(range(40), before.manifest.space))
+    images = runtimes.generate_images(runtimes.load(before, "onnx"), inputs(range(40), before.manifest.space))
     assert images.std() > 10
     if linked:
         (tmp_path / "link").symlink_to(folder)
@@ -140,10 +141,9 @@ def test_a_folder_is_exported_again_and_stays_the_same_model(folder, tmp_path, c
     after = model_folder.read(folder)
     assert after.title == before.title
     assert f"{after.title} was exported again" in capsys.readouterr().out
-    assert after.manifest.model_copy(update={"files": {}, "exports": {}}) == before.manifest.model_copy(
-        update={"files": {}, "exports": {}}
-    )
-    assert np.array_equal(runtimes.generate(runtimes.load(after, "onnx"), inputs(range(40), after.manifest.space)), images)
+    with_the_same_exports = before.manifest.model_copy(update={"files": after.manifest.files, "networks": after.manifest.networks})
+    assert after.manifest == with_the_same_exports
+    assert np.array_equal(runtimes.generate_images(runtimes.load(after, "onnx"), inputs(range(40), after.manifest.space)), images)
     assert onnx.load(folder / ONNX).ir_version == 9
     assert list(torch.jit.load(folder / TORCHSCRIPT).parameters())
     assert (folder / "notes").read_text() == "of somebody"
@@ -200,7 +200,9 @@ def test_the_manifest_says_where_the_model_came_from(trained):
     assert origin.config["images"] == 2000
     assert set(manifest.exports) == {ONNX, TORCHSCRIPT}
     assert manifest.licence == "MIT (Fashion-MNIST, Zalando SE)"
-    assert json.loads((trained.model / MANIFEST).read_text())["files"].keys() == {ONNX, TORCHSCRIPT, "generator.safetensors"}
+    assert json.loads((trained.model / MANIFEST).read_text())["files"].keys() == {
+        *(ONNX, TORCHSCRIPT, "generator.safetensors", "discriminator.safetensors")
+    }
 
 
 def test_the_exported_model_draws_what_the_last_grid_of_the_run_showed(trained):
@@ -208,7 +210,7 @@ def test_the_exported_model_draws_what_the_last_grid_of_the_run_showed(trained):
     shown, shipped = (np.asarray(Image.open(path)).astype(int) for path in (last, trained.model / SAMPLES))
     assert np.array_equal(shown, shipped)
     runtime = runtimes.load(model_folder.read(trained.model), "onnx", "cpu")
-    served = encoding.grid(runtimes.generate(runtime, inputs(range(64), InputSpec(100))))
+    served = encoding.grid(runtimes.generate_images(runtime, inputs(range(64), InputSpec(100))))
     assert np.abs(shown - served[..., 0]).max() <= 1
 
 
@@ -217,3 +219,22 @@ def test_the_model_in_the_run_and_the_one_in_models_are_the_same(trained):
     assert names == sorted(path.name for path in (trained.run / "model").iterdir())
     assert all((trained.model / name).read_bytes() == (trained.run / "model" / name).read_bytes() for name in names)
     assert shutil.which("git") is None or model_folder.read(trained.model).manifest.origin.environment.git_revision
+
+
+@pytest.mark.parametrize("recipe", ["dcgan", "acgan"])
+def test_the_discriminator_can_be_built_again_from_the_folder(tmp_path, recipe):
+    width = ["--width", "4", "--images", "128", "--discriminator-norm", "spectral"]
+    found = train(tmp_path, "--recipe", recipe, *width)
+    folder = model_folder.read(found.model)
+    network = folder.manifest.networks["discriminator"]
+    assert network.files == {"weights": "discriminator.safetensors"}
+    arguments = dict(network.architecture.arguments)
+    norm, classes = arguments.pop("norm"), arguments.pop("classes")
+    assert (norm, classes) == ("spectral", None if recipe == "dcgan" else 10)
+    built = families.discriminator(network.architecture.name, 1, (32, 32), classes, norm, arguments)
+    weights = load(folder.content("discriminator.safetensors"))
+    built.load_state_dict(weights)
+    best = checkpoint.ranked(found.run)[0]
+    trained = {name: tensor for name, tensor in load_file(best).items() if name.startswith("judge.discriminator.")}
+    assert {f"judge.discriminator.{name}" for name in weights} == trained.keys()
+    assert all(torch.equal(tensor, trained[f"judge.discriminator.{name}"]) for name, tensor in weights.items())

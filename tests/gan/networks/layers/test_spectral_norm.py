@@ -5,11 +5,11 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from gan.networks.families import FAMILIES, discriminator, initialise
+from gan.networks import families
+from gan.networks.families import discriminator, initialise
 from gan.networks.layers import spectral_norm
-from gan.networks.layers.norms import NORMS
 
-SPECTRAL = [name for name in FAMILIES if "spectral" in NORMS[name]]
+SPECTRAL = [name for name in families.names() if "spectral" in families.get(name).norms]
 
 
 def build(name, global_seed=0, seed=1):

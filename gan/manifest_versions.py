@@ -1,0 +1,88 @@
+"""model.json as bytes -> a manifest, whichever version of this program wrote it."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from gan.errors import ModelFolderError
+from gan.latents import Code, Distribution, InputSpec
+from gan.manifest import (
+    GENERATOR_FILES,
+    MANIFEST,
+    NAME,
+    Architecture,
+    Export,
+    Manifest,
+    Metric,
+    Network,
+    Part,
+    Sampling,
+    Trained,
+    generator_inputs,
+    image_output,
+)
+
+
+class _Version1(Part):
+    """model.json as versions 0.1 of this program wrote it."""
+
+    format_version: Literal[1] = 1
+    name: str = Field(pattern=f"^{NAME}$")
+    version: str = Field(pattern="^[0-9a-f]{12}$")
+    architecture: Architecture
+    z_dim: int = Field(gt=0)
+    latent: Distribution = "normal"
+    channels: Literal[1, 3]
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+    classes: list[str] | None = Field(None, min_length=1)
+    codes: list[Code] = Field([])
+    sampling: Sampling = Sampling(truncation=None)
+    exports: dict[str, Export]
+    origin: Trained
+    metrics: list[Metric] = Field([])
+    licence: str
+    files: dict[str, str]
+
+    def as_version_2(self) -> Manifest:
+        """The same model. Raises ValidationError for inputs of one name."""
+        labels = None if self.classes is None else len(self.classes)
+        space = InputSpec(self.z_dim, self.latent, labels, tuple(self.codes))
+        files = {kind: name for kind, name in GENERATOR_FILES.items() if name in self.files}
+        return Manifest(
+            name=self.name,
+            version=self.version,
+            inputs=generator_inputs(space, self.classes),
+            outputs=[image_output(self.channels, self.height, self.width)],
+            networks={"generator": Network(architecture=self.architecture, files=files, exports=self.exports)},
+            sampling=self.sampling,
+            origin=self.origin,
+            metrics=self.metrics,
+            licence=self.licence,
+            files=self.files,
+        )
+
+
+class _AnyVersion(BaseModel):
+    format_version: int = 1
+
+
+def parse_manifest(text: bytes, where: str) -> Manifest:
+    """The manifest in the model.json found at `where`, which may be of version 1. Raises ModelFolderError as `read` does."""
+    try:
+        if _AnyVersion.model_validate_json(text).format_version == 1:
+            manifest = _Version1.model_validate_json(text).as_version_2()
+        else:
+            manifest = Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        remedy = "" if first["type"] == "json_invalid" else ", or update this program if a newer one wrote it"
+        raise ModelFolderError(
+            f"{where} is not a manifest this version understands ({field}: {first['msg']}): copy the model folder again{remedy}"
+        ) from error
+    for name in [*manifest.files, *(name for network in manifest.networks.values() for name in network.files.values())]:
+        if Path(name).name != name or name in ("", "..", MANIFEST) or "\0" in name:
+            raise ModelFolderError(f"{where} names a file that is none of its folder's ({name!r}): do not use this model folder")
+    return manifest

@@ -1,0 +1,64 @@
+"""What a network family is: its two networks, their start weights, and what it can be asked to be."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from gan.latents import InputSpec
+from gan.networks.layers.norms import Norm
+
+
+class Generator(nn.Module):
+    """Base of all generators: inputs by name to images."""
+
+    space: InputSpec  # what `forward` takes, in the order of `space.names`
+
+
+class Discriminator(nn.Module):
+    """Base of all discriminators: images, and labels if there are any, to logits."""
+
+    features: int  # length of the vectors that `forward_features` returns beside the logits
+
+    def forward_features(self, images: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits as `forward` returns them, float [n], and the features that the last layer computes them from, [n, features]."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        """float [n, channels, height, width] in [-1, 1], labels int64 [n] -> logits, float [n].
+
+        A logit is the log-odds that an image is real and, with labels, shows what its label says.
+        """
+        return self.forward_features(images, label)[0]
+
+
+class WidthArguments(BaseModel):
+    """Arguments that both networks of a family take beside what the data decides."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    width: int = Field(gt=0)
+
+
+@dataclass(frozen=True)
+class Family:
+    """One network family; `gan.networks.families` finds it by its name."""
+
+    name: str
+    generator: Callable[..., Generator]  # (space, channels, size, **arguments)
+    discriminator: Callable[..., Discriminator]  # (channels, size, classes=…, norm=…, **arguments)
+    initialise: Callable[[nn.Module, torch.Generator], None]  # draws either network's start weights; it is in training mode
+    norms: tuple[Norm, ...]  # normalisations that the discriminator takes, its paper's own first
+    arguments: type[BaseModel] = WidthArguments
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # settings of a run that the paper has otherwise than the reference
+    discriminator_takes_label: bool = False  # among its inputs, so that its features tell the label in any case
+
+    def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments, as the networks take them. Raises ValueError for a name or a value that they do not take."""
+        if wrong := arguments.keys() - self.arguments.model_fields.keys():
+            known = ", ".join(sorted(self.arguments.model_fields))
+            raise ValueError(f"{self.name} networks take no {', '.join(sorted(wrong))}: they take {known}")
+        return self.arguments.model_validate(arguments).model_dump(exclude_unset=True)

@@ -1,0 +1,103 @@
+"""model.json of both versions."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gan.errors import ModelFolderError
+from gan.latents import Code, InputSpec
+from gan.manifest import Architecture, Imported, Manifest, Network, Trained, generator_inputs, image_output
+from gan.manifest_versions import parse_manifest
+
+SHIPPED = Path(__file__).parents[2] / "models" / "fashion-mnist" / "model.json"
+CODES = (Code("kind", 4), Code("slant"))
+
+
+def first():
+    """A manifest of version 1, as a dict."""
+    return json.loads(SHIPPED.read_text())
+
+
+def parse(content):
+    return parse_manifest(json.dumps(content).encode(), "shoes/model.json")
+
+
+def test_a_manifest_of_version_1_is_read_as_the_same_model():
+    before = first()
+    assert before["format_version"] == 1
+    manifest = parse(before)
+    assert (manifest.format_version, manifest.task) == (2, "generate")
+    assert (manifest.name, manifest.version, manifest.files) == (before["name"], before["version"], before["files"])
+    assert (manifest.z_dim, manifest.latent, manifest.classes) == (before["z_dim"], before["latent"], before["classes"])
+    assert (manifest.channels, manifest.height, manifest.width) == (1, 32, 32)
+    assert [one.name for one in manifest.inputs] == ["z", "label"]
+    assert manifest.space == InputSpec(100, "normal", 10)
+    assert manifest.architecture == Architecture(**before["architecture"])
+    assert manifest.networks["generator"].files == {
+        "weights": "generator.safetensors",
+        "onnx": "generator.onnx",
+        "torchscript": "generator.torchscript.pt",
+    }
+    assert {name: export.model_dump() for name, export in manifest.exports.items()} == before["exports"]
+    assert isinstance(manifest.origin, Trained)
+    assert manifest.origin.model_dump(mode="json", exclude={"kind"}) == before["origin"]
+    assert [metric.model_dump(exclude_none=True) for metric in manifest.metrics] == [
+        {name: value for name, value in metric.items() if value is not None} for metric in before["metrics"]
+    ]
+
+
+def test_what_is_written_is_read_again():
+    manifest = parse(first())
+    assert parse_manifest(manifest.model_dump_json().encode(), "again") == manifest
+
+
+def test_codes_of_version_1_keep_their_order_and_kind():
+    manifest = parse({**first(), "codes": [{"name": "kind", "categories": 4}, {"name": "slant", "categories": None}]})
+    assert manifest.codes == list(CODES)
+    assert [(one.name, one.role, one.dtype) for one in manifest.inputs[2:]] == [
+        ("kind", "code", "int64"),
+        ("slant", "code", "float32"),
+    ]
+
+
+def imported(**changes):
+    fields = {
+        "name": "cats",
+        "version": "0123456789ab",
+        "inputs": generator_inputs(InputSpec(8, "uniform"), None),
+        "outputs": [image_output(3, 16, 24)],
+        "networks": {"generator": Network(files={"onnx": "generator.onnx"})},
+        "origin": Imported(source="cats.onnx", digest="0" * 64),
+        "licence": "unknown",
+        "files": {"generator.onnx": "0" * 64},
+    }
+    return Manifest.model_validate(fields | changes)
+
+
+def test_a_model_of_another_program_has_no_architecture_of_ours():
+    manifest = parse_manifest(imported().model_dump_json().encode(), "cats")
+    assert (manifest.architecture, manifest.exports, manifest.classes) == (None, {}, None)
+    assert (manifest.latent, manifest.z_dim, manifest.outputs[0].values) == ("uniform", 8, 3 * 16 * 24)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"inputs": [*generator_inputs(InputSpec(8), None), *generator_inputs(InputSpec(8), None)]}, "two inputs .* one name"),
+        ({"inputs": generator_inputs(InputSpec(8, codes=(Code("label", 3),)), None)}, "two inputs .* one name"),
+        ({"inputs": generator_inputs(InputSpec(8), ["a"])[1:]}, "first input must be the latent vector z"),
+        ({"networks": {"discriminator": Network(files={})}}, "no generator among the networks"),
+        ({"origin": {"kind": "found"}}, "does not match any of the expected tags"),
+        ({"colour": "red"}, "Extra inputs are not permitted"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(changes, said):
+    with pytest.raises(ValueError, match=said):
+        imported(**changes)
+
+
+def test_networks_name_files_of_their_folder_only():
+    manifest = imported(networks={"generator": Network(files={"onnx": "../generator.onnx"})})
+    with pytest.raises(ModelFolderError, match="names a file that is none of its folder's"):
+        parse_manifest(manifest.model_dump_json().encode(), "cats")
