@@ -1,4 +1,4 @@
-# Each target sets up what it needs by itself: a virtual environment in .venv, with the versions in constraints.txt.
+# Each target installs what it needs into the virtual environment .venv, with the versions in constraints.txt.
 PYTHON ?= python3
 PORT ?= 3000
 BIN := .venv/bin
@@ -22,10 +22,10 @@ test: .venv/development ## check format, lint and types, and run the tests
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses auto --dist worksteal
 
-train: .venv/training ## train the reference recipe; ARGS='--help' lists what can be chosen
+train: .venv/training ## train the reference recipe, or as the flags in ARGS='…' say; ARGS='--help' lists them
 	$(BIN)/python -m training.run $(ARGS)
 
-fashion-mnist: .venv/training ## train models/fashion-mnist anew, and replace it if the new one is better: over an hour on two cores
+fashion-mnist: .venv/training ## retrain models/fashion-mnist, and replace it if the new model is better: over an hour on two cores
 	$(BIN)/python -m training.run --recipe acgan --width 64 --name fashion-mnist --images 3.2M --anneal-images 4M \
 		--learning-rate-end 1e-5 --ema-half-life 50k --checkpoint-every 200k --sample-every 200k
 	$(BIN)/python -m training.run --resume latest --images 3.6M --anneal-images 4.8M --aux-classifier-weight 0.5 \
@@ -35,16 +35,16 @@ bench: .venv/bench ## measure a training step and the service, each against its 
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.serving
 
-bento: .venv/serving ## build the bento gan-service; GPU=1 for one that draws with CUDA
+bento: .venv/serving ## build the bento gan-service; GPU=1 for one that uses CUDA
 	@deploy/bento.sh $(KIND)
 
-container: .venv/deploy ## build the bento and its image with docker or podman; GPU=1 as above
+container: .venv/deploy ## build the bento and its container image with docker or podman; GPU=1 as above
 	@tag=$$(deploy/bento.sh $(KIND)) && $(BIN)/python -m deploy.image "$$tag"
 
-test-container: .venv/development ## build the image, run it hardened, and try it; installs podman where there is no engine
+test-container: .venv/development ## build the container image, run it hardened, and test it; installs podman where there is no engine
 	@. tests/container/engine.sh && BENTOML_HOME=$(CURDIR)/build/test-container $(BIN)/pytest --timeout 900 tests/container
 
-lock: ## renew constraints.txt, and with it the images' packages, from the newest versions that pyproject.toml allows
+lock: ## renew constraints.txt, and with it the packages of the container images, from the newest versions that pyproject.toml allows
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/pip install --quiet --disable-pip-version-check '.[train,bench,deploy,dev]'
 	build/lock/bin/pip freeze --exclude gan-service | grep -v ' @ ' > constraints.txt
@@ -52,7 +52,7 @@ lock: ## renew constraints.txt, and with it the images' packages, from the newes
 		--universal --python-version 3.11 --generate-hashes --no-header --no-annotate --output-file deploy/requirements-$(kind).txt &&) true
 
 .venv/bin/python:
-	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; } # half of one would stand for all of it
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; } # part of one would count as complete
 
 .venv/serving: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) --editable .

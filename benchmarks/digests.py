@@ -42,7 +42,7 @@ _HEADERS = ("content-type", "x-seed", "x-model", "cache-control", "vary", "conte
 
 
 def digests(checkout: Path) -> dict[str, str]:
-    """Name -> digest, of everything."""
+    """Name -> digest of everything that is trained, exported and answered."""
     found: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -91,7 +91,7 @@ def _train(checkout: Path, folder: Path, recipe: str, flags: list[str]) -> None:
 
 
 def _of_run(recipe: str, run: Path, model: Path) -> dict[str, str]:
-    """Of the exported files byte by byte, of the last checkpoint by its tensors, and of what was measured."""
+    """Digests of the exported files by their bytes, of the last checkpoint by its tensors, and of the metrics."""
     found = {f"{recipe}: {name}": _digest((model / name).read_bytes()) for name in ("generator.safetensors", "generator.onnx")}
     checkpoint = max(run.glob("checkpoint-*"))
     for name, tensor in sorted(load_file(checkpoint).items()):
@@ -112,7 +112,7 @@ def _lasting(value: Any) -> Any:
 
 
 def _requests() -> Iterator[tuple[str, str, dict[str, Any] | None]]:
-    """Method, target and fields."""
+    """Method, target and fields of each request."""
     for model in (*_RECIPES, "fashion-mnist", "fashion-mnist-dcgan"):
         yield "POST", "/generate", {"model": model, "seed": 7}
         yield "POST", "/generate", {"model": model, "seeds": [3, 4294967295, 3], "format": "npz"}
@@ -143,7 +143,7 @@ def _requests() -> Iterator[tuple[str, str, dict[str, Any] | None]]:
 
 
 def _of_answer(answer: httpx2.Response) -> str:
-    """Of status, headers and body; of a list of models without what may be added, of an archive by what is in it."""
+    """Digest of status, headers and body; lists of models without fields that may be added, archives by their contents."""
     headers = [f"{name}: {sorted(answer.headers.get(name, '').split(', '))}" for name in _HEADERS]  # Allow comes in any order
     body = answer.content
     if answer.headers.get("content-type") == "application/json":

@@ -92,7 +92,7 @@ class Mutant:
 
 
 def faults(node: ast.AST) -> Iterator[ast.AST]:
-    """What one node of the syntax tree may wrongly have been."""
+    """Replacements of one node of the syntax tree, each a fault."""
     if isinstance(node, (ast.BinOp, ast.BoolOp, ast.AugAssign)) and type(node.op) in _SWAPS:
         yield _with(node, op=_SWAPS[type(node.op)]())
     elif isinstance(node, ast.Compare) and type(node.ops[0]) in _SWAPS:
@@ -156,7 +156,7 @@ def _code(node: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
 
 
 class _Replaced(importlib.machinery.SourceFileLoader):
-    """Loads a module from other source than that of its file."""
+    """Loads a module from source other than its file."""
 
     def __init__(self, mutant: Mutant) -> None:
         super().__init__(mutant.module, str(ROOT / (mutant.module.replace(".", "/") + ".py")))
@@ -170,7 +170,7 @@ class _Replaced(importlib.machinery.SourceFileLoader):
 
 
 def _run_tests(mutant: Mutant | None, tests: tuple[str, ...]) -> None:
-    """In a process of its own: exit status 0 if the tests pass."""
+    """Run the tests in this process, forked for it: exit status 0 if they pass."""
     os.setsid()
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
@@ -182,7 +182,7 @@ def _run_tests(mutant: Mutant | None, tests: tuple[str, ...]) -> None:
 
 
 def passes(mutant: Mutant | None, tests: tuple[str, ...]) -> bool:
-    """Whether the tests pass all the same. Forked, so that torch is imported once for all of them."""
+    """Whether the tests pass in spite of the fault. Forks, so that torch is imported once for all faults."""
     child: BaseProcess = multiprocessing.get_context("fork").Process(target=_run_tests, args=(mutant, tests))
     child.start()
     child.join(_SECONDS)

@@ -1,4 +1,4 @@
-"""More than a service can do, offered whether it answers or not, and every answer looked at."""
+"""Offer requests at a rate above the service's capacity, whether it answers or not, and check every answer."""
 
 import asyncio
 import hashlib
@@ -19,7 +19,7 @@ _SEEDS = 40  # different requests of each size, whose right answers are known be
 
 @dataclass
 class Outcome:
-    """What came of it."""
+    """Counts and times of the answers."""
 
     offered: int = 0  # images
     seconds: float = 0.0
@@ -31,7 +31,7 @@ class Outcome:
     memory: list[int] = field(default_factory=list)  # MB, before, during and after
 
     def __str__(self) -> str:
-        """For docs/benchmarks.md."""
+        """Text for docs/benchmarks.md."""
         statuses = ", ".join(f"{count} with {status}" for status, count in sorted(self.statuses.items()))
         p99, refused = (statistics.quantiles(found, n=100)[98] for found in (self.latencies, self.refusals))
         return (

@@ -1,7 +1,7 @@
-"""How good the article's loop becomes, and when: `python -m benchmarks.quality runs/article --minutes 30`.
+"""Quality of the article's loop over time: `python -m benchmarks.quality runs/article --minutes 30`.
 
-Measured as a run's checkpoints are, into a folder like a run's, so that `python -m training.compare runs/article RUN …` lays the
-loop beside runs. As in those, measuring counts as time; unlike theirs, its generator is the one that is trained, with no moving
+Measured as a run's checkpoints are, into a folder like a run's, so that `python -m training.compare runs/article RUN …` compares
+the loop with runs. As in those, measuring counts as time; unlike theirs, its generator is the one that is trained, with no moving
 average.
 """
 

@@ -19,7 +19,7 @@ from training.engine.state import TrainingState
 
 
 def measure(recipe: str, data: str, steps: int) -> dict[str, float]:
-    """One recipe, in this process."""
+    """Measure one recipe, in this process."""
     config = TrainingConfig.model_validate({"recipe": recipe, "data": data})
     dataset = load(config.data, config.size, labelled=config.conditional)
     hardware = Hardware.choose(config)

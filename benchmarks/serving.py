@@ -50,7 +50,7 @@ def singles(given: argparse.Namespace) -> None:
 
 
 def half_width(given: argparse.Namespace) -> None:
-    """Single images of a network with a quarter of its arithmetic: what is left is the way through the service."""
+    """Single images of a network with a quarter of the arithmetic, so that the service's overhead dominates."""
     with tempfile.TemporaryDirectory() as folder:
         _compare("Single images, half its width", _PEERS, _half_width(Path(folder) / "half-width"), given)
 
@@ -80,7 +80,7 @@ def large(given: argparse.Namespace) -> None:
 
 
 def too_much(given: argparse.Namespace) -> None:
-    """Ten times what the service can do, for half a minute."""
+    """Ten times the service's capacity, for half a minute."""
     with running("ours", REFERENCE):
         load('{"seed": %d}', 16, 2)
         capacity = load('{"seed": %d}', 16, given.seconds).rate
@@ -89,7 +89,7 @@ def too_much(given: argparse.Namespace) -> None:
 
 
 def start(given: argparse.Namespace) -> None:
-    """Seconds from the command to /readyz, memory then, and how long the event loop was ever held up under a mixed load."""
+    """Seconds from the command to /readyz, memory then, and the longest block of the event loop under a mixed load."""
     times, memory = [], 0
     for _ in range(given.rounds):
         with running("ours", REFERENCE) as seconds:
@@ -110,7 +110,7 @@ def start(given: argparse.Namespace) -> None:
 
 
 def container(given: argparse.Namespace) -> None:
-    """The image that `make container` made, beside the same service without a container."""
+    """The container image that `make container` builds, beside the same service without a container."""
     sides = ("ours", "ours, in a container")
     times: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(given.rounds):
@@ -157,7 +157,7 @@ def _compare(title: str, sides: Sequence[str], model: Path, given: argparse.Name
 
 
 def _half_width(folder: Path) -> Path:
-    """A model folder with start weights: what it draws is noise, and takes as long as images do."""
+    """A model folder with start weights: it generates noise, which takes as long as images do."""
     import torch
     from safetensors.torch import save_file
 

@@ -1,4 +1,4 @@
-"""The servers that are compared, started and loaded the same way."""
+"""The servers under comparison, started and put under load in the same way."""
 
 import os
 import re
@@ -22,7 +22,7 @@ ADDRESS = f"http://127.0.0.1:{PORT}"
 
 @dataclass(frozen=True)
 class Side:
-    """One server: how it is started, asked for a image, and known to be ready."""
+    """One server: its command, its request for an image, and its check of readiness."""
 
     command: Callable[[Path], list[str]]  # for the model folder to draw with
     body: str  # with %d for the seed
@@ -38,7 +38,7 @@ def _bentoml(service: str) -> Callable[[Path], list[str]]:
 
 
 def _container(model: Path) -> list[str]:
-    """The image that `make container` made, as docs/deploy.md runs it."""
+    """The container image that `make container` builds, run as in docs/deploy.md."""
     from deploy.image import find_engine  # which needs the extra `deploy`
 
     limits = ("--cap-drop", "all", "--security-opt", "no-new-privileges", "--memory", "1g", "--cpus", "2", "--pids-limit", "256")
@@ -63,7 +63,7 @@ SIDES = {
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk saw."""
+    """Results of wrk."""
 
     rate: float  # answers per second that were right
     p99: float  # milliseconds
@@ -72,9 +72,9 @@ class Load:
 
 @contextmanager
 def running(side: str, model: Path, root: Path = ROOT, **settings: str) -> Iterator[float]:
-    """The side's server, ready to draw with a model folder; yields the seconds that it took to be.
+    """Run the side's server with a model folder; yields the seconds until it was ready.
 
-    It is that of the checkout at `root`; `settings` are environment variables beside those that all sides need.
+    `root` is the checkout that it runs from; `settings` are environment variables beside those that all sides need.
     """
     environment = {
         **os.environ,
@@ -145,7 +145,7 @@ def process_memory() -> int:
 
 
 def longest_block() -> tuple[float, float]:
-    """Of the watched service's event loop since last asked: milliseconds away by the clock, and in work of its own."""
+    """Longest block of the watched service's event loop since the last call: milliseconds by the clock, and of its own work."""
     with urllib.request.urlopen(f"{ADDRESS}/longest-block", timeout=5) as answer:
         gap, work = answer.read().split()
     return float(gap), float(work)

@@ -27,7 +27,7 @@ _WARM_UP_STEPS = 4
 
 
 class Clock:
-    """Called between two steps; says when to stop, and how fast it went from the end of the warm-up on."""
+    """Called between two steps; decides when to stop, and measures the rate from the end of the warm-up on."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds, self._steps = seconds, 0

@@ -1,4 +1,4 @@
-"""The service, telling at /longest-block how long its event loop was away at most: in milliseconds, by the clock and in work."""
+"""The service with a route /longest-block: the longest block of its event loop in milliseconds, by the clock and in work."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ _TICK = 0.001  # seconds
 
 
 class WatchedApi(Api):
-    """The routes, and one more."""
+    """The service's routes and /longest-block."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class WatchedApi(Api):
         self._gap = self._work = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI's entry."""
+        """ASGI entry point."""
         if self._watch is None:
             self._watch = asyncio.create_task(self._tick())
         if scope["path"] == "/longest-block":
@@ -31,7 +31,7 @@ class WatchedApi(Api):
             await super().__call__(scope, receive, send)
 
     async def _tick(self) -> None:
-        """Come by every millisecond: what is later than that, the loop was doing something else, or had no processor."""
+        """Run every millisecond: any delay is a block of the event loop by other work, or for want of a processor."""
         while True:
             clock, work = time.perf_counter(), time.thread_time()
             await asyncio.sleep(_TICK)

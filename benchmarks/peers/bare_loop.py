@@ -1,4 +1,4 @@
-"""ONNX Runtime in a loop, 64 images at a time, without anything around it; prints images a second."""
+"""ONNX Runtime in a loop, 64 images at a time, without a server; prints images a second."""
 
 import os
 import sys

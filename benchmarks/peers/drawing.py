@@ -1,4 +1,4 @@
-"""What every serving peer does with a seed: the shipped model's ONNX file, one image, PNG."""
+"""Generation that every serving peer shares: seed -> one image of the shipped model's ONNX file -> PNG."""
 
 import io
 import os
@@ -11,7 +11,7 @@ _session = onnxruntime.InferenceSession(os.environ["PEER_ONNX"], providers=["CPU
 
 
 def draw(seeds: list[int]) -> list[bytes]:
-    """One PNG for each seed, drawn in one batch."""
+    """One PNG for each seed, generated in one batch."""
     z = np.stack([np.random.RandomState(seed).standard_normal(100).astype(np.float32) for seed in seeds])
     (images,) = _session.run(None, {"z": z})
     return [_png(image[0]) for image in ((images + 1) * 127.5 + 0.5).clip(0, 255).astype(np.uint8)]

@@ -1,4 +1,4 @@
-"""FastAPI and ONNX Runtime without batching: each request draws in a thread of FastAPI's pool."""
+"""FastAPI and ONNX Runtime without batching: each request runs in a thread of FastAPI's pool."""
 
 from fastapi import FastAPI, Response
 from pydantic import BaseModel
@@ -7,7 +7,7 @@ from benchmarks.peers.drawing import draw
 
 
 class Body(BaseModel):
-    """What is asked for."""
+    """Body of a request."""
 
     seed: int
 

@@ -1,4 +1,4 @@
-"""LitServe as its documentation has it: a batch of up to 16, filled for at most 5 ms."""
+"""LitServe as documented: a batch of up to 16, filled for at most 5 ms."""
 
 import os
 
@@ -12,14 +12,14 @@ class Drawing(litserve.LitAPI):
     """POST /generate {"seed": 7}."""
 
     def setup(self, device: str) -> None:
-        """Nothing to load: the drawing module has."""
+        """Nothing to load: the drawing module has loaded the model."""
 
     def decode_request(self, request: dict) -> int:
         """The seed."""
         return request["seed"]
 
     def batch(self, inputs: list[int]) -> list[int]:
-        """Seeds stay as they are."""
+        """Keep the list of seeds."""
         return inputs
 
     def predict(self, inputs: list[int]) -> list[bytes]:
@@ -27,11 +27,11 @@ class Drawing(litserve.LitAPI):
         return draw(inputs)
 
     def unbatch(self, output: list[bytes]) -> list[bytes]:
-        """Each by itself."""
+        """Keep the list of PNGs."""
         return output
 
     def encode_response(self, output: bytes) -> Response:
-        """As a image."""
+        """Response with the PNG."""
         return Response(output, media_type="image/png")
 
 

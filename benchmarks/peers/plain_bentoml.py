@@ -1,4 +1,4 @@
-"""BentoML as its documentation has it: one batchable method, its batcher left to itself."""
+"""BentoML as documented: one batchable method with the default batcher."""
 
 import base64
 
@@ -13,5 +13,5 @@ class Plain:
 
     @bentoml.api(batchable=True, max_batch_size=16)  # type: ignore[untyped-decorator]
     def generate(self, seeds: list[int]) -> list[str]:
-        """Base64, since a batchable method cannot return images."""
+        """One PNG for each seed in base64, since a batchable method cannot return images."""
         return [base64.b64encode(png).decode() for png in draw(seeds)]
