@@ -27,16 +27,16 @@ class CheckpointError(Exception):
 
 
 class Progress(BaseModel):
-    """What a checkpoint says of itself, beside its tensors."""
+    """Metadata of a checkpoint. The names are those on disk."""
 
     model_config = ConfigDict(ser_json_inf_nan="constants")  # pydantic's null for them could not be read again
 
     seen: int
     seconds: float
     measures: dict[str, float] = {}
-    protocol: str = ""  # of the measures
-    troubles: dict[str, int] = {}  # of diagnostics.Watch
-    scalers: list[dict[str, Any]] = [{}, {}]  # of float16's losses
+    protocol: str = ""  # under which the measures were taken
+    troubles: dict[str, int] = {}  # TrainingState.monitor_state
+    scalers: list[dict[str, Any]] = [{}, {}]  # TrainingState.scalers
 
 
 def write(folder: Path, tensors: dict[str, Tensor], progress: Progress, config: TrainingConfig) -> Path:

@@ -1,4 +1,4 @@
-"""The game, step by step."""
+"""The training loop."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -15,7 +15,7 @@ from training.engine.checkpoint import measures_of
 from training.engine.conv_weight_grad import use_fast_weight_gradients
 from training.engine.device import Hardware
 from training.engine.distributed import Group
-from training.engine.minibatch import draw
+from training.engine.minibatch import make_minibatch
 from training.engine.schedules import annealed, ema_weight
 from training.engine.state import TrainingState
 from training.engine.step import discriminator_loss, generator_loss, has_gradient_penalty
@@ -34,27 +34,27 @@ def train(
     hardware: Hardware,
     folder: Path,  # of the run: gets statistics, samples, checkpoints, the report and TensorBoard's files
     checkpoint_evaluator: CheckpointEvaluator | None,  # what checkpoints are measured with, by the first process; None: not at all
-    asked_to_stop: Callable[[], bool],  # looked at between two steps
+    asked_to_stop: Callable[[], bool],  # called between two steps
     group: Group = Group(),  # noqa: B008, it is frozen
 ) -> bool:
-    """Play until the configured length is reached, and save. False if asked to stop before that. Raises GameOverError."""
+    """Train until the configured length is reached, and save. False if asked to stop before that. Raises DivergenceError."""
     hardware.prepare()
     penalised = has_gradient_penalty(config)
     if hardware.precision == torch.bfloat16 and hardware.device.type == "cpu":
         use_fast_weight_gradients(state.generator)
         if not penalised:  # which take gradients of gradients, and the faster layers have only the first
-            use_fast_weight_gradients(state.judge)
-    generator, judge = group.wrap(state.generator.train()), group.wrap(state.judge.train())
+            use_fast_weight_gradients(state.discriminator)
+    generator, discriminator = group.wrap(state.generator.train()), group.wrap(state.discriminator.train())
     generator_scaler, discriminator_scaler = state.scalers
-    mine = group.share(config.batch_size)
-    watch = DivergenceMonitor(folder, state.troubles)
+    rows = group.rows(config.batch_size)
+    monitor = DivergenceMonitor(folder, state.monitor_state)
     saved_at = state.seen
 
     def keep(measured: bool) -> None:
         """Save a checkpoint, and measure it: afterwards, since who asked to stop may not wait that long."""
         nonlocal saved_at
         if not state.is_finite():
-            watch.give_up(*not_finite("weights", state.seen))
+            monitor.give_up(*not_finite("weights", state.seen))
         saved_at = state.seen
         state.measures, state.protocol = {}, ""
         if group.is_first:
@@ -86,30 +86,30 @@ def train(
 
             # Discriminator: tell real images from generated ones
             for turn in range(config.discriminator_steps):
-                batch = draw(dataset, config, state.space, state.seen, mine, hardware.device)
+                batch = make_minibatch(dataset, config, state.space, state.seen, rows, hardware.device)
                 with hardware.autocast(), torch.set_grad_enabled(turn == config.discriminator_steps - 1):
                     fake = generator(*batch.inputs)
                 penalise = penalised and state.seen // config.batch_size % config.penalty_every == 0
                 with nullcontext() if penalise else hardware.autocast():
-                    found = discriminator_loss(judge, config, batch, fake, penalise)
+                    found = discriminator_loss(discriminator, config, batch, fake, penalise)
                 weight = config.penalty_every * annealed(1.0, config.penalty_end, config, state.seen)
                 state.discriminator_optimiser.zero_grad()
                 discriminator_scaler.scale(found["loss"] + weight * found["penalty"]).backward()  # type: ignore[no-untyped-call]
                 discriminator_scaler.step(state.discriminator_optimiser)
                 discriminator_scaler.update()
                 if config.weight_clip is not None:
-                    _clip(state.judge.discriminator, config.weight_clip)
+                    _clip(state.discriminator.discriminator, config.weight_clip)
                 state.seen += config.batch_size
 
             # Generator: be taken for real. The discriminator's weights need no gradients here
-            state.judge.requires_grad_(False)
+            state.discriminator.requires_grad_(False)
             with hardware.autocast():
-                loss = generator_loss(state.judge, config, batch, fake, found["real"])
+                loss = generator_loss(state.discriminator, config, batch, fake, found["real"])
             state.generator_optimiser.zero_grad()
             generator_scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             generator_scaler.step(state.generator_optimiser)
             generator_scaler.update()
-            state.judge.requires_grad_(True)
+            state.discriminator.requires_grad_(True)
 
             # Moving average and statistics, which stay on the device
             state.update_average(ema_weight(config, state.seen, state.seen - before))
@@ -125,7 +125,7 @@ def train(
             )
             if tick_due or grid_due or checkpoint_due:
                 row = log.tick()
-                watch.look(row)
+                monitor.look(row)
                 log.write(row)
 
             # Now and then: a checkpoint to come back to, measured, and a grid to look at
@@ -173,7 +173,7 @@ def _statistics(config: TrainingConfig, found: dict[str, Tensor], loss_g: Tensor
     both = torch.cat([real, fake])
     measured = {"loss_d": found["loss"], "loss_g": loss_g}
     if OBJECTIVES[config.objective].is_log_odds:
-        measured |= {"d_real": real.sigmoid().mean(), "d_fake": fake.sigmoid().mean(), "value": -found["game"]}
+        measured |= {"d_real": real.sigmoid().mean(), "d_fake": fake.sigmoid().mean(), "value": -found["adversarial"]}
     else:
         measured |= {"logit_real": real.mean(), "logit_fake": fake.mean()}
     measured |= {"logit_mean": both.mean(), "logit_std": both.std()}

@@ -64,15 +64,15 @@ def relativistic_generator(fake: Tensor, real: Tensor) -> Tensor:
     return softplus(real - fake)
 
 
-def code_error(readings: Sequence[Tensor], codes: Sequence[Tensor]) -> Tensor:
+def code_error(outputs: Sequence[Tensor], codes: Sequence[Tensor]) -> Tensor:
     """-log Q(c | x) of each image, [n], but for a constant (Chen et al. 2016, arXiv 1606.03657, equation 5).
 
-    Of a category the reading is logits [n, k], and the code int64 [n]; of a number it is the mean [n] of a normal distribution
+    Of a category the output is logits [n, k], and the code int64 [n]; of a number it is the mean [n] of a normal distribution
     with deviation 1, as in the paper's code, and the code float32 [n].
     """
     errors = [
-        cross_entropy(reading, code, reduction="none") if reading.dim() == 2 else (code - reading).square() / 2
-        for reading, code in zip(readings, codes, strict=True)
+        cross_entropy(output, code, reduction="none") if output.dim() == 2 else (code - output).square() / 2
+        for output, code in zip(outputs, codes, strict=True)
     ]
     return torch.stack(errors).sum(0)
 

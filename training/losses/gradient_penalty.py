@@ -21,11 +21,11 @@ def squared_gradient_norm(logits: Tensor, images: Tensor) -> Tensor:
     return gradient.square().flatten(1).sum(1)
 
 
-def wasserstein_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, share: Tensor) -> Tensor:
+def wasserstein_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, interp_alpha: Tensor) -> Tensor:
     """(|gradient| - 1)^2 at points between real and generated images, [n] (Gulrajani et al. 2017, arXiv 1704.00028, equation 3).
 
-    `share` [n] in [0, 1], one for each image, says how near to the generated image its point is.
+    `interp_alpha` [n] in [0, 1], one for each image, says how near to the generated image its point is.
     """
-    share = share.view(-1, *[1] * (real.dim() - 1))
-    between = real.lerp(fake, share).requires_grad_()
+    interp_alpha = interp_alpha.view(-1, *[1] * (real.dim() - 1))
+    between = real.lerp(fake, interp_alpha).requires_grad_()
     return ((squared_gradient_norm(discriminator(between), between) + _UNDER_THE_ROOT).sqrt() - 1).square()

@@ -26,16 +26,16 @@ def test_each_image_has_its_own_gradient():
 
 
 def test_the_wasserstein_penalty_is_taken_between_the_two():
-    real, fake, share = images(seed=1), images(seed=2), torch.tensor([0.0, 0.25, 0.5, 1.0])
+    real, fake, interp_alpha = images(seed=1), images(seed=2), torch.tensor([0.0, 0.25, 0.5, 1.0])
     seen = []
 
     def discriminator(x):
         seen.append(x.detach())
         return 1.5 * x[:, 0, 0, 0] + 2.0 * x[:, 1, 1, 1]  # a slope of 2.5 everywhere
 
-    found = wasserstein_penalty(discriminator, real, fake, share)
+    found = wasserstein_penalty(discriminator, real, fake, interp_alpha)
     assert found.tolist() == pytest.approx([(6.2501**0.5 - 1) ** 2] * 4)
-    torch.testing.assert_close(seen[0], real + share.view(-1, 1, 1, 1) * (fake - real))
+    torch.testing.assert_close(seen[0], real + interp_alpha.view(-1, 1, 1, 1) * (fake - real))
 
 
 def test_a_flat_discriminator_has_a_penalty_that_can_be_learned_from():
