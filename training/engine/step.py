@@ -1,7 +1,9 @@
 """Losses of one step, from networks and a minibatch to the scalars that are minimised."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -33,34 +35,89 @@ class DiscriminatorWithHeads(nn.Module):
         return logits.float(), [output.float() for output in aux_outputs]
 
 
+class Loss(Protocol):
+    """Loss of one network in one step."""
+
+    @property
+    def total(self) -> Tensor:
+        """Scalar to minimise."""
+
+    def statistics(self, config: TrainingConfig) -> dict[str, Tensor]:
+        """Scalars to log, by their names in stats.jsonl."""
+
+
+@dataclass(frozen=True)
+class DiscriminatorLoss:
+    """Scalars, means over the minibatch, and the logits float32 [n]."""
+
+    total: Tensor  # `unpenalised`, and `penalty` times its weight in this step
+    unpenalised: Tensor  # adversarial, label and code loss, weighted
+    adversarial: Tensor
+    penalty: Tensor  # sum of the gradient penalties; 0 in a step without them
+    real_logits: Tensor
+    fake_logits: Tensor
+    label_loss: Tensor | None  # of real images; None without an auxiliary classifier
+    code_loss: Tensor | None  # of generated images; None without codes
+
+    def statistics(self, config: TrainingConfig) -> dict[str, Tensor]:
+        """Losses, and means of the discriminator's output.
+
+        D(x), D(G(z)) and V(D, G) = E log D(x) + E log(1 - D(G(z))) only where a logit is the log-odds of being real. At the Nash
+        equilibrium D is 1/2 everywhere and V is -log 4; the report shows how far from that it is.
+        """
+        real, fake = self.real_logits.detach(), self.fake_logits.detach()
+        both = torch.cat([real, fake])
+        found = {"loss_d": self.unpenalised}
+        if OBJECTIVES[config.objective].is_log_odds:
+            found |= {"d_real": real.sigmoid().mean(), "d_fake": fake.sigmoid().mean(), "value": -self.adversarial}
+        else:
+            found |= {"logit_real": real.mean(), "logit_fake": fake.mean()}
+        found |= {"logit_mean": both.mean(), "logit_std": both.std()}
+        if has_gradient_penalty(config):
+            found["penalty"] = self.penalty
+        for name, loss in (("label_error", self.label_loss), ("code_error", self.code_loss)):
+            if loss is not None:
+                found[name] = loss
+        return found
+
+
+@dataclass(frozen=True)
+class GeneratorLoss:
+    """A scalar, mean over the minibatch."""
+
+    total: Tensor  # adversarial, label and code loss, weighted
+
+    def statistics(self, _: TrainingConfig) -> dict[str, Tensor]:
+        """The loss."""
+        return {"loss_g": self.total}
+
+
 def has_gradient_penalty(config: TrainingConfig) -> bool:
     """Whether the discriminator's loss has a gradient penalty, which needs second derivatives."""
     return bool(config.r1 or config.r2 or config.gradient_penalty)
 
 
 def discriminator_loss(
-    discriminator: nn.Module,
+    discriminator: nn.Module,  # a DiscriminatorWithHeads, perhaps wrapped
     config: TrainingConfig,
     batch: Minibatch,
-    fake: Tensor,  # [n, channels, height, width], what the generator draws for this batch
-    penalise: bool,  # in this step; then to be called outside autocast
-) -> dict[str, Tensor]:
-    """`loss` and `penalty`, scalars to minimise; `adversarial`, the first without the errors of `labels` and `codes`.
-
-    And `real` and `fake`, the logits [n].
-    """
+    fake: Tensor,  # [n, channels, height, width], generated from the minibatch's inputs
+    penalty_weight: float | None,  # None: a step without gradient penalties; else to be called outside autocast
+) -> DiscriminatorLoss:
+    """The discriminator's loss, which trains its auxiliary head too: the label's on real images, the codes' on generated ones."""
+    penalise = penalty_weight is not None
     real, fake = batch.real.requires_grad_(penalise), fake.detach().float().requires_grad_(penalise)
-    change = _changes(config, batch)
-    real_logits, real_aux_outputs = discriminator(change(real, 0), batch.label, aux=bool(config.aux_classifier_weight))
-    fake_logits, fake_aux_outputs = discriminator(change(fake, 1), batch.label, aux=bool(config.codes))
-    loss = OBJECTIVES[config.objective].discriminator(real_logits, fake_logits).mean()
-    found = {"adversarial": loss, "real": real_logits, "fake": fake_logits}
+    augmented = _augmentation(config, batch)
+    real_logits, real_aux_outputs = discriminator(augmented(real, 0), batch.label, aux=bool(config.aux_classifier_weight))
+    fake_logits, fake_aux_outputs = discriminator(augmented(fake, 1), batch.label, aux=bool(config.codes))
+    adversarial = loss = OBJECTIVES[config.objective].discriminator(real_logits, fake_logits).mean()
+    label_loss = code_loss = None
     if config.aux_classifier_weight:
-        found["labels"] = _label_error(real_aux_outputs, batch)
-        loss = loss + config.aux_classifier_weight * found["labels"]
+        label_loss = _label_loss(real_aux_outputs, batch)
+        loss = loss + config.aux_classifier_weight * label_loss
     if config.codes:
-        found["codes"] = _code_error(fake_aux_outputs, config, batch)
-        loss = loss + config.information * found["codes"]
+        code_loss = _code_loss(fake_aux_outputs, config, batch)
+        loss = loss + config.information * code_loss
     penalty = torch.zeros_like(loss)
     if penalise:
         if config.r1:
@@ -69,36 +126,41 @@ def discriminator_loss(
             penalty = penalty + config.r2 / 2 * squared_gradient_norm(fake_logits, fake).mean()
         if config.gradient_penalty:
             logits_of = partial(_logits, discriminator, batch.label)
-            points = wasserstein_penalty(logits_of, change(real, 0).detach(), change(fake, 1).detach(), batch.interp_alpha)
-            penalty = penalty + config.gradient_penalty * points.mean()
-    return {"loss": loss, "penalty": penalty, **found}
+            sides = augmented(real, 0).detach(), augmented(fake, 1).detach()
+            penalty = penalty + config.gradient_penalty * wasserstein_penalty(logits_of, *sides, batch.interp_alpha).mean()
+    total = loss + (penalty_weight or 0.0) * penalty
+    return DiscriminatorLoss(total, loss, adversarial, penalty, real_logits, fake_logits, label_loss, code_loss)
 
 
-def generator_loss(discriminator: nn.Module, config: TrainingConfig, batch: Minibatch, fake: Tensor, real_logits: Tensor) -> Tensor:
-    """A scalar; `real_logits` [n] are the discriminator's own, for objectives that do not compare."""
-    objective, change = OBJECTIVES[config.objective], _changes(config, batch)
-    fake_logits, aux_outputs = discriminator(change(fake, 2), batch.label, aux=bool(config.aux_classifier_weight or config.codes))
+def generator_loss(discriminator: nn.Module, config: TrainingConfig, batch: Minibatch, fake: Tensor) -> GeneratorLoss:
+    """The generator's loss; arguments as of `discriminator_loss`."""
+    objective, augmented = OBJECTIVES[config.objective], _augmentation(config, batch)
+    has_aux = bool(config.aux_classifier_weight or config.codes)
+    fake_logits, aux_outputs = discriminator(augmented(fake, 2), batch.label, aux=has_aux)
     if objective.compares:
-        real_logits, _ = discriminator(change(batch.real.detach(), 3), batch.label)
+        real_logits, _ = discriminator(augmented(batch.real.detach(), 3), batch.label)
+    else:
+        real_logits = torch.zeros_like(fake_logits)  # which the objective does not use
     loss = objective.generator(fake_logits, real_logits).mean()
     if config.aux_classifier_weight:
-        loss = loss + config.aux_classifier_weight * _label_error(aux_outputs, batch)
+        loss = loss + config.aux_classifier_weight * _label_loss(aux_outputs, batch)
     if config.codes:
-        loss = loss + config.information * _code_error(aux_outputs, config, batch)
-    return loss
+        loss = loss + config.information * _code_loss(aux_outputs, config, batch)
+    return GeneratorLoss(loss)
 
 
-def _changes(config: TrainingConfig, batch: Minibatch) -> Callable[[Tensor, int], Tensor]:
-    return lambda images, turn: augment(images, batch.augment_params[turn], config.augment)
+def _augmentation(config: TrainingConfig, batch: Minibatch) -> Callable[[Tensor, int], Tensor]:
+    """Function of images and their row in `batch.augment_params`."""
+    return lambda images, row: augment(images, batch.augment_params[row], config.augment)
 
 
-def _label_error(aux_outputs: list[Tensor], batch: Minibatch) -> Tensor:
+def _label_loss(aux_outputs: list[Tensor], batch: Minibatch) -> Tensor:
     """-log P(label | image), from the head's first output (Odena et al. 2017, arXiv 1610.09585, equation 3)."""
     assert batch.label is not None, "an auxiliary classifier needs labels"
     return code_error(aux_outputs[:1], [batch.label]).mean()
 
 
-def _code_error(aux_outputs: list[Tensor], config: TrainingConfig, batch: Minibatch) -> Tensor:
+def _code_loss(aux_outputs: list[Tensor], config: TrainingConfig, batch: Minibatch) -> Tensor:
     """InfoGAN's loss of the codes, whose outputs come after the label's, and which are the generator's last inputs."""
     of_codes = aux_outputs[1:] if config.aux_classifier_weight else aux_outputs
     return code_error(of_codes, batch.inputs[-len(of_codes) :]).mean()
