@@ -1,12 +1,14 @@
 """State of a run: networks, optimisers, moving average and counters; how it is started, saved and restored."""
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Adam
 from torch.optim.swa_utils import update_bn
 
@@ -88,10 +90,15 @@ class TrainingState:
 
     @torch.no_grad()
     def update_average(self, weight: float) -> None:
-        """Move the average towards the generator: average + weight * (generator - average)."""
-        pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
-        for averaged, current in pairs:
+        """Move the average's weights towards the generator's: average + weight * (generator - average).
+
+        Buffers are copied, since they are constants, counters or averages of their own (StyleGAN's w_avg), which gain nothing from
+        a second average. Batch statistics are left alone: `finished_generator` estimates them for the averaged weights.
+        """
+        for averaged, current in zip(self.average.parameters(), self.generator.parameters(), strict=True):
             averaged.lerp_(current, weight)
+        for copied, buffer in zip(_copied_buffers(self.average), _copied_buffers(self.generator), strict=True):
+            copied.copy_(buffer)
 
     @property
     def device(self) -> torch.device:
@@ -177,6 +184,13 @@ def _on_disk(name: str) -> str:
     """Name in checkpoints of a network's tensor."""
     head = "aux_head."
     return f"reader.{name.removeprefix(head)}" if name.startswith(head) else name
+
+
+def _copied_buffers(network: nn.Module) -> Iterator[Tensor]:
+    """All buffers but those that `update_bn` estimates, in a fixed order."""
+    for module in network.modules():
+        if not isinstance(module, _BatchNorm):
+            yield from module.buffers(recurse=False)
 
 
 def _adam(network: nn.Module, config: TrainingConfig, learning_rate: float) -> Adam:

@@ -285,6 +285,47 @@ def test_the_average_forgets_half_in_its_half_life():
     torch.testing.assert_close(state.average.layers[0].weight, first / 2)
 
 
+class Buffered(torch.nn.Module):
+    """A toy generator with every kind of buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(2)
+        self.register_buffer("w_avg", torch.zeros(3))
+        self.register_buffer("steps", torch.tensor(0))
+        self.register_buffer("noise", torch.zeros(2), persistent=False)
+
+
+def test_the_average_copies_buffers_but_not_batch_statistics():
+    state = start()
+    state.average, state.generator = Buffered(), Buffered()
+    with torch.no_grad():
+        for tensor in (*state.generator.parameters(), *state.generator.buffers()):
+            tensor.fill_(5)
+    state.update_average(0.25)
+    assert {name: tensor.flatten().tolist() for name, tensor in state.average.named_parameters()} == {
+        "norm.weight": [2.0, 2.0],  # 1 + 0.25 * (5 - 1)
+        "norm.bias": [1.25, 1.25],
+    }
+    assert {name: tensor.flatten().tolist() for name, tensor in state.average.named_buffers()} == {
+        "w_avg": [5.0] * 3,
+        "steps": [5],
+        "noise": [5.0] * 2,
+        "norm.running_mean": [0.0, 0.0],
+        "norm.running_var": [1.0, 1.0],
+        "norm.num_batches_tracked": [0],
+    }
+
+
+@pytest.mark.parametrize("arch", ["mlp", "dcgan", "resnet", "r3gan"])
+def test_buffers_of_present_generators_are_batch_statistics_or_constants(arch):
+    state = start(TrainingConfig(arch=arch, width={"mlp": 40, "r3gan": 16}.get(arch, 4), batch_size=2))
+    state.generator.train()(torch.randn(2, state.space.z_dim))
+    for name, buffer in state.generator.named_buffers():
+        statistic = name.rpartition(".")[2] in ("running_mean", "running_var", "num_batches_tracked")
+        assert statistic or torch.equal(buffer, state.average.get_buffer(name)), name
+
+
 def test_finished_generators_have_statistics_that_fit_their_weights(whole_run):
     state = whole_run[1]
     finished = state.finished_generator()
