@@ -192,9 +192,9 @@ def test_one_step_of_every_recipe(tmp_path, recipe):
             + 0.025 * (slope(step, discriminator, fake) ** 2).mean()
         )
     if recipe == "wgan-gp":
-        chance = np.random.default_rng([0, 0, 2])
-        chance.random((4, 8, 7), np.float32)  # what an augmentation would take
-        interp_alpha = torch.from_numpy(chance.random(8, np.float32)).view(-1, 1, 1, 1)
+        random = np.random.default_rng([0, 0, 2])
+        random.random((4, 8, 7), np.float32)  # what an augmentation would take
+        interp_alpha = torch.from_numpy(random.random(8, np.float32)).view(-1, 1, 1, 1)
         lengths = (slope(step, discriminator, (1 - interp_alpha) * step.real + interp_alpha * fake) ** 2 + 1e-4).sqrt()
         loss = loss + 10 * ((lengths - 1) ** 2).mean()
     clip = config.weight_clip or math.inf

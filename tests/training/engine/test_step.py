@@ -101,13 +101,13 @@ class Stepped:
 
         self.last = seen + step - BATCH  # the images seen before the last of the discriminator's steps
         images, labels = dataset.batch(SEED, self.last, BATCH)
-        chance = np.random.default_rng([SEED, self.last, 2])
-        augment_params, interp_alpha = chance.random((4, BATCH, 7), np.float32), chance.random(BATCH, np.float32)
+        random = np.random.default_rng([SEED, self.last, 2])
+        augment_params, interp_alpha = random.random((4, BATCH, 7), np.float32), random.random(BATCH, np.float32)
         self.augment_params, self.interp_alpha = torch.from_numpy(augment_params), torch.from_numpy(interp_alpha).view(-1, 1, 1, 1)
         if config.mirror:
-            turned = chance.random(BATCH) < 0.5
-            assert 0 < turned.sum() < BATCH
-            images = np.where(turned[:, None, None, None], images[..., ::-1], images)
+            mirrored = random.random(BATCH) < 0.5
+            assert 0 < mirrored.sum() < BATCH
+            images = np.where(mirrored[:, None, None, None], images[..., ::-1], images)
         self.real = torch.from_numpy(images.copy()).float() / 127.5 - 1
         self.label = None if labels is None else torch.from_numpy(labels)
         self.codes = []
