@@ -2,7 +2,7 @@
 
 python -m benchmarks.mutants                                every fault that can be put into the modules below; takes an hour or two
 python -m benchmarks.mutants --seed 1 --each 25             a random sample of 25 for each module, the same for the same seed
-python -m benchmarks.mutants training.schedule --each 40    one module
+python -m benchmarks.mutants training.engine.schedules --each 40    one module
 
 A fault that no test notices is printed: either a test is missing, or the fault changes nothing that anyone could see.
 """
@@ -35,9 +35,9 @@ _STEP = (
         f"tests/training/config/test_recipes.py::{name}"
         for name in (
             "test_one_step_of_every_recipe",
-            "test_a_reader_of_codes_learns_with_the_discriminator",
-            "test_labels_and_codes_are_read_side_by_side",
-            "test_a_reader_of_labels_learns_from_real_pictures_alone",
+            "test_code_heads_learn_with_the_discriminator",
+            "test_label_and_code_heads_work_side_by_side",
+            "test_an_auxiliary_classifier_learns_from_real_images_alone",
             "test_the_average_begins_at_the_generator_and_lags_behind",
         )
     ),

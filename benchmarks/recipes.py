@@ -24,7 +24,7 @@ def measure(recipe: str, data: str, steps: int) -> dict[str, float]:
     dataset = load(config.data, config.size, labelled=config.conditional)
     hardware = Hardware.choose(config)
     state = TrainingState.start(config, dataset.images.shape[1], len(dataset.classes) or None, hardware)
-    sizes = [sum(parameter.numel() for parameter in network.parameters()) for network in (state.generator, state.judge)]
+    sizes = [sum(parameter.numel() for parameter in network.parameters()) for network in (state.generator, state.discriminator)]
     found = estimate(state, dataset, config, hardware, steps)
     return {
         "generator": sizes[0],

@@ -134,7 +134,7 @@ def _run(given: dict[str, Any]) -> int:
             raise UsageError(f"--arch {config.arch}: {error}") from error
         except (RuntimeError, TypeError) as error:  # what PyTorch raises for more memory, or larger numbers, than there are
             raise _too_large(error) from error
-        for player, network in (("generator", state.generator), ("discriminator", state.judge)):
+        for player, network in (("generator", state.generator), ("discriminator", state.discriminator)):
             say(f"{player}: {sum(parameter.numel() for parameter in network.parameters()):,} parameters")
         if where.dry_run:
             if group.is_first:
@@ -144,7 +144,7 @@ def _run(given: dict[str, Any]) -> int:
         if folder is None and group.is_first:
             with writing_to(where.out, "start again"):
                 folder = run_dir.create(where.out, f"{dataset.name}-{config.recipe}")
-        folder = Path(group.tell(str(folder)))
+        folder = Path(group.broadcast(str(folder)))
         with (
             writing_to(folder, f"go on with: python -m training.run --resume {folder}"),
             run_dir.locked(folder) if group.is_first else nullcontext(),

@@ -1,4 +1,4 @@
-"""Checkpoints: single files, written in one step, verified when they are read."""
+"""Checkpoints: single files, written atomically, verified when they are read."""
 
 import hashlib
 import math
@@ -15,7 +15,7 @@ from gan import atomic
 from training.config.schema import TrainingConfig
 
 _KEEP = 3
-_RANKED_BY = ("fid", "frechet")  # the measures of which less is better; a checkpoint has one
+_RANKED_BY = ("fid", "frechet")  # distances, of which a checkpoint has one
 
 
 class CheckpointError(Exception):
@@ -27,22 +27,22 @@ class CheckpointError(Exception):
 
 
 class Progress(BaseModel):
-    """What a checkpoint says of itself, beside its tensors."""
+    """Metadata of a checkpoint. The names are those on disk."""
 
     model_config = ConfigDict(ser_json_inf_nan="constants")  # pydantic's null for them could not be read again
 
     seen: int
     seconds: float
     measures: dict[str, float] = {}
-    protocol: str = ""  # of the measures
-    troubles: dict[str, int] = {}  # of diagnostics.Watch
-    scalers: list[dict[str, Any]] = [{}, {}]  # of float16's losses
+    protocol: str = ""  # under which the measures were taken
+    troubles: dict[str, int] = {}  # TrainingState.monitor_state
+    scalers: list[dict[str, Any]] = [{}, {}]  # TrainingState.scalers
 
 
 def write(folder: Path, tensors: dict[str, Tensor], progress: Progress, config: TrainingConfig) -> Path:
-    """Write checkpoint-<images seen>.safetensors and drop all but the last three and the best; returns its path."""
+    """Write checkpoint-<images seen>.safetensors and delete all but the last three and the best; returns its path."""
     path = folder / f"checkpoint-{progress.seen:09d}.safetensors"
-    # safetensors stores dense tensors only, so channels-last ones are laid out anew.
+    # safetensors stores dense tensors only, so channels-last ones are copied to the standard layout.
     dense = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     metadata = {"progress": progress.model_dump_json(), "config": config.model_dump_json()}
     atomic.write_bytes_atomically(path, save(dense, {**metadata, "digest": _digest(dense, metadata)}))
@@ -54,7 +54,7 @@ def write(folder: Path, tensors: dict[str, Tensor], progress: Progress, config: 
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], Progress]:
-    """All that `write` was given but the configuration. Raises CheckpointError if not every byte is as it was written."""
+    """Read what `write` was given, without the configuration. Raises CheckpointError if any byte has changed."""
     try:
         with safe_open(path, "pt") as file:
             metadata = dict(file.metadata() or {})
@@ -67,7 +67,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], Progress]:
 
 
 def read_progress(path: Path) -> Progress:
-    """How far the run of a checkpoint had come, without a look at its tensors. Raises CheckpointError."""
+    """Read a checkpoint's metadata only. Raises CheckpointError."""
     try:
         with safe_open(path, "pt") as file:
             return Progress.model_validate_json((file.metadata() or {})["progress"])
@@ -81,9 +81,9 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def ranked(folder: Path) -> list[Path]:
-    """A run's checkpoints, the one that was measured best first.
+    """A run's checkpoints, best measures first.
 
-    Those not measured, or under another protocol than the latest, come last, and of those the latest first.
+    Checkpoints that were not measured, or under another protocol than the latest, come last, the latest of them first.
     """
     found = _progress(folder)
     newest_first = list(reversed(found))
@@ -94,23 +94,23 @@ def ranked(folder: Path) -> list[Path]:
 
 
 def distance(measures: Mapping[str, float]) -> float:
-    """The one measure that checkpoints are ranked by; infinite for those not measured, or where it is no finite number."""
+    """The measure that checkpoints are ranked by, less being better; infinite if it is missing or not finite."""
     found = measures.get(ranked_by(measures) or "", math.inf)
     return found if math.isfinite(found) else math.inf
 
 
 def ranked_by(names: Container[str]) -> str | None:
-    """Which of these measures checkpoints are ranked by, and models too; None if it is none of them."""
+    """Name of the measure, among these, that checkpoints and models are ranked by; None if there is none."""
     return next((name for name in _RANKED_BY if name in names), None)
 
 
 def measures_of(folder: Path, protocol: str) -> list[dict[str, float]]:
-    """Those of a run's checkpoints under one protocol, oldest first, as far as they can be read."""
+    """Measures of a run's readable checkpoints under one protocol, oldest first."""
     return [progress.measures for progress in _progress(folder).values() if progress.measures and progress.protocol == protocol]
 
 
 def _progress(folder: Path) -> dict[Path, Progress]:
-    """That of every checkpoint that can be read, oldest first."""
+    """Metadata of every readable checkpoint, oldest first."""
     found = {}
     for path in checkpoints(folder):
         try:
@@ -121,7 +121,7 @@ def _progress(folder: Path) -> dict[Path, Progress]:
 
 
 def _best_of_each_protocol(folder: Path) -> list[Path]:
-    """Who goes on measuring in another way may come back to the first one."""
+    """Best checkpoint of each protocol: a run may return to a protocol that it was measured under before."""
     worst_first = sorted(_progress(folder).items(), key=lambda item: distance(item[1].measures), reverse=True)
     return list({progress.protocol: path for path, progress in worst_first if progress.measures}.values())
 

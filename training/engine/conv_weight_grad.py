@@ -1,4 +1,4 @@
-"""The 4x4 stride-2 convolutions of DCGAN with faster weight gradients, for training in bfloat16 on a processor.
+"""The 4x4 stride-2 convolutions of DCGAN with faster weight gradients, for training in bfloat16 on a CPU.
 
 oneDNN's bfloat16 kernel for the weight gradient reaches a fraction of the speed of its other convolutions; the same sum
 written as one matrix product over unfolded patches takes a third of the time. benchmarks/training.py measures the whole step.
@@ -13,9 +13,9 @@ from torch.nn.functional import conv2d, conv_transpose2d, pad
 
 
 def use_fast_weight_gradients(network: nn.Module) -> None:
-    """Swap in the faster layers, in place: same parameters under the same names, same images, same gradients.
+    """Replace layers by the faster ones, in place: same parameters under the same names, same outputs, same gradients.
 
-    Layers at the image's edge of the network are left alone: with one to three channels there is nothing to gain.
+    Layers with one to three channels on the side of the image are left alone: there is nothing to gain.
     """
     for module in network.modules():
         if type(module) is nn.Conv2d and _is_halving(module) and module.in_channels > 3:
@@ -29,7 +29,7 @@ def _is_halving(module: nn.Conv2d | nn.ConvTranspose2d) -> bool:
 
 
 def _weight_gradient(small: Tensor, large: Tensor) -> Tensor:
-    """Sum over images and places of small[n, a, y, x] * large[n, b, 2y + i - 1, 2x + j - 1] -> float32 [a, b, 4, 4].
+    """Sum over images and positions of small[n, a, y, x] * large[n, b, 2y + i - 1, 2x + j - 1] -> float32 [a, b, 4, 4].
 
     `small` is [n, a, h, w] and `large` [n, b, 2h, 2w], both channels last, which makes the reshapes below cheap.
     """

@@ -1,4 +1,4 @@
-"""Which device a run computes on, in which precision, and how it is told to do so fast."""
+"""Device and precision of a run, and the settings that make it fast."""
 
 import ctypes
 import os
@@ -18,15 +18,15 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
 
 @dataclass(frozen=True)
 class Hardware:
-    """Where and how the networks compute; their weights are always float32."""
+    """Device, precision and threads of the networks; their weights are always float32."""
 
     device: torch.device
-    precision: torch.dtype  # that convolutions and matrix products are computed in
+    precision: torch.dtype  # of convolutions and matrix products
     threads: int
 
     @classmethod
     def choose(cls, config: TrainingConfig) -> "Hardware":
-        """Resolve 'auto'. Raises ValueError, naming the flag, for what this machine does not have."""
+        """Resolve 'auto'. Raises ValueError, naming the flag, for hardware that this machine does not have."""
         if config.device == "cuda" and not torch.cuda.is_available():
             raise ValueError("--device cuda: torch sees no GPU here; use --device cpu")
         device = torch.device("cpu")
@@ -39,24 +39,24 @@ class Hardware:
         return cls(device, precision, config.threads or torch.get_num_threads())
 
     def prepare(self) -> None:
-        """Set what is set per process."""
+        """Apply the settings of the process."""
         torch.set_num_threads(self.threads)
         keep_freed_memory()
-        # float32 is computed as such on a GPU too: TensorFloat-32 has a mantissa of 10 bits, few for gradients of gradients.
+        # No TensorFloat-32 on a GPU: its mantissa has 10 bits, too few for second derivatives.
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.benchmark = True  # all batches are of one size, so the fastest kernels are looked for once
+        torch.backends.cudnn.benchmark = True  # all batches have one size, so the fastest kernels are searched for once
 
     def autocast(self) -> AbstractContextManager[None]:
-        """Convolutions and matrix products in the precision chosen; a context that does nothing for float32."""
+        """Context for convolutions and matrix products in `precision`; does nothing for float32."""
         return torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision != torch.float32)
 
     def scaler(self) -> torch.amp.GradScaler:
-        """For losses whose gradients float16 could not hold; does nothing in other precisions."""
+        """Loss scaler, for gradients that underflow in float16; does nothing in other precisions."""
         return torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
 
     def peak_memory(self) -> int:
-        """The most bytes held at once so far: of the GPU on a GPU, else of the process."""
+        """Peak memory so far, in bytes: of the GPU on a GPU, else of the process."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
@@ -76,9 +76,9 @@ def _has_bfloat16(device: torch.device) -> bool:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep large freed blocks instead of handing each back to the kernel.
+    """Let glibc keep large freed blocks instead of returning each to the kernel.
 
-    Every step frees and asks for the same buffers of tens of megabytes; faulting their pages in anew costs a fifth of the time.
+    Every step frees and allocates the same buffers of tens of megabytes; page faults on them cost a fifth of the time.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)

@@ -1,4 +1,4 @@
-"""What a run will take, by taking a few of its steps."""
+"""Estimate of a run's time and memory, from a few of its steps."""
 
 import tempfile
 from dataclasses import dataclass
@@ -19,20 +19,20 @@ _WARM_UP_STEPS, _STEPS = 3, 8
 
 @dataclass(frozen=True)
 class Estimate:
-    """Measured on this machine, as busy as it was."""
+    """Time and memory, measured on this machine under its present load."""
 
-    seconds_per_image: float  # grids and checkpoints not counted
-    memory: int  # bytes held at most: of the GPU on a GPU, else of this process
+    seconds_per_image: float  # without grids and checkpoints
+    memory: int  # peak, in bytes: of the GPU on a GPU, else of this process
 
 
 def estimate(
-    state: TrainingState,  # is trained on
+    state: TrainingState,  # is trained further
     dataset: Dataset,
     config: TrainingConfig,
     hardware: Hardware,
     steps: int = _STEPS,
 ) -> Estimate:
-    """Take some steps of the run in a folder that is thrown away."""
+    """Take some steps of the run, in a temporary folder."""
     times: list[float] = []
 
     def enough() -> bool:
@@ -40,7 +40,7 @@ def estimate(
         return len(times) > _WARM_UP_STEPS + steps
 
     with tempfile.TemporaryDirectory() as folder:
-        # Nothing but steps, and so few that the run would not end yet: what is done now and then is left out.
+        # Nothing but steps, no checkpoints or grids, and more images than they take, since the last step of a run does more.
         enough_images = (_WARM_UP_STEPS + steps + 2) * config.batch_size * config.discriminator_steps
         rarely = config.model_copy(
             update={"images": enough_images, "sample_every": 10**12, "checkpoint_every": 10**12, "minutes": None}
@@ -51,7 +51,7 @@ def estimate(
 
 
 def print_estimate(out: Path, state: TrainingState, dataset: Dataset, config: TrainingConfig, hardware: Hardware) -> None:
-    """Print what a run would take in time and memory, and write a preview of the data, a grid of 64 images, into `out`."""
+    """Print a run's estimated time and memory, and write a preview of the data, a grid of 64 images, into `out`."""
     preview = out / f"preview-{dataset.name}.png"
     with writing_to(out, "start again"):
         out.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,13 @@
-"""The game, step by step."""
+"""The training loop."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.config.schema import TrainingConfig
 from training.data import Dataset
@@ -15,12 +15,12 @@ from training.engine.checkpoint import measures_of
 from training.engine.conv_weight_grad import use_fast_weight_gradients
 from training.engine.device import Hardware
 from training.engine.distributed import Group
-from training.engine.minibatch import draw
-from training.engine.schedules import annealed, ema_weight
+from training.engine.minibatch import make_minibatch
+from training.engine.phases import make_phases
+from training.engine.schedules import ema_weight, set_schedules
 from training.engine.state import TrainingState
-from training.engine.step import discriminator_loss, generator_loss, has_gradient_penalty
+from training.engine.step import Loss, has_gradient_penalty
 from training.evaluation.checkpoint_evaluator import CheckpointEvaluator
-from training.losses.adversarial import OBJECTIVES
 from training.tracking.divergence import DivergenceMonitor, measure, not_finite, warnings_of
 from training.tracking.logger import RunLogger
 
@@ -34,86 +34,44 @@ def train(
     hardware: Hardware,
     folder: Path,  # of the run: gets statistics, samples, checkpoints, the report and TensorBoard's files
     checkpoint_evaluator: CheckpointEvaluator | None,  # what checkpoints are measured with, by the first process; None: not at all
-    asked_to_stop: Callable[[], bool],  # looked at between two steps
+    asked_to_stop: Callable[[], bool],  # called between two steps
     group: Group = Group(),  # noqa: B008, it is frozen
 ) -> bool:
-    """Play until the configured length is reached, and save. False if asked to stop before that. Raises GameOverError."""
+    """Train until the configured length is reached, and save. False if asked to stop before that. Raises DivergenceError."""
     hardware.prepare()
-    penalised = has_gradient_penalty(config)
-    if hardware.precision == torch.bfloat16 and hardware.device.type == "cpu":
-        use_fast_weight_gradients(state.generator)
-        if not penalised:  # which take gradients of gradients, and the faster layers have only the first
-            use_fast_weight_gradients(state.judge)
-    generator, judge = group.wrap(state.generator.train()), group.wrap(state.judge.train())
-    generator_scaler, discriminator_scaler = state.scalers
-    mine = group.share(config.batch_size)
-    watch = DivergenceMonitor(folder, state.troubles)
-    saved_at = state.seen
-
-    def keep(measured: bool) -> None:
-        """Save a checkpoint, and measure it: afterwards, since who asked to stop may not wait that long."""
-        nonlocal saved_at
-        if not state.is_finite():
-            watch.give_up(*not_finite("weights", state.seen))
-        saved_at = state.seen
-        state.measures, state.protocol = {}, ""
-        if group.is_first:
-            state.save(folder, config)
-        if checkpoint_evaluator is not None and measured:
-            try:
-                found = _finite(measure(state, dataset, config, hardware, checkpoint_evaluator))
-            except (ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
-                # A number that only describes the run does not end it.
-                log.warn([f"this checkpoint was not measured: {str(error).partition(chr(10))[0] or type(error).__name__}"])
-                return
-            state.measures, state.protocol = found, checkpoint_evaluator.protocol
-            log.write(checkpoint_evaluator.row(state.seen, state.seconds, state.measures))
-            log.warn(warnings_of(state.measures, measures_of(folder, state.protocol), state.seen))
-            state.save(folder, config)
+    _use_fast_layers(state, config, hardware)
+    generator, discriminator = group.wrap(state.generator.train()), group.wrap(state.discriminator.train())
+    phases = make_phases(state, discriminator, config, hardware)
+    rows = group.rows(config.batch_size)
+    monitor = DivergenceMonitor(folder, state.monitor_state)
 
     with RunLogger(state, config, folder, group) as log:
+        checkpoints = _Checkpoints(state, dataset, config, hardware, folder, checkpoint_evaluator, group, monitor, log, state.seen)
         if state.seen == 0:
             log.show()
         now = perf_counter()
         over = group.any(config.is_reached(state.seen, state.seconds))  # by the slowest clock, so that all go on or none
-        step = config.batch_size * config.discriminator_steps
-        at_checkpoint = (state.seen - step) // config.checkpoint_every < state.seen // config.checkpoint_every
-        if state.seen and not state.measures and (over or at_checkpoint):
-            keep(measured=True)  # what a killed run had saved and not yet measured
+        if checkpoints.is_measure_missing(over):
+            checkpoints.save(measured=True)
         while not over and not group.any(asked_to_stop()):
             before = state.seen
-            _set_schedules(state, config)
 
-            # Discriminator: tell real images from generated ones
-            for turn in range(config.discriminator_steps):
-                batch = draw(dataset, config, state.space, state.seen, mine, hardware.device)
-                with hardware.autocast(), torch.set_grad_enabled(turn == config.discriminator_steps - 1):
+            # Phases: the discriminator's in each of its steps, the generator's with the last of them
+            for phase in phases:
+                set_schedules(phase.optimiser, config, state.seen)
+            losses: dict[str, Loss] = {}
+            for number in _discriminator_steps(config, state.seen):
+                due = [phase for phase in phases if number % phase.every == 0]
+                batch = make_minibatch(dataset, config, state.space, state.seen, rows, hardware.device)
+                with hardware.autocast(), torch.set_grad_enabled(any(phase.module is state.generator for phase in due)):
                     fake = generator(*batch.inputs)
-                penalise = penalised and state.seen // config.batch_size % config.penalty_every == 0
-                with nullcontext() if penalise else hardware.autocast():
-                    found = discriminator_loss(judge, config, batch, fake, penalise)
-                weight = config.penalty_every * annealed(1.0, config.penalty_end, config, state.seen)
-                state.discriminator_optimiser.zero_grad()
-                discriminator_scaler.scale(found["loss"] + weight * found["penalty"]).backward()  # type: ignore[no-untyped-call]
-                discriminator_scaler.step(state.discriminator_optimiser)
-                discriminator_scaler.update()
-                if config.weight_clip is not None:
-                    _clip(state.judge.discriminator, config.weight_clip)
+                for phase in due:
+                    losses[phase.name] = phase.update(batch, fake)
                 state.seen += config.batch_size
-
-            # Generator: be taken for real. The discriminator's weights need no gradients here
-            state.judge.requires_grad_(False)
-            with hardware.autocast():
-                loss = generator_loss(state.judge, config, batch, fake, found["real"])
-            state.generator_optimiser.zero_grad()
-            generator_scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            generator_scaler.step(state.generator_optimiser)
-            generator_scaler.update()
-            state.judge.requires_grad_(True)
 
             # Moving average and statistics, which stay on the device
             state.update_average(ema_weight(config, state.seen, state.seen - before))
-            log.add(_statistics(config, found, loss), state.seen - before)
+            log.add(_statistics(losses, config), state.seen - before)
             previous, now = now, perf_counter()
             state.seconds += now - previous
 
@@ -125,61 +83,92 @@ def train(
             )
             if tick_due or grid_due or checkpoint_due:
                 row = log.tick()
-                watch.look(row)
+                monitor.look(row)
                 log.write(row)
 
-            # Now and then: a checkpoint to come back to, measured, and a grid to look at
+            # At their intervals: a checkpoint, measured, and a grid of samples
             if checkpoint_due:
-                keep(measured=True)
+                checkpoints.save(measured=True)
             if grid_due or checkpoint_due:
                 log.show()
-        if state.seen > saved_at:
-            keep(measured=False)
+        if state.seen > checkpoints.saved_at:
+            checkpoints.save(measured=False)  # a run that is asked to stop may not have the time
             log.show()
     return over
 
 
-def _set_schedules(state: TrainingState, config: TrainingConfig) -> None:
-    factor = annealed(
-        1.0, None if config.learning_rate_end is None else config.learning_rate_end / config.learning_rate, config, state.seen
-    )
-    beta2 = annealed(config.beta2, config.beta2_end, config, state.seen)
-    rates = (config.generator_learning_rate or config.learning_rate, config.learning_rate)
-    for optimiser, rate in zip((state.generator_optimiser, state.discriminator_optimiser), rates, strict=True):
-        for parameters in optimiser.param_groups:
-            parameters["lr"], parameters["betas"] = factor * rate, (config.beta1, beta2)
+@dataclass
+class _Checkpoints:
+    """Saves and measures the checkpoints of a run."""
+
+    state: TrainingState
+    dataset: Dataset
+    config: TrainingConfig
+    hardware: Hardware
+    folder: Path
+    evaluator: CheckpointEvaluator | None
+    group: Group
+    monitor: DivergenceMonitor
+    log: RunLogger
+    saved_at: int  # images seen at the last checkpoint
+
+    def is_measure_missing(self, over: bool) -> bool:
+        """Whether a run was killed between saving and measuring the checkpoint that it goes on from."""
+        state, every = self.state, self.config.checkpoint_every
+        step = self.config.batch_size * self.config.discriminator_steps
+        at_checkpoint = (state.seen - step) // every < state.seen // every
+        return bool(state.seen and not state.measures and (over or at_checkpoint))
+
+    def save(self, measured: bool) -> None:
+        """Save a checkpoint, and then measure it if asked to. Raises DivergenceError for weights that are not finite."""
+        state = self.state
+        if not state.is_finite():
+            self.monitor.give_up(*not_finite("weights", state.seen))
+        self.saved_at = state.seen
+        state.measures, state.protocol = {}, ""
+        if self.group.is_first:
+            state.save(self.folder, self.config)
+        if self.evaluator is not None and measured:
+            self._measure(self.evaluator)
+
+    def _measure(self, evaluator: CheckpointEvaluator) -> None:
+        """Measure the checkpoint and save it again, with its measures."""
+        state, log = self.state, self.log
+        try:
+            found = _finite(measure(state, self.dataset, self.config, self.hardware, evaluator))
+        except (ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
+            # A number that only describes the run does not end it.
+            log.warn([f"this checkpoint was not measured: {str(error).partition(chr(10))[0] or type(error).__name__}"])
+            return
+        state.measures, state.protocol = found, evaluator.protocol
+        log.write(evaluator.row(state.seen, state.seconds, state.measures))
+        log.warn(warnings_of(state.measures, measures_of(self.folder, state.protocol), state.seen))
+        state.save(self.folder, self.config)
+
+
+def _use_fast_layers(state: TrainingState, config: TrainingConfig, hardware: Hardware) -> None:
+    """Faster layers for bfloat16 on a CPU; they have no second derivatives, which a gradient penalty takes."""
+    if hardware.precision == torch.bfloat16 and hardware.device.type == "cpu":
+        use_fast_weight_gradients(state.generator)
+        if not has_gradient_penalty(config):
+            use_fast_weight_gradients(state.discriminator)
+
+
+def _discriminator_steps(config: TrainingConfig, seen: int) -> range:
+    """Numbers of the discriminator's steps up to the generator's next one, which is at a multiple of `discriminator_steps`."""
+    steps = config.discriminator_steps
+    taken = seen // (config.batch_size * steps) * steps
+    return range(taken + 1, taken + steps + 1)
+
+
+def _statistics(losses: dict[str, Loss], config: TrainingConfig) -> dict[str, Tensor]:
+    """Statistics of all phases, the losses first."""
+    found = [item for loss in losses.values() for item in loss.statistics(config).items()]
+    return dict(sorted(found, key=lambda item: not item[0].startswith("loss_")))
 
 
 def _finite(measures: dict[str, float]) -> dict[str, float]:
-    """The same. Raises ValueError if one is no finite number: nothing may be ranked by that."""
+    """The measures. Raises ValueError if one is not a finite number: nothing may be ranked by that."""
     if wrong := [name for name, value in measures.items() if not isfinite(value)]:
         raise ValueError(f"{', '.join(wrong)} is not a finite number")
     return measures
-
-
-@torch.no_grad()
-def _clip(network: nn.Module, largest: float) -> None:
-    for parameter in network.parameters():
-        parameter.clamp_(-largest, largest)
-
-
-def _statistics(config: TrainingConfig, found: dict[str, Tensor], loss_g: Tensor) -> dict[str, Tensor]:
-    """Scalars of one step.
-
-    D(x), D(G(z)) and V(D, G) = E log D(x) + E log(1 - D(G(z))) only where a logit is the log-odds of being real. At the Nash
-    equilibrium D is 1/2 everywhere and V is -log 4; the report shows how far from that it is.
-    """
-    real, fake = found["real"].detach(), found["fake"].detach()
-    both = torch.cat([real, fake])
-    measured = {"loss_d": found["loss"], "loss_g": loss_g}
-    if OBJECTIVES[config.objective].is_log_odds:
-        measured |= {"d_real": real.sigmoid().mean(), "d_fake": fake.sigmoid().mean(), "value": -found["game"]}
-    else:
-        measured |= {"logit_real": real.mean(), "logit_fake": fake.mean()}
-    measured |= {"logit_mean": both.mean(), "logit_std": both.std()}
-    if has_gradient_penalty(config):
-        measured["penalty"] = found["penalty"]
-    for name, error in (("labels", "label_error"), ("codes", "code_error")):
-        if name in found:
-            measured[error] = found[name]
-    return measured

@@ -1,6 +1,8 @@
-"""Settings that change over a run: pure functions of the images seen."""
+"""Settings that change over a run: functions of the images seen."""
 
 import math
+
+from torch.optim import Optimizer
 
 from training.config.schema import TrainingConfig
 
@@ -14,8 +16,18 @@ def annealed(start: float, end: float | None, config: TrainingConfig, seen: int)
     return end + (start - end) * (1 + math.cos(math.pi * min(seen / config.anneal_images, 1))) / 2
 
 
+def set_schedules(optimiser: Optimizer, config: TrainingConfig, seen: int) -> None:
+    """Set an Adam's betas, and the learning rate of each parameter group to a factor times the group's own initial rate."""
+    end = None if config.learning_rate_end is None else config.learning_rate_end / config.learning_rate
+    factor = annealed(1.0, end, config, seen)
+    beta2 = annealed(config.beta2, config.beta2_end, config, seen)
+    for group in optimiser.param_groups:
+        initial = group.setdefault("initial_lr", group["lr"])  # kept at the first call
+        group["lr"], group["betas"] = factor * initial, (config.beta1, beta2)
+
+
 def ema_weight(config: TrainingConfig, seen: int, step: int) -> float:
-    """What the generator after a step of so many images counts in its moving average.
+    """Weight of the generator in its moving average after a step of `step` images.
 
     A weight counts half after the half-life; early on after a twentieth of the images seen, so that the start weights are
     soon forgotten (Karras et al. 2020, arXiv 2006.06676, appendix C).

@@ -1,4 +1,4 @@
-"""What a run learns from and is measured with."""
+"""Data and evaluator of a run."""
 
 import sys
 from pathlib import Path
@@ -14,13 +14,13 @@ from training.evaluation.samples import Source, has_known_labels
 from training.tracking import run_dir
 from training.tracking.run_dir import UsageError
 
-_FEWEST_PICTURES = 20  # half of them to be measured by the other half
+_FEWEST_IMAGES = 20  # evaluation compares one half of them with the other
 
 
 def load(config: TrainingConfig, folder: Path | None) -> tuple[Dataset, FeatureName]:
-    """The data, with its labels if it is to be measured by them, even where the game does not know them; and by which features.
+    """Load the data, with labels if they are needed to measure by, even for an unconditional run; and choose the features.
 
-    For a run that goes on, given its folder, classes keep the order, and images the channels, that it began with.
+    A resumed run, given its folder, keeps the order of classes and the channels of images that it began with.
     Raises UsageError for features that the data has no labels for.
     """
 
@@ -44,18 +44,18 @@ def load(config: TrainingConfig, folder: Path | None) -> tuple[Dataset, FeatureN
 
 
 def evaluator_of(config: TrainingConfig, known: Dataset, features: FeatureName) -> Evaluator:
-    """What checkpoints and the finished model are measured with. Raises UsageError for features that cannot be had, DiskError."""
+    """Evaluator of checkpoints and of the finished model. Raises UsageError for features that are not available, DiskError."""
     try:
-        with writing_to(cache_root(), "start again"):  # where a classifier is kept
+        with writing_to(cache_root(), "start again"):  # classifiers are cached there
             return Evaluator.of(known, features, inception_weights=config.inception_weights, progress=True)
     except (FeaturesUnavailableError, ValueError) as error:
         raise UsageError(f"--features {features}: {error}") from error
 
 
 def check_enough(config: TrainingConfig, dataset: Dataset, group: Group) -> None:
-    """Raises UsageError for too few images, or a batch that they or the processes cannot make up."""
-    if len(dataset.images) < _FEWEST_PICTURES:
-        raise UsageError(f"--data {config.data}: {len(dataset.images)} images are too few to learn from; bring {_FEWEST_PICTURES}")
+    """Raises UsageError for too few images, or a batch larger than the data or not divisible by the processes."""
+    if len(dataset.images) < _FEWEST_IMAGES:
+        raise UsageError(f"--data {config.data}: {len(dataset.images)} images are too few to learn from; bring {_FEWEST_IMAGES}")
     if dataset.is_one_image:
         raise UsageError(f"--data {config.data}: all {len(dataset.images)} images are the same; bring some that differ")
     if len(dataset.images) < config.batch_size:

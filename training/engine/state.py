@@ -1,12 +1,14 @@
-"""Everything that changes while a run goes on, and how it is started and saved and brought back."""
+"""State of a run: networks, optimisers, moving average and counters; how it is started, saved and restored."""
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Adam
 from torch.optim.swa_utils import update_bn
 
@@ -21,11 +23,11 @@ from training.engine.device import Hardware
 from training.engine.step import DiscriminatorWithHeads
 
 _CALIBRATION_BATCHES, _CALIBRATION_BATCH_SIZE = 16, 64
-_PROCESSOR = torch.device("cpu")
+_CPU = torch.device("cpu")
 
 
 class _Unpacking(nn.Module):
-    """A network that takes its inputs in one list."""
+    """Wrapper of a network that takes its inputs in one list."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -38,23 +40,23 @@ class _Unpacking(nn.Module):
 
 @dataclass
 class TrainingState:
-    """The players, their optimisers, the generator's moving average, and how far the game has come."""
+    """The networks, their optimisers, the generator's moving average, and how far training has come."""
 
     generator: Generator
-    judge: DiscriminatorWithHeads  # the discriminator, and the reader of label and codes if there is one
-    average: Generator  # exponential moving average of the generator's weights: what is sampled and exported
+    discriminator: DiscriminatorWithHeads
+    average: Generator  # exponential moving average of the generator: what is sampled and exported
     generator_optimiser: Adam
     discriminator_optimiser: Adam
-    scalers: tuple[GradScaler, GradScaler]  # of the generator's losses and the discriminator's, for float16
+    scalers: tuple[GradScaler, GradScaler]  # for float16: the generator's and the discriminator's
     seen: int = 0  # real images the discriminator was trained on
-    seconds: float = 0.0  # spent training, over all sittings
+    seconds: float = 0.0  # of training, summed over all resumes
     measures: dict[str, float] = field(default_factory=dict)  # as of the last checkpoint
     protocol: str = ""  # of the measures
-    troubles: dict[str, int] = field(default_factory=dict)  # of diagnostics.Watch
+    monitor_state: dict[str, int] = field(default_factory=dict)  # of divergence.DivergenceMonitor
 
     @classmethod
     def start(cls, config: TrainingConfig, channels: int, classes: int | None, hardware: Hardware) -> "TrainingState":
-        """Fresh networks with the weights that the run's seed gives; `classes` is None for an unconditional game."""
+        """Fresh networks with the weights that the run's seed gives; `classes` is None for an unconditional run."""
         space = config.space(classes)
         generator = families.generator(config.arch, space, channels, config.size, config.arguments)
         discriminator = families.discriminator(
@@ -63,50 +65,55 @@ class TrainingState:
         random = torch.Generator().manual_seed(config.seed)
         for network in (generator, discriminator):
             families.initialise(config.arch, network, random)
-        reader = None
-        read = (*((Code("label", classes),) if config.aux_classifier_weight else ()), *space.codes)
-        if read:
-            reader = auxiliary_head.AuxiliaryHead(discriminator.features, read)
-            auxiliary_head.initialise(reader, random)
-        judge = DiscriminatorWithHeads(discriminator, reader)
-        for player in (generator, judge):
-            # Channels last is how the processor's convolutions want their memory.
-            player.to(hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        aux_head = None
+        targets = (*((Code("label", classes),) if config.aux_classifier_weight else ()), *space.codes)
+        if targets:
+            aux_head = auxiliary_head.AuxiliaryHead(discriminator.features, targets)
+            auxiliary_head.initialise(aux_head, random)
+        with_heads = DiscriminatorWithHeads(discriminator, aux_head)
+        for module in (generator, with_heads):
+            # Convolutions on a CPU are fastest in channels-last memory.
+            module.to(hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return cls(
             generator,
-            judge,
+            with_heads,
             copy.deepcopy(generator).requires_grad_(False),
             _adam(generator, config, config.generator_learning_rate or config.learning_rate),
-            _adam(judge, config, config.learning_rate),
+            _adam(with_heads, config, config.learning_rate),
             (hardware.scaler(), hardware.scaler()),
         )
 
     @property
     def space(self) -> InputSpec:
-        """What the generator draws from."""
+        """Inputs of the generator: latent distribution, classes and codes."""
         return self.generator.space
 
     @torch.no_grad()
     def update_average(self, weight: float) -> None:
-        """Move the average towards the generator, which then counts `weight` in it."""
-        pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
-        for averaged, current in pairs:
+        """Move the average's weights towards the generator's: average + weight * (generator - average).
+
+        Buffers are copied, since they are constants, counters or averages of their own (StyleGAN's w_avg), which gain nothing from
+        a second average. Batch statistics are left alone: `finished_generator` estimates them for the averaged weights.
+        """
+        for averaged, current in zip(self.average.parameters(), self.generator.parameters(), strict=True):
             averaged.lerp_(current, weight)
+        for copied, buffer in zip(_copied_buffers(self.average), _copied_buffers(self.generator), strict=True):
+            copied.copy_(buffer)
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """Device of the networks."""
         return next(self.generator.parameters()).device
 
-    def finished_generator(self, device: torch.device = _PROCESSOR) -> Generator:
-        """The averaged generator as it is sampled and, on the processor, exported: float32, in eval mode.
+    def finished_generator(self, device: torch.device = _CPU) -> Generator:
+        """Copy of the averaged generator as it is sampled and, on the CPU, exported: float32, in eval mode.
 
         Averaged weights do not fit the batch statistics of the generator they were averaged from, so the statistics are
         estimated again over fixed latents, seeds 0 to 1,023.
         """
         network: Generator = copy.deepcopy(self.average).to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         firsts = range(0, _CALIBRATION_BATCHES * _CALIBRATION_BATCH_SIZE, _CALIBRATION_BATCH_SIZE)
-        # Of each item update_bn takes the first part: all inputs of the network, in a list.
+        # update_bn passes the first element of each batch to the network: here the list of all its inputs.
         batches = [
             [[values.to(device) for values in tensors(range(first, first + _CALIBRATION_BATCH_SIZE), self.space)]]
             for first in firsts
@@ -115,28 +122,28 @@ class TrainingState:
         return network.eval()
 
     def is_finite(self) -> bool:
-        """Whether all weights are numbers."""
-        weights = [*self.generator.parameters(), *self.judge.parameters()]
+        """Whether all weights are finite numbers."""
+        weights = [*self.generator.parameters(), *self.discriminator.parameters()]
         return bool(torch.stack([weight.detach().abs().sum() for weight in weights]).isfinite().all())
 
     # Saving
 
     def save(self, folder: Path, config: TrainingConfig) -> Path:
-        """Write a checkpoint in one step, and drop all but the last three and the best; returns its path."""
+        """Write a checkpoint atomically and delete all but the last three and the best; returns its path."""
         scalers = [scaler.state_dict() for scaler in self.scalers]
         progress = Progress(
             seen=self.seen,
             seconds=self.seconds,
             measures=self.measures,
             protocol=self.protocol,
-            troubles=self.troubles,
+            troubles=self.monitor_state,
             scalers=scalers,
         )
         return checkpoint.write(folder, self._tensors(), progress, config)
 
     @torch.no_grad()
     def restore(self, path: Path) -> None:
-        """Go back to where a checkpoint was written. Raises CheckpointError if it is damaged or of another shape."""
+        """Load a checkpoint into this state. Raises CheckpointError if it is damaged or of other networks."""
         saved, progress = checkpoint.read(path)
         tensors = self._tensors()
         if saved.keys() != tensors.keys():
@@ -145,30 +152,50 @@ class TrainingState:
             if saved[name].shape != tensor.shape:
                 raise CheckpointError(path, f"{name} has the shape {list(saved[name].shape)}, not {list(tensor.shape)}")
         for name, tensor in tensors.items():
-            # Copied into the tensors that stand, which keeps their memory layout: the fused Adam computes wrong updates, without
+            # Copied into the existing tensors, which keeps their memory layout: the fused Adam computes wrong updates, without
             # an error, from moments whose strides are not their parameter's.
             tensor.copy_(saved[name])
         for scaler, scale in zip(self.scalers, progress.scalers, strict=True):
-            if scale:  # there is none of a run in another precision
+            if scale:  # empty after a run in another precision
                 scaler.load_state_dict(scale)
-        self.troubles, self.protocol = progress.troubles, progress.protocol
+        self.monitor_state, self.protocol = progress.troubles, progress.protocol
         self.seen, self.seconds, self.measures = progress.seen, progress.seconds, progress.measures
 
     def _tensors(self) -> dict[str, Tensor]:
-        networks = {"generator": self.generator, "judge": self.judge, "average": self.average}
+        """All tensors to save, by their names on disk.
+
+        There the discriminator with its heads is called "judge" and the auxiliary head "reader", as in the first checkpoints.
+        """
+        networks = {"generator": self.generator, "judge": self.discriminator, "average": self.average}
+        optimisers = {"generator": self.generator_optimiser, "judge": self.discriminator_optimiser}
         tensors = {
-            f"{player}.{name}": tensor for player, network in networks.items() for name, tensor in network.state_dict().items()
+            f"{prefix}.{_on_disk(name)}": tensor
+            for prefix, network in networks.items()
+            for name, tensor in network.state_dict().items()
         }
-        for player, optimiser in (("generator", self.generator_optimiser), ("judge", self.discriminator_optimiser)):
-            for name, parameter in networks[player].named_parameters():
+        for prefix, optimiser in optimisers.items():
+            for name, parameter in networks[prefix].named_parameters():
                 for moment, tensor in optimiser.state[parameter].items():
-                    tensors[f"{player}_optimiser.{moment}.{name}"] = tensor
+                    tensors[f"{prefix}_optimiser.{moment}.{_on_disk(name)}"] = tensor
         return tensors
+
+
+def _on_disk(name: str) -> str:
+    """Name in checkpoints of a network's tensor."""
+    head = "aux_head."
+    return f"reader.{name.removeprefix(head)}" if name.startswith(head) else name
+
+
+def _copied_buffers(network: nn.Module) -> Iterator[Tensor]:
+    """All buffers but those that `update_bn` estimates, in a fixed order."""
+    for module in network.modules():
+        if not isinstance(module, _BatchNorm):
+            yield from module.buffers(recurse=False)
 
 
 def _adam(network: nn.Module, config: TrainingConfig, learning_rate: float) -> Adam:
     optimiser = Adam(network.parameters(), lr=learning_rate, betas=(config.beta1, config.beta2), fused=True)
-    # Adam makes its moments at its first step; made here, they are there to be restored into.
+    # Adam creates its moments at its first step; created here, they exist for a checkpoint to be restored into.
     for parameter in network.parameters():
         optimiser.state[parameter] = {
             "step": torch.zeros((), device=parameter.device),

@@ -1,7 +1,9 @@
-"""The losses of one step, from networks and a batch to what the players minimise."""
+"""Losses of one step, from networks and a minibatch to the scalars that are minimised."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -9,55 +11,113 @@ from torch import Tensor, nn
 from gan.networks.auxiliary_head import AuxiliaryHead
 from gan.networks.family import Discriminator
 from training.config.schema import TrainingConfig
-from training.engine.minibatch import Batch
+from training.engine.minibatch import Minibatch
 from training.losses.adversarial import OBJECTIVES, code_error
 from training.losses.diffaugment import augment
 from training.losses.gradient_penalty import squared_gradient_norm, wasserstein_penalty
 
 
 class DiscriminatorWithHeads(nn.Module):
-    """The discriminator and, in a game with codes or a label reader, who reads them off its features (InfoGAN's Q, AC-GAN's C)."""
+    """The discriminator and, on its features, the auxiliary head for label and codes if there are any (AC-GAN's C, InfoGAN's Q).
 
-    def __init__(self, discriminator: Discriminator, reader: AuxiliaryHead | None = None) -> None:
+    One module, since DistributedDataParallel counts forward calls of modules.
+    """
+
+    def __init__(self, discriminator: Discriminator, aux_head: AuxiliaryHead | None = None) -> None:
         super().__init__()
         self.discriminator = discriminator
-        self.reader = reader
+        self.aux_head = aux_head
 
-    def forward(self, images: Tensor, label: Tensor | None = None, read: bool = False) -> tuple[Tensor, list[Tensor]]:
-        """Images float [n, channels, height, width] -> logits float32 [n]; and the readings of label and codes if asked for."""
+    def forward(self, images: Tensor, label: Tensor | None = None, aux: bool = False) -> tuple[Tensor, list[Tensor]]:
+        """Images float [n, channels, height, width] -> logits float32 [n] and, if `aux`, the auxiliary head's outputs, float32."""
         logits, features = self.discriminator.forward_features(images, label)
-        readings = self.reader(features) if read and self.reader is not None else []
-        return logits.float(), [reading.float() for reading in readings]
+        aux_outputs = self.aux_head(features) if aux and self.aux_head is not None else []
+        return logits.float(), [output.float() for output in aux_outputs]
+
+
+class Loss(Protocol):
+    """Loss of one network in one step."""
+
+    @property
+    def total(self) -> Tensor:
+        """Scalar to minimise."""
+
+    def statistics(self, config: TrainingConfig) -> dict[str, Tensor]:
+        """Scalars to log, by their names in stats.jsonl."""
+
+
+@dataclass(frozen=True)
+class DiscriminatorLoss:
+    """Scalars, means over the minibatch, and the logits float32 [n]."""
+
+    total: Tensor  # `unpenalised`, and `penalty` times its weight in this step
+    unpenalised: Tensor  # adversarial, label and code loss, weighted
+    adversarial: Tensor
+    penalty: Tensor  # sum of the gradient penalties; 0 in a step without them
+    real_logits: Tensor
+    fake_logits: Tensor
+    label_loss: Tensor | None  # of real images; None without an auxiliary classifier
+    code_loss: Tensor | None  # of generated images; None without codes
+
+    def statistics(self, config: TrainingConfig) -> dict[str, Tensor]:
+        """Losses, and means of the discriminator's output.
+
+        D(x), D(G(z)) and V(D, G) = E log D(x) + E log(1 - D(G(z))) only where a logit is the log-odds of being real. At the Nash
+        equilibrium D is 1/2 everywhere and V is -log 4; the report shows how far from that it is.
+        """
+        real, fake = self.real_logits.detach(), self.fake_logits.detach()
+        both = torch.cat([real, fake])
+        found = {"loss_d": self.unpenalised}
+        if OBJECTIVES[config.objective].is_log_odds:
+            found |= {"d_real": real.sigmoid().mean(), "d_fake": fake.sigmoid().mean(), "value": -self.adversarial}
+        else:
+            found |= {"logit_real": real.mean(), "logit_fake": fake.mean()}
+        found |= {"logit_mean": both.mean(), "logit_std": both.std()}
+        if has_gradient_penalty(config):
+            found["penalty"] = self.penalty
+        for name, loss in (("label_error", self.label_loss), ("code_error", self.code_loss)):
+            if loss is not None:
+                found[name] = loss
+        return found
+
+
+@dataclass(frozen=True)
+class GeneratorLoss:
+    """A scalar, mean over the minibatch."""
+
+    total: Tensor  # adversarial, label and code loss, weighted
+
+    def statistics(self, _: TrainingConfig) -> dict[str, Tensor]:
+        """The loss."""
+        return {"loss_g": self.total}
 
 
 def has_gradient_penalty(config: TrainingConfig) -> bool:
-    """Whether the game has a gradient penalty, whose steps need gradients of gradients."""
+    """Whether the discriminator's loss has a gradient penalty, which needs second derivatives."""
     return bool(config.r1 or config.r2 or config.gradient_penalty)
 
 
 def discriminator_loss(
-    judge: nn.Module,
+    discriminator: nn.Module,  # a DiscriminatorWithHeads, perhaps wrapped
     config: TrainingConfig,
-    batch: Batch,
-    fake: Tensor,  # [n, channels, height, width], what the generator draws for this batch
-    penalise: bool,  # in this step; then to be called outside autocast
-) -> dict[str, Tensor]:
-    """`loss` and `penalty`, scalars to minimise; `game`, the loss but for the errors of `labels` and `codes`, which are there too.
-
-    And `real` and `fake`, the logits [n].
-    """
+    batch: Minibatch,
+    fake: Tensor,  # [n, channels, height, width], generated from the minibatch's inputs
+    penalty_weight: float | None,  # None: a step without gradient penalties; else to be called outside autocast
+) -> DiscriminatorLoss:
+    """The discriminator's loss, which trains its auxiliary head too: the label's on real images, the codes' on generated ones."""
+    penalise = penalty_weight is not None
     real, fake = batch.real.requires_grad_(penalise), fake.detach().float().requires_grad_(penalise)
-    change = _changes(config, batch)
-    real_logits, real_readings = judge(change(real, 0), batch.label, read=bool(config.aux_classifier_weight))
-    fake_logits, readings = judge(change(fake, 1), batch.label, read=bool(config.codes))
-    loss = OBJECTIVES[config.objective].discriminator(real_logits, fake_logits).mean()
-    found = {"game": loss, "real": real_logits, "fake": fake_logits}
+    augmented = _augmentation(config, batch)
+    real_logits, real_aux_outputs = discriminator(augmented(real, 0), batch.label, aux=bool(config.aux_classifier_weight))
+    fake_logits, fake_aux_outputs = discriminator(augmented(fake, 1), batch.label, aux=bool(config.codes))
+    adversarial = loss = OBJECTIVES[config.objective].discriminator(real_logits, fake_logits).mean()
+    label_loss = code_loss = None
     if config.aux_classifier_weight:
-        found["labels"] = _label_error(real_readings, batch)
-        loss = loss + config.aux_classifier_weight * found["labels"]
+        label_loss = _label_loss(real_aux_outputs, batch)
+        loss = loss + config.aux_classifier_weight * label_loss
     if config.codes:
-        found["codes"] = _code_error(readings, config, batch)
-        loss = loss + config.information * found["codes"]
+        code_loss = _code_loss(fake_aux_outputs, config, batch)
+        loss = loss + config.information * code_loss
     penalty = torch.zeros_like(loss)
     if penalise:
         if config.r1:
@@ -65,42 +125,47 @@ def discriminator_loss(
         if config.r2:
             penalty = penalty + config.r2 / 2 * squared_gradient_norm(fake_logits, fake).mean()
         if config.gradient_penalty:
-            logits_of = partial(_logits, judge, batch.label)
-            points = wasserstein_penalty(logits_of, change(real, 0).detach(), change(fake, 1).detach(), batch.share)
-            penalty = penalty + config.gradient_penalty * points.mean()
-    return {"loss": loss, "penalty": penalty, **found}
+            logits_of = partial(_logits, discriminator, batch.label)
+            sides = augmented(real, 0).detach(), augmented(fake, 1).detach()
+            penalty = penalty + config.gradient_penalty * wasserstein_penalty(logits_of, *sides, batch.interp_alpha).mean()
+    total = loss + (penalty_weight or 0.0) * penalty
+    return DiscriminatorLoss(total, loss, adversarial, penalty, real_logits, fake_logits, label_loss, code_loss)
 
 
-def generator_loss(judge: nn.Module, config: TrainingConfig, batch: Batch, fake: Tensor, real_logits: Tensor) -> Tensor:
-    """A scalar; `real_logits` [n] are the discriminator's own, for objectives that do not compare."""
-    objective, change = OBJECTIVES[config.objective], _changes(config, batch)
-    fake_logits, readings = judge(change(fake, 2), batch.label, read=bool(config.aux_classifier_weight or config.codes))
+def generator_loss(discriminator: nn.Module, config: TrainingConfig, batch: Minibatch, fake: Tensor) -> GeneratorLoss:
+    """The generator's loss; arguments as of `discriminator_loss`."""
+    objective, augmented = OBJECTIVES[config.objective], _augmentation(config, batch)
+    has_aux = bool(config.aux_classifier_weight or config.codes)
+    fake_logits, aux_outputs = discriminator(augmented(fake, 2), batch.label, aux=has_aux)
     if objective.compares:
-        real_logits, _ = judge(change(batch.real.detach(), 3), batch.label)
+        real_logits, _ = discriminator(augmented(batch.real.detach(), 3), batch.label)
+    else:
+        real_logits = torch.zeros_like(fake_logits)  # which the objective does not use
     loss = objective.generator(fake_logits, real_logits).mean()
     if config.aux_classifier_weight:
-        loss = loss + config.aux_classifier_weight * _label_error(readings, batch)
+        loss = loss + config.aux_classifier_weight * _label_loss(aux_outputs, batch)
     if config.codes:
-        loss = loss + config.information * _code_error(readings, config, batch)
-    return loss
+        loss = loss + config.information * _code_loss(aux_outputs, config, batch)
+    return GeneratorLoss(loss)
 
 
-def _changes(config: TrainingConfig, batch: Batch) -> Callable[[Tensor, int], Tensor]:
-    return lambda images, turn: augment(images, batch.augment_params[turn], config.augment)
+def _augmentation(config: TrainingConfig, batch: Minibatch) -> Callable[[Tensor, int], Tensor]:
+    """Function of images and their row in `batch.augment_params`."""
+    return lambda images, row: augment(images, batch.augment_params[row], config.augment)
 
 
-def _label_error(readings: list[Tensor], batch: Batch) -> Tensor:
-    """-log P(label | image), of the first reading (Odena et al. 2017, arXiv 1610.09585, equation 3)."""
+def _label_loss(aux_outputs: list[Tensor], batch: Minibatch) -> Tensor:
+    """-log P(label | image), from the head's first output (Odena et al. 2017, arXiv 1610.09585, equation 3)."""
     assert batch.label is not None, "an auxiliary classifier needs labels"
-    return code_error(readings[:1], [batch.label]).mean()
+    return code_error(aux_outputs[:1], [batch.label]).mean()
 
 
-def _code_error(readings: list[Tensor], config: TrainingConfig, batch: Batch) -> Tensor:
-    """Of the readings of the codes, which come after that of the label and are the last inputs of the generator."""
-    readings = readings[1:] if config.aux_classifier_weight else readings
-    return code_error(readings, batch.inputs[-len(readings) :]).mean()
+def _code_loss(aux_outputs: list[Tensor], config: TrainingConfig, batch: Minibatch) -> Tensor:
+    """InfoGAN's loss of the codes, whose outputs come after the label's, and which are the generator's last inputs."""
+    of_codes = aux_outputs[1:] if config.aux_classifier_weight else aux_outputs
+    return code_error(of_codes, batch.inputs[-len(of_codes) :]).mean()
 
 
-def _logits(judge: nn.Module, label: Tensor | None, images: Tensor) -> Tensor:
-    logits: Tensor = judge(images, label)[0]
+def _logits(discriminator: nn.Module, label: Tensor | None, images: Tensor) -> Tensor:
+    logits: Tensor = discriminator(images, label)[0]
     return logits

@@ -7,39 +7,37 @@ from types import FrameType
 from typing import Any
 
 _ALWAYS = (signal.SIGINT, signal.SIGTERM)
-# A terminal that closes; the limit on processor time; what Slurm, Grid Engine and PBS send some time before the end, if told to.
+# A closed terminal; the limit on CPU time; what Slurm, Grid Engine and PBS can be set to send some time before the end.
 _UNLESS_IGNORED = (signal.SIGHUP, signal.SIGXCPU, signal.SIGUSR1, signal.SIGUSR2)
-_ONE_AND_THE_SAME = 0.5  # seconds in which more signals say what the first said: shells, torchrun and timeout send several
+_SAME_REQUEST = 0.5  # seconds in which further signals belong to the first: shells, torchrun and timeout send several
 
 
 class StopSignal:
-    """Ctrl-C, SIGTERM and their like ask the run to save and stop; a later Ctrl-C or SIGTERM ends it at once.
+    """Handler of Ctrl-C, SIGTERM and similar signals, which ask a run to save and stop; a later Ctrl-C or SIGTERM ends it at once.
 
-    One that is ignored when the run starts, as SIGHUP is under nohup, stays ignored. SIGQUIT ends a run at once, as ever.
+    A signal that is ignored when the run starts, as SIGHUP is under nohup, stays ignored. SIGQUIT ends a run at once, by default.
     """
 
     def __init__(self) -> None:
-        """Listens from now on; to be made in the main thread."""
+        """Install the handlers. Must be called in the main thread."""
         self.number = 0
-        self._came = 0.0
-        listened_to = [one for one in _UNLESS_IGNORED if signal.getsignal(one) is not signal.SIG_IGN]
-        self._before: dict[signal.Signals, Any] = {
-            number: signal.signal(number, self._handle) for number in (*_ALWAYS, *listened_to)
-        }
+        self._received_at = 0.0
+        handled = [one for one in _UNLESS_IGNORED if signal.getsignal(one) is not signal.SIG_IGN]
+        self._before: dict[signal.Signals, Any] = {number: signal.signal(number, self._handle) for number in (*_ALWAYS, *handled)}
 
     def let_go(self) -> None:
-        """From now on signals do again what they did before, and Ctrl-C and SIGTERM end the process."""
+        """Restore the previous handlers; Ctrl-C and SIGTERM then end the process."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def received(self) -> bool:
-        """Whether the run is to stop; `number` is then the first signal's."""
+        """Whether the run is to stop; `number` is then that of the first signal."""
         return self.number != 0
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         if not self.number:
-            self.number, self._came = number, monotonic()
-        elif number in _ALWAYS and monotonic() - self._came > _ONE_AND_THE_SAME:
+            self.number, self._received_at = number, monotonic()
+        elif number in _ALWAYS and monotonic() - self._received_at > _SAME_REQUEST:
             os._exit(128 + number)

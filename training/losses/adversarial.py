@@ -1,6 +1,6 @@
-"""What each player minimises: pure functions of logits that return one value per image. The loop takes the mean.
+"""Adversarial and auxiliary losses: pure functions of logits that return one value per image. The caller takes the mean.
 
-`real` and `fake` are the discriminator's logits [n] for real and for generated images. Where a logit is the log-odds that a
+`real` and `fake` are the discriminator's logits [n] for real and for generated images. Where a logit is the log-odds that an
 image is real, D is its sigmoid, and -log sigmoid(l) = softplus(-l) neither over- nor underflows.
 """
 
@@ -20,12 +20,12 @@ def logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def minimax_generator(fake: Tensor, _: Tensor) -> Tensor:
-    """log(1 - D(G(z))): the game as it is written; its gradient vanishes while the discriminator wins (section 3 there)."""
+    """log(1 - D(G(z))): the minimax form, whose gradient vanishes while the discriminator is right (section 3 there)."""
     return -softplus(fake)
 
 
 def nonsaturating_generator(fake: Tensor, _: Tensor) -> Tensor:
-    """-log D(G(z)): the same equilibrium, and a gradient from the start (Goodfellow et al. 2014, section 3)."""
+    """-log D(G(z)): the equilibrium of minimax, with a gradient from the start (Goodfellow et al. 2014, section 3)."""
     return softplus(-fake)
 
 
@@ -35,7 +35,7 @@ def lsgan_discriminator(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def lsgan_generator(fake: Tensor, _: Tensor) -> Tensor:
-    """Least squares with target 1 (the same)."""
+    """Least squares with target 1 for generated images (equation 9 there)."""
     return (fake - 1).square() / 2
 
 
@@ -50,7 +50,7 @@ def wasserstein_discriminator(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def wasserstein_generator(fake: Tensor, _: Tensor) -> Tensor:
-    """-D(G(z)): for the Wasserstein and the hinge game."""
+    """-D(G(z)): for the Wasserstein and the hinge objective."""
     return -fake
 
 
@@ -60,32 +60,32 @@ def relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def relativistic_generator(fake: Tensor, real: Tensor) -> Tensor:
-    """softplus(-(D(G(z)) - D(x))) (the same)."""
+    """softplus(-(D(G(z)) - D(x))): the discriminator's loss with the two exchanged (section 2 there)."""
     return softplus(real - fake)
 
 
-def code_error(readings: Sequence[Tensor], codes: Sequence[Tensor]) -> Tensor:
-    """-log Q(c | x) of each image, [n], but for a constant (Chen et al. 2016, arXiv 1606.03657, equation 5).
+def code_error(outputs: Sequence[Tensor], codes: Sequence[Tensor]) -> Tensor:
+    """-log Q(c | x) of each image, [n], up to a constant (Chen et al. 2016, arXiv 1606.03657, equation 5).
 
-    Of a category the reading is logits [n, k], and the code int64 [n]; of a number it is the mean [n] of a normal distribution
-    with deviation 1, as in the paper's code, and the code float32 [n].
+    A categorical code is int64 [n], its output logits [n, k]. A continuous code is float32 [n], its output the mean [n] of a
+    normal distribution with deviation 1, as in the paper's code.
     """
     errors = [
-        cross_entropy(reading, code, reduction="none") if reading.dim() == 2 else (code - reading).square() / 2
-        for reading, code in zip(readings, codes, strict=True)
+        cross_entropy(output, code, reduction="none") if output.dim() == 2 else (code - output).square() / 2
+        for output, code in zip(outputs, codes, strict=True)
     ]
     return torch.stack(errors).sum(0)
 
 
 @dataclass(frozen=True)
 class Objective:
-    """One game."""
+    """Adversarial losses of both networks."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]  # (real, fake) -> [n]
     generator: Callable[[Tensor, Tensor], Tensor]  # (fake, real) -> [n]
-    compares: bool = False  # whether the generator's loss looks at the real logits too
-    is_log_odds: bool = False  # whether a logit is the log-odds that a image is real, so that V(D, G) means something
-    boundary: float | None = None  # the logit above which a image is taken for real, where there is one
+    compares: bool = False  # whether the generator's loss uses the real logits too
+    is_log_odds: bool = False  # whether a logit is the log-odds that an image is real, so that V(D, G) is defined
+    boundary: float | None = None  # logit above which an image is classified as real; None where the loss has no such threshold
 
 
 OBJECTIVES: dict[ObjectiveName, Objective] = {

@@ -179,7 +179,7 @@ def _share_over(
     Asked as it is in training, in batches of one kind and augmented, but of a copy: power iterations and running statistics go on
     with each call.
     """
-    judge = copy.deepcopy(state.judge)
+    judge = copy.deepcopy(state.discriminator)
     right = []
     for start in range(0, len(images) - config.batch_size + 1, config.batch_size) or [0]:
         rows = slice(start, start + config.batch_size)

@@ -93,12 +93,12 @@ class Step:
         images, labels = self.dataset.batch(self.config.seed, 0, 8)
         self.real = torch.from_numpy(images).float() / 127.5 - 1
         self.label = None if labels is None else torch.from_numpy(labels)
-        z, *self.codes = (torch.from_numpy(values) for values in minibatch.latents(self.config, self.before.space, 0))
+        z, *self.codes = (torch.from_numpy(values) for values in minibatch.sample_latents(self.config, self.before.space, 0))
         self.inputs = [z, *([] if labels is None else [self.label]), *self.codes]
         self.fake = self.before.generator.train()(*self.inputs)
 
-    def logits(self, judge, images):
-        logits, features = judge.discriminator.forward_features(images, self.label)
+    def logits(self, discriminator, images):
+        logits, features = discriminator.discriminator.forward_features(images, self.label)
         return logits, features
 
 
@@ -123,10 +123,10 @@ def assert_moved(found, network, loss, rate, clip=math.inf):
     assert moved > 100
 
 
-def slope(step, judge, x):
+def slope(step, discriminator, x):
     """Length of each logit's gradient by its image."""
     x = x.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(step.logits(judge, x)[0].sum(), x, create_graph=True)
+    (gradient,) = torch.autograd.grad(step.logits(discriminator, x)[0].sum(), x, create_graph=True)
     return gradient.flatten(1).norm(dim=1)
 
 
@@ -137,8 +137,8 @@ def entropy(real, fake):
     return binary_cross_entropy(real.sigmoid(), ONES) + binary_cross_entropy(fake.sigmoid(), ZEROS)
 
 
-# Recipe -> what the players minimise, with torch's own losses: (real, fake) -> discriminator's; (fake, real) -> generator's
-GAMES = {
+# Recipe -> what the networks minimise, with torch's own losses: (real, fake) -> discriminator's; (fake, real) -> generator's
+LOSSES = {
     **dict.fromkeys(
         ("gan", "dcgan", "cgan", "acgan", "infogan"), (entropy, lambda fake, _: binary_cross_entropy(fake.sigmoid(), ONES))
     ),
@@ -158,47 +158,57 @@ GAMES = {
 }
 
 
-def information(step, judge, features):
+def information(step, discriminator, features):
     """-log Q(c | x) of one category of ten and two numbers."""
-    kind, first, second = judge.reader(features)
+    kind, first, second = discriminator.aux_head(features)
     by_hand = -(kind.log_softmax(1) * one_hot(step.codes[0], 10)).sum(1).mean()
     torch.testing.assert_close(by_hand, cross_entropy(kind, step.codes[0]))
     return by_hand + ((first - step.codes[1]) ** 2 + (second - step.codes[2]) ** 2).mean() / 2
 
 
-def label_error(step, judge, features):
+def label_error(step, discriminator, features):
     """-log P(label | x), of the label that a image has or was asked for."""
-    (reading,) = judge.reader(features)
-    return -(reading.log_softmax(1) * one_hot(step.label, 10)).sum(1).mean()
+    (label_logits,) = discriminator.aux_head(features)
+    return -(label_logits.log_softmax(1) * one_hot(step.label, 10)).sum(1).mean()
 
 
 @pytest.mark.parametrize("recipe", NAMED)
 def test_one_step_of_every_recipe(tmp_path, recipe):
     step = Step(tmp_path, **small(recipe))
-    config, fake, judge = step.config, step.fake, step.before.judge.train()
-    discriminators, generators = GAMES[recipe]
+    config, fake, discriminator = step.config, step.fake, step.before.discriminator.train()
+    discriminators, generators = LOSSES[recipe]
 
-    real_logits, real_features = step.logits(judge, step.real)
-    fake_logits = step.logits(judge, fake.detach())
+    real_logits, real_features = step.logits(discriminator, step.real)
+    fake_logits = step.logits(discriminator, fake.detach())
     loss = discriminators(real_logits, fake_logits[0])
     if recipe == "acgan":
-        loss = loss + label_error(step, judge, real_features)
+        loss = loss + label_error(step, discriminator, real_features)
     if recipe == "infogan":
-        loss = loss + information(step, judge, fake_logits[1])
+        loss = loss + information(step, discriminator, fake_logits[1])
     if recipe == "r3gan":
-        loss = loss + 0.025 * (slope(step, judge, step.real) ** 2).mean() + 0.025 * (slope(step, judge, fake) ** 2).mean()
+        loss = (
+            loss
+            + 0.025 * (slope(step, discriminator, step.real) ** 2).mean()
+            + 0.025 * (slope(step, discriminator, fake) ** 2).mean()
+        )
     if recipe == "wgan-gp":
-        chance = np.random.default_rng([0, 0, 2])
-        chance.random((4, 8, 7), np.float32)  # what an augmentation would take
-        share = torch.from_numpy(chance.random(8, np.float32)).view(-1, 1, 1, 1)
-        lengths = (slope(step, judge, (1 - share) * step.real + share * fake) ** 2 + 1e-4).sqrt()
+        random = np.random.default_rng([0, 0, 2])
+        random.random((4, 8, 7), np.float32)  # what an augmentation would take
+        interp_alpha = torch.from_numpy(random.random(8, np.float32)).view(-1, 1, 1, 1)
+        lengths = (slope(step, discriminator, (1 - interp_alpha) * step.real + interp_alpha * fake) ** 2 + 1e-4).sqrt()
         loss = loss + 10 * ((lengths - 1) ** 2).mean()
     clip = config.weight_clip or math.inf
-    assert_moved(dict(step.after.judge.discriminator.named_parameters()), judge.discriminator, loss, config.learning_rate, clip)
+    assert_moved(
+        dict(step.after.discriminator.discriminator.named_parameters()),
+        discriminator.discriminator,
+        loss,
+        config.learning_rate,
+        clip,
+    )
 
-    # The generator plays against the discriminator as it is after its step.
-    after = judge  # whose buffers are those after two batches, as they were then
-    after.load_state_dict(dict(step.after.judge.named_parameters()), strict=False)
+    # The generator's loss is taken with the discriminator as it is after its step.
+    after = discriminator  # whose buffers are those after two batches, as they were then
+    after.load_state_dict(dict(step.after.discriminator.named_parameters()), strict=False)
     logits, features = step.logits(after, fake)
     loss = generators(logits, step.logits(after, step.real)[0].detach())
     if recipe == "infogan":
@@ -209,31 +219,35 @@ def test_one_step_of_every_recipe(tmp_path, recipe):
     assert_moved(dict(step.after.generator.named_parameters()), step.before.generator, loss, rate)
 
 
-def test_a_reader_of_codes_learns_with_the_discriminator(tmp_path):
+def test_code_heads_learn_with_the_discriminator(tmp_path):
     step = Step(tmp_path, **small("infogan"))
-    judge = step.before.judge.train()
-    loss = information(step, judge, step.logits(judge, step.fake.detach())[1])
-    assert_moved(dict(step.after.judge.reader.named_parameters()), judge.reader, loss, step.config.learning_rate)
+    discriminator = step.before.discriminator.train()
+    loss = information(step, discriminator, step.logits(discriminator, step.fake.detach())[1])
+    assert_moved(
+        dict(step.after.discriminator.aux_head.named_parameters()), discriminator.aux_head, loss, step.config.learning_rate
+    )
 
 
-def test_a_reader_of_labels_learns_from_real_images_alone(tmp_path):
+def test_an_auxiliary_classifier_learns_from_real_images_alone(tmp_path):
     step = Step(tmp_path, **small("acgan"))
-    judge = step.before.judge.train()
-    loss = label_error(step, judge, step.logits(judge, step.real)[1])
-    assert_moved(dict(step.after.judge.reader.named_parameters()), judge.reader, loss, step.config.learning_rate)
+    discriminator = step.before.discriminator.train()
+    loss = label_error(step, discriminator, step.logits(discriminator, step.real)[1])
+    assert_moved(
+        dict(step.after.discriminator.aux_head.named_parameters()), discriminator.aux_head, loss, step.config.learning_rate
+    )
 
 
-def test_a_label_reader_needs_labels_that_it_is_not_shown():
+def test_an_auxiliary_classifier_needs_labels_that_the_discriminator_is_not_given():
     with pytest.raises(ValueError, match="--aux-classifier-weight: an auxiliary classifier learns labels: add --conditional"):
         TrainingConfig(aux_classifier_weight=1.0)
     with pytest.raises(ValueError, match="--aux-classifier-weight: mlp's discriminator is given the label"):
         TrainingConfig(aux_classifier_weight=1.0, conditional=True, arch="mlp")
 
 
-def test_labels_and_codes_are_read_side_by_side(tmp_path):
+def test_label_and_code_heads_work_side_by_side(tmp_path):
     step = Step(tmp_path, **small("infogan", conditional=True, aux_classifier_weight=1.0))
-    judge = step.before.judge.train()
-    label, kind, *_ = judge.reader(step.logits(judge, step.fake.detach())[1])
+    discriminator = step.before.discriminator.train()
+    label, kind, *_ = discriminator.aux_head(step.logits(discriminator, step.fake.detach())[1])
     assert (label.shape, kind.shape) == ((8, 10), (8, 10))
     rows = [json.loads(row) for row in (tmp_path / "stats.jsonl").read_text().splitlines()]
     assert rows[0]["label_error"] > 1
@@ -242,7 +256,7 @@ def test_labels_and_codes_are_read_side_by_side(tmp_path):
 
 def test_one_step_of_wgan_leaves_no_weight_over_the_clip(tmp_path):
     after = Step(tmp_path, **small("wgan")).after
-    assert max(weight.abs().max().item() for weight in after.judge.parameters()) == pytest.approx(0.01)
+    assert max(weight.abs().max().item() for weight in after.discriminator.parameters()) == pytest.approx(0.01)
 
 
 def test_the_average_begins_at_the_generator_and_lags_behind(tmp_path):

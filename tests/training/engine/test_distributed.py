@@ -16,7 +16,7 @@ from training.run import main
 from training.tracking import run_dir
 
 ROOT = Path(__file__).parents[3]
-# Networks without batch statistics, and everything that chance decides within a step.
+# Networks without batch statistics, and everything random within a step.
 FLAGS = [
     *("--data", str(SMALL_DATA), "--recipe", "r3gan", "--width", "16", "--gradient-penalty", "1", "--augment", "diffaugment"),
     *("--mirror", "--batch-size", "16", "--images", "128", "--threads", "1", "--precision", "float32"),

@@ -32,7 +32,7 @@ def start(config=CONFIG):
     return TrainingState.start(config, 1, None, Hardware.choose(config))
 
 
-def play(dataset, folder, stop_after=None, state=None, config=CONFIG):
+def train(dataset, folder, stop_after=None, state=None, config=CONFIG):
     """Train in `folder`, from a start or from `state`, and stop after so many steps if asked to."""
     folder.mkdir(exist_ok=True)
     state = state or start(config)
@@ -54,7 +54,7 @@ def play(dataset, folder, stop_after=None, state=None, config=CONFIG):
 def whole_run(dataset, tmp_path_factory):
     """The folder of a run from start to end, and its state. Tests must not change them."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    return folder, play(dataset, folder)
+    return folder, train(dataset, folder)
 
 
 def resumed(folder, config=CONFIG):
@@ -63,7 +63,7 @@ def resumed(folder, config=CONFIG):
     return state
 
 
-# The default settings, and all that has a state of its own: power iterations, penalties, a reader, schedules, loss scales.
+# The default settings, and all that has a state of its own: power iterations, penalties, auxiliary heads, schedules, loss scales.
 @pytest.mark.parametrize(
     "settings",
     [
@@ -77,10 +77,10 @@ def resumed(folder, config=CONFIG):
 )
 def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(dataset, tmp_path, settings):
     config = TrainingConfig(**{**CONFIG.model_dump(exclude_defaults=True), "width": 8, "images": 160, **settings})
-    whole = play(dataset, tmp_path / "whole", config=config)
-    play(dataset, tmp_path / "parts", stop_after=3, config=config)
+    whole = train(dataset, tmp_path / "whole", config=config)
+    train(dataset, tmp_path / "parts", stop_after=3, config=config)
     assert resumed(tmp_path / "parts", config).seen == 96
-    parts = play(dataset, tmp_path / "parts", state=resumed(tmp_path / "parts", config), config=config)
+    parts = train(dataset, tmp_path / "parts", state=resumed(tmp_path / "parts", config), config=config)
     assert parts.seen == whole.seen == 160
     for name, tensor in whole._tensors().items():
         assert torch.equal(tensor, parts._tensors()[name]), name
@@ -88,7 +88,7 @@ def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(dataset, tmp_path,
 
 def test_float16_scales_its_losses_and_remembers_the_scale(dataset, tmp_path):
     config = CONFIG.model_copy(update={"precision": "float16"})
-    state = play(dataset, tmp_path / "run", config=config)
+    state = train(dataset, tmp_path / "run", config=config)
     state.scalers[0].update(1024.0)
     state.save(tmp_path / "run", config)
     again = resumed(tmp_path / "run", config)
@@ -98,17 +98,17 @@ def test_float16_scales_its_losses_and_remembers_the_scale(dataset, tmp_path):
 
 def test_measuring_and_sampling_change_nothing(dataset, tmp_path):
     config = CONFIG.model_copy(update={"arch": "resnet", "discriminator_norm": "spectral", "width": 4, "images": 128})
-    often = play(dataset, tmp_path / "often", config=config.model_copy(update={"sample_every": 64, "checkpoint_every": 64}))
-    seldom = play(dataset, tmp_path / "seldom", config=config.model_copy(update={"checkpoint_every": 10**6}))
+    often = train(dataset, tmp_path / "often", config=config.model_copy(update={"sample_every": 64, "checkpoint_every": 64}))
+    seldom = train(dataset, tmp_path / "seldom", config=config.model_copy(update={"checkpoint_every": 10**6}))
     for name, tensor in often._tensors().items():
         assert torch.equal(tensor, seldom._tensors()[name]), name
 
 
 def test_statistics_of_steps_that_are_taken_again_are_dropped(dataset, tmp_path):
-    play(dataset, tmp_path / "run", stop_after=4)
+    train(dataset, tmp_path / "run", stop_after=4)
     (tmp_path / "run" / "stats.jsonl").write_text('{"pictures": 64}\n{"pictures": 128}\n{"pictures": 160}\n{"pict')
     (tmp_path / "run" / "warnings.jsonl").write_text('{"pictures": 64, "message": "a"}\n{"pictures": 160, "message": "b"}\n')
-    play(dataset, tmp_path / "run", state=resumed(tmp_path / "run"))
+    train(dataset, tmp_path / "run", state=resumed(tmp_path / "run"))
     seen = [json.loads(row)["pictures"] for row in (tmp_path / "run" / "stats.jsonl").read_text().splitlines()]
     assert seen[:2] == [64, 128]
     assert set(seen[2:]) == {192, 256}  # each a tick and a checkpoint
@@ -116,13 +116,13 @@ def test_statistics_of_steps_that_are_taken_again_are_dropped(dataset, tmp_path)
 
 
 def test_losses_that_leave_the_numbers_stop_the_run(dataset, tmp_path):
-    play(dataset, tmp_path / "run", stop_after=2)
+    train(dataset, tmp_path / "run", stop_after=2)
     state = resumed(tmp_path / "run")
     with torch.no_grad():
         state.generator.layers[0].weight.fill_(float("nan"))
     expected = r"loss_g.* became infinite or not a number after 128 images: .*--learning-rate.*the last good checkpoint is .*064"
     with pytest.raises(DivergenceError, match=expected):
-        play(dataset, tmp_path / "run", state=state)
+        train(dataset, tmp_path / "run", state=state)
     assert len(checkpoints(tmp_path / "run")) == 1  # none of what came after
     assert "the game is over: " in (tmp_path / "run" / "report.html").read_text()
 
@@ -131,9 +131,9 @@ def test_weights_that_leave_the_numbers_are_not_saved(dataset, tmp_path, monkeyp
     monkeypatch.setattr(loop.DivergenceMonitor, "look", lambda *_: None)  # losses that say nothing of it
     state = start()
     with torch.no_grad():
-        state.judge.discriminator.layers[-1].weight.fill_(float("inf"))
+        state.discriminator.discriminator.layers[-1].weight.fill_(float("inf"))
     with pytest.raises(DivergenceError, match="weights became infinite or not a number after 64 images"):
-        play(dataset, tmp_path / "run", state=state)
+        train(dataset, tmp_path / "run", state=state)
     assert checkpoints(tmp_path / "run") == []
 
 
@@ -141,7 +141,7 @@ def test_the_last_three_checkpoints_and_the_best_are_kept(dataset, tmp_path, mon
     scores = iter([9.0, 2.0, 5.0, 6.0, 4.0, 7.0])
     monkeypatch.setattr(loop, "measure", lambda *_: {"frechet": next(scores), "spread": 1.0, "recall": 1.0, "precision": 1.0})
     folder = tmp_path / "run"
-    play(dataset, folder, config=CONFIG.model_copy(update={"images": 384}))
+    train(dataset, folder, config=CONFIG.model_copy(update={"images": 384}))
     assert [path.name for path in checkpoints(folder)] == [f"checkpoint-{seen:09d}.safetensors" for seen in (128, 256, 320, 384)]
     assert ranked(folder) == [folder / f"checkpoint-{seen:09d}.safetensors" for seen in (128, 320, 256, 384)]
     assert resumed(folder).measures["frechet"] == 7.0
@@ -150,10 +150,10 @@ def test_the_last_three_checkpoints_and_the_best_are_kept(dataset, tmp_path, mon
 def test_checkpoints_are_ranked_by_numbers_of_one_protocol(dataset, tmp_path, monkeypatch):
     scores = iter([1.0, 2.0])
     monkeypatch.setattr(loop, "measure", lambda *_: {"frechet": next(scores), "spread": 1.0, "recall": 1.0, "precision": 1.0})
-    state = play(dataset, tmp_path / "run", config=CONFIG.model_copy(update={"images": 64}))
+    state = train(dataset, tmp_path / "run", config=CONFIG.model_copy(update={"images": 64}))
     assert "100 generated against 100 held-out pictures of fashion-mnist (" in state.protocol
     longer = CONFIG.model_copy(update={"images": 128, "measure": 110})
-    play(dataset, tmp_path / "run", state=resumed(tmp_path / "run"), config=longer)
+    train(dataset, tmp_path / "run", state=resumed(tmp_path / "run"), config=longer)
     assert [path.name for path in ranked(tmp_path / "run")] == [
         "checkpoint-000000128.safetensors",
         "checkpoint-000000064.safetensors",
@@ -165,11 +165,11 @@ def test_who_asks_to_stop_does_not_wait_for_measures_and_changes_no_choice(datas
         raise AssertionError("a run that is asked to stop saves at once")
 
     monkeypatch.setattr(loop, "measure", measured)
-    play(dataset, tmp_path / "run", stop_after=1)
+    train(dataset, tmp_path / "run", stop_after=1)
     (path,) = checkpoints(tmp_path / "run")
     assert resumed(tmp_path / "run").measures == {}
     with pytest.raises(AssertionError):  # even where measuring fails, what was trained is saved
-        play(dataset, tmp_path / "run", state=resumed(tmp_path / "run"))
+        train(dataset, tmp_path / "run", state=resumed(tmp_path / "run"))
     assert [one.name for one in checkpoints(tmp_path / "run")] == [path.name, "checkpoint-000000064.safetensors"]
 
 
@@ -197,7 +197,7 @@ def test_a_checkpoint_that_cannot_be_measured_ends_no_run(dataset, tmp_path, mon
 
     monkeypatch.setattr(loop, "measure", measured)
     folder = tmp_path / "run"
-    assert play(dataset, folder, config=CONFIG.model_copy(update={"images": 128})).seen == 128
+    assert train(dataset, folder, config=CONFIG.model_copy(update={"images": 128})).seen == 128
     message = json.loads((folder / "warnings.jsonl").read_text().splitlines()[0])["message"]
     assert message.startswith("this checkpoint was not measured: ")
     assert [path.name[-15:-12] for path in ranked(folder)] == ["128", "064"]
@@ -219,24 +219,24 @@ def test_a_checkpoint_that_was_not_yet_measured_when_the_run_was_killed_is_measu
     with monkeypatch.context() as patch:
         patch.setattr(loop, "measure", killed)
         with pytest.raises(KeyboardInterrupt):
-            play(dataset, tmp_path / "parts")
+            train(dataset, tmp_path / "parts")
     assert resumed(tmp_path / "parts").measures == {}
-    play(dataset, tmp_path / "parts", state=resumed(tmp_path / "parts"))
+    train(dataset, tmp_path / "parts", state=resumed(tmp_path / "parts"))
     assert measures_of(tmp_path / "parts", whole.protocol) == measures_of(folder, whole.protocol)
     assert resumed(tmp_path / "parts").measures == whole.measures != {}
 
 
 def test_trouble_is_remembered_over_a_stop(dataset, tmp_path):
     state = start()
-    state.troubles["lost"] = 7
+    state.monitor_state["lost"] = 7
     state.save(tmp_path, CONFIG)
-    assert resumed(tmp_path).troubles == {"lost": 7}
+    assert resumed(tmp_path).monitor_state == {"lost": 7}
 
 
 def test_another_precision_may_go_on(dataset, tmp_path):
-    play(dataset, tmp_path / "run", stop_after=1)
+    train(dataset, tmp_path / "run", stop_after=1)
     config = CONFIG.model_copy(update={"precision": "float16"})
-    assert play(dataset, tmp_path / "run", state=resumed(tmp_path / "run", config), config=config).seen == 256
+    assert train(dataset, tmp_path / "run", state=resumed(tmp_path / "run", config), config=config).seen == 256
 
 
 def test_checkpoints_hold_no_pickle_and_every_layout_survives(whole_run):
@@ -283,6 +283,47 @@ def test_the_average_forgets_half_in_its_half_life():
     for _ in range(10):
         state.update_average(1 - 0.5 ** (100 / 1000))
     torch.testing.assert_close(state.average.layers[0].weight, first / 2)
+
+
+class Buffered(torch.nn.Module):
+    """A toy generator with every kind of buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(2)
+        self.register_buffer("w_avg", torch.zeros(3))
+        self.register_buffer("steps", torch.tensor(0))
+        self.register_buffer("noise", torch.zeros(2), persistent=False)
+
+
+def test_the_average_copies_buffers_but_not_batch_statistics():
+    state = start()
+    state.average, state.generator = Buffered(), Buffered()
+    with torch.no_grad():
+        for tensor in (*state.generator.parameters(), *state.generator.buffers()):
+            tensor.fill_(5)
+    state.update_average(0.25)
+    assert {name: tensor.flatten().tolist() for name, tensor in state.average.named_parameters()} == {
+        "norm.weight": [2.0, 2.0],  # 1 + 0.25 * (5 - 1)
+        "norm.bias": [1.25, 1.25],
+    }
+    assert {name: tensor.flatten().tolist() for name, tensor in state.average.named_buffers()} == {
+        "w_avg": [5.0] * 3,
+        "steps": [5],
+        "noise": [5.0] * 2,
+        "norm.running_mean": [0.0, 0.0],
+        "norm.running_var": [1.0, 1.0],
+        "norm.num_batches_tracked": [0],
+    }
+
+
+@pytest.mark.parametrize("arch", ["mlp", "dcgan", "resnet", "r3gan"])
+def test_buffers_of_present_generators_are_batch_statistics_or_constants(arch):
+    state = start(TrainingConfig(arch=arch, width={"mlp": 40, "r3gan": 16}.get(arch, 4), batch_size=2))
+    state.generator.train()(torch.randn(2, state.space.z_dim))
+    for name, buffer in state.generator.named_buffers():
+        statistic = name.rpartition(".")[2] in ("running_mean", "running_var", "num_batches_tracked")
+        assert statistic or torch.equal(buffer, state.average.get_buffer(name)), name
 
 
 def test_finished_generators_have_statistics_that_fit_their_weights(whole_run):

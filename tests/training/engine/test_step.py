@@ -37,7 +37,7 @@ COMMON = {
 }
 SCHEDULES = {"anneal_images": 320, "learning_rate_end": 1e-5, "penalty_end": 0.2, "beta2_end": 0.9}
 PENALTIES = {"r1": 0.7, "r2": 1.3, "gradient_penalty": 2.1}
-READERS = {"conditional": True, "aux_classifier_weight": 0.3, "codes": "kind=5,slant", "information": 0.6}
+HEADS = {"conditional": True, "aux_classifier_weight": 0.3, "codes": "kind=5,slant", "information": 0.6}
 
 # Settings, and the images seen before the step
 CASES = {
@@ -52,9 +52,9 @@ CASES = {
     "moved": ({"augment": "translation"}, 80),
     "augmented and compared": ({"augment": "diffaugment", "objective": "relativistic"}, 80),
     "augmented and penalised": ({"augment": "translation-cutout", **PENALTIES}, 80),
-    "readers of small weight": (READERS, 80),
-    "a reader of codes alone": ({"codes": "kind=5,slant", "information": 0.25}, 80),
-    "a reader of labels alone": ({"conditional": True, "aux_classifier_weight": 0.25}, 80),
+    "auxiliary heads of small weight": (HEADS, 80),
+    "code heads alone": ({"codes": "kind=5,slant", "information": 0.25}, 80),
+    "an auxiliary classifier alone": ({"conditional": True, "aux_classifier_weight": 0.25}, 80),
     "uniform latents": ({"latent": "uniform", "z_dim": 20}, 80),
     "the third of three steps": ({"discriminator_steps": 3, "learning_rate": 1e-30, "beta1": 0.0, "mirror": True}, 80),
     "a clip": ({"weight_clip": 0.05, "objective": "wgan"}, 80),
@@ -62,7 +62,7 @@ CASES = {
         {
             **SCHEDULES,
             **PENALTIES,
-            **READERS,
+            **HEADS,
             "penalty_every": 2,
             "mirror": True,
             "augment": "diffaugment",
@@ -85,26 +85,29 @@ class Stepped:
         start = (config, 1, len(dataset.classes) or None, hardware)
         self.before, self.after = TrainingState.start(*start), TrainingState.start(*start)
         self.after.seen = seen
-        # A discriminator with opinions: where all logits are next to 0, a relativistic game does not show what it compares.
+        # A discriminator with opinions: where all logits are next to 0, a relativistic loss does not show what it compares.
         with torch.no_grad():
-            for weight in (*self.before.judge.discriminator.parameters(), *self.after.judge.discriminator.parameters()):
+            for weight in (
+                *self.before.discriminator.discriminator.parameters(),
+                *self.after.discriminator.discriminator.parameters(),
+            ):
                 weight.mul_(_OPINIONATED)
         self.start = {
             name: {part: weight.detach().clone() for part, weight in getattr(self.before, name).named_parameters()}
-            for name in ("judge", "generator")
+            for name in ("discriminator", "generator")
         }
         loop.train(self.after, dataset, config, hardware, folder, None, lambda: False)
         assert self.after.seen == seen + step
 
         self.last = seen + step - BATCH  # the images seen before the last of the discriminator's steps
         images, labels = dataset.batch(SEED, self.last, BATCH)
-        chance = np.random.default_rng([SEED, self.last, 2])
-        augment_params, share = chance.random((4, BATCH, 7), np.float32), chance.random(BATCH, np.float32)
-        self.augment_params, self.share = torch.from_numpy(augment_params), torch.from_numpy(share).view(-1, 1, 1, 1)
+        random = np.random.default_rng([SEED, self.last, 2])
+        augment_params, interp_alpha = random.random((4, BATCH, 7), np.float32), random.random(BATCH, np.float32)
+        self.augment_params, self.interp_alpha = torch.from_numpy(augment_params), torch.from_numpy(interp_alpha).view(-1, 1, 1, 1)
         if config.mirror:
-            turned = chance.random(BATCH) < 0.5
-            assert 0 < turned.sum() < BATCH
-            images = np.where(turned[:, None, None, None], images[..., ::-1], images)
+            mirrored = random.random(BATCH) < 0.5
+            assert 0 < mirrored.sum() < BATCH
+            images = np.where(mirrored[:, None, None, None], images[..., ::-1], images)
         self.real = torch.from_numpy(images.copy()).float() / 127.5 - 1
         self.label = None if labels is None else torch.from_numpy(labels)
         self.codes = []
@@ -120,37 +123,37 @@ class Stepped:
         given = [torch.from_numpy(z), *([] if labels is None else [self.label]), *self.codes]
         self.fake = self.before.generator.train()(*given)
 
-    def shown(self, images, turn):
-        return augment(images, self.augment_params[turn], self.config.augment)
+    def augmented(self, images, use):
+        return augment(images, self.augment_params[use], self.config.augment)
 
-    def judged(self, judge, images):
-        return judge.discriminator.forward_features(images, self.label)
+    def forward(self, discriminator, images):
+        return discriminator.discriminator.forward_features(images, self.label)
 
-    def slopes(self, judge, x, change):
+    def gradient_norms(self, discriminator, x, change):
         """Length of each logit's gradient by its image."""
         x = x.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(self.judged(judge, change(x))[0].sum(), x, create_graph=True)
+        (gradient,) = torch.autograd.grad(self.forward(discriminator, change(x))[0].sum(), x, create_graph=True)
         return gradient.flatten(1).norm(dim=1)
 
-    def falling(self, start, end, seen):
+    def annealed(self, start, end, seen):
         """Along a half cosine, over the images of the schedule."""
         if end is None:
             return start
         return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(seen / self.config.anneal_images, 1)))
 
-    def label_error(self, judge, features):
-        return cross_entropy(judge.reader(features)[0], self.label)
+    def label_error(self, discriminator, features):
+        return cross_entropy(discriminator.aux_head(features)[0], self.label)
 
-    def code_error(self, judge, features):
-        readings = judge.reader(features)[1:] if self.config.aux_classifier_weight else judge.reader(features)
-        total = cross_entropy(readings[0], self.codes[0])
-        return total + ((readings[1].flatten() - self.codes[1]) ** 2).mean() / 2
+    def code_error(self, discriminator, features):
+        outputs = discriminator.aux_head(features)[1:] if self.config.aux_classifier_weight else discriminator.aux_head(features)
+        total = cross_entropy(outputs[0], self.codes[0])
+        return total + ((outputs[1].flatten() - self.codes[1]) ** 2).mean() / 2
 
-    def discriminators(self):
+    def discriminator_loss(self):
         """What the discriminator minimises in its last step."""
-        config, judge = self.config, self.before.judge.train()
-        real, features = self.judged(judge, self.shown(self.real, 0))
-        fake, read = self.judged(judge, self.shown(self.fake.detach(), 1))
+        config, discriminator = self.config, self.before.discriminator.train()
+        real, features = self.forward(discriminator, self.augmented(self.real, 0))
+        fake, fake_features = self.forward(discriminator, self.augmented(self.fake.detach(), 1))
         if config.objective == "relativistic":
             loss = softplus(fake - real).mean()
         elif config.objective == "wgan":
@@ -159,37 +162,51 @@ class Stepped:
             ones, zeros = torch.ones(BATCH), torch.zeros(BATCH)
             loss = binary_cross_entropy_with_logits(real, ones) + binary_cross_entropy_with_logits(fake, zeros)
         if config.aux_classifier_weight:
-            loss = loss + config.aux_classifier_weight * self.label_error(judge, features)
+            loss = loss + config.aux_classifier_weight * self.label_error(discriminator, features)
         if config.codes:
-            loss = loss + config.information * self.code_error(judge, read)
+            loss = loss + config.information * self.code_error(discriminator, fake_features)
         if self.last // BATCH % config.penalty_every:
             return loss
-        weight = config.penalty_every * self.falling(1.0, config.penalty_end, self.last)
+        weight = config.penalty_every * self.annealed(1.0, config.penalty_end, self.last)
         if config.r1:
-            loss = loss + weight * config.r1 / 2 * (self.slopes(judge, self.real, lambda x: self.shown(x, 0)) ** 2).mean()
+            loss = (
+                loss
+                + weight
+                * config.r1
+                / 2
+                * (self.gradient_norms(discriminator, self.real, lambda x: self.augmented(x, 0)) ** 2).mean()
+            )
         if config.r2:
-            loss = loss + weight * config.r2 / 2 * (self.slopes(judge, self.fake, lambda x: self.shown(x, 1)) ** 2).mean()
+            loss = (
+                loss
+                + weight
+                * config.r2
+                / 2
+                * (self.gradient_norms(discriminator, self.fake, lambda x: self.augmented(x, 1)) ** 2).mean()
+            )
         if config.gradient_penalty:
-            between = (1 - self.share) * self.shown(self.real, 0) + self.share * self.shown(self.fake.detach(), 1)
-            lengths = (self.slopes(judge, between, lambda x: x) ** 2 + 1e-4).sqrt()
+            between = (1 - self.interp_alpha) * self.augmented(self.real, 0) + self.interp_alpha * self.augmented(
+                self.fake.detach(), 1
+            )
+            lengths = (self.gradient_norms(discriminator, between, lambda x: x) ** 2 + 1e-4).sqrt()
             loss = loss + weight * config.gradient_penalty * ((lengths - 1) ** 2).mean()
         return loss
 
-    def generators(self):
+    def generator_loss(self):
         """What the generator minimises, against the discriminator as it is after its steps."""
-        config, judge = self.config, self.before.judge
-        judge.load_state_dict(self.after.judge.state_dict())
-        fake, features = self.judged(judge, self.shown(self.fake, 2))
+        config, discriminator = self.config, self.before.discriminator
+        discriminator.load_state_dict(self.after.discriminator.state_dict())
+        fake, features = self.forward(discriminator, self.augmented(self.fake, 2))
         if config.objective == "relativistic":
-            loss = softplus(self.judged(judge, self.shown(self.real, 3))[0] - fake).mean()
+            loss = softplus(self.forward(discriminator, self.augmented(self.real, 3))[0] - fake).mean()
         elif config.objective == "wgan":
             loss = -fake.mean()
         else:
             loss = binary_cross_entropy_with_logits(fake, torch.ones(BATCH))
         if config.aux_classifier_weight:
-            loss = loss + config.aux_classifier_weight * self.label_error(judge, features)
+            loss = loss + config.aux_classifier_weight * self.label_error(discriminator, features)
         if config.codes:
-            loss = loss + config.information * self.code_error(judge, features)
+            loss = loss + config.information * self.code_error(discriminator, features)
         return loss
 
     def check(self, name, loss, rate, seen):
@@ -200,7 +217,7 @@ class Stepped:
         start = self.start[name]
         parameters = dict(network.named_parameters())
         gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-        beta2 = self.falling(config.beta2, config.beta2_end, seen)
+        beta2 = self.annealed(config.beta2, config.beta2_end, seen)
         compared = 0
         for part, gradient in zip(parameters, gradients, strict=True):
             moments = optimiser.state[stepped[part]]
@@ -227,9 +244,9 @@ def test_one_step_in_the_midst_of_a_run(tmp_path, case):
     settings, seen = CASES[case]
     step = Stepped(tmp_path, settings, seen)
     config = step.config
-    factor = step.falling(1.0, config.learning_rate_end and config.learning_rate_end / config.learning_rate, seen)
-    step.check("judge", step.discriminators(), factor * config.learning_rate, seen)
-    step.check("generator", step.generators(), factor * (config.generator_learning_rate or config.learning_rate), seen)
+    factor = step.annealed(1.0, config.learning_rate_end and config.learning_rate_end / config.learning_rate, seen)
+    step.check("discriminator", step.discriminator_loss(), factor * config.learning_rate, seen)
+    step.check("generator", step.generator_loss(), factor * (config.generator_learning_rate or config.learning_rate), seen)
 
 
 @pytest.mark.parametrize(("half_life", "seen"), [(30, 4000), (10_000, 4000)])

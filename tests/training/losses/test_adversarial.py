@@ -92,6 +92,6 @@ def test_logits_are_log_odds_where_the_loss_is_a_likelihood():
     assert found == [name for name, objective in OBJECTIVES.items() if objective.is_log_odds] == ["minimax", "nonsaturating"]
 
 
-def test_readings_and_codes_that_do_not_match_are_refused():
+def test_head_outputs_and_codes_that_do_not_match_are_refused():
     with pytest.raises(ValueError, match="zip"):
         code_error([torch.zeros(2), torch.zeros(2)], [torch.zeros(2)])

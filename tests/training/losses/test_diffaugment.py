@@ -62,7 +62,7 @@ def cut(image, augment_params):
         ("diffaugment", lambda image, augment_params: cut(moved(coloured(image, augment_params), augment_params), augment_params)),
     ],
 )
-def test_what_is_done_is_what_the_chances_say(images, augment_params, policy, by_hand):
-    expected = np.stack([by_hand(image, chance) for image, chance in zip(images, augment_params, strict=True)])
+def test_augmentations_follow_their_params(images, augment_params, policy, by_hand):
+    expected = np.stack([by_hand(image, params) for image, params in zip(images, augment_params, strict=True)])
     np.testing.assert_allclose(augmented(images, augment_params, policy), expected, atol=1e-5)
     assert policy == "none" or np.abs(expected - images).max() > 0.5

@@ -26,16 +26,16 @@ def test_each_image_has_its_own_gradient():
 
 
 def test_the_wasserstein_penalty_is_taken_between_the_two():
-    real, fake, share = images(seed=1), images(seed=2), torch.tensor([0.0, 0.25, 0.5, 1.0])
+    real, fake, interp_alpha = images(seed=1), images(seed=2), torch.tensor([0.0, 0.25, 0.5, 1.0])
     seen = []
 
     def discriminator(x):
         seen.append(x.detach())
         return 1.5 * x[:, 0, 0, 0] + 2.0 * x[:, 1, 1, 1]  # a slope of 2.5 everywhere
 
-    found = wasserstein_penalty(discriminator, real, fake, share)
+    found = wasserstein_penalty(discriminator, real, fake, interp_alpha)
     assert found.tolist() == pytest.approx([(6.2501**0.5 - 1) ** 2] * 4)
-    torch.testing.assert_close(seen[0], real + share.view(-1, 1, 1, 1) * (fake - real))
+    torch.testing.assert_close(seen[0], real + interp_alpha.view(-1, 1, 1, 1) * (fake - real))
 
 
 def test_a_flat_discriminator_has_a_penalty_that_can_be_learned_from():
@@ -60,12 +60,12 @@ def test_augmentation_is_the_same_for_the_same_draws_and_lets_gradients_through(
     assert (x.grad.abs().sum((1, 2, 3)) > 0).all()
 
 
-def test_each_image_is_augmented_by_its_own_chances():
+def test_each_image_is_augmented_by_its_own_params():
     x, by = images(8), augment_params(8)
     torch.testing.assert_close(augment(x, by)[2:5], augment(x[2:5], by[2:5]))
 
 
-def test_augmentation_does_what_its_chances_say():
+def test_augmentation_does_what_its_params_say():
     x = images(1)
     still = torch.tensor([[0.5, 0.5, 0.5, 0.5, 0.5, 0.0, 0.0]])  # no change of colour, no shift, the cut at a corner
     changed = augment(x, still)
@@ -121,7 +121,7 @@ def test_every_shift_is_as_likely_as_every_other(height, width):
         assert (counts - share).abs().max() < 6 * share**0.5
 
 
-def test_the_largest_chance_is_the_largest_shift():
+def test_the_largest_param_is_the_largest_shift():
     still = torch.full((1, AUGMENT_PARAMS), 0.5)
     still[:, 3:5] = 1 - 2**-24
     x = images(1)

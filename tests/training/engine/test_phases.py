@@ -1,0 +1,92 @@
+"""Phases of a step: what an update does, and that one more joins without a change of the loop."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.amp import GradScaler
+
+from tests.conftest import SMALL_DATA
+from training import data
+from training.config.schema import TrainingConfig
+from training.engine import loop
+from training.engine.checkpoint import checkpoints
+from training.engine.device import Hardware
+from training.engine.phases import Phase, make_phases
+from training.engine.state import TrainingState
+
+BATCH = 8
+CONFIG = TrainingConfig(
+    data=str(SMALL_DATA), width=4, batch_size=BATCH, discriminator_steps=2, images=12 * BATCH, threads=1, device="cpu"
+)
+
+
+@dataclass(frozen=True)
+class SquaredError:
+    total: Tensor
+
+    def statistics(self, _):
+        return {}
+
+
+def phase_of(network, loss, **others):
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
+    return Phase("encoder", network, optimiser, GradScaler("cpu", enabled=False), loss, **others)
+
+
+def test_an_update_trains_its_network_alone():
+    network, frozen = nn.Linear(3, 2), nn.Linear(2, 1)
+    before = [weight.detach().clone() for weight in (*network.parameters(), *frozen.parameters())]
+    network.weight.grad = torch.full((2, 3), 100.0)  # of an earlier step
+    x = torch.ones(4, 3)
+
+    def loss(*_):
+        assert not any(weight.requires_grad for weight in frozen.parameters())
+        return SquaredError(frozen(network(x)).square().mean())
+
+    expected = torch.autograd.grad(frozen(network(x)).square().mean(), network.weight)[0]
+    called = []
+    phase = phase_of(network, loss, every=1, frozen=(frozen,), constrain=lambda: called.append(network.weight.detach().clone()))
+    phase.update(None, None)
+    torch.testing.assert_close(network.weight.grad, expected)
+    assert all(weight.requires_grad and weight.grad is None for weight in frozen.parameters())
+    (constrained,) = called
+    assert torch.equal(constrained, network.weight)  # called after the step
+    changed = [not torch.equal(*pair) for pair in zip(before, (*network.parameters(), *frozen.parameters()), strict=True)]
+    assert changed == [True, True, False, False]
+
+
+@pytest.mark.parametrize("stops", [[], [3]])
+def test_one_more_phase_joins_at_its_own_steps_and_changes_no_other(tmp_path, monkeypatch, stops):
+    dataset, hardware = data.load(CONFIG.data, CONFIG.size), Hardware.choose(CONFIG)
+    encoder, updated_at = nn.Linear(32 * 32, 100), []
+
+    def start():
+        return TrainingState.start(CONFIG, 1, None, hardware)
+
+    def train(state, folder, stop_after=None):
+        folder.mkdir(exist_ok=True)
+        looks = iter(range(1000))
+        loop.train(state, dataset, CONFIG, hardware, folder, None, lambda: stop_after is not None and next(looks) >= stop_after)
+        return state
+
+    def with_encoder(state, *others):
+        def loss(batch, fake):
+            updated_at.append(state.seen)
+            z = batch.inputs[0]
+            return SquaredError((encoder(fake.detach().float().flatten(1)) - z).square().mean())
+
+        return [*make_phases(state, *others), phase_of(encoder, loss, every=4)]
+
+    plain = train(start(), tmp_path / "plain")
+    monkeypatch.setattr(loop, "make_phases", with_encoder)
+    for stop_after in stops:
+        train(start(), tmp_path / "more", stop_after)
+    state = start()
+    if stops:
+        state.restore(checkpoints(tmp_path / "more")[-1])
+    more = train(state, tmp_path / "more")
+    assert updated_at == [3 * BATCH, 7 * BATCH, 11 * BATCH]
+    for name, tensor in plain._tensors().items():
+        assert torch.equal(tensor, more._tensors()[name]), name

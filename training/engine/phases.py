@@ -1,0 +1,111 @@
+"""Phases of a step: the networks that it trains, one after another, each with its loss and optimiser."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.amp import GradScaler
+from torch.optim import Optimizer
+
+from training.config.schema import TrainingConfig
+from training.engine.device import Hardware
+from training.engine.minibatch import Minibatch
+from training.engine.schedules import annealed
+from training.engine.state import TrainingState
+from training.engine.step import DiscriminatorLoss, GeneratorLoss, Loss, discriminator_loss, generator_loss, has_gradient_penalty
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Training of one network."""
+
+    name: str
+    module: nn.Module  # whose weights are updated
+    optimiser: Optimizer
+    scaler: GradScaler  # of the loss, for float16
+    loss: Callable[[Minibatch, Tensor], Loss]  # of a minibatch and the images generated from its inputs
+    every: int  # discriminator steps from one update to the next
+    frozen: tuple[nn.Module, ...] = ()  # networks in the loss whose weights need no gradients
+    constrain: Callable[[], None] | None = None  # called after each update
+
+    def update(self, batch: Minibatch, fake: Tensor) -> Loss:
+        """Take one step of the optimiser; returns the loss before it."""
+        for network in self.frozen:
+            network.requires_grad_(False)
+        loss = self.loss(batch, fake)
+        self.optimiser.zero_grad()
+        self.scaler.scale(loss.total).backward()  # type: ignore[no-untyped-call]
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        for network in self.frozen:
+            network.requires_grad_(True)
+        if self.constrain is not None:
+            self.constrain()
+        return loss
+
+
+def make_phases(
+    state: TrainingState,
+    discriminator: nn.Module,  # the state's, wrapped for several processes
+    config: TrainingConfig,
+    hardware: Hardware,
+) -> list[Phase]:
+    """The phases of a run, in the order in which a step takes them."""
+    return [_discriminator_phase(state, discriminator, config, hardware), _generator_phase(state, config, hardware)]
+
+
+def _discriminator_phase(state: TrainingState, discriminator: nn.Module, config: TrainingConfig, hardware: Hardware) -> Phase:
+    """Discriminator: tell real from generated images.
+
+    A penalty of every k-th step is part of that step's loss, not a phase: Adam then takes no more steps than without it.
+    """
+
+    def loss(batch: Minibatch, fake: Tensor) -> DiscriminatorLoss:
+        penalty_weight = _penalty_weight(config, state.seen)
+        with hardware.autocast() if penalty_weight is None else nullcontext():
+            return discriminator_loss(discriminator, config, batch, fake, penalty_weight)
+
+    return Phase(
+        "discriminator",
+        state.discriminator,
+        state.discriminator_optimiser,
+        state.scalers[1],
+        loss,
+        every=1,
+        constrain=None if config.weight_clip is None else partial(_clip, state.discriminator.discriminator, config.weight_clip),
+    )
+
+
+def _generator_phase(state: TrainingState, config: TrainingConfig, hardware: Hardware) -> Phase:
+    """Generator: have its images taken for real."""
+
+    def loss(batch: Minibatch, fake: Tensor) -> GeneratorLoss:
+        with hardware.autocast():
+            return generator_loss(state.discriminator, config, batch, fake)
+
+    return Phase(
+        "generator",
+        state.generator,
+        state.generator_optimiser,
+        state.scalers[0],
+        loss,
+        every=config.discriminator_steps,
+        frozen=(state.discriminator,),
+    )
+
+
+def _penalty_weight(config: TrainingConfig, seen: int) -> float | None:
+    """Factor of the gradient penalties after `seen` images; None in a step without, which those that have them make up for."""
+    if not has_gradient_penalty(config) or seen // config.batch_size % config.penalty_every:
+        return None
+    return config.penalty_every * annealed(1.0, config.penalty_end, config, seen)
+
+
+@torch.no_grad()
+def _clip(network: nn.Module, largest: float) -> None:
+    """Clip all weights to [-largest, largest], as WGAN does after each step (Arjovsky et al. 2017, algorithm 1)."""
+    for parameter in network.parameters():
+        parameter.clamp_(-largest, largest)
