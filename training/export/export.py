@@ -66,7 +66,7 @@ def export_model(
         export_onnx(generator, folder / ONNX)
         export_torchscript(generator, folder / TORCHSCRIPT)
         (folder / SAMPLES).write_bytes(encoding.encode(sample_grid(generator), "png"))
-        weights = state.judge.discriminator.state_dict()
+        weights = state.discriminator.discriminator.state_dict()
         save_file({name: tensor.cpu().contiguous() for name, tensor in weights.items()}, folder / DISCRIMINATOR)
         files = model_folder.digests(folder, [WEIGHTS, ONNX, TORCHSCRIPT, DISCRIMINATOR])
         manifest = Manifest(
