@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from training.errors import DiskError
+
 _REMEDIES = {
     errno.ENOSPC: "make room there",
     errno.EDQUOT: "make room there, or have your quota raised",
@@ -17,10 +19,6 @@ _REMEDIES = {
     errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
     errno.EIO: "the disk does not work as it should: copy the folder to another one",
 }
-
-
-class DiskError(Exception):
-    """A file that cannot be written; the message names the disk, the folder, the reason and the remedy."""
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, ValidationError
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
+from gan.errors import GanServiceError
 from gan.paths import UserPath
 from training.cli.flags import Flags, explain, parse
 
@@ -43,13 +44,12 @@ class _CommandLine(Flags):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out the command; returns the exit status, 2 for a command that cannot be carried out as given."""
     given = parse(_CommandLine, "training.compare", _EXAMPLES, sys.argv[1:] if arguments is None else arguments)
-    from training.tracking.history import HistoryError
 
     try:
         _compare(_CommandLine.model_validate(given))
     except ValidationError as error:
         print(explain("training.compare", error), file=sys.stderr)
-    except HistoryError as error:
+    except GanServiceError as error:
         print(f"training.compare: {error}", file=sys.stderr)
     else:
         return 0

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
+from gan.errors import GanServiceError
 from gan.paths import UserPath, expand
 from training.cli.flags import Flags, explain, parse
 from training.config.schema import Count, parse_size
+from training.errors import EvaluationTargetError
 
 if TYPE_CHECKING:
     from training.data import Dataset
@@ -73,16 +75,12 @@ class _CommandLine(Flags):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out the command; returns the exit status, 2 for a command that cannot be carried out as given."""
     given = parse(_CommandLine, "training.evaluate", _EXAMPLES, sys.argv[1:] if arguments is None else arguments)
-    from gan.errors import ModelFolderError
-    from training.data import DataError
-    from training.evaluation.feature_extractors import FeaturesUnavailableError
-    from training.evaluation.samples import EvaluationTargetError
 
     try:
         _evaluate(_CommandLine.model_validate(given))
     except ValidationError as error:
         print(explain("training.evaluate", error), file=sys.stderr)
-    except (EvaluationTargetError, ModelFolderError, DataError, FeaturesUnavailableError) as error:
+    except GanServiceError as error:
         print(f"training.evaluate: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         return 130
@@ -97,7 +95,6 @@ def _evaluate(command: _CommandLine) -> None:
     from training.evaluation.feature_extractors import choose
     from training.evaluation.real_images import FIRST_SEED
     from training.evaluation.samples import (
-        EvaluationTargetError,
         ModelSampler,
         Seeds,
         Source,

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError
 
+from gan.errors import GanServiceError
 from gan.paths import UserPath
 from training.cli.flags import Flags, explain, parse
 from training.config.resolve import resolve
 from training.config.schema import TrainingConfig, current_name
-from training.disk import DiskError, writing_to
 from training.disk import explain as explain_disk
+from training.disk import writing_to
 from training.engine.stopping import StopSignal
+from training.errors import DiskError, UsageError
 from training.tracking import run_dir
-from training.tracking.run_dir import UsageError
 
 if TYPE_CHECKING:  # The libraries take seconds to import: --help and a mistyped flag should not.
     from gan.manifest import Metric
@@ -65,22 +66,18 @@ _ELSEWHERE = set(_CommandLine.model_fields) - set(TrainingConfig.model_fields)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out the command; returns the exit status, 2 for one that cannot be carried out as given, 1 where a disk fails it."""
     given = parse(_CommandLine, "training.run", _EXAMPLES, sys.argv[1:] if arguments is None else arguments)
-    from gan.errors import ModelFolderError
-    from training.data import DataError
     from training.engine.checkpoint import CheckpointError
-    from training.export.export import ExportError
-    from training.tracking.divergence import DivergenceError
 
     try:
         return _run(given)
     except ValidationError as error:
         print(explain("training.run", error), file=sys.stderr)
-    except (UsageError, DataError, CheckpointError, DivergenceError, ExportError, ModelFolderError) as error:
-        print(f"training.run: {error}", file=sys.stderr)
     except (DiskError, OSError) as error:
         reason = str(error) if isinstance(error, DiskError) else explain_disk(error, Path(), "start again")
         print(f"training.run: {reason}", file=sys.stderr)
         return 1
+    except (GanServiceError, CheckpointError) as error:
+        print(f"training.run: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("training.run: stopped; --resume latest goes on with a run that had begun", file=sys.stderr)
         return 128 + signal.SIGINT

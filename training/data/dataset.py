@@ -12,10 +12,6 @@ from numpy.typing import NDArray
 _HASHED_AT_ONCE = 64 << 20  # bytes
 
 
-class DataError(Exception):
-    """Data that cannot be trained on; the message names the flag or file and the remedy."""
-
-
 @dataclass(frozen=True, eq=False)
 class HeldOut:
     """Images of a set that are never trained on, to measure what was learned against."""

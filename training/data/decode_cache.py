@@ -22,11 +22,12 @@ from gan.images.decoding import Options, bombs_are_errors
 from gan.images.fitting import Changes, total
 from training.data import cache_limit
 from training.data.classes import in_natural_order
-from training.data.dataset import DataError, composed, fingerprint, spelled
+from training.data.dataset import composed, fingerprint, spelled
 from training.data.image_files import Files, ImageFile
 from training.data.memmap import Outcome, decode_into, digest_of, find_depth, in_threads, keep
 from training.data.memory import memory_limit
 from training.data.split import sides_of
+from training.errors import DataError
 
 _FORMAT = 2  # of the folder and of what decoding does: to be raised when either changes
 _RECORD = "record.json"

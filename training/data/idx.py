@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.dataset import DataError
+from training.errors import DataError
 
 _IDX_UINT8 = b"\x00\x00\x08"  # and the number of dimensions
 

@@ -7,9 +7,10 @@ from pathlib import Path, PurePosixPath
 
 from gan.images.formats import SUFFIXES, is_image, suffix_of
 from training.data.classes import arrange, in_natural_order
-from training.data.dataset import DataError, composed, slug
+from training.data.dataset import composed, slug
 from training.data.labels import LABEL_FILES, Labels, read_labels
 from training.data.listing import File, Listing, list_folder, list_zip
+from training.errors import DataError
 
 _NO_CLASSES = "needs at least two folders, one for each class, and no images beside them"
 

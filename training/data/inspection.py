@@ -6,10 +6,10 @@ from statistics import median
 
 from gan.images.decoding import DECODING_ERRORS, MAX_PIXELS, Header, Options, bombs_are_errors, decode, read_header
 from training.data.catalog import CATALOG, RawSet, images_file
-from training.data.dataset import DataError
 from training.data.idx import find_idx, read_idx_shape
 from training.data.image_files import Files
 from training.data.loading import locate
+from training.errors import DataError
 
 _LOOKED_AT = 200  # files
 _ANY_SIZE = Options((64, 64), "crop", (255, 255, 255))

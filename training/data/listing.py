@@ -14,8 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from gan.images.formats import HEAD, hint, suffix_of
-from training.data.dataset import DataError, spelled
+from training.data.dataset import spelled
 from training.data.zip_names import names_of
+from training.errors import DataError
 
 _LARGEST = 1 << 30  # bytes: more than most images come to, in any format, and less than memory
 _READ_ERRORS = (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error)

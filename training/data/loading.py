@@ -10,11 +10,12 @@ from gan.images.decoding import MAX_PIXELS, Options, parse_colour
 from gan.images.fitting import Colour, Fit, fit_array
 from training.data.cache_limit import limit_of
 from training.data.catalog import BUILTIN_DATASETS, CATALOG, CatalogEntry, RawSet, recognise
-from training.data.dataset import DataError, Dataset, HeldOut
+from training.data.dataset import Dataset, HeldOut
 from training.data.decode_cache import Cached, Record, decoded, kept_in_all
 from training.data.image_files import Files, find_files
 from training.data.published import Arrays, read_known, read_raw
 from training.data.split import LEAST_HELD_OUT
+from training.errors import DataError
 
 _OF_THE_PICTURES = "that of the images it was trained on"
 _NAMED = 5  # files that could not be decoded, of those in the notes

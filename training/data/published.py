@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.catalog import CATALOG, RawSet, images_file, labels_file
-from training.data.dataset import DataError
 from training.data.decode_cache import cache_root
 from training.data.idx import find_idx, read_idx
 from training.data.split import digest, held_out_places
+from training.errors import DataError
 
 _DEBIAN_PACKAGE = Path("/usr/share/datasets/fashion-mnist")  # Debian's dataset-fashion-mnist
 _MOST_HELD_OUT = 10_000

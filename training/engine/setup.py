@@ -4,15 +4,15 @@ import sys
 from pathlib import Path
 
 from training.config.schema import TrainingConfig
-from training.data import DataError, Dataset
+from training.data import Dataset
 from training.data.decode_cache import cache_root
 from training.disk import writing_to
 from training.engine.distributed import Group
+from training.errors import DataError, FeaturesUnavailableError, UsageError
 from training.evaluation.evaluator import Evaluator, has_labels
-from training.evaluation.feature_extractors import FeatureName, FeaturesUnavailableError
+from training.evaluation.feature_extractors import FeatureName
 from training.evaluation.samples import Source, has_known_labels
 from training.tracking import run_dir
-from training.tracking.run_dir import UsageError
 
 _FEWEST_PICTURES = 20  # half of them to be measured by the other half
 

@@ -16,16 +16,13 @@ from torch.nn import functional
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
 from tqdm import tqdm
 
+from training.errors import FeaturesUnavailableError
 from training.evaluation.classifier import SIDE, Classifier, prepare
 
 FeatureName = Literal["inception", "classifier", "random"]
 
 _RANDOM_SEED = 0  # of the random network's weights; another one makes all earlier numbers incomparable
 _RANDOM_WIDTHS, _RANDOM_STRIDES = (32, 64, 128), (1, 2, 2)
-
-
-class FeaturesUnavailableError(Exception):
-    """A feature network that cannot be had; the message says why and what to do."""
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,9 @@ from gan.latents import inputs, seed_range
 from gan.manifest import Manifest
 from training import data
 from training.data import MAX_PIXELS, Dataset, Fit
+from training.errors import DataError, EvaluationTargetError
 from training.evaluation.nearest_neighbours import Pair
 from training.evaluation.real_images import SampleSet, match_channels
-
-
-class EvaluationTargetError(Exception):
-    """Something that cannot be measured as asked; the message names the flag or folder and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class Source:
     max_pixels: int = MAX_PIXELS  # of one file
 
     def load(self, *, labelled: bool) -> Dataset:
-        """Raises data.DataError."""
+        """Raises DataError."""
         return data.load(
             self.data,
             self.size,
@@ -77,7 +74,7 @@ def has_known_labels(source: str) -> bool:
     """Whether a data set is one whose images all have labels; of a folder of images only its owner knows."""
     try:
         found = data.survey(source)
-    except data.DataError:
+    except DataError:
         return False
     return found.known and found.classes is not None and found.all_labelled
 
@@ -128,7 +125,7 @@ def read(folder: Path, source: Source, *, samples: int, sets: int) -> tuple[list
     """The images in a folder, brought to size as the source's, and a word about them for people.
 
     At most so many sets of so many images, chosen at random but always the same, none of them in two sets; one set of all there
-    are where they are fewer. Raises data.DataError.
+    are where they are fewer. Raises DataError.
     """
     dataset = replace(source, data=str(folder)).load(labelled=False)
     images = dataset.images if dataset.held_out is None else np.concatenate([dataset.images, dataset.held_out.images])

@@ -3,11 +3,10 @@
 import argparse
 import sys
 
-from gan.errors import ModelFolderError
+from gan.errors import GanServiceError
 from gan.paths import user_path
 from training.cli import console
 from training.export.again import export_again
-from training.export.export import ExportError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     for folder in options.folders:
         try:
             manifest = export_again(folder, options.seeds, options.take_changes)
-        except (ModelFolderError, ExportError, OSError) as error:
+        except (GanServiceError, OSError) as error:
             print(f"training.export: {folder}: {error}", file=sys.stderr)
             return 1
         print(f"{folder}: {manifest.name}@{manifest.version} was exported again")

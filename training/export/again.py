@@ -16,7 +16,8 @@ from gan.model_folder import CARD, ONNX, TORCHSCRIPT, WEIGHTS, ModelFolder
 from gan.networks import families
 from gan.networks.families import Generator
 from gan.runtimes.base import Runtime, RuntimeName
-from training.export.export import ExportError, compare, export_onnx, export_torchscript, write_manifest
+from training.errors import ExportError
+from training.export.export import compare, export_onnx, export_torchscript, write_manifest
 from training.export.model_card import model_card
 
 _DRAWN_AT_ONCE = 256

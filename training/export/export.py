@@ -20,6 +20,7 @@ from gan.networks.layers.conditioning import tensors
 from training.config.schema import TrainingConfig
 from training.data import Dataset
 from training.engine.state import TrainingState
+from training.errors import ExportError
 from training.export.model_card import COMPARED_LATENTS, model_card
 from training.tracking.logger import sample_grid
 
@@ -28,10 +29,6 @@ from training.tracking.logger import sample_grid
 TOLERANCE = 1e-4
 # What programs of 2024 read, such as onnxruntime 1.17 and onnx2torch; the exporter's own choice is for newer ones.
 _OPSET, _IR_VERSION = 18, 9
-
-
-class ExportError(Exception):
-    """An exported file that does not draw what the network in memory draws."""
 
 
 def export_model(

@@ -8,10 +8,10 @@ from gan import atomic, model_folder
 from gan.errors import ModelFolderError
 from gan.manifest import Manifest, Metric
 from training.engine import checkpoint
+from training.errors import UsageError
 from training.evaluation.evaluator import Evaluator
 from training.evaluation.real_images import FIRST_SEED
 from training.evaluation.samples import ModelSampler, Seeds, beside
-from training.tracking.run_dir import UsageError
 
 
 def measure_model(evaluator: Evaluator, model: Path, samples: int, sets: int = 1, nearest: Path | None = None) -> list[Metric]:

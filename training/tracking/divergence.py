@@ -19,6 +19,7 @@ from training.engine.checkpoint import checkpoints
 from training.engine.device import Hardware
 from training.engine.minibatch import to_network
 from training.engine.state import TrainingState
+from training.errors import DivergenceError
 from training.evaluation.checkpoint_evaluator import CheckpointEvaluator
 from training.losses.adversarial import OBJECTIVES
 from training.losses.diffaugment import AUGMENT_PARAMS, augment
@@ -31,10 +32,6 @@ _CERTAIN = 1e-4
 _HARDLY_ANY_SPREAD = 1e-3  # of a level: less than one point in one image
 _COLLAPSED = 0.5  # of the spread of the data, or of the recall that the run once had
 _EARLY = 100_000  # images before which a generator that draws all alike is only at its start
-
-
-class DivergenceError(Exception):
-    """A game that learns nothing any more; the message says why, names the last good checkpoint, and the remedy."""
 
 
 @dataclass

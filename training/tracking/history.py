@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.engine import checkpoint
+from training.errors import HistoryError
 from training.tracking import report
 from training.tracking.charts import count_text
 from training.tracking.logger import STATS
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 
 _FORMATS = (".png", ".svg", ".pdf")
 _TITLES = {"fid": "FID", "frechet": "Fréchet distance"}
-
-
-class HistoryError(Exception):
-    """Runs that cannot be compared; the message names the folder or the flag and the remedy."""
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from gan.networks.families import Generator
 from training.config.schema import TrainingConfig
 from training.engine.distributed import Group
 from training.engine.state import TrainingState
+from training.errors import DivergenceError
 from training.tracking import report
-from training.tracking.divergence import DivergenceError, generate_images
+from training.tracking.divergence import generate_images
 from training.tracking.progress_bar import Progress
 
 GRID_SEEDS = range(64)

@@ -18,6 +18,7 @@ from gan.atomic import TEMPORARY, write_bytes_atomically
 from gan.paths import expand
 from training.cli.flags import reasons
 from training.config.schema import TrainingConfig, current_name
+from training.errors import UsageError
 
 CONFIG = "config.yaml"
 DATA, _LOCK = "data.json", ".lock"
@@ -35,10 +36,6 @@ _FREE_TO_CHANGE = {
     "measure_final",
     "measure_sets",
 }
-
-
-class UsageError(Exception):
-    """A command that cannot be carried out as given; the message names the flag and the remedy."""
 
 
 def find(out: Path, resume: str) -> Path | None:

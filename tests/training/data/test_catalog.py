@@ -7,7 +7,8 @@ import pytest
 
 from tests.conftest import SMALL_DATA
 from training import data
-from training.data import DataError, published
+from training.data import published
+from training.errors import DataError
 
 SIZE = (32, 32)
 

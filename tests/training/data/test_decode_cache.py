@@ -13,7 +13,8 @@ from PIL import Image
 from tests.training.data.conftest import save
 from tests.training.data.mixed import EMOJI
 from training import data
-from training.data import DataError, decode_cache, memmap
+from training.data import decode_cache, memmap
+from training.errors import DataError
 
 
 @pytest.fixture

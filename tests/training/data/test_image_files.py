@@ -9,7 +9,7 @@ from PIL import Image
 from tests.training.data.conftest import save
 from tests.training.data.mixed import CLASSES, DAMAGED, EMOJI, write_mixed
 from training import data
-from training.data import DataError
+from training.errors import DataError
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from tests.conftest import SMALL_DATA
 from training import data
 from training.data import Dataset, HeldOut
 from training.data.split import halves
+from training.errors import UsageError
 from training.evaluation.evaluator import Evaluator
 from training.evaluation.samples import ModelSampler, Seeds
 from training.export.publish import measure_model, promote, publish, rank_models
-from training.tracking.run_dir import UsageError
 
 
 @pytest.fixture(scope="module")
