@@ -1,8 +1,10 @@
-"""Standard output and error of commands that must outlive them."""
+"""Standard output and error of commands that must outlive them, and the log as lines on them."""
 
+import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn, TextIO
 
 
@@ -16,6 +18,44 @@ def run(main: Callable[[], int]) -> NoReturn:
         _open_if_closed(descriptor)
     sys.stdout, sys.stderr = _Lasting(sys.stdout, 1), _Lasting(sys.stderr, 2)
     sys.exit(main())
+
+
+@contextmanager
+def log_lines() -> Iterator[None]:
+    """For the length of a command, write what training logs to standard output and error; may be nested."""
+    logger = logging.getLogger("training")
+    if _LINES in logger.handlers:
+        yield
+        return
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(_LINES)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(_LINES)
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+class _Lines(logging.Handler):
+    """Writes records below WARNING to standard output and others to standard error, unless their `stream` names another."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        try:
+            name = getattr(record, "stream", "stdout" if record.levelno < logging.WARNING else "stderr")
+            mark = {"stdout": "warning, ", "stderr": "warning: "}[name] if record.levelno == logging.WARNING else ""
+            stream = getattr(sys, name)  # looked up now: commands and notebooks replace it
+            tqdm.write(mark + self.format(record), file=stream)  # above a progress bar, if there is one
+            stream.flush()
+        except Exception:  # as logging's own handlers do
+            self.handleError(record)
+
+
+_LINES = _Lines()
 
 
 def _open_if_closed(descriptor: int) -> None:

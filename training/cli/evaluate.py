@@ -12,6 +12,7 @@ from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
 from gan.errors import GanServiceError
 from gan.paths import UserPath, expand
+from training.cli.console import log_lines
 from training.cli.flags import Flags, explain, parse
 from training.config.schema import Count, parse_size
 from training.errors import EvaluationTargetError
@@ -72,6 +73,7 @@ class _CommandLine(Flags):
     """print JSON instead of a table"""
 
 
+@log_lines()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out the command; returns the exit status, 2 for a command that cannot be carried out as given."""
     given = parse(_CommandLine, "training.evaluate", _EXAMPLES, sys.argv[1:] if arguments is None else arguments)

@@ -1,5 +1,6 @@
 """The training command: `python -m training.run`."""
 
+import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from gan.errors import GanServiceError
 from gan.paths import UserPath
+from training.cli.console import log_lines
 from training.cli.flags import Flags, explain, parse
 from training.config.resolve import resolve
 from training.config.schema import TrainingConfig, current_name
@@ -62,7 +64,10 @@ class _CommandLine(TrainingConfig, Flags):  # type: ignore[misc]  # both have a 
 
 _ELSEWHERE = set(_CommandLine.model_fields) - set(TrainingConfig.model_fields)
 
+_log = logging.getLogger(__name__)
 
+
+@log_lines()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out the command; returns the exit status, 2 for one that cannot be carried out as given, 1 where a disk fails it."""
     given = parse(_CommandLine, "training.run", _EXAMPLES, sys.argv[1:] if arguments is None else arguments)
@@ -100,11 +105,12 @@ def _run(given: dict[str, Any]) -> int:
     from training.engine.state import TrainingState
 
     with Group.join() as group:
-        say = print if group.is_first else _say_nothing
+        if not group.is_first:
+            logging.getLogger("training").setLevel(logging.WARNING)
         if where.resume and folder is None:
-            say(f"nothing to resume in {where.out}: starting anew")
+            _log.info(f"nothing to resume in {where.out}: starting anew")
         if folder is not None and _is_done(folder, config):
-            say(f"{folder} is done; its model is in {folder}/model")
+            _log.info(f"{folder} is done; its model is in {folder}/model")
             if group.is_first and not where.dry_run:
                 with run_dir.locked(folder):
                     _hand_over(folder, where, config)
@@ -118,12 +124,12 @@ def _run(given: dict[str, Any]) -> int:
         dataset = known if config.conditional else known.without_labels()
         setup.check_enough(config, dataset, group)
 
-        say(run_dir.to_yaml(config).rstrip())
-        say(f"data: {dataset.name}, {'; '.join(dataset.notes)}")
+        _log.info(run_dir.to_yaml(config).rstrip())
+        _log.info(f"data: {dataset.name}, {'; '.join(dataset.notes)}")
         for file in dataset.skipped:
-            say(f"skipped {file}")
-        say(f"features to measure by: {features}")
-        say(f"hardware: {hardware}" + (f", {group.size} processes" if group.size > 1 else ""))
+            _log.info(f"skipped {file}")
+        _log.info(f"features to measure by: {features}")
+        _log.info(f"hardware: {hardware}" + (f", {group.size} processes" if group.size > 1 else ""))
         try:
             state = TrainingState.start(config, dataset.images.shape[1], len(dataset.classes) or None, hardware)
         except ValueError as error:  # what the networks cannot be
@@ -131,7 +137,7 @@ def _run(given: dict[str, Any]) -> int:
         except (RuntimeError, TypeError) as error:  # what PyTorch raises for more memory, or larger numbers, than there are
             raise _too_large(error) from error
         for player, network in (("generator", state.generator), ("discriminator", state.judge)):
-            say(f"{player}: {sum(parameter.numel() for parameter in network.parameters()):,} parameters")
+            _log.info(f"{player}: {sum(parameter.numel() for parameter in network.parameters()):,} parameters")
         if where.dry_run:
             if group.is_first:
                 print_estimate(where.out, state, dataset, config, hardware)
@@ -176,8 +182,8 @@ def _train(
         environment = record(folder, hardware)
     evaluator = setup.evaluator_of(config, known, features) if group.is_first else None
     if evaluator is not None:
-        print(f"checkpoints are measured by {evaluator.extractor.protocol}")
-        print((f"resumed from {resumed_from}\n" if resumed_from else "") + f"run: {folder}")
+        _log.info(f"checkpoints are measured by {evaluator.extractor.protocol}")
+        _log.info((f"resumed from {resumed_from}\n" if resumed_from else "") + f"run: {folder}")
     stop = StopSignal()
     checkpoint_evaluator = None if evaluator is None else evaluator.checkpoint_evaluator(config.measure)
     finished = train(state, dataset, config, hardware, folder, checkpoint_evaluator, stop.received, group)
@@ -195,11 +201,11 @@ def _train(
         try:
             return measure_model(evaluator, model, config.measure_final, config.measure_sets, folder / report.NEAREST)
         except ValueError as error:
-            print(f"warning: the model was not measured: {error}", file=sys.stderr)
+            _log.warning(f"the model was not measured: {error}")
             return []
 
     manifest = export_model(folder / "model", name, state, dataset, config, environment, measure)
-    print(
+    _log.info(
         f"exported {manifest.name}@{manifest.version}, of the best checkpoint, after {state.seen:,} images, "
         f"to {folder / 'model'}; the report: {report.write(folder)}"
     )
@@ -244,7 +250,7 @@ def _restore(state: "TrainingState", paths: list[Path]) -> Path | None:
                 raise CheckpointError(
                     path, f"{error.reason}; no other one is whole: start a new run, or bring a copy back"
                 ) from error
-            print(f"warning: {error}: going on from the next one", file=sys.stderr)
+            _log.warning(f"{error}: going on from the next one")
         else:
             return path
     return None
@@ -269,7 +275,3 @@ def _is_done(folder: Path, config: TrainingConfig) -> bool:
 def _too_large(error: Exception) -> UsageError:
     reason = str(error).partition("\n")[0]
     return UsageError(f"the networks do not fit into memory ({reason}): take a smaller --width, --z-dim or --blocks")
-
-
-def _say_nothing(*_: object) -> None:
-    """What processes beside the first print."""

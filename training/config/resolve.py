@@ -1,5 +1,6 @@
 """Flags, a file and the data -> the configuration of a run."""
 
+import logging
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from gan.paths import expand
 from training.config import recipes
 from training.config.schema import TrainingConfig
 from training.tracking import run_dir
+
+_log = logging.getLogger(__name__)
 
 
 def resolve(flags: dict[str, Any], file: Path | None, folder: Path | None, changeable: Collection[str]) -> TrainingConfig:
@@ -37,15 +40,15 @@ def _with_choices(settings: dict[str, Any]) -> dict[str, Any]:
     found = survey(source)
     if found.known and "recipe" not in settings:
         return settings
-    print(f"--recipe auto, for {found.count:,} images of about {found.width}x{found.height}:")
+    _log.info(f"--recipe auto, for {found.count:,} images of about {found.width}x{found.height}:")
     chosen: dict[str, Any] = {"recipe": "auto"}
     for choice in recipes.choose(found.count, found.height, found.width, found.channels):
         flag = f"--{choice.field.replace('_', '-')}"
         if choice.field == "width" and settings.get("arch", "dcgan") != "dcgan":
             continue  # it is said of those networks
         if choice.field in settings:
-            print(f"  {flag} {settings[choice.field]}, as asked")
+            _log.info(f"  {flag} {settings[choice.field]}, as asked")
         else:
             chosen[choice.field] = choice.value
-            print(f"  {flag} {choice.value}: {choice.reason}")
+            _log.info(f"  {flag} {choice.value}: {choice.reason}")
     return {**chosen, **settings}

@@ -1,9 +1,9 @@
 """The folder of decoded images does not grow for ever: what was not used for longest goes, and what killed processes left."""
 
 import fcntl
+import logging
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tqdm import tqdm
-
 _WRITING = ".writing"  # held, shared, by all who write; who has it alone knows that hidden files are left over
 _PART_OF_THE_DISK = 10  # one in so many bytes may be decoded images
 _in_use: dict[Path, IO[bytes]] = {}  # by the file that marks an entry as in use; locked until this process ends
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -100,5 +100,5 @@ def _remove(kept: Kept, mark: str) -> bool:
         kept.folder.rename(hidden / "entry")  # at once: nobody finds a part of it
         shutil.rmtree(hidden, ignore_errors=True)
     day = time.strftime("%Y-%m-%d", time.localtime(kept.used))
-    tqdm.write(f"removed {kept.folder}, decoded images not used since {day} ({kept.size / 1e6:,.1f} MB)", file=sys.stderr)
+    _log.info(f"removed {kept.folder}, decoded images not used since {day} ({kept.size / 1e6:,.1f} MB)", extra={"stream": "stderr"})
     return True

@@ -3,8 +3,8 @@
 import fcntl
 import hashlib
 import json
+import logging
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +15,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
-from tqdm import tqdm
 
 from gan import atomic
 from gan.images.decoding import Options, bombs_are_errors
@@ -32,6 +31,8 @@ from training.errors import DataError
 _FORMAT = 2  # of the folder and of what decoding does: to be raised when either changes
 _RECORD = "record.json"
 _PICTURES, _HELD_OUT = "pictures.npy", "held_out.npy"
+
+_log = logging.getLogger(__name__)
 
 
 class Record(BaseModel):
@@ -114,7 +115,7 @@ def _lock(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            tqdm.write("waiting for another run, which decodes the same images", file=sys.stderr)
+            _log.info("waiting for another run, which decodes the same images", extra={"stream": "stderr"})
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -1,6 +1,6 @@
 """What a run learns from and is measured with."""
 
-import sys
+import logging
 from pathlib import Path
 
 from training.config.schema import TrainingConfig
@@ -15,6 +15,8 @@ from training.evaluation.samples import Source, has_known_labels
 from training.tracking import run_dir
 
 _FEWEST_PICTURES = 20  # half of them to be measured by the other half
+
+_log = logging.getLogger(__name__)
 
 
 def load(config: TrainingConfig, folder: Path | None) -> tuple[Dataset, FeatureName]:
@@ -34,7 +36,7 @@ def load(config: TrainingConfig, folder: Path | None) -> tuple[Dataset, FeatureN
         try:
             return as_begun(source.load(labelled=True)), "classifier"
         except DataError as error:
-            print(f"warning: measured without labels, since {error}", file=sys.stderr)
+            _log.warning(f"measured without labels, since {error}")
     known = as_begun(source.load(labelled=config.conditional or config.features == "classifier"))
     if config.features == "classifier" and not has_labels(known):
         raise UsageError(f"--features classifier: {config.data} has only one class; take --features random")

@@ -6,8 +6,8 @@ only with others made with the same one, which is why its accuracy on images it 
 
 import hashlib
 import json
+import logging
 import math
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -29,6 +29,8 @@ SIDE = 32  # pixels that images of any size are scaled to
 _FORMAT = 1  # of the cached files and of the network; another number lets all be trained anew
 _WEIGHTS, _RECORD = "classifier.safetensors", "classifier.json"
 _SET_ASIDE = 10  # one image in so many is kept from a set without held-out images, to know the accuracy
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def load_or_train(
     try:
         write_atomically(folder, fill, replace=True)
     except OSError as error:
-        print(f"the classifier cannot be kept in {folder} ({error}): it will be trained again next time", file=sys.stderr)
+        _log.error("the classifier cannot be kept in %s (%s): it will be trained again next time", folder, error)
     return trained
 
 

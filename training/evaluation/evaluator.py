@@ -1,6 +1,6 @@
 """What generated images are measured with: real images, a feature network, and a classifier where there are labels."""
 
-import sys
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ from training.evaluation.classifier import Classifier
 from training.evaluation.comparison import Evaluation, evaluate
 from training.evaluation.feature_extractors import Extractor, FeatureName, classifier_network, inception_network, random_network
 from training.evaluation.real_images import Against, Part, RealImages, SampleSet
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Evaluator:
         doubt = ""
         if found is not None and found.guesses:
             doubt = _doubt(found, features)
-            print(f"warning: {doubt}", file=sys.stderr)
+            _log.warning(doubt)
             found = None
         learned = classifier_network(found) if features == "classifier" and found is not None else None
         return cls(selection, test, inception or learned or random_network(), found, dataset.classes, doubt)

@@ -1,5 +1,6 @@
 """Write the exported files of a model folder again, from its weights."""
 
+import logging
 import shutil
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from training.export.export import compare, export_onnx, export_torchscript, wri
 from training.export.model_card import model_card
 
 _DRAWN_AT_ONCE = 256
+_log = logging.getLogger(__name__)
 
 
 def export_again(path: Path, seeds: int, take_changes: bool = False) -> Manifest:
@@ -74,10 +76,10 @@ def _compare_images(old: ModelFolder, new: ModelFolder, seeds: int, take_changes
         try:
             before = runtimes.load(old, name, "cpu")
         except ModelFolderError as error:
-            print(f"{old.path}: no images to compare with those of the new {file}, since {error}")
+            _log.info(f"{old.path}: no images to compare with those of the new {file}, since {error}")
             continue
         changed = _changed(before, runtimes.load(new, name, "cpu"), new.manifest, seeds)
-        print(f"{old.path}: {changed} of {seeds} images change with the new {file}")
+        _log.info(f"{old.path}: {changed} of {seeds} images change with the new {file}")
         if changed and not take_changes:
             raise ExportError(
                 f"{changed} of {seeds} images would change with the new {file}, and {new.title} promises the same ones for ever: "

@@ -1,5 +1,6 @@
 """What becomes of a finished model: it is measured, and copied to where the service looks; a better one replaces a worse one."""
 
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ from training.errors import UsageError
 from training.evaluation.evaluator import Evaluator
 from training.evaluation.real_images import FIRST_SEED
 from training.evaluation.samples import ModelSampler, Seeds, beside
+
+_log = logging.getLogger(__name__)
 
 
 def measure_model(evaluator: Evaluator, model: Path, samples: int, sets: int = 1, nearest: Path | None = None) -> list[Metric]:
@@ -47,9 +50,9 @@ def publish(model: Path, models: Path) -> None:
     target = models / model_folder.read_manifest(model).name
     try:
         model_folder.copy(model, target)
-        print(f"copied to {target}; `make serve` serves it")
+        _log.info(f"copied to {target}; `make serve` serves it")
     except FileExistsError:
-        print(f"{target} stands already and was left alone; add --promote to replace it if the new model is better")
+        _log.info(f"{target} stands already and was left alone; add --promote to replace it if the new model is better")
     except OSError as error:
         raise _not_copied(model, target, error) from error
 
@@ -70,20 +73,20 @@ def promote(model: Path, models: Path, rank: Callable[[list[Path]], list[Metric]
     except ModelFolderError as error:
         raise UsageError(f"--promote: {error}, or move {target} away") from error
     if old.version == new.version:
-        print(f"{target} is this model already")
+        _log.info(f"{target} is this model already")
         return
     if _shape(old) != _shape(new):
-        print(
+        _log.info(
             f"{target} was left alone: it draws {_describe(old)}, and the new model {_describe(new)}; "
             "move the old one away to have the new one there"
         )
         return
 
-    print(f"measuring {target} and the new model by what models are chosen by")
+    _log.info(f"measuring {target} and the new model by what models are chosen by")
     before, after = rank([target, model])
     distances = f"{after.name}: {after.value:.4g}, and {before.value:.4g} of {old.name}@{old.version} ({after.protocol})"
     if not after.value < before.value:
-        print(f"{target} was left alone, since the new model is not better. {distances}")
+        _log.info(f"{target} was left alone, since the new model is not better. {distances}")
         return
     kept = model.parent / f"replaced-{old.version}"
     try:
@@ -92,7 +95,7 @@ def promote(model: Path, models: Path, rank: Callable[[list[Path]], list[Metric]
         model_folder.copy(model, target, replace=True)
     except OSError as error:
         raise _not_copied(model, target, error) from error
-    print(
+    _log.info(
         f"{target} was replaced by {new.name}@{new.version}, which is better. {distances}\n"
         f"the old one is in {kept}; to go back: rm -r {target} && cp -r {kept} {target}"
     )

@@ -1,6 +1,7 @@
 """What people see of a run while it goes on: progress bar, statistics, TensorBoard, sample grids, warnings, report."""
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -29,6 +30,8 @@ GRID_SEEDS = range(64)
 STATS, WARNINGS = "stats.jsonl", "warnings.jsonl"
 _REPORT_AGE = 30.0  # seconds, at most while ticks come in: writing a report takes a fifth of one
 _ON_THE_BAR = ("loss_d", "loss_g", "d_real", "d_fake")
+
+_log = logging.getLogger(__name__)
 
 
 class RunLogger:
@@ -114,7 +117,7 @@ class RunLogger:
     def warn(self, messages: list[str]) -> None:
         """Say it now, and add to warnings.jsonl, which the report shows."""
         for message in messages if self._group.is_first else []:
-            self._bar.say(f"warning, after {self._state.seen:,} images: {message}")
+            _log.warning(f"after {self._state.seen:,} images: {message}", extra={"stream": "stdout"})
             self._remember(message)
 
     def show(self) -> None:

@@ -1,5 +1,6 @@
 """How far a run has come, for people: a bar on a terminal, elsewhere a plain line now and then."""
 
+import logging
 import sys
 from collections.abc import Mapping
 from datetime import timedelta
@@ -8,6 +9,8 @@ from time import perf_counter
 from tqdm import tqdm
 
 _BETWEEN_LINES = 60.0  # seconds
+
+_log = logging.getLogger(__name__)
 
 
 class Progress:
@@ -45,10 +48,6 @@ class Progress:
             if self._printed is None or perf_counter() - self._printed >= _BETWEEN_LINES:
                 self._print()
 
-    def say(self, message: str) -> None:
-        """Print a line to standard output, above the bar."""
-        self._bar.write(message)
-
     def close(self) -> None:
         """Leaves the bar, or the last line, as they are."""
         self._bar.close()
@@ -64,5 +63,5 @@ class Progress:
         return f"{line}; {facts}" if facts else line
 
     def _print(self) -> None:
-        print(self._line, file=sys.stderr, flush=True)
+        _log.info(self._line, extra={"stream": "stderr"})
         self._line, self._printed = "", perf_counter()

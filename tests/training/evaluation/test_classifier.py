@@ -122,7 +122,7 @@ def test_what_cannot_be_learnt_from(small, n, classes, message):
         train(small.images[:n], small.labels[:n], classes=classes)
 
 
-def test_a_cache_that_cannot_be_written_costs_nothing_but_the_cache(small, tmp_path, capsys):
+def test_a_cache_that_cannot_be_written_costs_nothing_but_the_cache(small, tmp_path, capsys, lines):
     (tmp_path / "file").touch()
     arguments = {"classes": 10, "fingerprint": "a", "schedule": Schedule(epochs=1, width=4), "progress": False}
     found = load_or_train(small.images[:40], small.labels[:40], cache=tmp_path / "file" / "cache", **arguments)

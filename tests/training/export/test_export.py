@@ -18,9 +18,9 @@ from gan.model_folder import CARD, ONNX, SAMPLES, TORCHSCRIPT, WEIGHTS
 from gan.networks import dcgan, families
 from gan.networks.layers.conditioning import tensors
 from gan.networks.layers.norms import NORMS
+from training.cli.export import main
 from training.errors import ExportError
 from training.export import export
-from training.export.__main__ import main
 
 SHIPPED = Path(__file__).parents[3] / "models" / "fashion-mnist-dcgan"
 

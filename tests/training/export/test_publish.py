@@ -17,6 +17,8 @@ from training.evaluation.evaluator import Evaluator
 from training.evaluation.samples import ModelSampler, Seeds
 from training.export.publish import measure_model, promote, publish, rank_models
 
+pytestmark = pytest.mark.usefixtures("lines")
+
 
 @pytest.fixture(scope="module")
 def evaluator():

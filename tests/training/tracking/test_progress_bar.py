@@ -10,6 +10,8 @@ from training.run import main
 from training.tracking import progress_bar
 from training.tracking.progress_bar import Progress
 
+pytestmark = pytest.mark.usefixtures("lines")
+
 
 class Terminal:
     """Standard error that says it is a terminal."""
