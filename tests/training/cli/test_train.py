@@ -233,8 +233,8 @@ def test_a_lengthened_run_that_was_stopped_is_finished_by_the_next_resume(capsys
     resume = ["--out", str(tmp_path / "runs"), "--models", str(short.models), "--resume", str(short.run)]
     stops = iter([False, True])
     with monkeypatch.context() as patch:
-        patch.setattr("training.cli.train.StopSignal.received", lambda self: next(stops))
-        patch.setattr("training.cli.train.StopSignal.number", signal.SIGTERM, raising=False)
+        patch.setattr("training.engine.stopping.StopSignal.received", lambda self: next(stops))
+        patch.setattr("training.engine.stopping.StopSignal.number", signal.SIGTERM, raising=False)
         assert main([*resume, "--images", "320"]) != 0
     assert last_checkpoint(short.run) < 320
     capsys.readouterr()
