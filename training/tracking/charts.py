@@ -1,9 +1,8 @@
-"""The curves of a run's report: which there are, how they are thinned, and how they are drawn as SVG."""
+"""The curves of a run's report: which there are, how they are thinned, and where their points lie in SVG."""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 MOST_POINTS = 600  # of a curve: about one for each pixel of its width
 _LARGEST = 1e300  # beyond it the arithmetic of ticks and means overflows
-_SIDE = 1000  # of a plot in SVG units; the page stretches it to the width there is
+SIDE = 1000  # of a plot in SVG units; the page stretches it to the width there is
 
 
 @dataclass(frozen=True)
@@ -169,10 +168,30 @@ def thin(curve: Curve) -> Curve:
     return Curve(np.add.reduceat(curve.images, starts) / sizes, np.add.reduceat(curve.values, starts) / sizes)
 
 
-def draw(chart: Chart, curves: dict[str, Curve], images: tuple[float, float]) -> str:
-    """A chart as HTML, of those of its keys that `curves` has; `images` is the range of the horizontal axis.
+@dataclass(frozen=True)
+class Plot:
+    """Where everything of a chart lies, for the template: heights and widths in parts of the plot, paths in SVG units."""
 
-    The plot is stretched SVG, the text around it HTML: so it fits any width, on paper too, without a script.
+    chart: Chart
+    images: tuple[float, float]  # range of the horizontal axis
+    values: tuple[float, float]  # range of the vertical axis
+    is_cut: bool  # whether values lie beyond the vertical axis
+    rows: list[tuple[float, str]]  # percent from the top, label
+    columns: list[tuple[float, str]]  # percent from the left, label
+    grid: str  # path
+    level: float | None  # SVG units from the top, of the chart's line
+    curves: list[tuple[str, str, str]]  # key, path, the last value for people
+
+    @property
+    def line_text(self) -> str:
+        """The value of the chart's line."""
+        return number_text(self.chart.line[0]) if self.chart.line else ""
+
+
+def plot(chart: Chart, curves: dict[str, Curve], images: tuple[float, float]) -> Plot:
+    """Lay out those keys of a chart that `curves` has; `images` is the range of the horizontal axis.
+
+    The template stretches the SVG and writes the text around it in HTML: so a chart fits any width, on paper too, without a script.
     """
     shown = {key: curves[key] for key in chart.labels if key in curves}
     values = np.concatenate([curve.values for curve in shown.values()])
@@ -185,37 +204,26 @@ def draw(chart: Chart, curves: dict[str, Curve], images: tuple[float, float]) ->
     def y(value: float) -> float:
         return (high - value) / (high - low)
 
-    plot, legend = [], []
     rows, columns = ticks(low, high), ticks(left, right)
-    grid = [f"M0 {_SIDE * y(tick):.1f}H{_SIDE}" for tick in rows] + [f"M{_SIDE * x(tick):.1f} 0V{_SIDE}" for tick in columns]
-    plot.append(f'<path class="grid" d="{"".join(grid)}"/>')
-    if chart.line:
-        plot.append(f'<path class="level" d="M0 {_SIDE * y(chart.line[0]):.1f}H{_SIDE}"/>')
-    for number, (key, curve) in enumerate(shown.items()):
-        plot.append(f'<path class="c{number}" d="{_path(curve, x, y)}"/>')
-        distance = f' data-level="{chart.line[0]}"' if chart.line and chart.shows_distance else ""
-        label = escape(chart.labels[key])
-        code = f" <code>{escape(key)}</code>" if chart.labels[key] != key else ""
-        last = float(curve.values[-1])
-        text = number_text(last)
-        if chart.line and chart.shows_distance:
-            text += f" ({number_text(last - chart.line[0], sign=True)} from {chart.line[1]})"
-        legend.append(
-            f'<li class="c{number}" data-key="{escape(key)}"{distance}>{label}{code} <output>{escape(text)}</output></li>'
-        )
-    if chart.line:
-        legend.append(f'<li class="level">{escape(chart.line[1])} <output>{number_text(chart.line[0])}</output></li>')
-    vertical = "".join(f'<span style="top:{100 * y(tick):.2f}%">{number_text(tick)}</span>' for tick in rows)
-    horizontal = "".join(f'<span style="left:{100 * x(tick):.2f}%">{count_text(tick)}</span>' for tick in columns)
-    reading = escape(chart.reading) + (" A few values lie beyond the axis." if cut else "")
-    return f"""<figure class="chart" data-images="{left},{right}" data-values="{low},{high}">
-<figcaption><h3>{escape(chart.title)}</h3><p>{reading}</p></figcaption>
-<ul class="legend">{"".join(legend)}</ul>
-<div class="frame"><div class="axis">{escape(chart.axis)}</div><div class="vertical">{vertical}</div>
-<div class="plot"><svg viewBox="0 0 {_SIDE} {_SIDE}" preserveAspectRatio="none" role="img" aria-label="{escape(chart.title)}">
-{"".join(plot)}</svg><div class="cursor" hidden></div></div>
-<div class="horizontal">{horizontal}</div><div class="axis below">images seen</div></div>
-</figure>"""
+    grid = [f"M0 {SIDE * y(tick):.1f}H{SIDE}" for tick in rows] + [f"M{SIDE * x(tick):.1f} 0V{SIDE}" for tick in columns]
+    return Plot(
+        chart,
+        (left, right),
+        (low, high),
+        cut,
+        rows=[(100 * y(tick), number_text(tick)) for tick in rows],
+        columns=[(100 * x(tick), count_text(tick)) for tick in columns],
+        grid="".join(grid),
+        level=SIDE * y(chart.line[0]) if chart.line else None,
+        curves=[(key, _path(curve, x, y), _last_value(chart, curve)) for key, curve in shown.items()],
+    )
+
+
+def _last_value(chart: Chart, curve: Curve) -> str:
+    last = float(curve.values[-1])
+    if chart.line and chart.shows_distance:
+        return f"{number_text(last)} ({number_text(last - chart.line[0], sign=True)} from {chart.line[1]})"
+    return number_text(last)
 
 
 def ticks(low: float, high: float, about: int = 6) -> list[float]:
@@ -254,7 +262,7 @@ def _vertical_range(values: NDArray[np.float64], covered: list[float]) -> tuple[
 
 
 def _path(curve: Curve, x: Any, y: Any) -> str:
-    across, down = _SIDE * x(curve.images), _SIDE * np.clip(y(curve.values), -1, 2)
+    across, down = SIDE * x(curve.images), SIDE * np.clip(y(curve.values), -1, 2)
     if len(across) == 1:  # a path of no length draws nothing but its round ends
         return f"M{across[0]:.1f} {down[0]:.1f}h0"
     return "M" + "L".join(f"{a:.1f} {d:.1f}" for a, d in zip(across.tolist(), down.tolist(), strict=True))
