@@ -59,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _compare(command: _CommandLine) -> None:
     from training.tracking import history
 
-    tables = history.group_by_protocol([history.read(folder, command.minutes) for folder in command.runs])
-    history.draw(tables, command.plot)
+    tables = history.group_by_protocol([history.read_history(folder, command.minutes) for folder in command.runs])
+    history.plot(tables, command.plot)
     if command.as_json:
         print(json.dumps([_as_json(table) for table in tables], indent=2))
     else:

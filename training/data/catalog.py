@@ -73,7 +73,7 @@ def labels_file(set_: CatalogEntry | None, test: bool = False) -> str:
     return images_file(set_, test).replace("images-idx3", "labels-idx1")
 
 
-def recognise(folder: Path) -> RawSet | None:
+def find_raw_set(folder: Path) -> RawSet | None:
     """The set whose raw files a folder holds; None for any other folder.
 
     The files of MNIST, Fashion-MNIST and KMNIST have the same names: which it is, the name of the folder says, or of the one

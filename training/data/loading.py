@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from gan.images.decoding import MAX_PIXELS, Options, parse_colour
 from gan.images.fitting import Colour, Fit, fit_array
 from training.data.cache_limit import limit_of
-from training.data.catalog import BUILTIN_DATASETS, CATALOG, CatalogEntry, RawSet, recognise
+from training.data.catalog import BUILTIN_DATASETS, CATALOG, CatalogEntry, RawSet, find_raw_set
 from training.data.dataset import Dataset, HeldOut
 from training.data.decode_cache import Cached, Record, decoded, kept_in_all
 from training.data.image_files import Files, find_files
-from training.data.published import Arrays, read_known, read_raw
+from training.data.published import Arrays, read_builtin, read_raw_set
 from training.data.split import LEAST_HELD_OUT
 from training.errors import DataError
 
@@ -47,9 +47,9 @@ def load(
     if isinstance(found, Files):
         return _load_files(found, Options(size, fit, colour, max_pixels), labelled, max_bad)
     if isinstance(found, RawSet):
-        arrays = read_raw(found, labelled)
+        arrays = read_raw_set(found, labelled)
         return _load_arrays(found.name, found.known, arrays, size, fit, colour)
-    return _load_arrays(found, CATALOG[found], read_known(found, labelled), size, fit, colour)
+    return _load_arrays(found, CATALOG[found], read_builtin(found, labelled), size, fit, colour)
 
 
 def locate(source: str) -> str | RawSet | Files:
@@ -66,7 +66,7 @@ def locate(source: str) -> str | RawSet | Files:
             f"--data {source}: there is no such folder; give a folder or a zip file of images, "
             f"or one of {', '.join(BUILTIN_DATASETS)}"
         )
-    return (recognise(path) if path.is_dir() else None) or find_files(source)
+    return (find_raw_set(path) if path.is_dir() else None) or find_files(source)
 
 
 def _load_files(files: Files, options: Options, labelled: bool, max_bad: float) -> Dataset:

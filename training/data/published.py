@@ -34,7 +34,7 @@ class Arrays:
     classes: tuple[str, ...]  # empty where no labels were asked for
 
 
-def read_known(name: str, labelled: bool) -> Arrays:
+def read_builtin(name: str, labelled: bool) -> Arrays:
     """A set by its name, from this machine, or else downloaded. Raises DataError where neither is possible."""
     known = CATALOG[name]
     if name == "digits":
@@ -49,7 +49,7 @@ def read_known(name: str, labelled: bool) -> Arrays:
     return _read_idx_set(RawSet(name, known, folder or raw), labelled)
 
 
-def read_raw(raw: RawSet, labelled: bool) -> Arrays:
+def read_raw_set(raw: RawSet, labelled: bool) -> Arrays:
     """A set from a folder of its raw files. Raises DataError if one is missing or damaged."""
     if raw.known is not None and raw.known.marker:
         return _read_torchvision(raw, labelled, download=False)

@@ -11,7 +11,7 @@ from training.engine.distributed import Group
 from training.errors import DataError, FeaturesUnavailableError, UsageError
 from training.evaluation.evaluator import Evaluator, has_labels
 from training.evaluation.feature_extractors import FeatureName
-from training.evaluation.samples import Source, has_known_labels
+from training.evaluation.samples import DataSource, has_builtin_labels
 from training.tracking import run_dir
 
 _FEWEST_PICTURES = 20  # half of them to be measured by the other half
@@ -31,8 +31,8 @@ def load(config: TrainingConfig, folder: Path | None) -> tuple[Dataset, FeatureN
             return dataset
         return dataset.as_fingerprinted(run_dir.fingerprint_of(folder), labelled=config.conditional)
 
-    source = Source(config.data, config.size, config.fit, config.background, config.max_bad, config.max_pixels)
-    if config.features == "auto" and not config.conditional and has_known_labels(config.data):
+    source = DataSource(config.data, config.size, config.fit, config.background, config.max_bad, config.max_pixels)
+    if config.features == "auto" and not config.conditional and has_builtin_labels(config.data):
         try:
             return as_begun(source.load(labelled=True)), "classifier"
         except DataError as error:
@@ -49,7 +49,7 @@ def evaluator_of(config: TrainingConfig, known: Dataset, features: FeatureName) 
     """What checkpoints and the finished model are measured with. Raises UsageError for features that cannot be had, DiskError."""
     try:
         with writing_to(cache_root(), "start again"):  # where a classifier is kept
-            return Evaluator.of(known, features, inception_weights=config.inception_weights, progress=True)
+            return Evaluator.from_dataset(known, features, inception_weights=config.inception_weights, progress=True)
     except (FeaturesUnavailableError, ValueError) as error:
         raise UsageError(f"--features {features}: {error}") from error
 

@@ -35,10 +35,10 @@ def _quality(manifest: Manifest) -> str:
     """The metrics as a table, and how each was measured."""
     if not manifest.metrics:
         return "How good it is was not measured."
-    figures = deviations.figures(manifest.metrics)
+    figures = deviations.with_deviations(manifest.metrics)
     protocols = list(dict.fromkeys(metric.protocol for metric, _ in figures))
     rows = [
-        f"| {metric.name} | {' | '.join(deviations.texts(metric, deviation))} | {protocols.index(metric.protocol) + 1} |"
+        f"| {metric.name} | {' | '.join(deviations.format_measure(metric, deviation))} | {protocols.index(metric.protocol) + 1} |"
         for metric, deviation in figures
     ]
     ways = [f"{number}. {protocol}" for number, protocol in enumerate(protocols, 1)]

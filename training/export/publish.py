@@ -12,7 +12,7 @@ from training.engine import checkpoint
 from training.errors import UsageError
 from training.evaluation.evaluator import Evaluator
 from training.evaluation.real_images import FIRST_SEED
-from training.evaluation.samples import ModelSampler, Seeds, beside
+from training.evaluation.samples import ModelSampler, SeedRange, render_pairs
 
 _log = logging.getLogger(__name__)
 
@@ -23,19 +23,19 @@ def measure_model(evaluator: Evaluator, model: Path, samples: int, sets: int = 1
     `sets` samples of so many seeds each give every figure its standard deviation. `nearest` is a PNG file to write: the images
     nearest to training images, each beside that one.
     """
-    seeds = Seeds(samples, FIRST_SEED["test"], sets)
-    found = evaluator.evaluate(ModelSampler(model).draw(seeds), seeds=str(seeds), progress=True)
+    seeds = SeedRange(samples, FIRST_SEED["test"], sets)
+    found = evaluator.evaluate(ModelSampler(model).generate(seeds), seeds=str(seeds), progress=True)
     if nearest is not None:
-        atomic.write_bytes_atomically(nearest, beside(found.suspects, evaluator.test.train, found.pairs))
+        atomic.write_bytes_atomically(nearest, render_pairs(found.suspects, evaluator.test.train, found.pairs))
     return found.rows
 
 
 def rank_models(evaluator: Evaluator, models: list[Path], samples: int) -> list[Metric]:
     """The distance of each model folder from the images that models are chosen by, under one protocol; less is better."""
     checkpoint_evaluator = evaluator.checkpoint_evaluator(samples)
-    seeds, distances = Seeds(samples, FIRST_SEED["selection"]), []
+    seeds, distances = SeedRange(samples, FIRST_SEED["selection"]), []
     for model in models:
-        (sample,) = ModelSampler(model).draw(seeds)
+        (sample,) = ModelSampler(model).generate(seeds)
         found = checkpoint_evaluator.measure(sample.images)
         name = checkpoint.ranked_by(found)
         assert name is not None, "every measurement has a distance"

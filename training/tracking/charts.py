@@ -135,7 +135,7 @@ CHARTS = [
 _KNOWN = {key for chart in CHARTS for key in chart.labels} | {"pictures", "seconds"}
 
 
-def others(keys: Iterable[str]) -> list[Chart]:
+def other_charts(keys: Iterable[str]) -> list[Chart]:
     """A chart of its own for each key that no chart above knows: nothing tells which of them share a scale."""
     return [Chart(key, key, {key: key}, "A further statistic of this run.") for key in keys if key not in _KNOWN]
 

@@ -21,6 +21,7 @@ from training.engine.minibatch import to_network
 from training.engine.state import TrainingState
 from training.errors import DivergenceError
 from training.evaluation.checkpoint_evaluator import CheckpointEvaluator
+from training.evaluation.subsets import fixed_subset
 from training.losses.adversarial import OBJECTIVES
 from training.losses.diffaugment import AUGMENT_PARAMS, augment
 
@@ -134,14 +135,9 @@ def spread(images: NDArray[np.uint8]) -> float:
 
 def _relative_spread(images: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
     """The spread, real images having 1. Where some of those are all alike, 1 too: nothing can be said against the others."""
-    unit = spread(_some(real))
+    # From anywhere: neighbours in a folder are often alike.
+    unit = spread(real[fixed_subset(len(real), _SPREAD_SEEDS, seed=0)])
     return spread(images) / unit if unit >= _HARDLY_ANY_SPREAD else 1.0
-
-
-def _some(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """As many as `spread` takes, from anywhere: neighbours in a folder are often alike."""
-    places = np.random.RandomState(0).permutation(len(images))[:_SPREAD_SEEDS]
-    return images[np.sort(places)]
 
 
 def generate_images(generator: Generator, rows: Inputs) -> NDArray[np.uint8]:

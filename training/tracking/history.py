@@ -53,7 +53,7 @@ class RunHistory:
         return next((point.minutes for point in self.points if point.distance <= distance), None)
 
 
-def read(folder: Path, minutes: float | None = None) -> RunHistory:
+def read_history(folder: Path, minutes: float | None = None) -> RunHistory:
     """The measured checkpoints of a run, those of its first so many `minutes`; of several protocols, the last one's.
 
     Raises MeasuredError if there is nothing to compare.
@@ -97,7 +97,7 @@ def group_by_protocol(runs: Sequence[RunHistory]) -> list[list[RunHistory]]:
     return list(groups.values())
 
 
-def draw(groups: Sequence[Sequence[RunHistory]], path: Path) -> None:
+def plot(groups: Sequence[Sequence[RunHistory]], path: Path) -> None:
     """Distance, precision and recall against images seen and against minutes, a pair of columns for each group.
 
     Raises MeasuredError for a kind of file that cannot be drawn, or a place that cannot be written to.

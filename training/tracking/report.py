@@ -61,7 +61,7 @@ def write(folder: Path, grid_every: int = 1) -> Path:
         protocol=last_protocol(run.stats),
         grids=[(seen, _base64(content)) for seen, content in _choose(run.grids, grid_every)],
         plots=[charts.plot(chart, curves, images) for chart in charts.CHARTS if chart.labels.keys() & curves.keys()],
-        other_plots=[charts.plot(chart, curves, images) for chart in charts.others(curves)],
+        other_plots=[charts.plot(chart, curves, images) for chart in charts.other_charts(curves)],
         side=charts.SIDE,
         measures=_measures(run.manifest),
         nearest=_base64(run.nearest),
@@ -186,8 +186,8 @@ def _heading(run: _Run) -> dict[str, Any]:
 
 def _measures(manifest: Manifest | None) -> list[tuple[str, str, str, str]]:
     """The measures of the finished model: name, generated images, real images, protocol."""
-    rows = deviations.figures(manifest.metrics) if manifest else []
-    return [(metric.name, *deviations.texts(metric, deviation), metric.protocol) for metric, deviation in rows]
+    rows = deviations.with_deviations(manifest.metrics) if manifest else []
+    return [(metric.name, *deviations.format_measure(metric, deviation), metric.protocol) for metric, deviation in rows]
 
 
 def _tables(run: _Run) -> dict[str, dict[str, str]]:

@@ -37,7 +37,7 @@ def play(dataset, folder, stop_after=None, state=None, config=CONFIG):
     folder.mkdir(exist_ok=True)
     state = state or start(config)
     looks = iter(range(10**9))
-    checkpoint_evaluator = Evaluator.of(dataset, "random").checkpoint_evaluator(config.measure)
+    checkpoint_evaluator = Evaluator.from_dataset(dataset, "random").checkpoint_evaluator(config.measure)
     loop.train(
         state,
         dataset,

@@ -30,7 +30,7 @@ def weights(found):
 def test_it_learns(small, trained):
     assert trained.record.tested == 51
     assert trained.record.accuracy > 0.45  # guessing is right 1 time in 10
-    logits = trained.network(classifier.prepare(small.images, 1))[1]
+    logits = trained.network(classifier.to_input(small.images, 1))[1]
     assert float((logits.argmax(1).numpy() == small.labels).mean()) > 0.55
 
 
@@ -47,7 +47,7 @@ def test_the_accuracy_is_that_on_held_out_images(small):
     rest = (small.images[400:], small.labels[400:])
     quick = Schedule(epochs=1, width=8)
     found = train(small.images[:400], small.labels[:400], classes=10, held_out=rest, schedule=quick)
-    right = found.network(classifier.prepare(rest[0], 1))[1].argmax(1).numpy() == rest[1]
+    right = found.network(classifier.to_input(rest[0], 1))[1].argmax(1).numpy() == rest[1]
     assert found.record.accuracy == pytest.approx(right.mean())
     assert found.record.tested == 112
     wrong = train(small.images[:400], small.labels[:400], classes=10, held_out=(rest[0], (rest[1] + 1) % 10), schedule=quick)
@@ -112,8 +112,8 @@ def test_a_damaged_cache_is_mended(small, tmp_path, damage, name):
 def test_images_of_any_size_are_brought_to_32():
     grey = np.full((2, 1, 50, 40), 255, np.uint8)
     for channels in (1, 3):
-        torch.testing.assert_close(classifier.prepare(grey, channels), torch.ones(2, channels, 32, 32))
-    torch.testing.assert_close(classifier.prepare(grey * 0, 1), -torch.ones(2, 1, 32, 32))
+        torch.testing.assert_close(classifier.to_input(grey, channels), torch.ones(2, channels, 32, 32))
+    torch.testing.assert_close(classifier.to_input(grey * 0, 1), -torch.ones(2, 1, 32, 32))
 
 
 @pytest.mark.parametrize(("n", "classes", "message"), [(19, 10, "at least 20"), (100, 3, "from 0 to 2")])

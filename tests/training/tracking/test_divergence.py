@@ -82,7 +82,7 @@ def dataset():
 def test_a_checkpoint_is_measured_by_its_weights_alone(dataset):
     state = TrainingState.start(CONFIG, 1, None, Hardware.choose(CONFIG))
     before = copy.deepcopy(state._tensors())
-    checkpoint_evaluator = Evaluator.of(dataset, "random").checkpoint_evaluator(100)
+    checkpoint_evaluator = Evaluator.from_dataset(dataset, "random").checkpoint_evaluator(100)
     found = measure(state, dataset, CONFIG, Hardware.choose(CONFIG), checkpoint_evaluator)
     assert measure(state, dataset, CONFIG, Hardware.choose(CONFIG), checkpoint_evaluator) == found
     assert found.keys() == {"frechet", "precision", "recall", "spread", "accuracy_fake", "accuracy_held_out"}
@@ -95,5 +95,7 @@ def test_a_checkpoint_is_measured_by_its_weights_alone(dataset):
 def test_accuracy_counts_fakes_below_and_real_images_over_the_boundary(dataset, monkeypatch, boundary, fake, held_out):
     monkeypatch.setitem(OBJECTIVES, "nonsaturating", replace(OBJECTIVES["nonsaturating"], boundary=boundary))
     state = TrainingState.start(CONFIG, 1, None, Hardware.choose(CONFIG))
-    found = measure(state, dataset, CONFIG, Hardware.choose(CONFIG), Evaluator.of(dataset, "random").checkpoint_evaluator(100))
+    found = measure(
+        state, dataset, CONFIG, Hardware.choose(CONFIG), Evaluator.from_dataset(dataset, "random").checkpoint_evaluator(100)
+    )
     assert (found["accuracy_fake"], found["accuracy_held_out"]) == (fake, held_out)
