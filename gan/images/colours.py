@@ -1,4 +1,4 @@
-"""The numbers in a image file -> the colours that they stand for, as 8 bits of sRGB or grey."""
+"""The numbers in an image file -> the colours that they stand for, as 8 bits of sRGB or grey."""
 
 import io
 from functools import lru_cache
@@ -94,7 +94,7 @@ _PROBE = np.stack(np.meshgrid(_LEVELS, _LEVELS, _LEVELS), -1).reshape(-1, 64, 3)
 
 
 def is_grey(pixels: NDArray[np.uint8]) -> bool:
-    """Whether a image [3, height, width] shows no colour: its channels are equal, or nearly so."""
+    """Whether an image [3, height, width] shows no colour: its channels are equal, or nearly so."""
     low, high = pixels.min(0), pixels.max(0)
     return bool((high - low).max() <= _GREY)
 

@@ -1,4 +1,4 @@
-"""The bytes of a image file -> RGB pixels of the size that is trained on."""
+"""The bytes of an image file -> RGB pixels of the size that is trained on."""
 
 import io
 import re
@@ -41,7 +41,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A image at the size that is trained on."""
+    """An image at the size that is trained on."""
 
     pixels: NDArray[np.uint8]  # [3, height, width]
     grey: bool  # it shows no colour: its three channels are equal, or nearly so
@@ -110,7 +110,7 @@ def largest_of_16_bits(content: bytes) -> int | None:
 
 
 def read_header(content: bytes) -> Header:
-    """Size and kind of a image without decoding it. Raises as `decode` does."""
+    """Size and kind of an image without decoding it. Raises as `decode` does."""
     with open_image(content) as image:
         # In a PNG the orientation may come after the pixels, and looking for it would decode them.
         orientation = None if image.format == "PNG" else image.getexif().get(ExifTags.Base.Orientation)

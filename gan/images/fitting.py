@@ -1,4 +1,4 @@
-"""A image of any size -> the size that is trained on, and the account of what was done to how many."""
+"""An image of any size -> the size that is trained on, and the account of what was done to how many."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 Fit = Literal["crop", "pad"]
 Colour = tuple[int, int, int]  # red, green, blue, 0 to 255
-_MUCH = 2.0  # enlarged by more than this, a image shows its pixels more than its subject
+_MUCH = 2.0  # enlarged by more than this, an image shows its pixels more than its subject
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def fit_image(image: Image.Image, size: tuple[int, int], fit: Fit, background: C
     """The image at `size` (height, width), in its own mode, L or RGB.
 
     `crop` takes the largest middle part of the right aspect ratio; `pad` keeps all and puts margins of `background` around it.
-    Either is scaled by Lanczos's filter. A image that has the size already comes back as it is.
+    Either is scaled by Lanczos's filter. An image that has the size already comes back as it is.
     """
     height, width = size
     factors = (width / image.width, height / image.height)

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-# Of Pillow's decoders these alone: some of the others start programs, or take any file for a image.
+# Of Pillow's decoders these alone: some of the others start programs, or take any file for an image.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
-# A file that is called so and cannot be decoded is broken; any other file is passed over unless its content is a image's.
+# A file that is called so and cannot be decoded is broken; any other file is passed over unless its content is an image's.
 SUFFIXES = {
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
     *(".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm"),
@@ -34,7 +34,7 @@ def suffix_of(name: str) -> str:
 
 
 def is_image(name: str, head: bytes) -> bool:
-    """Whether a file that is not called like a image is one, by its first HEAD bytes."""
+    """Whether a file that is not called like an image is one, by its first HEAD bytes."""
     suffix = suffix_of(name)
     if suffix in _NEVER:
         return False
@@ -44,7 +44,7 @@ def is_image(name: str, head: bytes) -> bool:
 
 
 def is_known(head: bytes) -> bool:
-    """Whether it may be a image of one of FORMATS, by its first HEAD bytes; the rest of what is none need not be read."""
+    """Whether it may be an image of one of FORMATS, by its first HEAD bytes; the rest of what is none need not be read."""
     return any(pattern.match(head) for pattern in (_STRONG, _AVIF, _TIFF)) or head.startswith((b"BM", b"P", b"II", b"MM"))
 
 

@@ -1,4 +1,4 @@
-"""The comparing command: `python -m training.compare`."""
+"""The command that compares runs: `python -m training.compare`."""
 
 import json
 import sys
@@ -42,7 +42,7 @@ class _CommandLine(Flags):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out the command; returns the exit status, 2 for a command that cannot be carried out as given."""
+    """Run the command; returns the exit status, 2 for a command that cannot be carried out as given."""
     given = parse(_CommandLine, "training.compare", _EXAMPLES, sys.argv[1:] if arguments is None else arguments)
 
     try:
@@ -68,8 +68,8 @@ def _compare(command: _CommandLine) -> None:
 
 
 def _rows(table: "list[RunHistory]") -> list[dict[str, Any]]:
-    """One for each run: its best checkpoint, and when it was as good as the first run's best."""
-    aim = table[0].best.distance
+    """A row for each run: its best checkpoint, and when it reached the distance of the first run's best one."""
+    target = table[0].best.distance
     return [
         {
             "run": run.name,
@@ -80,7 +80,7 @@ def _rows(table: "list[RunHistory]") -> list[dict[str, Any]]:
             run.distance_name: run.best.distance,
             "precision": run.best.precision,
             "recall": run.best.recall,
-            "minutes_to_the_first_runs_best": run.minutes_to(aim),
+            "minutes_to_the_first_runs_best": run.minutes_to(target),
         }
         for run in table
     ]

@@ -1,4 +1,4 @@
-"""Standard output and error of commands that must outlive them, and the log as lines on them."""
+"""Standard output and error: commands that survive their loss, and the log written to them as lines."""
 
 import logging
 import os
@@ -9,10 +9,10 @@ from typing import Any, NoReturn, TextIO
 
 
 def run(main: Callable[[], int]) -> NoReturn:
-    """Carry out a command and exit with its status, whatever becomes of the streams that it was started with.
+    """Run a command and exit with its status, whatever happens to its standard streams.
 
-    The reader of a pipe may leave (`… | head -3`), a terminal may be closed, a log's disk may be full: what is then written to that
-    stream is dropped, and the command goes on. Each line is passed on at once, for those who follow a log.
+    The reader of a pipe may leave (`… | head -3`), a terminal may be closed, a log's disk may be full: further output to that
+    stream is dropped, and the command goes on. Each line is flushed at once, for those who follow a log.
     """
     for descriptor in range(3):
         _open_if_closed(descriptor)
@@ -59,7 +59,7 @@ _LINES = _Lines()
 
 
 def _open_if_closed(descriptor: int) -> None:
-    """Otherwise the next file that is opened would get this number, and whatever a library prints to it."""
+    """Open the null device in place of a closed descriptor: the next file would get its number, and output meant for it."""
     try:
         os.fstat(descriptor)
     except OSError:
@@ -67,7 +67,7 @@ def _open_if_closed(descriptor: int) -> None:
 
 
 class _Lasting:
-    """A text stream that takes what is written to it for ever."""
+    """A text stream that drops its output once it cannot be written any more."""
 
     def __init__(self, stream: TextIO | None, descriptor: int) -> None:
         # Python has none for a descriptor that was closed when it started.

@@ -1,4 +1,4 @@
-"""The measuring command: `python -m training.evaluate`."""
+"""The command that evaluates images: `python -m training.evaluate`."""
 
 import json
 import math
@@ -75,7 +75,7 @@ class _CommandLine(Flags):
 
 @log_lines()
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out the command; returns the exit status, 2 for a command that cannot be carried out as given."""
+    """Run the command; returns the exit status, 2 for a command that cannot be carried out as given."""
     given = parse(_CommandLine, "training.evaluate", _EXAMPLES, sys.argv[1:] if arguments is None else arguments)
 
     try:

@@ -1,4 +1,4 @@
-"""The exporting command: `python -m training.export`."""
+"""The command that exports models again: `python -m training.export`."""
 
 import argparse
 import sys

@@ -35,7 +35,7 @@ class Options(TrainingConfig, Flags):  # type: ignore[misc]  # both have a model
     out: UserPath = Path("runs")
     """the folder that gets a folder for each run: configuration, statistics, sample grids, checkpoints, the model"""
     models: UserPath = Path("models")
-    """the folder the finished model is copied to, if none of its name stands there"""
+    """the folder the finished model is copied to, if there is none of its name"""
     resume: str | None = Field(None, min_length=1)
     """go on with a run, given by its folder, or 'latest'; lengths and intervals may be changed, and what --change names"""
     promote: bool = False
@@ -55,7 +55,7 @@ _COMMAND_ONLY = set(Options.model_fields) - set(TrainingConfig.model_fields)
 
 @log_lines()
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out the command; returns the exit status, 2 for one that cannot be carried out as given, 1 where a disk fails it."""
+    """Run the command; returns the exit status, 2 for one that cannot be carried out as given, 1 where a disk fails it."""
     given = parse(Options, "training.run", _EXAMPLES, sys.argv[1:] if arguments is None else arguments)
     from training.engine.checkpoint import CheckpointError
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from training.data.dataset import composed
 
-Path = tuple[str, ...]  # the folders that a image lies in, and its own name
+Path = tuple[str, ...]  # the folders that an image lies in, and its own name
 
 _TRAINING = "train|training|trainval|trn"
 _TEST = "test|testing|tst|val|valid|validation|dev|eval|evaluation|hold[-_ ]?out|held[-_ ]?out|pred"

@@ -17,7 +17,7 @@ _NO_CLASSES = "needs at least two folders, one for each class, and no images bes
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A file that is a image, or is called like one."""
+    """A file that is an image, or is called like one."""
 
     file: File
     label: str | None = None  # of its class, as the folder or the file of labels writes it; None if it has none

@@ -22,7 +22,7 @@ _NAMED = 5  # files that could not be decoded, of those in the notes
 _WHOLE_DEPTH = 16  # bits
 _DARK = 64  # of 256 levels
 _SMALL_CLASS = 10  # images
-_PADDED_FROM, _PADDED_TO = 28, 36  # pixels a side, between which a image of MNIST's size gets a margin and is not scaled
+_PADDED_FROM, _PADDED_TO = 28, 36  # pixels a side, between which an image of MNIST's size gets a margin and is not scaled
 
 
 def load(

@@ -23,7 +23,7 @@ _HALVES = b"selection or test"  # hashed with each image, so that this choice ha
 def held_out_places(digests: Sequence[bytes], labels: Sequence[str | None] | None = None) -> list[int]:
     """The places, ascending, of those to hold out, given the SHA-256 of each: about 1 in 20, at most 2,000, or none.
 
-    Where there are `labels`, no class gives more than a quarter of its images. A image stays on its side when others come or
+    Where there are `labels`, no class gives more than a quarter of its images. An image stays on its side when others come or
     are renamed (but for the limits), and so do all copies of it.
     """
     if len(digests) < _SMALLEST_SET:
@@ -68,7 +68,7 @@ def sides_of(
 def halves(held_out: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
     """The places, ascending, of held-out images [h, c, height, width] to choose models by, and of those to report by.
 
-    A image stays on its side when others come, go or change places, and so do all copies of it. None where there are fewer than
+    An image stays on its side when others come, go or change places, and so do all copies of it. None where there are fewer than
     1,000, or so many copies that one half would be small: one set then has to serve both.
     """
     if len(held_out) < _FEWEST_TO_HALVE:

@@ -1,14 +1,14 @@
-"""A model folder's README.md."""
+"""The model card: README.md of a model folder."""
 
 from gan.manifest import MANIFEST, Manifest
 from gan.model_folder import SAMPLES
 from training.evaluation import deviations
 
-COMPARED_LATENTS = 256  # with which exported files are compared with the network in memory
+COMPARED_LATENTS = 256  # by which exported files are compared with the network in memory
 
 
 def model_card(manifest: Manifest) -> str:
-    """Markdown: what the model is, the figures of its manifest and how each was measured, and how far the exports differ."""
+    """Write Markdown: what the model is, its measures with their protocols, and how far the exports differ."""
     origin = manifest.origin
     exports = "\n".join(f"| {file} | {export.largest_difference:.1e} |" for file, export in manifest.exports.items())
     return f"""# {manifest.name}
@@ -32,7 +32,7 @@ What it draws is limited to what it was trained on. {MANIFEST} has the whole con
 
 
 def _quality(manifest: Manifest) -> str:
-    """The metrics as a table, and how each was measured."""
+    """The metrics as a table, with their protocols."""
     if not manifest.metrics:
         return "How good it is was not measured."
     figures = deviations.with_deviations(manifest.metrics)

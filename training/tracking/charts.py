@@ -1,4 +1,4 @@
-"""The curves of a run's report: which there are, how they are thinned, and where their points lie in SVG."""
+"""The charts of a run's report: their statistics, thinned curves, and where the points lie in SVG."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -23,14 +23,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves that belong together: they share a scale, and one sentence says how to read them."""
+    """Curves that share a scale, with one sentence on how to read them."""
 
     title: str
     axis: str
-    labels: dict[str, str]  # key in stats.jsonl -> what the legend calls it
+    labels: dict[str, str]  # key in stats.jsonl -> its name in the legend
     reading: str
     line: tuple[float, str] | None = None  # a level to compare with, and its name
-    shows_distance: bool = False  # of the values from that level
+    shows_distance: bool = False  # whether the legend gives the distance of the last value from that level
     shown: list[float] = field(default_factory=list)  # values that the axis always covers
 
 
@@ -39,16 +39,16 @@ CHARTS = [
         "Losses",
         "loss",
         {"loss_d": "discriminator", "loss_g": "generator"},
-        "Steady is good, falling is not the aim: one near zero while the other climbs is a player that has won, and learning ends.",
+        "Steady is good, falling is not the aim: one near zero while the other climbs means that training has stalled.",
     ),
     Chart(
         "Gradient penalties",
         "penalty",
         {"penalty": "gradient penalty", "r1": "R1, at real images", "r2": "R2, at generated images"},
-        "Small and steady is good: a penalty that grows says that the discriminator's slopes are getting out of hand.",
+        "Small and steady is good: a growing penalty means that the discriminator's gradients are getting out of hand.",
     ),
     Chart(
-        "What the discriminator thinks",
+        "Discriminator outputs",
         "probability of being real",
         {"d_real": "D(x), real images", "d_fake": "D(G(z)), generated images"},
         "At the Nash equilibrium both are 0.5: the discriminator cannot tell.",
@@ -59,12 +59,12 @@ CHARTS = [
         "Accuracy of the discriminator",
         "share it gets right",
         {"accuracy_held_out": "real images held out", "accuracy_fake": "generated images"},
-        "At 0.5 it guesses. Far less on images held out than on those it trains on: it knows its images by heart.",
+        "At 0.5 it guesses. Far less on images held out than on those it trains on: it has memorised them.",
         line=(0.5, "guessing"),
         shown=[0, 1],
     ),
     Chart(
-        "Value of the game",
+        "Value function",
         "V(D, G)",
         {"value": "V(D, G)"},
         "The discriminator raises it, the generator lowers it; at the Nash equilibrium it is -log 4 = -1.386.",
@@ -87,29 +87,29 @@ CHARTS = [
             "precision_real": "precision of real images",
             "recall_real": "recall of real images",
         },
-        "Precision is fidelity, recall is variety; recall that falls while precision stays is a generator that leaves things out.",
+        "Precision is fidelity, recall is variety; recall that falls while precision stays is a generator that drops modes.",
         shown=[0, 1],
     ),
     Chart(
         "Diversity",
         "distance of two images",
         {"spread": "spread"},
-        "Of what it is among real images; a fall is mode collapse: the same images for different latent vectors.",
+        "Relative to that of real images; a fall is mode collapse: the same images for different latent vectors.",
         line=(1.0, "as real images"),
         shown=[0],
     ),
     Chart(
         "Labels",
         "-log P(label | x)",
-        {"label_error": "what the reader of the labels gets wrong of real images"},
-        "Falls as the discriminator comes to tell the classes apart, which it then asks of generated images too.",
+        {"label_error": "error of the label head on real images"},
+        "Falls as the discriminator learns to distinguish the classes, which it then requires of generated images too.",
         shown=[0],
     ),
     Chart(
         "Codes",
         "-log Q(c | x)",
-        {"code_error": "what the reader of the codes gets wrong"},
-        "Falls as the images come to tell the codes they were drawn from.",
+        {"code_error": "error of the code heads"},
+        "Falls as the images come to show the codes they were generated from.",
         shown=[0],
     ),
     Chart(
@@ -121,14 +121,14 @@ CHARTS = [
             "logit_mean": "mean of both",
             "logit_std": "their spread",
         },
-        "A spread that goes to nothing is a discriminator that says the same of all images, from which nothing can be learned.",
+        "A spread near zero means that the discriminator gives all images the same logit, from which nothing can be learned.",
         shown=[0],
     ),
     Chart(
         "Speed",
         "images per second",
         {"pictures_per_second": "images per second"},
-        "Level is good; a dip is another program at work on the same machine, or the drawing of samples.",
+        "Level is good; a dip is another program on the same machine, or the generation of samples.",
         shown=[0],
     ),
 ]
@@ -136,12 +136,12 @@ _KNOWN = {key for chart in CHARTS for key in chart.labels} | {"pictures", "secon
 
 
 def other_charts(keys: Iterable[str]) -> list[Chart]:
-    """A chart of its own for each key that no chart above knows: nothing tells which of them share a scale."""
+    """A separate chart for each key that no chart above has, since it is not known which of them share a scale."""
     return [Chart(key, key, {key: key}, "A further statistic of this run.") for key in keys if key not in _KNOWN]
 
 
 def curves(rows: Sequence[dict[str, Any]]) -> dict[str, Curve]:
-    """The thinned curve of every key that has a finite number in some row; other values are passed over."""
+    """The thinned curve of every key that has a finite number in some row; other values are ignored."""
     points: dict[str, tuple[list[float], list[float]]] = {}
     for row in rows:
         seen = row["pictures"]
@@ -159,7 +159,7 @@ def curves(rows: Sequence[dict[str, Any]]) -> dict[str, Curve]:
 
 
 def thin(curve: Curve) -> Curve:
-    """At most MOST_POINTS points, each the mean of as many consecutive ones, give or take one."""
+    """Thin a curve to at most MOST_POINTS points, each the mean of the same number of consecutive points, give or take one."""
     count = len(curve.values)
     if count <= MOST_POINTS:
         return curve
@@ -170,7 +170,7 @@ def thin(curve: Curve) -> Curve:
 
 @dataclass(frozen=True)
 class Plot:
-    """Where everything of a chart lies, for the template: heights and widths in parts of the plot, paths in SVG units."""
+    """The layout of a chart, for the template: positions of labels in percent of the plot, paths in SVG units."""
 
     chart: Chart
     images: tuple[float, float]  # range of the horizontal axis
@@ -227,7 +227,7 @@ def _last_value(chart: Chart, curve: Curve) -> str:
 
 
 def ticks(low: float, high: float, about: int = 6) -> list[float]:
-    """Round numbers from `low` to `high`, some `about` of them."""
+    """Round numbers from `low` to `high`, roughly `about` of them."""
     step: float = 10.0 ** math.floor(math.log10((high - low) / about))
     step *= next((factor for factor in (1, 2, 5) if step * factor * about >= high - low), 10)
     return [step * index for index in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
@@ -240,7 +240,7 @@ def number_text(value: float, sign: bool = False) -> str:
 
 
 def count_text(value: float) -> str:
-    """A count as an axis shows it: 500, 20k, 1.5M."""
+    """A count for an axis: 500, 20k, 1.5M."""
     for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= unit:
             return f"{value / unit:.4g}{name}"
@@ -248,7 +248,7 @@ def count_text(value: float) -> str:
 
 
 def _vertical_range(values: NDArray[np.float64], covered: list[float]) -> tuple[float, float, bool]:
-    """What the axis spans, with a margin, and whether lone values lie beyond: a spike must not flatten all the rest."""
+    """The range of the axis, with a margin, and whether outliers lie beyond it: a spike must not flatten all other values."""
     low, high, cut = float(values.min()), float(values.max()), False
     if len(values) >= 50:
         first, last = (float(bound) for bound in np.quantile(values, (0.01, 0.99)))
@@ -256,7 +256,7 @@ def _vertical_range(values: NDArray[np.float64], covered: list[float]) -> tuple[
             margin = (last - first) / 2
             low, high, cut = max(low, first - margin), min(high, last + margin), True
     low, high = min([low, *covered]), max([high, *covered])
-    # A level line gets an axis too, and one that its last digits can be told on.
+    # A constant curve gets a range too, wide enough to show its last digits.
     margin = max((high - low) * 0.04, abs(high) * 1e-6, 1e-9)
     return low - margin, high + margin, cut
 

@@ -1,4 +1,4 @@
-"""What a run is started with, beside its configuration: recorded at its start, since the checkout may move on while it trains."""
+"""The environment of a run, recorded at its start, since the checkout may change while it trains."""
 
 import subprocess
 from importlib.metadata import version
@@ -16,7 +16,7 @@ _LIBRARIES = ("torch", "numpy", "onnx", "onnxruntime")
 
 
 def record(folder: Path, hardware: Hardware) -> Environment:
-    """Write the environment into the folder of a run that starts; of one that goes on, read what was written then.
+    """Write the environment into the folder of a new run; for a resumed one, read what was written at its start.
 
     Raises UsageError if that file is damaged.
     """

@@ -1,4 +1,4 @@
-"""A run's report: one HTML file to look at while the run goes on, and to send to others."""
+"""The report of a run: one HTML file to view while the run trains, and to send to others."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ from training.tracking import charts
 REPORT, NEAREST = "report.html", "nearest.png"
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,  # much here is named by people and their files
+    autoescape=True,  # names of runs, data and settings are given by people
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
@@ -33,7 +33,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class _Run:
-    """What lies in a run's folder; whatever is missing or damaged is empty here."""
+    """The contents of a run's folder; what is missing or damaged is empty here."""
 
     name: str
     config: Row
@@ -46,7 +46,7 @@ class _Run:
 
 
 def write(folder: Path, grid_every: int = 1) -> Path:
-    """Write report.html into a run's folder, from what lies there, and return its path.
+    """Write report.html into a run's folder, from the other files there, and return its path.
 
     Of the sample grids every `grid_every`-th is shown, and at most 40; the first and the last always. What is missing or
     damaged is left out. Raises OSError if the file cannot be written.
@@ -113,7 +113,7 @@ def _mapping(file: Path) -> Row:
 
 
 def read_rows(file: Path) -> list[Row]:
-    """The objects of a JSON lines file that say after how many images, in that order; other lines are passed over."""
+    """The rows of a JSON lines file that have a number of images, sorted by it; other lines are ignored."""
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
@@ -130,18 +130,18 @@ def read_rows(file: Path) -> list[Row]:
 
 
 def last_protocol(rows: list[Row]) -> str | None:
-    """How checkpoints were measured, the last time one was; None where none was."""
+    """The protocol of the last measured checkpoint; None where none was measured."""
     return next((str(row["protocol"]) for row in reversed(rows) if "protocol" in row), None)
 
 
 def _measured_alike(rows: list[Row]) -> list[Row]:
-    """Without the measures of checkpoints that were taken in another way than the last: one curve shows one kind of number."""
+    """Drop the measures of checkpoints under other protocols than the last: a curve shows one kind of number."""
     protocol = last_protocol(rows)
     return [row for row in rows if row.get("protocol", protocol) == protocol]
 
 
 def _choose(grids: list[tuple[int, Path]], every: int) -> list[tuple[int, bytes]]:
-    """Images seen and PNG file of the grids to embed, evenly chosen with the first and the last."""
+    """Images seen and PNG file of the grids to embed, evenly spaced with the first and the last."""
     candidates = [grid for index, grid in enumerate(grids) if index % every == 0 or index == len(grids) - 1]
     # The grids of a run are about as large as each other.
     largest = len(_content(candidates[-1][1])) if candidates else 0
@@ -197,7 +197,7 @@ def _tables(run: _Run) -> dict[str, dict[str, str]]:
 
 
 def _flat(settings: Row) -> Row:
-    """One level of {"a": {"b": 1}} as {"a.b": 1}."""
+    """Flatten one level of {"a": {"b": 1}} to {"a.b": 1}."""
     flat: Row = {}
     for key, value in settings.items():
         flat |= {f"{key}.{name}": inner for name, inner in value.items()} if isinstance(value, dict) else {key: value}

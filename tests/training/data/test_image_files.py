@@ -29,7 +29,7 @@ def pack(folder, target, prefix=""):
 def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
     for name, colour in [("b/1.png", "red"), ("a/2.JPG", "blue"), ("c.webp", "lime")]:
         save(tmp_path / "My Images!" / name, colour)
-    (tmp_path / "My Images!" / "notes.txt").write_text("not a image")
+    (tmp_path / "My Images!" / "notes.txt").write_text("not an image")
     dataset = data.load(str(tmp_path / "My Images!"), (16, 16))
     assert (dataset.name, dataset.licence) == ("my-images", "that of the images it was trained on")
     assert dataset.images.shape == (3, 3, 16, 16)
@@ -136,7 +136,7 @@ def test_real_images_of_all_kinds_with_five_damaged_files(mixed):
     assert dataset.images.shape == (300 - apart, 3, 64, 64)
     with pytest.raises(DataError, match=r"5 of 305 files cannot be decoded, more than the share of 0\.01 that --max-bad allows"):
         data.load(str(mixed), (64, 64))
-    # Whatever a image was saved as, it looks the same: the means of its channels, or of all three where it lost its colour.
+    # Whatever an image was saved as, it looks the same: the means of its channels, or of all three where it lost its colour.
     originals = data.load(str(EMOJI), (64, 64))
     everything = [np.concatenate([*([] if d.held_out is None else [d.held_out.images]), d.images]) for d in (dataset, originals)]
     levels = [np.sort(images.mean((1, 2, 3))) for images in everything]
@@ -300,7 +300,7 @@ def test_no_class_gives_more_than_a_quarter_of_its_images():
         counts = np.bincount([int(labels[place]) for place in within], minlength=4000 // size)
         assert counts.max(initial=0) <= size // 4
         assert bool(within) == (size >= 4)
-    # All copies of a image on one side, even where one of their classes is too small to spare its own.
+    # All copies of an image on one side, even where one of their classes is too small to spare its own.
     twice = [*digests, *digests]
     labels = [*("large" for _ in digests), *(str(number // 5) for number in range(4000))]
     within = held_out_places(twice, labels)

@@ -124,7 +124,7 @@ def test_losses_that_leave_the_numbers_stop_the_run(dataset, tmp_path):
     with pytest.raises(DivergenceError, match=expected):
         play(dataset, tmp_path / "run", state=state)
     assert len(checkpoints(tmp_path / "run")) == 1  # none of what came after
-    assert "the game is over: " in (tmp_path / "run" / "report.html").read_text()
+    assert "training has ended: " in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_weights_that_leave_the_numbers_are_not_saved(dataset, tmp_path, monkeypatch):

@@ -85,7 +85,7 @@ def test_one_that_is_not_better_does_not(places, capsys, value):
     old = standing(models)
     promote(model, models, ranked(new=value, old=2.0))
     assert standing(models).version == old.version
-    assert "was left alone, since the new model is not better" in capsys.readouterr().out
+    assert "was left as it is, since the new model is not better" in capsys.readouterr().out
 
 
 def test_published_figures_do_not_decide(places, evaluator, capsys):
@@ -216,7 +216,7 @@ def test_where_nothing_stands_the_model_is_copied(places, capsys):
     promote(model, models, unused)
     assert standing(models).version == model_folder.read_manifest(model).version
     publish(model, models)
-    assert "stands already and was left alone; add --promote" in capsys.readouterr().out
+    assert "exists already and was left as it is; add --promote" in capsys.readouterr().out
 
 
 def test_a_model_is_measured_as_it_is_served(trained, evaluator, tmp_path):

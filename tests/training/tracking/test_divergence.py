@@ -32,7 +32,7 @@ def test_a_game_that_goes_well_goes_on(tmp_path):
 @pytest.mark.parametrize(
     ("trouble", "lasts", "said"),
     [
-        ({"logit_std": 0.0}, 20_000, "the discriminator is dead: for 20,000 images it has said the same of all"),
+        ({"logit_std": 0.0}, 20_000, "the discriminator is dead: for 20,000 images it has given all of them the same logit"),
         ({"d_real": 0.99999, "d_fake": 0.00001}, 100_000, "the discriminator has won: for 100,000 images it has been certain"),
         ({"loss_g": float("nan"), "loss_d": float("inf")}, 0, "loss_d, loss_g became infinite or not a number"),
     ],
