@@ -23,10 +23,10 @@ _EXAMPLES = """examples:
 
 
 class _CommandLine(Flags):
-    """Lay runs side by side: a table of what each came to, and a plot of quality against images seen and against minutes.
+    """Compare runs: a table of the best checkpoint of each, and a plot of quality over images seen and over minutes.
 
-    The numbers are those that the runs took at their checkpoints, to choose by; training.evaluate has those to report. Runs on
-    other data, or measured in another way, get a table of their own, since their numbers do not compare.
+    The numbers are those measured at the checkpoints, to choose by; training.evaluate has those to report. Runs on other
+    data, or under another protocol, get a table of their own, since their numbers do not compare.
     """
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -34,9 +34,9 @@ class _CommandLine(Flags):
     runs: CliPositionalArg[list[UserPath]]
     """folders of runs; the others are compared with the first of each table"""
     minutes: float | None = Field(None, gt=0)
-    """look only at what the runs had come to after so many minutes of training"""
+    """use only the checkpoints of the first so many minutes of training"""
     plot: UserPath = Path("comparison.png")
-    """the file to draw the plot into: .png, .svg or .pdf"""
+    """the file of the plot: .png, .svg or .pdf"""
     as_json: bool = Field(False, validation_alias="json")
     """print JSON instead of tables"""
 

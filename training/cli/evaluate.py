@@ -25,9 +25,9 @@ _EXAMPLES = """examples:
   python -m training.evaluate models/fashion-mnist                    as its card has it, against Fashion-MNIST's test images
   python -m training.evaluate models/fashion-mnist --on selection     as models are chosen, which no figure to report may be
   python -m training.evaluate runs/003-fashion-mnist-cgan --json      the model of a run, as JSON
-  python -m training.evaluate models/shoes                            a model of one's own images, which lie where they did
+  python -m training.evaluate models/shoes                            a model of one's own images, which are where they were
   python -m training.evaluate ./drawn --data ./my-pictures            images in a folder, drawn by anything
-  python -m training.evaluate models/shoes --pairs pairs.png          and the most suspicious ones beside training images
+  python -m training.evaluate models/shoes --pairs pairs.png          and the most suspicious ones next to training images
 """
 
 
@@ -37,10 +37,10 @@ def _check_size(resolution: str) -> str:
 
 
 class _CommandLine(Flags):
-    """Measure how good generated images are: a model's, a run's, or those in a folder, beside real ones.
+    """Measure generated images against real ones: those of a model, of a run, or in a folder.
 
-    Each number is printed with its standard deviation from sample to sample and its protocol, and beside it what real images get
-    under the same one, as a yardstick.
+    Each number is printed with its standard deviation from sample to sample and its protocol, and as a yardstick with that of
+    real images under the same protocol.
     """
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -51,7 +51,7 @@ class _CommandLine(Flags):
     """what the model was trained on, if not where its manifest says; needed for a folder of images"""
     features: Literal["auto", "inception", "classifier", "random"] = "auto"
     """the network that measures: inception compares with published numbers and needs its weights; classifier is trained on the
-    labels of the data, once, in minutes; random needs nothing and says least; auto takes the first that can be had"""
+    labels of the data, once, in minutes; random needs nothing and says least; auto takes the first that is available"""
     inception_weights: UserPath | None = None
     """torch-fidelity's file of Inception V3 weights, where it cannot be downloaded"""
     against: Literal["auto", "held-out", "training"] = "auto"
@@ -68,7 +68,7 @@ class _CommandLine(Flags):
     resolution: Annotated[str, AfterValidator(_check_size)] = "32"
     """for a folder of images: the size in pixels that they and the data are brought to, such as 48x64; a model has its own"""
     pairs: UserPath | None = None
-    """a PNG file to write: the generated images nearest to training images, each beside that one"""
+    """a PNG file to write: the generated images nearest to training images, each next to that one"""
     as_json: bool = Field(False, validation_alias="json")
     """print JSON instead of a table"""
 

@@ -90,4 +90,4 @@ def _remedy(kind: str, value: Any, name: str) -> str:
         return f"leave the line of {name} out to have its default"
     if kind == "string_type" and not isinstance(value, (list, dict)):
         return f"write the value of {name} in quotes"
-    return f"give {name} one value, as --help tells"
+    return f"give {name} one value, as --help shows"

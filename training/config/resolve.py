@@ -38,7 +38,7 @@ def _with_choices(settings: dict[str, Any]) -> dict[str, Any]:
     from training.data import survey
 
     found = survey(source)
-    if found.known and "recipe" not in settings:
+    if found.builtin and "recipe" not in settings:
         return settings
     _log.info(f"--recipe auto, for {found.count:,} images of about {found.width}x{found.height}:")
     chosen: dict[str, Any] = {"recipe": "auto"}

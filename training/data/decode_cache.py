@@ -25,7 +25,7 @@ from training.data.dataset import composed, fingerprint, spelled
 from training.data.image_files import Files, ImageFile
 from training.data.memmap import Outcome, decode_into, digest_of, find_depth, in_threads, keep
 from training.data.memory import memory_limit
-from training.data.split import sides_of
+from training.data.split import split_indices
 from training.errors import DataError
 
 _FORMAT = 2  # version of the folder and of decoding: raise it when either changes
@@ -149,7 +149,7 @@ def _load(path: Path) -> NDArray[np.uint8]:
 
 def _fill(folder: Path, files: Files, digests: Sequence[bytes], options: Options) -> None:
     """Decode all files into the folder. Raises DataError if there is nothing to train on, OSError if the disk is full."""
-    training, held_out = sides_of(digests, [file.label for file in files.files], [file.held_out for file in files.files])
+    training, held_out = split_indices(digests, [file.label for file in files.files], [file.held_out for file in files.files])
     sides = {name: [files.files[place] for place in side] for name, side in ((_PICTURES, training), (_HELD_OUT, held_out))}
     with bombs_are_errors(options.max_pixels):
         options = replace(options, depth=find_depth([file for side in sides.values() for file in side]))

@@ -85,7 +85,7 @@ def find_files(source: str) -> Files:
         raise DataError(f"--data {source}: no images there; it needs files that end in {', '.join(sorted(SUFFIXES))}{account}")
     placed, no_classes = _label(_place(images, listing), labels)
     if without_labels and not labels:
-        no_classes += f"; {without_labels} has no column label or labels, and tells none"
+        no_classes += f"; {without_labels} has no column label or labels"
     return Files(source, slug(name), placed, _notes(listing, placed, labels), no_classes)
 
 

@@ -20,7 +20,7 @@ class Survey:
     """The figures by which a recipe is chosen."""
 
     name: str
-    known: bool  # whether it is a builtin set
+    builtin: bool  # whether it is a builtin set
     count: int  # images, or files with the name of one, whole or not; where there is no test split some will be held out
     height: int  # median, before anything is scaled
     width: int

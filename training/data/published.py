@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from training.data.catalog import CATALOG, RawSet, images_file, labels_file
 from training.data.decode_cache import cache_root
 from training.data.idx import find_idx, read_idx
-from training.data.split import digest, held_out_places
+from training.data.split import digest, held_out_indices
 from training.errors import DataError
 
 _DEBIAN_PACKAGE = Path("/usr/share/datasets/fashion-mnist")  # Debian's dataset-fashion-mnist
@@ -149,7 +149,7 @@ def _read_digits(labelled: bool) -> Arrays:
     found = load_digits()
     images = np.rint(found.images * (255 / 16)).astype(np.uint8)[:, np.newaxis]  # published as 0 to 16
     labels = found.target.astype(np.int64)
-    chosen = held_out_places([digest(image.tobytes()) for image in images], [str(label) for label in found.target])
+    chosen = held_out_indices([digest(image.tobytes()) for image in images], [str(label) for label in found.target])
     apart = np.isin(np.arange(len(images)), chosen)
     training, held_out = (Split(images[side], labels[side] if labelled else None) for side in (~apart, apart))
     return Arrays(training, held_out, CATALOG["digits"].classes if labelled else ())

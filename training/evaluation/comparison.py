@@ -112,7 +112,8 @@ class _Comparison:
         self._distances = distances_of_real(real.train, held_out, shrink=_small, progress=progress)
         self.real = defaultdict[str, list[float]](list, memorised=[PERCENTILE / 100])  # the values of samples of real images
         if classifier is not None and real.held_out is not None and real.held_out_labels is not None:
-            self._add_yardstick(_by_class(_predict(classifier, real.held_out), real.held_out_labels, classifier.record.classes))
+            predicted = _predict(classifier, real.held_out)
+            self._add_yardstick(metrics.class_measures(predicted, real.held_out_labels, classifier.record.classes))
 
     def measure(self, sample: SampleSet, turn: int) -> _Result:
         _, others = self.data.reference_and_yardstick(self.side, len(sample.images), turn)
@@ -127,8 +128,8 @@ class _Comparison:
         if self.classifier is not None:
             classes = self.classifier.record.classes
             predicted = _predict(self.classifier, sample.images) if self.extractor.name != "classifier" else _argmax(logits)
-            shares = class_shares(predicted, classes)
-            values |= _by_class(predicted, sample.labels, classes)
+            shares = metrics.class_shares(predicted, classes)
+            values |= metrics.class_measures(predicted, sample.labels, classes)
             if sample.labels is not None:
                 label_counts = np.bincount(sample.labels, minlength=classes)
             else:
@@ -210,23 +211,3 @@ def _argmax(logits: NDArray[np.float32] | None) -> NDArray[np.int64]:
     assert logits is not None, "a classifier has logits"
     best: NDArray[np.int64] = logits.argmax(1)
     return best
-
-
-def _by_class(predicted: NDArray[np.int64], labels: NDArray[np.int64] | None, classes: int) -> dict[str, float]:
-    """share_error and, where there are labels, label_accuracy of all images and by the number of the class."""
-    found = {"share_error": float(np.abs(class_shares(predicted, classes) - 1 / classes).max())}
-    if labels is not None:
-        overall, each = label_accuracy(predicted, labels, classes)
-        found |= {"label_accuracy": overall, **{f"label_accuracy/{label}": value for label, value in each.items()}}
-    return found
-
-
-def class_shares(predicted: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    """The share of each class among predicted classes [n] -> [classes], their sum 1."""
-    return np.bincount(predicted, minlength=classes) / len(predicted)
-
-
-def label_accuracy(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> tuple[float, dict[int, float]]:
-    """The share of predicted classes [n] that equal the labels [n], over all images and by class, for classes that occur."""
-    right = predicted == labels
-    return float(right.mean()), {label: float(right[labels == label].mean()) for label in range(classes) if (labels == label).any()}

@@ -165,6 +165,26 @@ def sliced_wasserstein(real: NDArray[np.uint8], fake: NDArray[np.uint8]) -> floa
     return float(np.abs(projections[0] - projections[1]).mean())
 
 
+def class_measures(predicted: NDArray[np.int64], labels: NDArray[np.int64] | None, classes: int) -> dict[str, float]:
+    """share_error and, where there are labels, label_accuracy of all images and by the number of the class."""
+    found = {"share_error": float(np.abs(class_shares(predicted, classes) - 1 / classes).max())}
+    if labels is not None:
+        overall, each = label_accuracy(predicted, labels, classes)
+        found |= {"label_accuracy": overall, **{f"label_accuracy/{label}": value for label, value in each.items()}}
+    return found
+
+
+def class_shares(predicted: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
+    """The share of each class among predicted classes [n] -> [classes], their sum 1."""
+    return np.bincount(predicted, minlength=classes) / len(predicted)
+
+
+def label_accuracy(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> tuple[float, dict[int, float]]:
+    """The share of predicted classes [n] that equal the labels [n], over all images and by class, for classes that occur."""
+    right = predicted == labels
+    return float(right.mean()), {label: float(right[labels == label].mean()) for label in range(classes) if (labels == label).any()}
+
+
 def _tensor(values: NDArray[np.float32]) -> Tensor:
     # In single precision the sums of a covariance lose what small differences consist of.
     return torch.from_numpy(values.astype(np.float64))

@@ -77,7 +77,7 @@ def has_builtin_labels(source: str) -> bool:
         survey = data.survey(source)
     except DataError:
         return False
-    return survey.known and survey.classes is not None and survey.all_labelled
+    return survey.builtin and survey.classes is not None and survey.all_labelled
 
 
 def data_source_of(manifest: Manifest, given: str | None = None) -> DataSource:

@@ -4,7 +4,7 @@ import pytest
 from gan.manifest import Metric
 from tests.conftest import SMALL_DATA
 from training import data
-from training.evaluation import comparison, deviations, feature_extractors
+from training.evaluation import deviations, feature_extractors, metrics
 from training.evaluation.checkpoint_evaluator import CheckpointEvaluator
 from training.evaluation.classifier import Schedule, train
 from training.evaluation.comparison import evaluate
@@ -158,9 +158,9 @@ def test_asking_for_the_wrong_labels_is_noticed(small, split, classifier):
 
 def test_label_accuracy_and_shares():
     seen, asked = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1])
-    overall, each = comparison.label_accuracy(seen, asked, classes=4)
+    overall, each = metrics.label_accuracy(seen, asked, classes=4)
     assert (overall, each) == (0.5, {0: 1.0, 1: pytest.approx(1 / 3)})
-    assert comparison.class_shares(seen, classes=4).tolist() == [0.5, 0.25, 0.25, 0]
+    assert metrics.class_shares(seen, classes=4).tolist() == [0.5, 0.25, 0.25, 0]
 
 
 def test_grey_is_repeated_and_nothing_else():
