@@ -40,7 +40,7 @@ def main() -> None:
 
     config = TrainingConfig(name="article", batch_size=_BATCH_SIZE, precision="float32", measure=given.measure)
     dataset = load(config.data, config.size, labelled=True)
-    checkpoint_evaluator = Evaluator.of(dataset, "classifier").checkpoint_evaluator(given.measure)
+    checkpoint_evaluator = Evaluator.from_dataset(dataset, "classifier").checkpoint_evaluator(given.measure)
     rows = inputs(range(given.measure), InputSpec(config.z_dim))
     given.folder.mkdir(parents=True)
     run_dir.write_config(given.folder, config)

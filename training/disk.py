@@ -1,4 +1,4 @@
-"""What to say when a run's files cannot be written: which disk, which folder, and what to do about it."""
+"""Messages for files of a run that cannot be written: which disk, which folder, and what to do about it."""
 
 import errno
 import os
@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from training.errors import DiskError
 
 _REMEDIES = {
     errno.ENOSPC: "make room there",
@@ -19,13 +21,9 @@ _REMEDIES = {
 }
 
 
-class DiskError(Exception):
-    """A file that cannot be written; the message names the disk, the folder, the reason and the remedy."""
-
-
 @contextmanager
 def writing_to(folder: Path, then: str) -> Iterator[None]:
-    """Raises DiskError for what the operating system refuses within; `then` says what goes on once it is mended."""
+    """Raises DiskError for any OSError within; `then` says how to go on once it is repaired."""
     try:
         yield
     except OSError as error:
@@ -33,22 +31,22 @@ def writing_to(folder: Path, then: str) -> Iterator[None]:
 
 
 def explain(error: OSError, folder: Path, then: str) -> str:
-    """One sentence; `folder` is what was written to where the error does not say."""
-    place = _standing(Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else folder)
+    """Explain in one sentence; `folder` is what was written to if the error does not name a file."""
+    place = _existing(Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else folder)
     mount = next(path for path in (place, *place.parents) if os.path.ismount(path))
-    remedy = _REMEDIES.get(error.errno or 0, "see that the folder stands and can be written to")
+    remedy = _REMEDIES.get(error.errno or 0, "see that the folder exists and can be written to")
     try:
         room = f", which has {shutil.disk_usage(place).free / 2**20:,.0f} MiB left"
     except OSError:
         room = ""
     written = place if error.filename else folder
-    if error.errno == errno.EISDIR:  # where a file is to be: its name says what stands in the way
+    if error.errno == errno.EISDIR:  # a folder where a file is to be written
         named = error.filename2 or error.filename
         written = Path(os.fsdecode(named)) if isinstance(named, (str, bytes)) else folder
     return f"cannot write to {written} ({error.strerror or error}), on the disk at {mount}{room}: {remedy}, then {then}"
 
 
-def _standing(path: Path) -> Path:
-    """The folder that a path is in or is, or the nearest above that stands."""
+def _existing(path: Path) -> Path:
+    """The nearest existing folder: the path itself or one above it."""
     whole = Path(os.path.realpath(path))
     return next(one for one in (whole, *whole.parents) if one.is_dir())

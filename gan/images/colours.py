@@ -1,4 +1,4 @@
-"""The numbers in an image file -> the colours that they stand for, as 8 bits of sRGB or grey."""
+"""Colour conversion: the pixel values in an image file -> 8 bits of sRGB or grey."""
 
 import io
 from functools import lru_cache
@@ -9,18 +9,18 @@ from PIL import Image, ImageCms
 
 GREY_16_BIT = "I;16"  # in either byte order
 _BITS_PER_SAMPLE = 258  # a tag of TIFF
-_DEPTHS = (8, 10, 12, 14, 16)  # bits that instruments measure with, and store in 16
-_UNCHANGED = 2  # levels by which the transform of an sRGB profile moves colours, by rounding
-_GREY = 1  # level between channels: what rounding in lossy formats leaves of a grey image that was saved in colour
+_DEPTHS = (8, 10, 12, 14, 16)  # bits of measuring instruments, stored in 16
+_UNCHANGED = 2  # levels by which rounding in the transform of an sRGB profile changes colours
+_GREY = 1  # level between channels: lossy formats leave that in a grey image saved in colour, by rounding
 
 
 def depth_of(highest: int) -> int:
-    """The bits of the values in a set of 16-bit images: the fewest of 8, 10, 12, 14, 16 that hold the largest of all."""
+    """The bit depth of a set of 16-bit images: the smallest of 8, 10, 12, 14, 16 that holds the largest value."""
     return next(depth for depth in _DEPTHS if highest < 1 << depth)
 
 
 def to_8_bits(image: Image.Image, bits: int, depth: int) -> Image.Image:
-    """16-bit grey by the upper byte of its `depth` bits, as Pillow does for colours: its own conversion would clip at 255."""
+    """Convert 16-bit grey by the upper byte of its `depth` bits, as Pillow does for colours; for grey it would clip at 255."""
     levels = _levels(image, bits)
     grey = Image.fromarray(np.minimum(levels >> (depth - 8), 255).astype(np.uint8))
     if "transparency" in image.info:  # one level of the 65,536, which the upper byte would confuse with 255 others
@@ -31,7 +31,7 @@ def to_8_bits(image: Image.Image, bits: int, depth: int) -> Image.Image:
 
 
 def wide_bits(image: Image.Image) -> int | None:
-    """The bits that an opened file of 16-bit grey says its values have: 16, or 12 in some TIFF; None for any other image."""
+    """The declared bit depth of an opened 16-bit grey file: 16, or 12 in some TIFF; None for any other image."""
     if image.mode == "I" and image.format == "PPM":
         return 16
     if not image.mode.startswith(GREY_16_BIT):
@@ -51,9 +51,9 @@ def _levels(image: Image.Image, bits: int) -> NDArray[np.uint16]:
 
 
 def to_srgb(image: Image.Image) -> tuple[Image.Image, bool]:
-    """The image with the colours that its embedded profile gives its numbers, and whether that changed them.
+    """Convert an image to sRGB by its embedded profile; returns whether that changed it.
 
-    Left alone are images without a profile, with that of sRGB, or with one that is damaged or for other kinds of image.
+    Images are unchanged without a profile, with that of sRGB, or with one that is damaged or for another kind of image.
     """
     profile = image.info.get("icc_profile")
     if not profile:
@@ -74,7 +74,7 @@ def to_srgb(image: Image.Image) -> tuple[Image.Image, bool]:
 
 @lru_cache(maxsize=64)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """To sRGB; None where there is nothing to do, or nothing can be done."""
+    """The transform to sRGB; None where it is the identity, or the profile is unusable."""
     if mode not in ("L", "RGB", "CMYK"):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The bytes of an image file -> RGB pixels of the size that is trained on."""
+"""Decoding: the bytes of an image file -> RGB pixels of the size that is trained on."""
 
 import io
 import re
@@ -17,11 +17,11 @@ from gan.images.colours import is_grey, largest, to_8_bits, to_srgb, wide_bits
 from gan.images.fitting import Changes, Colour, Fit, fit_image
 from gan.images.formats import FORMATS, explain
 
-MAX_PIXELS = 200_000_000  # what cameras make, and no more: what claims to have more is rather a trap
+MAX_PIXELS = 200_000_000  # about the most that cameras have: files with more are probably decompression bombs
 _GREY_MODES = {"1", "L", "LA"}
 _SIDEWAYS = {5, 6, 7, 8}  # values of EXIF's Orientation that exchange height and width
 
-# What Pillow raises for files that are damaged, not images, of modes it cannot convert, or so large that they must be a trap.
+# What Pillow raises for files that are damaged, not images, of modes it cannot convert, or decompression bombs.
 DECODING_ERRORS = (
     *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, NotImplementedError),
     *(struct.error, zlib.error, Image.DecompressionBombError, Image.DecompressionBombWarning),
@@ -30,7 +30,7 @@ DECODING_ERRORS = (
 
 @dataclass(frozen=True)
 class Options:
-    """All that decoding depends on beside the file."""
+    """The parameters of decoding."""
 
     size: tuple[int, int]  # height, width
     fit: Fit
@@ -50,7 +50,7 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its image before it is decoded."""
+    """The properties of an image that a file declares before it is decoded."""
 
     height: int  # of the upright image
     width: int
@@ -58,7 +58,7 @@ class Header:
 
 
 def parse_colour(text: str) -> Colour:
-    """A colour by its CSS name or as #rrggbb. Raises ValueError."""
+    """Parse a colour: a CSS name or #rrggbb. Raises ValueError."""
     if text.lower() in ImageColor.colormap or re.fullmatch("#[0-9a-fA-F]{6}", text):
         red, green, blue, *_ = ImageColor.getrgb(text)
         return red, green, blue
@@ -67,9 +67,9 @@ def parse_colour(text: str) -> Colour:
 
 @contextmanager
 def bombs_are_errors(max_pixels: int = MAX_PIXELS) -> Iterator[None]:
-    """Let Pillow refuse images of more pixels, where it would only warn up to twice that.
+    """Make Pillow refuse images of more pixels, where it only warns up to twice that.
 
-    Limit and warnings are those of the whole process: enter this once around all threads that decode, not in each.
+    Limit and warnings are global to the process: enter this once around all decoding threads, not in each.
     """
     limit = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
@@ -82,9 +82,9 @@ def bombs_are_errors(max_pixels: int = MAX_PIXELS) -> Iterator[None]:
 
 
 def decode(content: bytes, options: Options) -> Decoded:
-    """The first frame, upright, in sRGB, on the background where it is transparent, at the size asked for.
+    """Decode the first frame: upright, in sRGB, on the background where it is transparent, at the size of the options.
 
-    Raises one of DECODING_ERRORS for what is no whole image, and ValueError for modes that do not say which value is white.
+    Raises one of DECODING_ERRORS for anything but a whole image, and ValueError for modes without a fixed white.
     """
     with open_image(content) as image:
         bits = wide_bits(image)
@@ -110,7 +110,7 @@ def largest_of_16_bits(content: bytes) -> int | None:
 
 
 def read_header(content: bytes) -> Header:
-    """Size and kind of an image without decoding it. Raises as `decode` does."""
+    """Read the size and kind of an image without decoding it. Raises as `decode` does."""
     with open_image(content) as image:
         # In a PNG the orientation may come after the pixels, and looking for it would decode them.
         orientation = None if image.format == "PNG" else image.getexif().get(ExifTags.Base.Orientation)
@@ -119,7 +119,7 @@ def read_header(content: bytes) -> Header:
 
 
 def pixels_of(content: bytes) -> int:
-    """How many pixels a file says that its image has. Raises as `decode` does."""
+    """The number of pixels that a file declares. Raises as `decode` does."""
     with open_image(content) as image:
         return image.width * image.height
 

@@ -1,4 +1,4 @@
-"""Images: from a network's numbers to uint8, and from uint8 to grids and files."""
+"""Encoding: from a network's output to uint8, and from uint8 to grids and files."""
 
 import io
 import math
@@ -21,16 +21,16 @@ Images = NDArray[np.uint8]  # [n, height, width, channels], channels 1 (grey) or
 def to_uint8_range(x: Any, low: float = -1.0, high: float = 1.0) -> Any:
     """[low, high] -> [0, 255], such that cutting off the fraction rounds half up: clamp(round(255 (x - low) / (high - low))).
 
-    The one place where a network's output becomes grey levels. Takes and returns a NumPy array or a torch tensor of any shape;
-    the caller casts to uint8, which cuts off the fraction.
+    The only place where a network's output becomes grey levels. Takes and returns a NumPy array or a torch tensor of any shape;
+    the caller casts to uint8, which truncates.
     """
     return ((x - low) * (255 / (high - low)) + 0.5).clip(0, 255)
 
 
 def grid(images: Images, columns: int | None = None) -> NDArray[np.uint8]:
-    """Images side by side without a gap, row by row -> uint8 [rows * height, columns * width, channels].
+    """Lay images side by side without a gap, row by row -> uint8 [rows * height, columns * width, channels].
 
-    By default as close to a square as possible. Places left over in the last row are black.
+    By default as close to a square as possible. Empty cells of the last row are black.
     """
     n, height, width, channels = images.shape
     columns = columns or math.ceil(math.sqrt(n))
@@ -41,7 +41,7 @@ def grid(images: Images, columns: int | None = None) -> NDArray[np.uint8]:
 
 
 def enlarge(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """Every pixel of uint8 [height, width, channels] becomes a square of scale x scale."""
+    """Enlarge each pixel of uint8 [height, width, channels] to a square of scale x scale."""
     return image.repeat(scale, 0).repeat(scale, 1)
 
 
@@ -49,9 +49,9 @@ def encode(
     image: NDArray[np.uint8],
     format: Literal["png", "webp", "jpeg"],
     quality: int = 90,  # 1 to 100, of JPEG and WebP; PNG is without loss
-    origin: str | None = None,  # where the image came from, ASCII, at most 60,000 letters
+    origin: str | None = None,  # of the image, ASCII, at most 60,000 letters
 ) -> bytes:
-    """uint8 [height, width, channels] -> the bytes of an image file, grey for one channel (WebP has none), RGB for three.
+    """Encode uint8 [height, width, channels] as an image file, grey for one channel (WebP has none), RGB for three.
 
     The origin is a PNG's text under `gan-service`, and EXIF's UserComment in JPEG and WebP.
     """
@@ -68,10 +68,10 @@ def encode(
 
 
 def animate(images: Images, format: Literal["webp", "gif"], fps: float, quality: int = 90, origin: str | None = None) -> bytes:
-    """An animation that repeats for ever and lasts len(images) / fps seconds; `quality`, 1 to 100, is for WebP.
+    """Encode an animation that repeats for ever and lasts len(images) / fps seconds; `quality`, 1 to 100, is for WebP.
 
-    GIF counts time in hundredths of a second and WebP in thousandths; frames are so much longer or shorter than others that the
-    animation keeps its pace. Both encoders merge neighbouring frames that look alike into one that lasts as long. The origin is
+    GIF counts time in hundredths of a second and WebP in thousandths; durations of frames differ so that
+    the animation keeps its pace. Both encoders merge neighbouring frames that look alike into one that lasts as long. The origin is
     GIF's comment, and as in `encode` for WebP.
     """
     first, *others = map(_image, images)
@@ -83,7 +83,7 @@ def animate(images: Images, format: Literal["webp", "gif"], fps: float, quality:
         first.save(buffer, format, duration=durations, **options, **({} if origin is None else {"comment": origin.encode()}))
         return buffer.getvalue()
     exif = {} if origin is None else {"exif": _exif(origin)}
-    first.save(buffer, format, duration=1000 / fps, quality=quality, **options, **exif)  # it rounds where a frame begins
+    first.save(buffer, format, duration=1000 / fps, quality=quality, **options, **exif)  # the encoder rounds start times
     return _surely_animated(buffer.getvalue(), images.shape[2], images.shape[1], round(1000 * len(images) / fps))
 
 
@@ -92,7 +92,7 @@ def _image(image: NDArray[np.uint8]) -> Image.Image:
 
 
 def _small_png(image: NDArray[np.uint8]) -> bytes:
-    """What takes Pillow three to five times as long, most of it to begin and end; larger by up to a tenth.
+    """Encode a small PNG three to five times as fast as Pillow, which takes most time to begin and end; up to a tenth larger.
 
     Lines are not filtered (filter type 0), which gains little where there are few pixels. (PNG: https://www.w3.org/TR/png-3/)
     """
@@ -105,8 +105,8 @@ def _small_png(image: NDArray[np.uint8]) -> bytes:
 
 
 def _with_text(png: bytes, text: str) -> bytes:
-    """A PNG with a text chunk behind its header, which has a fixed length. Pillow's own way takes four times as long."""
-    header = 33  # 8 bytes that say PNG, and 25 of IHDR
+    """Insert a text chunk after the header of a PNG, which has a fixed length. Pillow takes four times as long."""
+    header = 33  # 8 bytes of signature, and 25 of IHDR
     return png[:header] + _png_chunk(b"tEXt", b"gan-service\0" + text.encode("ascii")) + png[header:]
 
 
@@ -121,10 +121,10 @@ def _exif(text: str) -> bytes:
 
 
 def _surely_animated(webp: bytes, width: int, height: int, milliseconds: int) -> bytes:
-    """The same where there is more than one frame.
+    """Return an animation unchanged, and turn a still image into one of two frames.
 
-    Of frames that all look alike the encoder makes a still image, which has no duration; two frames of half of it each say the
-    same and last as long. (Container: https://developers.google.com/speed/webp/docs/riff_container)
+    The encoder makes a still image of frames that all look alike, which has no duration; two equal frames of half the duration
+    each last as long. (Container: https://developers.google.com/speed/webp/docs/riff_container)
     """
     chunks, at = [], 12
     while at < len(webp):

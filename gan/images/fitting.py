@@ -1,4 +1,4 @@
-"""An image of any size -> the size that is trained on, and the account of what was done to how many."""
+"""Resizing images to the size that is trained on, with a count of the changes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -10,23 +10,23 @@ from PIL import Image, ImageOps
 
 Fit = Literal["crop", "pad"]
 Colour = tuple[int, int, int]  # red, green, blue, 0 to 255
-_MUCH = 2.0  # enlarged by more than this, an image shows its pixels more than its subject
+_MUCH = 2.0  # enlargement beyond which an image mostly shows its pixels
 
 
 @dataclass(frozen=True)
 class Changes:
-    """How many images were changed, and in which way."""
+    """Numbers of changed images, by kind of change."""
 
     images: int = 0
-    cut: int = 0  # lost their margins to the aspect ratio
-    padded: int = 0  # got margins for it
+    cut: int = 0  # margins cut for the aspect ratio
+    padded: int = 0  # margins added for the aspect ratio
     scaled_down: int = 0
     scaled_up: int = 0
     scaled_up_much: int = 0  # of these, more than twofold
-    to_srgb: int = 0  # had a profile of other colours
+    to_srgb: int = 0  # had a colour profile other than sRGB
 
     def describe(self, size: tuple[int, int]) -> str:
-        """One sentence, as '300 images at 64x64 (height x width): 12 cut, 4 scaled down'."""
+        """Describe them in a sentence, such as '300 images at 64x64 (height x width): 12 cut, 4 scaled down'."""
         height, width = size
         kinds = [("cut", self.cut), ("padded", self.padded), ("scaled down", self.scaled_down), ("scaled up", self.scaled_up)]
         kinds.append(("brought to sRGB from other colour profiles", self.to_srgb))
@@ -39,16 +39,16 @@ NO_CHANGES = Changes()
 
 
 def total(changes: Iterable[Changes]) -> Changes:
-    """The sums, field by field."""
+    """Sum field by field."""
     rows = list(changes)
     return Changes(**{field.name: sum(getattr(row, field.name) for row in rows) for field in fields(Changes)})
 
 
 def fit_image(image: Image.Image, size: tuple[int, int], fit: Fit, background: Colour | int) -> tuple[Image.Image, Changes]:
-    """The image at `size` (height, width), in its own mode, L or RGB.
+    """Resize an image to `size` (height, width), in its own mode, L or RGB.
 
-    `crop` takes the largest middle part of the right aspect ratio; `pad` keeps all and puts margins of `background` around it.
-    Either is scaled by Lanczos's filter. An image that has the size already comes back as it is.
+    `crop` takes the largest centred part of the right aspect ratio; `pad` keeps all and adds margins of `background`.
+    Either is scaled by Lanczos's filter. An image of that size is returned unchanged.
     """
     height, width = size
     factors = (width / image.width, height / image.height)
@@ -79,7 +79,7 @@ def fit_array(
     fit: Fit,
     background: Colour | int,
 ) -> tuple[NDArray[np.uint8], Changes]:
-    """The same for images that are in memory already: uint8 [n, channels, *size]."""
+    """Resize images in memory as `fit_image` does: uint8 [n, channels, *size]."""
     fitted = np.empty((len(images), images.shape[1], *size), np.uint8)
     all_changes = []
     for place, image in enumerate(images):

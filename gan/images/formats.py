@@ -1,19 +1,19 @@
-"""Which files are images: what their first bytes say, whatever they are called."""
+"""Recognising image files by their first bytes, whatever their names."""
 
 import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-# Of Pillow's decoders these alone: some of the others start programs, or take any file for an image.
+# Only these of Pillow's decoders: some of the others start programs, or accept any file as an image.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
-# A file that is called so and cannot be decoded is broken; any other file is passed over unless its content is an image's.
+# A file with such a name that cannot be decoded is broken; any other file is ignored unless its content is an image.
 SUFFIXES = {
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
     *(".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm"),
 }
-HEAD = 64  # bytes of a file that tell what it is
+HEAD = 64  # bytes of a file by which its format is recognised
 
-# Images that are not read here, or thumbnails and raw sensor data in the clothes of a JPEG or TIFF.
+# Images that are not read here, or thumbnails and raw sensor data inside a JPEG or TIFF.
 _OTHER_PICTURES = {
     *(".heic", ".heif", ".hif", ".jxl", ".psd", ".svg", ".tga", ".ico", ".eps", ".pdf", ".exr", ".hdr", ".raw", ".dcm"),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".pef", ".srw", ".raf"),
@@ -29,34 +29,34 @@ _HEIF = re.compile(rb"....ftyp(heic|heix|hevc|heim|heis|hevm|mif1|msf1)", re.DOT
 
 
 def suffix_of(name: str) -> str:
-    """The ending of a file's name, such as '.png', in lower case; '' if it has none."""
+    """The suffix of a file's name, such as '.png', in lower case; '' if it has none."""
     return PurePosixPath(name).suffix.lower()
 
 
 def is_image(name: str, head: bytes) -> bool:
-    """Whether a file that is not called like an image is one, by its first HEAD bytes."""
+    """Whether a file without an image's suffix is an image, by its first HEAD bytes."""
     suffix = suffix_of(name)
     if suffix in _NEVER:
         return False
-    if suffix == "" and _TIFF.match(head):  # with other endings mostly slides, maps and cameras' raw files
+    if suffix == "" and _TIFF.match(head):  # with other suffixes mostly slides, maps and cameras' raw files
         return True
     return any(pattern.match(head) for pattern in (_STRONG, _AVIF, _BMP, _PNM))
 
 
 def is_known(head: bytes) -> bool:
-    """Whether it may be an image of one of FORMATS, by its first HEAD bytes; the rest of what is none need not be read."""
+    """Whether a file may be an image of one of FORMATS, by its first HEAD bytes; if not, the rest need not be read."""
     return any(pattern.match(head) for pattern in (_STRONG, _AVIF, _TIFF)) or head.startswith((b"BM", b"P", b"II", b"MM"))
 
 
 def may_be_16_bits(head: bytes) -> bool:
-    """Whether the format, by its first bytes, has grey values of 16 bits."""
+    """Whether a file may have 16-bit grey values, by its first bytes."""
     if head.startswith(b"\x89PNG"):
         return head[24:25] == b"\x10"
     return head.startswith((b"II", b"MM", b"P", b"\0\0\0\x0cjP", b"\xff\x4f"))
 
 
 def explain(content: bytes) -> str:
-    """Why Pillow does not know this content, for people."""
+    """Explain for people why Pillow cannot read this content."""
     if not content:
         return "it is empty"
     if _HEIF.match(content) and not _AVIF.match(content[:HEAD]):
@@ -65,5 +65,5 @@ def explain(content: bytes) -> str:
 
 
 def hint(endings: Iterable[str]) -> str:
-    """What to do with files that were passed over and are images after all; '' if none of these endings says so."""
+    """The remedy for ignored files that are images of other formats; '' if no suffix is one of those."""
     return " (save images among these as PNG or JPEG)" if _OTHER_PICTURES & set(endings) else ""

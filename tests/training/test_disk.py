@@ -10,8 +10,9 @@ import pytest
 from gan import atomic
 from gan.atomic import write_bytes_atomically
 from tests.conftest import QUICKLY_MEASURED, SMALL_DATA
-from training.disk import DiskError, writing_to
+from training.disk import writing_to
 from training.engine import checkpoint
+from training.errors import DiskError
 from training.run import main
 from training.tracking import report
 

@@ -1,1 +1,1 @@
-"""The commands, and what they share: flags, streams."""
+"""The commands, and their common parts: flags, streams."""

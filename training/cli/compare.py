@@ -1,4 +1,4 @@
-"""The comparing command: `python -m training.compare`."""
+"""The command that compares runs: `python -m training.compare`."""
 
 import json
 import sys
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, ValidationError
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
+from gan.errors import GanServiceError
 from gan.paths import UserPath
 from training.cli.flags import Flags, explain, parse
 
@@ -22,10 +23,10 @@ _EXAMPLES = """examples:
 
 
 class _CommandLine(Flags):
-    """Lay runs side by side: a table of what each came to, and a plot of quality against images seen and against minutes.
+    """Compare runs: a table of the best checkpoint of each, and a plot of quality over images seen and over minutes.
 
-    The numbers are those that the runs took at their checkpoints, to choose by; training.evaluate has those to report. Runs on
-    other data, or measured in another way, get a table of their own, since their numbers do not compare.
+    The numbers are those measured at the checkpoints, to choose by; training.evaluate has those to report. Runs on other
+    data, or under another protocol, get a table of their own, since their numbers do not compare.
     """
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -33,23 +34,22 @@ class _CommandLine(Flags):
     runs: CliPositionalArg[list[UserPath]]
     """folders of runs; the others are compared with the first of each table"""
     minutes: float | None = Field(None, gt=0)
-    """look only at what the runs had come to after so many minutes of training"""
+    """use only the checkpoints of the first so many minutes of training"""
     plot: UserPath = Path("comparison.png")
-    """the file to draw the plot into: .png, .svg or .pdf"""
+    """the file of the plot: .png, .svg or .pdf"""
     as_json: bool = Field(False, validation_alias="json")
     """print JSON instead of tables"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out the command; returns the exit status, 2 for a command that cannot be carried out as given."""
+    """Run the command; returns the exit status, 2 for a command that cannot be carried out as given."""
     given = parse(_CommandLine, "training.compare", _EXAMPLES, sys.argv[1:] if arguments is None else arguments)
-    from training.tracking.history import HistoryError
 
     try:
         _compare(_CommandLine.model_validate(given))
     except ValidationError as error:
         print(explain("training.compare", error), file=sys.stderr)
-    except HistoryError as error:
+    except GanServiceError as error:
         print(f"training.compare: {error}", file=sys.stderr)
     else:
         return 0
@@ -59,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _compare(command: _CommandLine) -> None:
     from training.tracking import history
 
-    tables = history.group_by_protocol([history.read(folder, command.minutes) for folder in command.runs])
-    history.draw(tables, command.plot)
+    tables = history.group_by_protocol([history.read_history(folder, command.minutes) for folder in command.runs])
+    history.plot(tables, command.plot)
     if command.as_json:
         print(json.dumps([_as_json(table) for table in tables], indent=2))
     else:
@@ -68,8 +68,8 @@ def _compare(command: _CommandLine) -> None:
 
 
 def _rows(table: "list[RunHistory]") -> list[dict[str, Any]]:
-    """One for each run: its best checkpoint, and when it was as good as the first run's best."""
-    aim = table[0].best.distance
+    """A row for each run: its best checkpoint, and when it reached the distance of the first run's best one."""
+    target = table[0].best.distance
     return [
         {
             "run": run.name,
@@ -80,7 +80,7 @@ def _rows(table: "list[RunHistory]") -> list[dict[str, Any]]:
             run.distance_name: run.best.distance,
             "precision": run.best.precision,
             "recall": run.best.recall,
-            "minutes_to_the_first_runs_best": run.minutes_to(aim),
+            "minutes_to_the_first_runs_best": run.minutes_to(target),
         }
         for run in table
     ]

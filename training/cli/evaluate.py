@@ -1,4 +1,4 @@
-"""The measuring command: `python -m training.evaluate`."""
+"""The command that evaluates images: `python -m training.evaluate`."""
 
 import json
 import math
@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
+from gan.errors import GanServiceError
 from gan.paths import UserPath, expand
+from training.cli.console import log_lines
 from training.cli.flags import Flags, explain, parse
 from training.config.values import Count, parse_size
+from training.errors import EvaluationTargetError
 
 if TYPE_CHECKING:
     from training.data import Dataset
@@ -22,9 +25,9 @@ _EXAMPLES = """examples:
   python -m training.evaluate models/fashion-mnist                    as its card has it, against Fashion-MNIST's test images
   python -m training.evaluate models/fashion-mnist --on selection     as models are chosen, which no figure to report may be
   python -m training.evaluate runs/003-fashion-mnist-cgan --json      the model of a run, as JSON
-  python -m training.evaluate models/shoes                            a model of one's own images, which lie where they did
+  python -m training.evaluate models/shoes                            a model of one's own images, which are where they were
   python -m training.evaluate ./drawn --data ./my-pictures            images in a folder, drawn by anything
-  python -m training.evaluate models/shoes --pairs pairs.png          and the most suspicious ones beside training images
+  python -m training.evaluate models/shoes --pairs pairs.png          and the most suspicious ones next to training images
 """
 
 
@@ -34,10 +37,10 @@ def _check_size(resolution: str) -> str:
 
 
 class _CommandLine(Flags):
-    """Measure how good generated images are: a model's, a run's, or those in a folder, beside real ones.
+    """Measure generated images against real ones: those of a model, of a run, or in a folder.
 
-    Each number is printed with its standard deviation from sample to sample and its protocol, and beside it what real images get
-    under the same one, as a yardstick.
+    Each number is printed with its standard deviation from sample to sample and its protocol, and as a yardstick with that of
+    real images under the same protocol.
     """
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -48,7 +51,7 @@ class _CommandLine(Flags):
     """what the model was trained on, if not where its manifest says; needed for a folder of images"""
     features: Literal["auto", "inception", "classifier", "random"] = "auto"
     """the network that measures: inception compares with published numbers and needs its weights; classifier is trained on the
-    labels of the data, once, in minutes; random needs nothing and says least; auto takes the first that can be had"""
+    labels of the data, once, in minutes; random needs nothing and says least; auto takes the first that is available"""
     inception_weights: UserPath | None = None
     """torch-fidelity's file of Inception V3 weights, where it cannot be downloaded"""
     against: Literal["auto", "held-out", "training"] = "auto"
@@ -65,24 +68,21 @@ class _CommandLine(Flags):
     resolution: Annotated[str, AfterValidator(_check_size)] = "32"
     """for a folder of images: the size in pixels that they and the data are brought to, such as 48x64; a model has its own"""
     pairs: UserPath | None = None
-    """a PNG file to write: the generated images nearest to training images, each beside that one"""
+    """a PNG file to write: the generated images nearest to training images, each next to that one"""
     as_json: bool = Field(False, validation_alias="json")
     """print JSON instead of a table"""
 
 
+@log_lines()
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out the command; returns the exit status, 2 for a command that cannot be carried out as given."""
+    """Run the command; returns the exit status, 2 for a command that cannot be carried out as given."""
     given = parse(_CommandLine, "training.evaluate", _EXAMPLES, sys.argv[1:] if arguments is None else arguments)
-    from gan.errors import ModelFolderError
-    from training.data import DataError
-    from training.evaluation.feature_extractors import FeaturesUnavailableError
-    from training.evaluation.samples import EvaluationTargetError
 
     try:
         _evaluate(_CommandLine.model_validate(given))
     except ValidationError as error:
         print(explain("training.evaluate", error), file=sys.stderr)
-    except (EvaluationTargetError, ModelFolderError, DataError, FeaturesUnavailableError) as error:
+    except GanServiceError as error:
         print(f"training.evaluate: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         return 130
@@ -97,52 +97,51 @@ def _evaluate(command: _CommandLine) -> None:
     from training.evaluation.feature_extractors import choose
     from training.evaluation.real_images import FIRST_SEED
     from training.evaluation.samples import (
-        EvaluationTargetError,
+        DataSource,
         ModelSampler,
-        Seeds,
-        Source,
-        beside,
+        SeedRange,
+        data_source_of,
         find_model,
-        fit,
-        has_known_labels,
-        read,
-        source_of,
+        has_builtin_labels,
+        match_dataset,
+        read_folder,
+        render_pairs,
     )
 
     model = find_model(command.target)
     manifest = None if model is None else read_manifest(model)
     if manifest is not None:
-        source = source_of(manifest, command.data)
+        source = data_source_of(manifest, command.data)
     elif command.data is None:
         raise EvaluationTargetError(f"{command.target} is a folder of images: give the --data that they are to be like")
     else:
-        source = Source(command.data, parse_size(command.resolution))
+        source = DataSource(command.data, parse_size(command.resolution))
     conditional = manifest is not None and manifest.classes is not None
-    known = (manifest is not None and len(manifest.classes or ()) > 1) or has_known_labels(source.data)
+    labelled = (manifest is not None and len(manifest.classes or ()) > 1) or has_builtin_labels(source.data)
     preferred = None if command.features == "auto" else command.features
-    name, why = choose(preferred, labelled=known, inception_weights=command.inception_weights)
-    # Training a classifier takes minutes: whoever asks for random features of an unconditional model is not to wait for it.
-    data = source.load(labelled=conditional or name == "classifier" or (known and name == "inception"))
+    name, why = choose(preferred, labelled=labelled, inception_weights=command.inception_weights)
+    # Training a classifier takes minutes: random features of an unconditional model do not need it.
+    data = source.load(labelled=conditional or name == "classifier" or (labelled and name == "inception"))
     if model is not None:
         start = FIRST_SEED[command.on] if command.seed_start is None else command.seed_start
-        seeds, drawer = Seeds(command.samples, start, command.sets), ModelSampler(model)
-        samples, drawn, protocol = drawer.draw(seeds), drawer.describe(seeds), str(seeds)
+        seeds, sampler = SeedRange(command.samples, start, command.sets), ModelSampler(model)
+        samples, about, protocol = sampler.generate(seeds), sampler.describe(seeds), str(seeds)
     else:
-        found, drawn = read(command.target, source, samples=command.samples, sets=command.sets)
+        found, about = read_folder(command.target, source, samples=command.samples, sets=command.sets)
         samples, protocol = iter(found), ""
-    if manifest is not None:  # a model made before classes were sorted and grey images found as they are now
+    if manifest is not None:  # earlier versions sorted classes and recognised grey images differently
         data = data.in_order(manifest.classes or ())
         data = data.in_colour() if manifest.channels == 3 else data
-    first = fit(next(samples), data)  # before a classifier is trained: what cannot be compared is said at once
+    first = match_dataset(next(samples), data)  # before a classifier is trained: an error must not come late
     if manifest is not None and conditional and manifest.classes != list(data.classes):
         raise EvaluationTargetError(
             f"--data {source.data} has other classes than {model} was trained on: give the data it was trained on"
         )
 
     try:
-        evaluator = Evaluator.of(data, name, inception_weights=command.inception_weights, progress=True)
-        assessment = evaluator.evaluate(
-            chain([first], (fit(sample, data) for sample in samples)),
+        evaluator = Evaluator.from_dataset(data, name, inception_weights=command.inception_weights, progress=True)
+        evaluation = evaluator.evaluate(
+            chain([first], (match_dataset(sample, data) for sample in samples)),
             part=command.on,
             against=None if command.against == "auto" else command.against,
             seeds=protocol,
@@ -152,16 +151,16 @@ def _evaluate(command: _CommandLine) -> None:
         raise EvaluationTargetError(f"{error}; see --samples, --against and --data") from error
     if command.pairs is not None:
         try:
-            command.pairs.write_bytes(beside(assessment.suspects, data.images, assessment.pairs))
+            command.pairs.write_bytes(render_pairs(evaluation.suspects, data.images, evaluation.pairs))
         except OSError as error:
             raise EvaluationTargetError(
                 f"--pairs {command.pairs}: cannot be written ({error.strerror}); give another file"
             ) from error
     why = evaluator.doubt or why
     if command.as_json:
-        print(json.dumps(_as_json(drawn, data, why, assessment), indent=2, allow_nan=False))
+        print(json.dumps(_as_json(about, data, why, evaluation), indent=2, allow_nan=False))
     else:
-        print(_as_table(drawn, data, why, assessment))
+        print(_as_table(about, data, why, evaluation))
 
 
 def _about(data: "Dataset") -> str:
@@ -169,12 +168,12 @@ def _about(data: "Dataset") -> str:
     return f"{data.name}, {len(data.images)} training images, {held_out} held out"
 
 
-def _as_json(drawn: str, data: "Dataset", why: str, found: "Evaluation") -> dict[str, Any]:
-    from training.evaluation.deviations import figures
+def _as_json(about: str, data: "Dataset", why: str, found: "Evaluation") -> dict[str, Any]:
+    from training.evaluation.deviations import with_deviations
 
     shares = {} if found.class_shares is None else dict(zip(data.classes, found.class_shares.tolist(), strict=True))
     return {
-        "pictures": drawn,
+        "pictures": about,
         "data": _about(data),
         "features": why,
         "measurements": [
@@ -186,7 +185,7 @@ def _as_json(drawn: str, data: "Dataset", why: str, found: "Evaluation") -> dict
                 "real_deviation": None if deviation is None else deviation.real,
                 "protocol": one.protocol,
             }
-            for one, deviation in figures(found.rows)
+            for one, deviation in with_deviations(found.rows)
         ],
         "class_shares": shares,
         "nearest": [
@@ -197,19 +196,19 @@ def _as_json(drawn: str, data: "Dataset", why: str, found: "Evaluation") -> dict
     }
 
 
-def _as_table(drawn: str, data: "Dataset", why: str, found: "Evaluation") -> str:
-    from training.evaluation.deviations import figures, texts
+def _as_table(about: str, data: "Dataset", why: str, found: "Evaluation") -> str:
+    from training.evaluation.deviations import format_measure, with_deviations
 
     wide = max(len(one.name) for one in found.measurements)
     lines = [
-        f"images: {drawn}",
+        f"images: {about}",
         f"data: {_about(data)}",
         why,
         "",
         f"{'measure':{wide}}  {'generated':>18}  {'real':>18}  protocol",
     ]
-    for one, deviation in figures(found.rows):
-        generated, real = texts(one, deviation)
+    for one, deviation in with_deviations(found.rows):
+        generated, real = format_measure(one, deviation)
         lines.append(f"{one.name:{wide}}  {generated:>18}  {real:>18}  {one.protocol}")
     if found.class_shares is not None:
         parts = [f"{name} {100 * share:.1f} %" for name, share in zip(data.classes, found.class_shares, strict=True)]

@@ -1,4 +1,4 @@
-"""What the commands share: flags from a settings class, and how a wrong one is said."""
+"""Flags of the commands from settings classes, and messages for wrong ones."""
 
 import argparse
 import reprlib
@@ -17,12 +17,12 @@ class Flags(BaseSettings):
 
     @classmethod
     def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The flags, and nothing else."""
+        """Use the flags as the only source."""
         return (sources["init_settings"],)
 
 
 def parse(flags: type[Flags], program: str, examples: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """The flags that were given, as text, by field name. Exits with a message for one that is unknown, or for --help."""
+    """Parse flags: the given ones, as text, by field name. Exits with a message for an unknown one, or for --help."""
     parser = argparse.ArgumentParser(
         f"python -m {program}",
         description=flags.__doc__,
@@ -39,7 +39,7 @@ def parse(flags: type[Flags], program: str, examples: str, arguments: Sequence[s
         cli_enforce_required=True,
     )
     for argument in arguments:
-        if not _is_text(argument):  # what a run remembers, it remembers in files of text
+        if not _is_text(argument):  # a run records its settings in text files
             named = argument.encode("utf-8", "backslashreplace").decode()
             parser.error(f"{named}: this is no UTF-8 text; rename it, or give a link to it that has another name")
     source(args=[_renamed(argument) for argument in arguments])
@@ -47,7 +47,7 @@ def parse(flags: type[Flags], program: str, examples: str, arguments: Sequence[s
 
 
 def _renamed(argument: str) -> str:
-    """A flag by the name that it has now."""
+    """A flag with its current name."""
     flag, equals, value = argument.partition("=")
     name = flag.removeprefix("--").replace("-", "_")
     if not flag.startswith("--") or name not in FORMER_NAMES:
@@ -69,10 +69,10 @@ def explain(program: str, error: ValidationError) -> str:
 
 
 def reasons(error: ValidationError, file: Path | None = None, in_file: Collection[str] = ()) -> list[str]:
-    """What is wrong, each setting by the name of its flag, and by its file's if it is one of those `in_file`."""
+    """What is wrong, each setting by the name of its flag, and with its file if it is one of those `in_file`."""
     found = []
     for item in error.errors():
-        if not item["loc"]:  # of several settings together, which the message names
+        if not item["loc"]:  # about several settings together, which the message names
             found.append(item["msg"].removeprefix("Value error, ") + (f" (in {file})" if in_file else ""))
             continue
         name, value = str(item["loc"][0]), item["input"]
@@ -83,11 +83,11 @@ def reasons(error: ValidationError, file: Path | None = None, in_file: Collectio
 
 
 def _remedy(kind: str, value: Any, name: str) -> str:
-    """For what a file gives, where types are mixed up that a command line does not have."""
+    """The remedy for a value in a file, which may have types that a command line does not have."""
     if kind == "extra_forbidden":
         return f"there is no such setting {name}; `python -m training.run --help` lists them, and some are flags only"
     if value is None:
         return f"leave the line of {name} out to have its default"
     if kind == "string_type" and not isinstance(value, (list, dict)):
         return f"write the value of {name} in quotes"
-    return f"give {name} one value, as --help tells"
+    return f"give {name} one value, as --help shows"

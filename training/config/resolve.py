@@ -1,5 +1,6 @@
 """Flags, a file and the data -> the configuration of a run."""
 
+import logging
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -9,43 +10,45 @@ from training.config import recipes
 from training.config.schema import TrainingConfig
 from training.tracking import run_dir
 
+_log = logging.getLogger(__name__)
+
 
 def resolve(flags: dict[str, Any], file: Path | None, folder: Path | None, changeable: Collection[str]) -> TrainingConfig:
-    """Defaults, overridden by the file, overridden by flags; for a resumed run its own configuration with few changes."""
+    """Defaults, overridden by the file, overridden by flags; for a resumed run its own configuration with allowed changes."""
     in_file = run_dir.read_yaml(file, "--config") if file else {}
     settings = {**in_file, **flags}
-    theirs = in_file.keys() - flags.keys()
+    from_file = in_file.keys() - flags.keys()
     if folder is None:
-        return run_dir.validated(_with_choices(settings), file, theirs)
+        return run_dir.validated(_with_choices(settings), file, from_file)
     before = run_dir.read_config(folder)
-    after = run_dir.validated({**before.model_dump(), **settings}, file, theirs)
+    after = run_dir.validated({**before.model_dump(), **settings}, file, from_file)
     run_dir.check_changes(folder, before, after, changeable)
     return after
 
 
 def _with_choices(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings, and those that --recipe auto, the default for images of one's own, chooses in addition."""
+    """Add the settings that --recipe auto chooses, the default for data that is not a builtin set."""
     source = settings.get("data", TrainingConfig.model_fields["data"].default)
     if not isinstance(source, str) or settings.get("recipe", "auto") != "auto":
         return settings
     try:
         source = expand(source)
     except ValueError:
-        return settings  # which says so
+        return settings  # validation reports it
     from training.data import survey
 
     found = survey(source)
-    if found.known and "recipe" not in settings:
+    if found.builtin and "recipe" not in settings:
         return settings
-    print(f"--recipe auto, for {found.count:,} images of about {found.width}x{found.height}:")
+    _log.info(f"--recipe auto, for {found.count:,} images of about {found.width}x{found.height}:")
     chosen: dict[str, Any] = {"recipe": "auto"}
     for choice in recipes.choose(found.count, found.height, found.width, found.channels):
         flag = f"--{choice.field.replace('_', '-')}"
         if choice.field == "width" and settings.get("arch", "dcgan") != "dcgan":
-            continue  # it is said of those networks
+            continue  # the choice is for those networks
         if choice.field in settings:
-            print(f"  {flag} {settings[choice.field]}, as asked")
+            _log.info(f"  {flag} {settings[choice.field]}, as asked")
         else:
             chosen[choice.field] = choice.value
-            print(f"  {flag} {choice.value}: {choice.reason}")
+            _log.info(f"  {flag} {choice.value}: {choice.reason}")
     return {**chosen, **settings}

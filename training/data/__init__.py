@@ -3,8 +3,8 @@
 from gan.images.decoding import MAX_PIXELS
 from gan.images.fitting import Fit
 from training.data.catalog import BUILTIN_DATASETS
-from training.data.dataset import DataError, Dataset, HeldOut
+from training.data.dataset import Dataset, HeldOut
 from training.data.inspection import Survey, survey
 from training.data.loading import load
 
-__all__ = ["BUILTIN_DATASETS", "MAX_PIXELS", "DataError", "Dataset", "Fit", "HeldOut", "Survey", "load", "survey"]
+__all__ = ["BUILTIN_DATASETS", "MAX_PIXELS", "Dataset", "Fit", "HeldOut", "Survey", "load", "survey"]

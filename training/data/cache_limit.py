@@ -1,9 +1,9 @@
-"""The folder of decoded images does not grow for ever: what was not used for longest goes, and what killed processes left."""
+"""The limit of the cache of decoded images: the least recently used sets are removed, and what killed processes left."""
 
 import fcntl
+import logging
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tqdm import tqdm
+_WRITING = ".writing"  # locked, shared, by all writers; a process with the exclusive lock knows that hidden files are left over
+_DISK_DIVISOR = 10  # the cache may have one in so many bytes of the disk
+_in_use: dict[Path, IO[bytes]] = {}  # by the file that marks an entry as used; locked until this process ends
 
-_WRITING = ".writing"  # held, shared, by all who write; who has it alone knows that hidden files are left over
-_PART_OF_THE_DISK = 10  # one in so many bytes may be decoded images
-_in_use: dict[Path, IO[bytes]] = {}  # by the file that marks an entry as in use; locked until this process ends
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Kept:
-    """One set of decoded images."""
+class Entry:
+    """A set of decoded images in the cache."""
 
     folder: Path
     size: int  # bytes
@@ -29,29 +29,29 @@ class Kept:
 
 
 def limit_of(root: Path) -> int:
-    """The bytes that decoded images may take: a tenth of the disk that they are on."""
-    return shutil.disk_usage(root).total // _PART_OF_THE_DISK
+    """The bytes that the cache may have: a tenth of its disk."""
+    return shutil.disk_usage(root).total // _DISK_DIVISOR
 
 
-def entries(root: Path, mark: str) -> list[Kept]:
-    """All sets that are kept, least recently used first. `mark` is the file in each by which its use is known."""
+def entries(root: Path, mark: str) -> list[Entry]:
+    """All sets in the cache, least recently used first; `mark` is the file in each whose time is that of its last use."""
     found = []
     for folder in root.glob("[!.]*"):
-        with suppress(OSError):  # removed meanwhile, or not made by us
+        with suppress(OSError):  # removed meanwhile, or not from this program
             used = (folder / mark).stat().st_mtime
-            found.append(Kept(folder, sum(path.stat().st_size for path in folder.iterdir()), used))
-    return sorted(found, key=lambda kept: (kept.used, kept.folder))
+            found.append(Entry(folder, sum(path.stat().st_size for path in folder.iterdir()), used))
+    return sorted(found, key=lambda entry: (entry.used, entry.folder))
 
 
 def hold(mark: Path) -> None:
-    """Mark an entry as used now, and until this process ends. Raises OSError if there is none, or it is being removed."""
+    """Mark an entry as in use until this process ends. Raises OSError if there is none, or it is being removed."""
     file = mark.open("rb")
     try:
-        with suppress(OSError):  # of a file system without locks, from which nothing is ever removed
+        with suppress(OSError):  # a file system without locks, on which nothing is ever removed
             fcntl.flock(file, fcntl.LOCK_SH)
         if not os.path.samestat(os.fstat(file.fileno()), mark.stat()):
             raise FileNotFoundError(f"{mark} was replaced")
-        with suppress(OSError):  # somebody else's, or a disk that is only read
+        with suppress(OSError):  # another user's file, or a read-only disk
             os.utime(mark)
     except OSError:
         file.close()
@@ -63,18 +63,18 @@ def hold(mark: Path) -> None:
 
 @contextmanager
 def writing(root: Path) -> Iterator[None]:
-    """Keep `tidy` of other processes from taking for left over what is being written."""
+    """Keep `tidy` in other processes from removing what is being written."""
     with (root / _WRITING).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
         yield
 
 
 def tidy(root: Path, mark: str) -> None:
-    """Remove what is left of killed processes, and of what nobody uses the least recently used, until the limit is kept.
+    """Remove what killed processes left, and unused sets, the least recently used first, until the cache is within its limit.
 
-    Nothing while somebody writes: what was just written is not in use yet, and there will be another time.
+    Removes nothing while any process writes: what was just written is not marked as used yet.
     """
-    # Of errors nothing is said: somebody else tidies, or must, and it is not what this process was started for.
+    # Errors are ignored: another process is at it, or will be, and the images are loaded without it.
     with suppress(OSError), (root / _WRITING).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for path in root.glob(".*"):
@@ -82,23 +82,23 @@ def tidy(root: Path, mark: str) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             elif path.name != _WRITING:
                 path.unlink()
-        kept = entries(root, mark)
-        too_much = sum(one.size for one in kept) - limit_of(root)
-        for one in kept:
-            if too_much > 0 and _remove(one, mark):
-                too_much -= one.size
+        found = entries(root, mark)
+        excess = sum(entry.size for entry in found) - limit_of(root)
+        for entry in found:
+            if excess > 0 and _remove(entry, mark):
+                excess -= entry.size
 
 
-def _remove(kept: Kept, mark: str) -> bool:
-    """Whether nobody used it, and it is gone."""
-    with (kept.folder / mark).open("rb") as file:
+def _remove(entry: Entry, mark: str) -> bool:
+    """Remove an entry unless it is in use; returns whether it was removed."""
+    with (entry.folder / mark).open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        hidden = Path(tempfile.mkdtemp(prefix=".removed.", dir=kept.folder.parent))
-        kept.folder.rename(hidden / "entry")  # at once: nobody finds a part of it
+        hidden = Path(tempfile.mkdtemp(prefix=".removed.", dir=entry.folder.parent))
+        entry.folder.rename(hidden / "entry")  # atomically: no process finds a part of it
         shutil.rmtree(hidden, ignore_errors=True)
-    day = time.strftime("%Y-%m-%d", time.localtime(kept.used))
-    tqdm.write(f"removed {kept.folder}, decoded images not used since {day} ({kept.size / 1e6:,.1f} MB)", file=sys.stderr)
+    day, megabytes = time.strftime("%Y-%m-%d", time.localtime(entry.used)), entry.size / 1e6
+    _log.info(f"removed {entry.folder}, decoded images not used since {day} ({megabytes:,.1f} MB)", extra={"stream": "stderr"})
     return True

@@ -1,4 +1,4 @@
-"""The sets that have names, what is known of them without reading them, and how their raw files are recognised."""
+"""The builtin sets, their properties, and how folders of their raw files are recognised."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,32 +21,32 @@ _OBJECTS_OF_STL = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "mo
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """A set that has a name."""
+    """The properties of a builtin set."""
 
-    count: int  # images to train on; of digits some are held out of these
+    count: int  # images to train on; some of those of digits are held out
     height: int
     width: int
     channels: int
     classes: tuple[str, ...]
     licence: str
     torchvision: str | None  # the class there that downloads it; None for scikit-learn's digits
-    marker: str | None = None  # what torchvision's folder for it holds; None for files in the format of MNIST
-    training: str = "train-"  # what the names of such files begin with
+    marker: str | None = None  # a file or folder in torchvision's folder for it; None for files in the format of MNIST
+    training: str = "train-"  # prefix of the names of such files
     test: str = "t10k-"
-    all_labelled: bool = True  # or whether labels are only to be had of some of the images
+    all_labelled: bool = True  # False where only some images have labels
 
 
 CATALOG = {
     "fashion-mnist": CatalogEntry(60_000, 28, 28, 1, _GARMENTS, "MIT (Fashion-MNIST, Zalando SE)", "FashionMNIST"),
     "mnist": CatalogEntry(60_000, 28, 28, 1, _DIGITS, _CC_BY_SA_3, "MNIST"),
     "kmnist": CatalogEntry(60_000, 28, 28, 1, _KANA, _CC_BY_SA_4, "KMNIST"),
-    # Of its splits the balanced one: digits and both cases of letters, as many of each.
+    # Its balanced split: digits and both cases of letters, the same number of each.
     "emnist": CatalogEntry(
         *(112_800, 28, 28, 1, _CHARACTERS, _SEE_ITS_PAGE, "EMNIST"), training="emnist-balanced-train-", test="emnist-balanced-test-"
     ),
     "cifar10": CatalogEntry(50_000, 32, 32, 3, _OBJECTS, _SEE_ITS_PAGE, "CIFAR10", "cifar-10-batches-py"),
     "svhn": CatalogEntry(73_257, 32, 32, 3, _DIGITS, _SEE_ITS_PAGE, "SVHN", "train_32x32.mat"),
-    # With the 100,000 that have no labels; with labels it has 5,000.
+    # With the 100,000 unlabelled images; 5,000 have labels.
     "stl10": CatalogEntry(105_000, 96, 96, 3, _OBJECTS_OF_STL, _SEE_ITS_PAGE, "STL10", "stl10_binary", all_labelled=False),
     "digits": CatalogEntry(1_797, 8, 8, 1, _DIGITS, _CC_BY_4, None),
 }
@@ -55,34 +55,34 @@ BUILTIN_DATASETS = tuple(CATALOG)
 
 @dataclass(frozen=True)
 class RawSet:
-    """A folder that holds the files a set is published as."""
+    """A folder with the files of a set as they were published."""
 
-    name: str  # of the known set, or made from the folder's
-    known: CatalogEntry | None  # None for files in the format of MNIST of which nothing more is known
-    folder: Path  # of the files themselves, or for cifar10, svhn and stl10 the one that torchvision calls root
+    name: str  # of the builtin set, or made from the folder's name
+    entry: CatalogEntry | None  # None for other sets in the format of MNIST
+    folder: Path  # of the files, or for cifar10, svhn and stl10 torchvision's root
 
 
-def images_file(set_: CatalogEntry | None, test: bool = False) -> str:
-    """The name of the file of images, without .gz, for sets in the format of MNIST."""
-    prefixes = ("train-", "t10k-") if set_ is None else (set_.training, set_.test)
+def images_file(entry: CatalogEntry | None, test: bool = False) -> str:
+    """Name of the file of images, without .gz, for sets in the format of MNIST."""
+    prefixes = ("train-", "t10k-") if entry is None else (entry.training, entry.test)
     return f"{prefixes[test]}images-idx3-ubyte"
 
 
-def labels_file(set_: CatalogEntry | None, test: bool = False) -> str:
-    """The name of the file of labels, likewise."""
-    return images_file(set_, test).replace("images-idx3", "labels-idx1")
+def labels_file(entry: CatalogEntry | None, test: bool = False) -> str:
+    """Name of the file of labels, without .gz, for sets in the format of MNIST."""
+    return images_file(entry, test).replace("images-idx3", "labels-idx1")
 
 
-def recognise(folder: Path) -> RawSet | None:
-    """The set whose raw files a folder holds; None for any other folder.
+def find_raw_set(folder: Path) -> RawSet | None:
+    """Recognise a folder of raw files of a set; None for any other folder.
 
-    The files of MNIST, Fashion-MNIST and KMNIST have the same names: which it is, the name of the folder says, or of the one
-    around it (torchvision's is KMNIST/raw).
+    The files of MNIST, Fashion-MNIST and KMNIST have the same names: the name of the folder or its parent tells which it is
+    (torchvision's is KMNIST/raw).
     """
-    for name, known in CATALOG.items():
+    for name, entry in CATALOG.items():
         for root in (folder, folder.resolve().parent):
-            if known.marker and (root == folder or folder.resolve().name == known.marker) and (root / known.marker).exists():
-                return RawSet(name, known, root)
+            if entry.marker and (root == folder or folder.resolve().name == entry.marker) and (root / entry.marker).exists():
+                return RawSet(name, entry, root)
     emnist = CATALOG["emnist"]
     if find_idx(folder, images_file(emnist)):
         return RawSet("emnist", emnist, folder)

@@ -1,4 +1,4 @@
-"""What the names of folders tell of the images in them: their classes, and which are set apart for testing."""
+"""Classes and test splits of images by the names of their folders."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 from training.data.dataset import composed
 
-Path = tuple[str, ...]  # the folders that a image lies in, and its own name
+Path = tuple[str, ...]  # the folders of an image, and its own name
 
 _TRAINING = "train|training|trainval|trn"
 _TEST = "test|testing|tst|val|valid|validation|dev|eval|evaluation|hold[-_ ]?out|held[-_ ]?out|pred"
@@ -20,29 +20,29 @@ _DOMAIN = re.compile(rf"(?i:(?P<split>{_TRAINING}|{_TEST}))[-_]?(?P<domain>[A-D]
 
 @dataclass(frozen=True)
 class Place:
-    """What is known of one image by where it lies."""
+    """Class and split of an image by its folders."""
 
-    label: str | None  # the name of its class, as the folder is called; None if it has none
-    held_out: bool | None  # whether it is of a test split; None where the set is not split
-    beside: bool = False  # whether it lies beside folders for training and testing, and is neither's
+    label: str | None  # the name of the folder that is its class; None if it has none
+    held_out: bool | None  # whether it is in a test split; None where the set is not split
+    beside: bool = False  # whether it is beside folders for training and testing, and in neither
 
 
 def natural(name: str) -> tuple[Any, ...]:
-    """A key that sorts 2 before 10; names without digits sort by their code points."""
+    """Sort key of natural order: 2 before 10; names without digits sort by their code points."""
     parts = re.split("([0-9]+)", name)
     return tuple((len(part.lstrip("0")), part.lstrip("0")) if place % 2 else part for place, part in enumerate(parts)), name
 
 
 def in_natural_order(labels: Iterable[str]) -> tuple[str, ...]:
-    """The names of the classes, each once."""
+    """The names of the classes in natural order, each once."""
     return tuple(sorted({composed(label) for label in labels}, key=natural))
 
 
 def arrange(paths: Sequence[Path]) -> list[Place]:
-    """Of each image its class and side. Folders around all others count for nothing.
+    """Infer the class and split of each image. Folders that contain all others are ignored.
 
-    Folders called train and test, or by other words for these, are no classes: what lies in the latter is held out, and the classes
-    are the folders in the former, or around both. Classes are two folders or more with no images beside them.
+    Folders called train and test, or by other words for these, are no classes: images in the latter are held out, and the
+    classes are the folders in the former, or around both. Classes are two folders or more with no images beside them.
     """
     inside = _domains_inside(_unwrapped(paths))
     if beside := _beside_splits(inside):
@@ -62,7 +62,7 @@ def arrange(paths: Sequence[Path]) -> list[Place]:
 
 
 def _beside_splits(paths: Sequence[Path]) -> set[str]:
-    """What lies beside folders for training and testing that hold folders of the same names: masks, copies, samples."""
+    """The folders beside those for training and testing that have inner folders of the same names: masks, copies, samples."""
     matches = {top: _SPLIT.fullmatch(top) for top in {path[0] for path in paths if len(path) > 2}}
     splits = {top: match["training"] is None for top, match in matches.items() if match is not None}
     if set(splits.values()) != {True, False} or not _sides(list(splits)):
@@ -72,7 +72,7 @@ def _beside_splits(paths: Sequence[Path]) -> set[str]:
 
 
 def _unwrapped(paths: Sequence[Path]) -> list[Path]:
-    """Without the folders that hold everything."""
+    """Remove the folders that contain everything."""
     found = list(paths)
     while found and all(len(path) > 1 and path[0] == found[0][0] for path in found):
         found = [path[1:] for path in found]
@@ -80,7 +80,7 @@ def _unwrapped(paths: Sequence[Path]) -> list[Path]:
 
 
 def _domains_inside(paths: list[Path]) -> list[Path]:
-    """With train/A for trainA, if all folders are called like that."""
+    """Replace trainA by train/A, if all folders have such names."""
     matches = [_DOMAIN.fullmatch(path[0]) if len(path) > 1 else None for path in paths]
     if not _sides(["" if match is None else match["split"] for match in matches]):
         return paths
@@ -88,7 +88,7 @@ def _domains_inside(paths: list[Path]) -> list[Path]:
 
 
 def _sides(folders: Sequence[str]) -> list[bool | None] | None:
-    """Whether each folder is a test split; None unless all are splits, of either kind, called alike but for the word."""
+    """Whether each folder is a test split; None unless all are splits, of both kinds, with names that differ only in the word."""
     found = {folder: _SPLIT.fullmatch(folder) for folder in set(folders)}
     matches = [match for match in found.values() if match is not None]
     if len(matches) < len(found) or len({match["prefix"].lower() for match in matches}) > 1:

@@ -1,4 +1,4 @@
-"""What a set of images is once it is decoded: arrays, labels, and the order in which training sees them."""
+"""A decoded set of images: arrays, labels, and the order in which training sees them."""
 
 import hashlib
 import unicodedata
@@ -12,66 +12,62 @@ from numpy.typing import NDArray
 _HASHED_AT_ONCE = 64 << 20  # bytes
 
 
-class DataError(Exception):
-    """Data that cannot be trained on; the message names the flag or file and the remedy."""
-
-
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Images of a set that are never trained on, to measure what was learned against."""
+    """Images of a set that are never trained on, for evaluation."""
 
     images: NDArray[np.uint8]  # [m, channels, height, width]
-    labels: NDArray[np.int64] | None = None  # [m], places in the set's `classes`
+    labels: NDArray[np.int64] | None = None  # [m], indices in the set's `classes`
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """All images of a set, decoded and of one size. The arrays may be memory maps; nobody writes to them."""
+    """All images of a set, decoded and of one size. The arrays may be memory maps and are never written to."""
 
     name: str
-    images: NDArray[np.uint8]  # [n, channels, height, width], without those held out
+    images: NDArray[np.uint8]  # [n, channels, height, width], without the held-out ones
     licence: str  # of the images
     classes: tuple[str, ...] = ()  # names of the labels; empty if there are none
-    labels: NDArray[np.int64] | None = None  # [n], of each image: its place in `classes`
+    labels: NDArray[np.int64] | None = None  # [n], indices in `classes`
     held_out: HeldOut | None = None
-    notes: tuple[str, ...] = ()  # what was done to them, for people
-    skipped: tuple[str, ...] = ()  # every file that could not be decoded, with the reason
-    recorded_fingerprint: str | None = None  # where it is known already
-    former_classes: tuple[str, ...] = ()  # as earlier versions wrote and sorted them, by code points; empty where they did the same
+    notes: tuple[str, ...] = ()  # how the images were found and decoded, for people
+    skipped: tuple[str, ...] = ()  # each file that could not be decoded, with the reason
+    recorded_fingerprint: str | None = None  # if computed before
+    former_classes: tuple[str, ...] = ()  # as earlier versions spelled and sorted them (by code points); empty if equal
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over shape, pixels and labels: the same images in the same order have the same one on any machine."""
+        """SHA-256 over shape, pixels and labels: equal on any machine for the same images in the same order."""
         return self.recorded_fingerprint or fingerprint(self.images, self.classes, self.labels)
 
     def without_labels(self) -> "Dataset":
-        """The same images, for a game that is not to know their classes."""
+        """The images without their labels, for unconditional training."""
         if self.labels is None:
             return self
         held_out = None if self.held_out is None else HeldOut(self.held_out.images)
         return replace(self, classes=(), labels=None, held_out=held_out, recorded_fingerprint=None)
 
     def in_order(self, classes: Sequence[str]) -> "Dataset":
-        """The same images with their classes named and sorted as in a model or run; the set itself if these are other classes."""
-        mine = {composed(name): place for place, name in enumerate(self.classes)}
-        places = [mine.get(composed(name)) for name in classes]
-        if self.labels is None or tuple(classes) == self.classes or sorted(mine.values()) != sorted(map(_or_none, places)):
+        """The set with its classes spelled and sorted as in a model or run; the set itself if these are other classes."""
+        own = {composed(name): index for index, name in enumerate(self.classes)}
+        indices = [own.get(composed(name), -1) for name in classes]
+        if self.labels is None or tuple(classes) == self.classes or sorted(own.values()) != sorted(indices):
             return self
-        moved = np.argsort(np.array(places, np.int64))
+        moved = np.argsort(np.array(indices, np.int64))
         held_out = self.held_out
         if held_out is not None and held_out.labels is not None:
             held_out = HeldOut(held_out.images, moved[held_out.labels])
         return replace(self, classes=tuple(classes), labels=moved[self.labels], held_out=held_out, recorded_fingerprint=None)
 
     def in_colour(self) -> "Dataset":
-        """The same images with three channels, as earlier versions had them for grey images that were saved in colour."""
+        """The images with three channels, as earlier versions read grey images that were saved in colour."""
         if self.images.shape[1] == 3:
             return self
         held_out = None if self.held_out is None else replace(self.held_out, images=_in_colour(self.held_out.images))
         return replace(self, images=_in_colour(self.images), held_out=held_out, recorded_fingerprint=None)
 
     def as_fingerprinted(self, wanted: str | None, *, labelled: bool) -> "Dataset":
-        """The set as earlier versions read it, if it has that fingerprint then, with its labels or without; else as it is."""
+        """The set as an earlier version read it, if that has the fingerprint `wanted`, with labels or without; else this set."""
         former = self.in_order(self.former_classes)
         for coloured in (False, True):
             for order in (self, former) if former is not self else (self,):
@@ -90,37 +86,33 @@ class Dataset:
     def batch(self, seed: int, seen: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
         """The `size` images that follow the `seen` ones before them, and their labels: a pure function of its arguments.
 
-        Each round through the set has an order of its own, drawn from (seed, round). Returns copies: uint8 [size, channels,
+        Each epoch has its own order, drawn from (seed, epoch). Returns copies: uint8 [size, channels,
         height, width] and int64 [size], or None without labels.
         """
         n = len(self.images)
-        laps, places = np.divmod(np.arange(seen, seen + size), n)
-        order = np.concatenate([_permutation(seed, lap, n)[places[laps == lap]] for lap in np.unique(laps).tolist()])
+        epochs, positions = np.divmod(np.arange(seen, seen + size), n)
+        order = np.concatenate([_permutation(seed, epoch, n)[positions[epochs == epoch]] for epoch in np.unique(epochs).tolist()])
         return self.images[order], None if self.labels is None else self.labels[order]
 
 
 def composed(name: str) -> str:
-    """A class's name as people type it, where a Mac's file system takes letters and their accents apart."""
+    """A name in Unicode's composed form (NFC), as people type it; a Mac's file system separates letters and their accents."""
     return unicodedata.normalize("NFC", spelled(name))
 
 
 def spelled(name: str) -> str:
-    """A name for people and files of text: what is not text in it, such as names of other encodings, is spelled out."""
+    """A name for people and text files: bytes in it that are not UTF-8 are written as escapes."""
     return name.encode("utf-8", "backslashreplace").decode()
-
-
-def _or_none(place: int | None) -> int:
-    return -1 if place is None else place
 
 
 def _in_colour(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.broadcast_to(images, (len(images), 3, *images.shape[2:]))
 
 
-# Two, since a batch may lie across the border of two rounds.
+# Two, since a batch may be from two epochs.
 @lru_cache(maxsize=2)
-def _permutation(seed: int, lap: int, n: int) -> NDArray[np.int64]:
-    order = np.random.default_rng([seed, lap]).permutation(n)
+def _permutation(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
+    order = np.random.default_rng([seed, epoch]).permutation(n)
     order.flags.writeable = False
     return order
 
@@ -130,7 +122,7 @@ def fingerprint(
     classes: Sequence[str] = (),
     labels: NDArray[np.int64] | None = None,  # [n]
 ) -> str:
-    """SHA-256, in hex, over shape, pixels, and class names and labels where there are; a part at a time, for large sets."""
+    """SHA-256, in hex, over shape, pixels, class names and labels; read in parts, for large sets."""
     digest = hashlib.sha256(repr(images.shape).encode())
     step = max(1, _HASHED_AT_ONCE // max(1, images[:1].nbytes))
     for start in range(0, len(images), step):
@@ -141,5 +133,5 @@ def fingerprint(
 
 
 def slug(text: str) -> str:
-    """A name for runs and models: lower-case ASCII letters, digits and hyphens; 'data' where nothing is left of the text."""
+    """Make a name for runs and models: lower-case ASCII letters, digits and hyphens; 'data' if the text has none of these."""
     return "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in text.lower()).strip("-") or "data"

@@ -1,10 +1,10 @@
-"""Decoded images on disk: a second start with the same files and options reads them back."""
+"""The cache of decoded images on disk: a second start with the same files and options reads them back."""
 
 import fcntl
 import hashlib
 import json
+import logging
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -15,37 +15,39 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
-from tqdm import tqdm
 
 from gan import atomic
 from gan.images.decoding import Options, bombs_are_errors
 from gan.images.fitting import Changes, total
 from training.data import cache_limit
 from training.data.classes import in_natural_order
-from training.data.dataset import DataError, composed, fingerprint, spelled
+from training.data.dataset import composed, fingerprint, spelled
 from training.data.image_files import Files, ImageFile
 from training.data.memmap import Outcome, decode_into, digest_of, find_depth, in_threads, keep
 from training.data.memory import memory_limit
-from training.data.split import sides_of
+from training.data.split import split_indices
+from training.errors import DataError
 
-_FORMAT = 2  # of the folder and of what decoding does: to be raised when either changes
+_FORMAT = 2  # version of the folder and of decoding: raise it when either changes
 _RECORD = "record.json"
 _PICTURES, _HELD_OUT = "pictures.npy", "held_out.npy"
 
+_log = logging.getLogger(__name__)
+
 
 class Record(BaseModel):
-    """What is known of the decoded images beside their pixels."""
+    """The metadata of a set of decoded images."""
 
     format: Literal[2] = 2
     source: str  # where they came from, for people
-    sizes: dict[str, int]  # of the files beside this one, in bytes
+    sizes: dict[str, int]  # of the other files in the folder, in bytes
     classes: list[str]  # of the images to train on, in natural order; empty if there are none
-    former_classes: list[str]  # the same as earlier versions wrote and sorted them
-    labels: list[int]  # of each image: its place in `classes`; -1 for none
+    former_classes: list[str]  # in the spelling and order of earlier versions
+    labels: list[int]  # indices in `classes`; -1 for none
     held_out_labels: list[int]
     changes: Changes
     depth: int  # bits of the values in 16-bit grey files
-    copies: int  # images that are the same, pixel for pixel, as one before
+    copies: int  # images with the same pixels as one before
     brightest: int  # level of all images
     skipped: list[str]  # 'name (reason)' of each file that could not be decoded
     fingerprint: str
@@ -54,7 +56,7 @@ class Record(BaseModel):
 
 @dataclass(frozen=True)
 class Cached:
-    """Decoded images that lie in a folder of the cache."""
+    """Decoded images in a folder of the cache."""
 
     folder: Path
     record: Record
@@ -63,16 +65,16 @@ class Cached:
 
 
 def cache_root() -> Path:
-    """Where downloads and decoded images are kept: gan-service in $XDG_CACHE_HOME, or in ~/.cache."""
+    """The folder of downloads and decoded images: gan-service in $XDG_CACHE_HOME, or in ~/.cache."""
     chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (chosen if chosen.is_absolute() else Path.home() / ".cache") / "gan-service"
 
 
 def decoded(files: Files, options: Options) -> Cached:
-    """The images of these files, from the cache, or decoded into it.
+    """Read the images of these files from the cache, or decode them into it.
 
-    The cache is keyed by the content and names of all files and by the options. A damaged entry is made anew. Of runs that
-    start at once one decodes and the others wait for it. Raises DataError if no file can be decoded, or the cache
+    The cache is keyed by the content and names of all files and by the options. A damaged entry is replaced. Of runs that
+    start at once one decodes and the others wait. Raises DataError if no file can be decoded, or the cache
     cannot be written.
     """
     digests = in_threads(lambda place: digest_of(files.files[place]), len(files.files), "hashing")
@@ -92,9 +94,9 @@ def decoded(files: Files, options: Options) -> Cached:
     return found
 
 
-def kept_in_all(root: Path) -> int:
-    """The bytes of all decoded images that are kept."""
-    return sum(kept.size for kept in cache_limit.entries(root, _RECORD))
+def cache_size(root: Path) -> int:
+    """The bytes of all sets in the cache."""
+    return sum(entry.size for entry in cache_limit.entries(root, _RECORD))
 
 
 def _decode(folder: Path, files: Files, digests: Sequence[bytes], options: Options) -> Cached | None:
@@ -108,12 +110,12 @@ def _decode(folder: Path, files: Files, digests: Sequence[bytes], options: Optio
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Wait until no other run is in here with the same path; a run that dies leaves it."""
+    """Lock a file, and wait for other processes that have it; the lock ends with the process."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            tqdm.write("waiting for another run, which decodes the same images", file=sys.stderr)
+            _log.info("waiting for another run, which decodes the same images", extra={"stream": "stderr"})
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -128,7 +130,7 @@ def _key(files: Files, digests: Sequence[bytes], options: Options) -> str:
 
 
 def _read(folder: Path) -> Cached | None:
-    """None if there is nothing, or anything but what was written."""
+    """Read an entry; None if it is missing or damaged."""
     try:
         cache_limit.hold(folder / _RECORD)
         record = Record.model_validate_json((folder / _RECORD).read_bytes())
@@ -146,8 +148,8 @@ def _load(path: Path) -> NDArray[np.uint8]:
 
 
 def _fill(folder: Path, files: Files, digests: Sequence[bytes], options: Options) -> None:
-    """Decode everything into the folder. Raises DataError if nothing is left to train on, OSError if the disk is full."""
-    training, held_out = sides_of(digests, [file.label for file in files.files], [file.held_out for file in files.files])
+    """Decode all files into the folder. Raises DataError if there is nothing to train on, OSError if the disk is full."""
+    training, held_out = split_indices(digests, [file.label for file in files.files], [file.held_out for file in files.files])
     sides = {name: [files.files[place] for place in side] for name, side in ((_PICTURES, training), (_HELD_OUT, held_out))}
     with bombs_are_errors(options.max_pixels):
         options = replace(options, depth=find_depth([file for side in sides.values() for file in side]))
@@ -173,7 +175,7 @@ def _fill(folder: Path, files: Files, digests: Sequence[bytes], options: Options
         classes=list(classes),
         former_classes=sorted({spelled(file.label) for file in used[_PICTURES] if file.label is not None}),
         labels=labels,
-        held_out_labels=_places(used.get(_HELD_OUT, []), classes),
+        held_out_labels=_class_indices(used.get(_HELD_OUT, []), classes),
         changes=total(outcome.changes for outcome in decoded_ones),
         depth=options.depth,
         copies=len(decoded_ones) - len({outcome.digest for outcome in decoded_ones}),
@@ -186,14 +188,14 @@ def _fill(folder: Path, files: Files, digests: Sequence[bytes], options: Options
 
 
 def _labels(files: Sequence[ImageFile]) -> tuple[tuple[str, ...], list[int]]:
-    """The classes of these files, and the place of each file's among them."""
+    """The classes of these files, and the label of each file."""
     classes = in_natural_order(file.label for file in files if file.label is not None)
-    return classes, _places(files, classes)
+    return classes, _class_indices(files, classes)
 
 
-def _places(files: Sequence[ImageFile], classes: Sequence[str]) -> list[int]:
-    places = {name: place for place, name in enumerate(classes)}
-    return [-1 if file.label is None else places.get(composed(file.label), -1) for file in files]
+def _class_indices(files: Sequence[ImageFile], classes: Sequence[str]) -> list[int]:
+    indices = {name: index for index, name in enumerate(classes)}
+    return [-1 if file.label is None else indices.get(composed(file.label), -1) for file in files]
 
 
 def _explain(outcome: Outcome) -> str:

@@ -1,4 +1,4 @@
-"""The format of the MNIST files: one array of uint8, plain or gzipped."""
+"""IDX, the format of the MNIST files: one array of uint8, plain or gzipped."""
 
 import gzip
 import zlib
@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.dataset import DataError
+from training.errors import DataError
 
 _IDX_UINT8 = b"\x00\x00\x08"  # and the number of dimensions
 
 
 def find_idx(folder: Path, name: str) -> Path | None:
-    """The file of that name, gzipped or plain; None if there is neither."""
+    """Find the file of that name, gzipped or plain; None if there is neither."""
     return next((path for path in (folder / f"{name}.gz", folder / name) if path.is_file()), None)
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """The whole array. Raises DataError if the file is damaged, empty, or of other dimensions."""
+    """Read the whole array. Raises DataError if the file is damaged, empty, or of other dimensions."""
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         shape = _shape(content, dimensions)
@@ -31,7 +31,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
 
 
 def read_idx_shape(path: Path, dimensions: int) -> tuple[int, ...]:
-    """The shape that the head of the file states, without reading the rest. Raises DataError as `read_idx` does."""
+    """Read the shape from the header only. Raises DataError as `read_idx` does."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             return _shape(file.read(4 + 4 * dimensions), dimensions)

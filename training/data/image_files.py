@@ -1,4 +1,4 @@
-"""A folder or a zip file -> its images, in an order that is the same everywhere, with what is known of each."""
+"""A folder or a zip file -> its image files, in an order that is the same everywhere, with labels and splits."""
 
 import zipfile
 from collections.abc import Sequence
@@ -7,20 +7,21 @@ from pathlib import Path, PurePosixPath
 
 from gan.images.formats import SUFFIXES, is_image, suffix_of
 from training.data.classes import arrange, in_natural_order
-from training.data.dataset import DataError, composed, slug
+from training.data.dataset import composed, slug
 from training.data.labels import LABEL_FILES, Labels, read_labels
 from training.data.listing import File, Listing, list_folder, list_zip
+from training.errors import DataError
 
 _NO_CLASSES = "needs at least two folders, one for each class, and no images beside them"
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A file that is a image, or is called like one."""
+    """A file that is an image by its name or its content."""
 
     file: File
-    label: str | None = None  # of its class, as the folder or the file of labels writes it; None if it has none
-    held_out: bool | None = None  # whether it is of a test split; None where the set is not split
+    label: str | None = None  # its class, as spelled by the folder or the file of labels; None if it has none
+    held_out: bool | None = None  # whether it is in a test split; None where the set is not split
 
     @property
     def name(self) -> str:
@@ -29,19 +30,19 @@ class ImageFile:
 
     @property
     def title(self) -> str:
-        """The name for people."""
+        """The name for people, with escapes for what is not text."""
         return self.file.title
 
 
 @dataclass(frozen=True)
 class Files:
-    """The images of one source, at least one to train on, sorted by name."""
+    """The image files of a source, at least one to train on, sorted by name."""
 
     source: str  # as it was given
     name: str  # slug of the data set
     files: tuple[ImageFile, ...]
-    notes: tuple[str, ...] = ()  # what was found besides, for people
-    no_classes: str = _NO_CLASSES  # what it lacks, where there are no classes
+    notes: tuple[str, ...] = ()  # what else was found, for people
+    no_classes: str = _NO_CLASSES  # the reason, where there are no classes
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -50,14 +51,14 @@ class Files:
 
     @property
     def count(self) -> int:
-        """Of the images that are not of a test split."""
+        """Number of images that are not in a test split."""
         return sum(not file.held_out for file in self.files)
 
 
 def find_files(source: str) -> Files:
-    """The images in a folder or zip file, however deep: files that are called so, and others whose content says so.
+    """Find the images in a folder or zip file, however deep: by the suffixes of names, and other files by their content.
 
-    Hidden files, and folders that systems leave, are passed over. Classes are those of a file of labels (`labels`), or folders
+    Hidden files, and folders of operating systems, are ignored. Classes are those of a file of labels (`labels`), or folders
     (`classes.arrange`). Raises DataError where there is no image in it, for folders that cannot be read, and for zip files that
     are damaged, encrypted or name files outside.
     """
@@ -78,13 +79,13 @@ def find_files(source: str) -> Files:
         if _is_image(file):
             images.append(file)
         else:
-            listing.without(file)
+            listing.ignore(file)
     if not images:
         account = f"; {listing.account}" if listing.account else ""
         raise DataError(f"--data {source}: no images there; it needs files that end in {', '.join(sorted(SUFFIXES))}{account}")
     placed, no_classes = _label(_place(images, listing), labels)
     if without_labels and not labels:
-        no_classes += f"; {without_labels} has no column label or labels, and tells none"
+        no_classes += f"; {without_labels} has no column label or labels"
     return Files(source, slug(name), placed, _notes(listing, placed, labels), no_classes)
 
 
@@ -105,7 +106,7 @@ def _read_labels(source: str, file: File) -> Labels | None:
 
 
 def _place(images: Sequence[File], listing: Listing) -> list[ImageFile]:
-    """The images with the classes and sides that their folders tell; those beside folders for training and testing are left."""
+    """The images with classes and splits by their folders, without those beside folders for training and testing."""
     places = arrange([PurePosixPath(file.name).parts for file in images])
     if beside := sum(place.beside for place in places):
         listing.passed_over["images beside the folders for training and testing"] += beside
@@ -114,7 +115,7 @@ def _place(images: Sequence[File], listing: Listing) -> list[ImageFile]:
 
 
 def _label(images: Sequence[ImageFile], labels: Sequence[Labels]) -> tuple[tuple[ImageFile, ...], str]:
-    """The images with the labels of these files, where there are any, and what is missing for classes."""
+    """The images with the labels of these files, where there are any, and the reason if there are no classes."""
     if not labels:
         return tuple(images), _NO_CLASSES
     found, no_classes = [], ""

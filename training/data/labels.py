@@ -1,4 +1,4 @@
-"""Files that name the labels of the images beside them: StyleGAN's dataset.json, Hugging Face's metadata.jsonl and .csv."""
+"""Files with the labels of images: StyleGAN's dataset.json, Hugging Face's metadata.jsonl and .csv."""
 
 import codecs
 import csv
@@ -21,19 +21,19 @@ _COLUMNS = ("label", "labels", "class", "class_name", "category")
 
 @dataclass(frozen=True)
 class Labels:
-    """What one such file says."""
+    """The labels in one file."""
 
     file: str  # its name, relative to the source
     labels: Mapping[str, str | None]  # by the name of the image, relative to the source and composed; None for no label
-    unusable: str = ""  # why they are no classes, if they are not
+    unusable: str = ""  # the reason, if the labels cannot be classes
 
     def covers(self, name: str) -> bool:
-        """Whether the file speaks of the image: it lies in the same folder, or deeper."""
+        """Whether the file is for this image: one in the same folder, or deeper."""
         return PurePosixPath(self.file).parent in PurePosixPath(name).parents
 
 
 def read_labels(name: str, content: bytes) -> Labels | None:
-    """The labels in a file of this name; None if it is of another kind, and has none. Raises ValueError if it is damaged."""
+    """Read the labels in a file of this name; None if it has no labels. Raises ValueError if it is damaged."""
     text = content.decode("utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
     kind = PurePosixPath(name).name.lower()
     rows = _of_stylegan(text) if kind == "dataset.json" else _of_hugging_face(text, is_csv=kind.endswith(".csv"))
@@ -48,7 +48,7 @@ def read_labels(name: str, content: bytes) -> Labels | None:
 
 
 def _of_stylegan(text: str) -> list[tuple[str, Any]] | None:
-    """{"labels": [["00000/img00000000.png", 6], …]}, or null for none."""
+    """Read {"labels": [["00000/img00000000.png", 6], …]}, or null for none."""
     found = json.loads(text)
     if not isinstance(found, dict) or "labels" not in found:
         return None
@@ -60,8 +60,8 @@ def _of_stylegan(text: str) -> list[tuple[str, Any]] | None:
 
 
 def _of_hugging_face(text: str, is_csv: bool) -> list[tuple[str, Any]] | None:
-    """A row for each image, with file_name and a column that is called label or alike."""
-    # Not by splitlines: a caption may hold what Unicode, but not JSON, takes for the end of a line.
+    """Read a row for each image, with file_name and a column called label or similar."""
+    # Not by splitlines: a caption may contain what ends a line in Unicode, but not in JSON.
     rows = _table(text) if is_csv else [json.loads(line) for line in text.split("\n") if line.strip()]
     if any(not isinstance(row, dict) for row in rows):
         raise ValueError("not every line is an object")
@@ -72,14 +72,14 @@ def _of_hugging_face(text: str, is_csv: bool) -> list[tuple[str, Any]] | None:
 
 
 def _table(text: str) -> list[dict[str, Any]]:
-    """The rows, whatever separates their columns; those that do not exist in the header are left out."""
+    """Read the rows of a table with any usual separator; columns without a header are left out."""
     header = text.lstrip().partition("\n")[0]
     separator = max(_SEPARATORS, key=header.count)
     try:
         found = list(csv.DictReader(io.StringIO(text), delimiter=separator, skipinitialspace=True))
     except csv.Error as error:
         raise ValueError(error) from error
-    # "2.0" is how tables write 2 where other cells of the column are empty.
+    # Tables have "2.0" for 2 where other cells of the column are empty.
     return [{name.strip().lower(): _whole(cell) for name, cell in row.items() if name is not None} for row in found]
 
 

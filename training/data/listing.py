@@ -1,4 +1,4 @@
-"""All files in a folder or a zip file, by name, and the account of what was passed over."""
+"""The files in a folder or a zip file, by name, and the numbers of ignored files."""
 
 import os
 import re
@@ -14,12 +14,13 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from gan.images.formats import HEAD, hint, suffix_of
-from training.data.dataset import DataError, spelled
+from training.data.dataset import spelled
 from training.data.zip_names import names_of
+from training.errors import DataError
 
-_LARGEST = 1 << 30  # bytes: more than most images come to, in any format, and less than memory
+_LARGEST = 1 << 30  # bytes: more than most images have, in any format, and less than memory
 _READ_ERRORS = (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error)
-# What systems put beside people's own files: thumbnails, deleted files, older versions.
+# Folders of operating systems: thumbnails, deleted files, older versions.
 _OF_SYSTEMS = {
     *("__macosx", "@eadir", "@tmp", "@recycle", "@sharebin", "@__thumb", "#recycle", "#snapshot", "lost+found", "found.000"),
     *("$recycle.bin", "recycler", "system volume information", "_thumbs"),
@@ -39,12 +40,12 @@ class File:
 
     @property
     def title(self) -> str:
-        """The name for people: what is not text in it is spelled out."""
+        """The name for people, with escapes for what is not text."""
         return spelled(self.name)
 
     @contextmanager
     def reading(self) -> Iterator[IO[bytes]]:
-        """The content as a stream. Raises OSError or ValueError for what cannot be read or is too large."""
+        """Open the content as a stream. Raises OSError or ValueError for what cannot be read or is too large."""
         if self.length > _LARGEST:
             raise ValueError(f"it has {self.length:,} bytes, more than {_LARGEST:,}")
         try:
@@ -54,48 +55,48 @@ class File:
             raise ValueError(f"the zip file is damaged there: {error}") from error
 
     def read(self) -> bytes:
-        """All of it. Raises as `reading` does."""
+        """Read all of it. Raises as `reading` does."""
         with self.reading() as file:
             return file.read()
 
     def head(self) -> bytes:
-        """The first bytes, or fewer. Raises as `reading` does."""
+        """Read the first HEAD bytes, or fewer. Raises as `reading` does."""
         with self.reading() as file:
             return file.read(HEAD)
 
 
 @dataclass
 class Listing:
-    """The files of a source, sorted by name, and what is in it besides."""
+    """The files of a source, sorted by name, and the numbers of other files."""
 
     files: list[File] = field(default_factory=list)
-    passed_over: Counter[str] = field(default_factory=Counter)  # of each kind, how many
-    encoding: str | None = None  # that the names in a zip file were taken for
+    passed_over: Counter[str] = field(default_factory=Counter)  # number of each kind
+    encoding: str | None = None  # guessed for the names in a zip file
 
-    def without(self, file: File) -> None:
-        """Pass a file over."""
+    def ignore(self, file: File) -> None:
+        """Count a file as ignored."""
         self.passed_over[suffix_of(file.name) or "without an ending"] += 1
 
     @property
     def account(self) -> str:
-        """'passed over: 12 .heic, 3 .txt'; '' if nothing was."""
+        """'passed over: 12 .heic, 3 .txt'; '' if no file was ignored."""
         kinds = sorted(self.passed_over.items(), key=lambda kind: (-kind[1], kind[0]))
         said = ", ".join(f"{count:,} {_PLURAL.sub('', kind) if count == 1 else kind}" for kind, count in kinds)
         return f"passed over: {said}{hint(self.passed_over)}" if said else ""
 
 
 def list_folder(folder: Path) -> Listing:
-    """All files below a folder but hidden ones. Raises DataError for folders that cannot be read.
+    """List all files below a folder but hidden ones. Raises DataError for folders that cannot be read.
 
-    Links are followed. A folder that can be reached in several ways counts once, under its own name if it lies below this one, or
-    else under the first of its links; a link to a folder around this one is not followed.
+    Links are followed. A folder with several paths counts once, by its own name if it is below this one, or else by the
+    first of its links; a link to a folder that contains this one is not followed.
     """
     listing = Listing()
     seen = {_identity(place) for place in (folder.resolve(), *folder.resolve().parents)}
     links: list[PurePosixPath] = []
     waiting = [PurePosixPath()]
     while waiting or links:
-        if not waiting:  # everything that lies below, before what is linked: which name counts must not depend on the file system
+        if not waiting:  # all folders below before linked ones: which name counts must not depend on the file system
             links.sort()
             link = links.pop(0)
             if (target := _identity(folder / link)) in seen:
@@ -103,12 +104,12 @@ def list_folder(folder: Path) -> Listing:
                 continue
             seen.add(target)
             waiting.append(link)
-        _look_into(folder, waiting.pop(), listing, waiting, links, seen)
+        _list_one(folder, waiting.pop(), listing, waiting, links, seen)
     listing.files.sort(key=lambda file: file.name)
     return listing
 
 
-def _look_into(
+def _list_one(
     folder: Path,
     place: PurePosixPath,
     listing: Listing,
@@ -116,7 +117,7 @@ def _look_into(
     links: list[PurePosixPath],
     seen: set[tuple[int, int]],
 ) -> None:
-    """One folder: its files into the listing, its folders onto the list of those that wait, links to folders onto that of links."""
+    """List one folder: add its files to the listing, its folders to `waiting`, and links to folders to `links`."""
     try:
         with os.scandir(folder / place) as scanned:
             entries = list(scanned)
@@ -126,7 +127,7 @@ def _look_into(
         name = place / entry.name
         try:
             is_folder, is_file = entry.is_dir(), entry.is_file()
-        except OSError:  # a link to itself, or into what may not be read
+        except OSError:  # a link to itself, or no permission
             is_folder = is_file = False
         if not _is_wanted(entry.name, listing, is_folder):
             continue
@@ -137,7 +138,7 @@ def _look_into(
                 seen.add(identity)
                 waiting.append(name)
         elif is_file:
-            with suppress(OSError):  # it is gone meanwhile
+            with suppress(OSError):  # removed meanwhile
                 listing.files.append(File(name.as_posix(), entry.stat().st_size, partial(_open, folder / name)))
         elif entry.is_symlink():
             listing.passed_over["links to nothing"] += 1
@@ -148,7 +149,7 @@ def _open(path: Path) -> IO[bytes]:
 
 
 def _is_wanted(name: str, listing: Listing, is_folder: bool) -> bool:
-    """Whether to read a file or folder of this name; what systems leave is counted, and hidden files are nobody's business."""
+    """Whether to read a file or folder of this name; folders of operating systems are counted as ignored, hidden files not."""
     if is_folder and name.lower() in _OF_SYSTEMS:
         listing.passed_over[f"folders {name}"] += 1
         return False
@@ -156,7 +157,7 @@ def _is_wanted(name: str, listing: Listing, is_folder: bool) -> bool:
 
 
 def _identity(place: Path) -> tuple[int, int]:
-    """The same for two names of one folder. A folder that is gone meanwhile has none of its own; reading it will say so."""
+    """An identity that is equal for two names of one folder. For a removed folder it is arbitrary; reading that will fail."""
     try:
         found = place.stat()
     except OSError:
@@ -165,13 +166,13 @@ def _identity(place: Path) -> tuple[int, int]:
 
 
 def list_zip(path: Path) -> Listing:
-    """All files in a zip file but hidden ones. Raises DataError if it is damaged, encrypted, or names files outside itself."""
+    """List all files in a zip file but hidden ones. Raises DataError if it is damaged, encrypted, or names files outside itself."""
     try:
         archive = zipfile.ZipFile(path)  # stays open: threads read from it at once
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise DataError(f"--data {path}: the zip file is damaged ({error}); pack it again") from error
     listing = Listing()
-    members: dict[PurePosixPath, zipfile.ZipInfo] = {}  # of two with one name the last counts, as in unpacking
+    members: dict[PurePosixPath, zipfile.ZipInfo] = {}  # of two with one name the last counts, as when unpacking
     names, listing.encoding = names_of(archive.infolist())
     for member, text in zip(archive.infolist(), names, strict=True):
         name = PurePosixPath(text)

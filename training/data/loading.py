@@ -1,4 +1,4 @@
-"""The text of --data -> a data set."""
+"""Loading: the value of --data -> a dataset."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,32 +9,33 @@ from numpy.typing import NDArray
 from gan.images.decoding import MAX_PIXELS, Options, parse_colour
 from gan.images.fitting import Colour, Fit, fit_array
 from training.data.cache_limit import limit_of
-from training.data.catalog import BUILTIN_DATASETS, CATALOG, CatalogEntry, RawSet, recognise
-from training.data.dataset import DataError, Dataset, HeldOut
-from training.data.decode_cache import Cached, Record, decoded, kept_in_all
+from training.data.catalog import BUILTIN_DATASETS, CATALOG, CatalogEntry, RawSet, find_raw_set
+from training.data.dataset import Dataset, HeldOut
+from training.data.decode_cache import Cached, Record, cache_size, decoded
 from training.data.image_files import Files, find_files
-from training.data.published import Arrays, read_known, read_raw
+from training.data.published import Arrays, read_builtin, read_raw_set
 from training.data.split import LEAST_HELD_OUT
+from training.errors import DataError
 
 _OF_THE_PICTURES = "that of the images it was trained on"
-_NAMED = 5  # files that could not be decoded, of those in the notes
+_NAMED = 5  # files that could not be decoded, at most, in the notes
 _WHOLE_DEPTH = 16  # bits
 _DARK = 64  # of 256 levels
 _SMALL_CLASS = 10  # images
-_PADDED_FROM, _PADDED_TO = 28, 36  # pixels a side, between which a image of MNIST's size gets a margin and is not scaled
+_PADDED_FROM, _PADDED_TO = 28, 36  # pixels a side: between these sizes an image of MNIST's size is padded and not scaled
 
 
 def load(
-    source: str,  # a name in KNOWN, a folder or a zip file
+    source: str,  # a name in CATALOG, a folder or a zip file
     size: tuple[int, int],  # height, width
     *,
-    labelled: bool = False,  # with the set's labels, or the folders of the source as classes
-    fit: Fit = "crop",  # or "pad": a margin in the colour of the background
-    background: str = "white",  # under what is transparent: a CSS colour name or #rrggbb
+    labelled: bool = False,  # with the labels of a builtin set, or of the files (`image_files.find_files`)
+    fit: Fit = "crop",  # or "pad": with margins in the colour of the background
+    background: str = "white",  # behind transparent pixels: a CSS colour name or #rrggbb
     max_bad: float = 0.01,  # share of the files that may be broken
     max_pixels: int = MAX_PIXELS,  # of one image; with more it counts as broken
 ) -> Dataset:
-    """Find the images and decode them at one size, without the held-out ones: uint8 [n, channels, *size].
+    """Find the images and decode them at one size; those to train on are uint8 [n, channels, *size].
 
     One channel if all images are grey, else RGB. Raises DataError, which names --data, --conditional, --background or --max-bad.
     """
@@ -46,26 +47,26 @@ def load(
     if isinstance(found, Files):
         return _load_files(found, Options(size, fit, colour, max_pixels), labelled, max_bad)
     if isinstance(found, RawSet):
-        arrays = read_raw(found, labelled)
-        return _load_arrays(found.name, found.known, arrays, size, fit, colour)
-    return _load_arrays(found, CATALOG[found], read_known(found, labelled), size, fit, colour)
+        arrays = read_raw_set(found, labelled)
+        return _load_arrays(found.name, found.entry, arrays, size, fit, colour)
+    return _load_arrays(found, CATALOG[found], read_builtin(found, labelled), size, fit, colour)
 
 
 def locate(source: str) -> str | RawSet | Files:
-    """What --data means: a set's name, a folder of a set's raw files, or image files. Raises DataError for none of these."""
+    """Resolve --data: the name of a builtin set, a folder of a set's raw files, or image files. Raises DataError for others."""
     if source in BUILTIN_DATASETS:
         return source
     path = Path(source)
     try:
-        stands = path.exists()
-    except OSError as error:  # what may not be looked into, or no file can be called
+        exists = path.exists()
+    except OSError as error:  # no permission, or an impossible file name
         raise DataError(f"--data {source}: it cannot be read ({error.strerror}); allow it, or give another") from error
-    if not stands:
+    if not exists:
         raise DataError(
             f"--data {source}: there is no such folder; give a folder or a zip file of images, "
             f"or one of {', '.join(BUILTIN_DATASETS)}"
         )
-    return (recognise(path) if path.is_dir() else None) or find_files(source)
+    return (find_raw_set(path) if path.is_dir() else None) or find_files(source)
 
 
 def _load_files(files: Files, options: Options, labelled: bool, max_bad: float) -> Dataset:
@@ -104,7 +105,7 @@ def _load_files(files: Files, options: Options, labelled: bool, max_bad: float) 
 
 
 def _notes(files: Files, cached: Cached, options: Options, held_out: int, labelled: bool) -> Iterator[str]:
-    """What was found and done, for people."""
+    """What was found and how it was decoded, for people."""
     record = cached.record
     yield record.changes.describe(options.size)
     if held_out:
@@ -124,7 +125,7 @@ def _notes(files: Files, cached: Cached, options: Options, held_out: int, labell
         yield f"skipped {len(record.skipped) - _NAMED} more files"
     megabytes, root = sum(record.sizes.values()) / 1e6, cached.folder.parent
     yield (
-        f"decoded images are kept in {cached.folder} ({megabytes:.1f} MB, {kept_in_all(root) / 1e6:,.1f} MB with other sets; "
+        f"decoded images are kept in {cached.folder} ({megabytes:.1f} MB, {cache_size(root) / 1e6:,.1f} MB with other sets; "
         f"beyond {limit_of(root) / 1e6:,.0f} MB those not used for longest are removed)"
     )
 
@@ -142,9 +143,9 @@ def _no_classes(files: Files) -> DataError:
 
 
 def _load_arrays(
-    name: str, known: CatalogEntry | None, arrays: Arrays, size: tuple[int, int], fit: Fit, background: Colour
+    name: str, entry: CatalogEntry | None, arrays: Arrays, size: tuple[int, int], fit: Fit, background: Colour
 ) -> Dataset:
-    # A grey set's own background is black, so a black margin is what the images would show there anyway.
+    # The background of grey sets is black, so their margins are black too.
     margin = 0 if arrays.training.images.shape[1] == 1 else background
     images, done = _resize(arrays.training.images, size, fit, margin)
     notes, held_out = [done], None
@@ -154,7 +155,7 @@ def _load_arrays(
     return Dataset(
         name,
         images,
-        licence=_OF_THE_PICTURES if known is None else known.licence,
+        licence=_OF_THE_PICTURES if entry is None else entry.licence,
         classes=arrays.classes,
         labels=arrays.training.labels,
         held_out=held_out,
@@ -163,7 +164,7 @@ def _load_arrays(
 
 
 def _resize(images: NDArray[np.uint8], size: tuple[int, int], fit: Fit, margin: Colour | int) -> tuple[NDArray[np.uint8], str]:
-    """Images of MNIST's size get a margin where that suffices, for scaling by 8/7 would blur them. All others are scaled."""
+    """Pad images of MNIST's size where that suffices, since scaling by 8/7 would blur them; scale all others."""
     n, _, height, width = images.shape
     if (height, width) == (_PADDED_FROM, _PADDED_FROM) and all(_PADDED_FROM <= side <= _PADDED_TO for side in size):
         margins = [(total // 2, total - total // 2) for total in (size[0] - height, size[1] - width)]

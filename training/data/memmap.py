@@ -22,17 +22,17 @@ from training.data.image_files import ImageFile
 from training.data.memory import memory_limit
 from training.data.memory_budget import Budget
 
-_AT_ONCE = 1024  # files given to the threads before their results are taken
+_AT_ONCE = 1024  # files queued for the threads at a time
 _COPIED_AT_ONCE = 64 << 20  # bytes
 _HASHED_AT_ONCE = 1 << 20  # bytes
-_BYTES_OF_A_PIXEL = 12  # while it is decoded: with alpha, and beside it what it is converted to
+_BYTES_OF_A_PIXEL = 12  # during decoding: with alpha, and with the converted image
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file."""
+    """The result of decoding one file."""
 
     file: ImageFile
     error: str | None = None  # why it could not be decoded
@@ -43,9 +43,9 @@ class Outcome:
 
 
 def in_threads(work: Callable[[int], _T], count: int, title: str) -> list[_T]:
-    """`work` of 0 … count - 1, in order, with a progress bar.
+    """Compute `work` of 0 … count - 1 in threads, with a progress bar; results are in order.
 
-    Threads do: reading, hashing and Pillow's decoders let go of the interpreter for most of their time.
+    Threads suffice: reading, hashing and Pillow's decoders release the interpreter's lock most of the time.
     """
 
     def results() -> Iterator[_T]:
@@ -57,7 +57,7 @@ def in_threads(work: Callable[[int], _T], count: int, title: str) -> list[_T]:
 
 
 def digest_of(file: ImageFile) -> bytes:
-    """SHA-256 of the content, which is read a part at a time; b"" for what cannot be read: decoding will say why."""
+    """SHA-256 of the content, which is read in parts; b"" for a file that cannot be read: decoding will report why."""
     digest = hashlib.sha256()
     try:
         with file.file.reading() as content:
@@ -69,14 +69,14 @@ def digest_of(file: ImageFile) -> bytes:
 
 
 def find_depth(files: Sequence[ImageFile]) -> int:
-    """The bits of the values in the 16-bit grey files among these, by the largest of all; 16 where there are none."""
-    held = _Held()
+    """The bit depth of the 16-bit grey files among these, by their largest value; 16 where there are none."""
+    budget = _DecodingBudget()
 
     def work(place: int) -> int | None:
         try:
             if not may_be_16_bits(files[place].file.head()):
                 return None
-            with held.content(files[place]) as content:
+            with budget.content(files[place]) as content:
                 return largest_of_16_bits(content)
         except DECODING_ERRORS:
             return None
@@ -85,19 +85,19 @@ def find_depth(files: Sequence[ImageFile]) -> int:
 
 
 def decode_into(path: Path, files: Sequence[ImageFile], options: Options) -> list[Outcome]:
-    """Decode at least one file into the .npy file at `path`, uint8 [n, 3, height, width], rows of broken files being undefined.
+    """Decode at least one file into the .npy file at `path`, uint8 [n, 3, height, width], with undefined rows for broken files.
 
     Raises OSError if the disk has no room.
     """
     images = open_memmap(path, "w+", np.uint8, (len(files), 3, *options.size))
     with path.open("rb+") as file:
-        # Claimed now: a disk that is found full while mapped memory is written ends the process without a word.
+        # Allocated now: a disk that runs full while mapped memory is written would kill the process without a message.
         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    held = _Held()
+    budget = _DecodingBudget()
 
     def work(place: int) -> Outcome:
         try:
-            with held.content(files[place]) as content:
+            with budget.content(files[place]) as content:
                 decoded = decode(content, options)
         except DECODING_ERRORS as error:
             return Outcome(files[place], str(error) or type(error).__name__)
@@ -108,16 +108,16 @@ def decode_into(path: Path, files: Sequence[ImageFile], options: Options) -> lis
     return in_threads(work, len(files), "decoding")
 
 
-class _Held:
-    """What threads that decode hold in memory at once: together about half of what an array may take."""
+class _DecodingBudget:
+    """The memory budget of decoding threads: together about half of what an array may have."""
 
     def __init__(self) -> None:
-        # Two, taken in this order: who holds pixels never waits for bytes, so somebody can always go on.
+        # Two, acquired in this order: a thread that holds pixels never waits for bytes, so there is no deadlock.
         self._bytes, self._pixels = Budget(memory_limit() // 4), Budget(memory_limit() // 4 // _BYTES_OF_A_PIXEL)
 
     @contextmanager
     def content(self, file: ImageFile) -> Iterator[bytes]:
-        """The content of a file, when there is room for it and for its pixels. Raises one of DECODING_ERRORS."""
+        """Read a file once there is room for it and for its pixels. Raises one of DECODING_ERRORS."""
         if not is_known(head := file.file.head()):
             raise ValueError(explain(head))
         with self._bytes.hold(file.file.length):
@@ -127,7 +127,7 @@ class _Held:
 
 
 def keep(path: Path, rows: Sequence[int], channels: int) -> None:
-    """Cut the .npy file at `path` down to some of its images, at least one, and to one channel if they are all grey."""
+    """Reduce the .npy file at `path` to some of its images, at least one, and to `channels` channels."""
     images = np.load(path, mmap_mode="r")
     n, stored, height, width = images.shape
     if (len(rows), channels) == (n, stored):

@@ -1,4 +1,4 @@
-"""How much memory there is."""
+"""The memory limit for arrays."""
 
 import os
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""A bound on what several threads hold at once."""
+"""A bound on the memory of several threads."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from threading import Condition
 
 
 class Budget:
-    """So much may be held at a time, in any unit; who wants more than all of it waits until nobody holds anything."""
+    """Limits the total that threads hold, in any unit; a thread that needs more than all of it waits until none holds any."""
 
     def __init__(self, total: int) -> None:
         self._total = total

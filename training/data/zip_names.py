@@ -1,4 +1,4 @@
-"""The names in a zip file -> text. Those without the mark of UTF-8 are by the standard in code page 437, and seldom are."""
+"""The names in a zip file -> text. Without the UTF-8 flag they should be in code page 437, but rarely are."""
 
 import re
 import struct
@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 
-_IS_UTF_8 = 0x800  # of a member's flags
+_IS_UTF_8 = 0x800  # bit of a member's flags
 _UNICODE_PATH = 0x7075  # an extra field with the name in UTF-8
 _JAPANESE, _CHINESE, _RUSSIAN = "cp932", "gb18030", "cp866"
 _LATIN_BESIDE_KANJI = re.compile(r"[A-Za-z][\u3040-\u9fff]|[\u3040-\u9fff][A-Za-z]")
@@ -15,8 +15,8 @@ _KANA_OR_KANJI = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\u3005-\u3007ー]")
 
 
 def names_of(members: Sequence[zipfile.ZipInfo]) -> tuple[list[str], str | None]:
-    """Each member's name, with forward slashes, and the encoding that was guessed; None if nothing had to be."""
-    known = [_told(member) for member in members]
+    """The names of members, with forward slashes, and the guessed encoding; None if none had to be guessed."""
+    known = [_declared(member) for member in members]
     raw = [_raw(member) for member, name in zip(members, known, strict=True) if name is None]
     encoding = _guess(raw)
     guessed_names = [name.decode(encoding) for name in raw]
@@ -24,17 +24,17 @@ def names_of(members: Sequence[zipfile.ZipInfo]) -> tuple[list[str], str | None]
     names = [next(guesses) if name is None else name for name in known]
     is_guess = encoding != "cp437" or not all(map(_is_latin, guessed_names))
     guessed = encoding if is_guess and any(not name.isascii() for name in raw) else None
-    # A backslash may be the second byte of a Japanese letter: only now it is one.
+    # Only after decoding: a backslash may be the second byte of a Japanese letter.
     return [name.replace("\\", "/") for name in names], guessed
 
 
 def _raw(member: zipfile.ZipInfo) -> bytes:
-    """The bytes that zipfile has read as code page 437, without what follows a NUL."""
+    """The bytes of a name that zipfile has decoded as code page 437, without what follows a NUL."""
     return member.orig_filename.encode("cp437", "replace").partition(b"\0")[0]
 
 
-def _told(member: zipfile.ZipInfo) -> str | None:
-    """The name where the zip file says what it is."""
+def _declared(member: zipfile.ZipInfo) -> str | None:
+    """The name if its encoding is declared; None if not."""
     if member.flag_bits & _IS_UTF_8 or member.filename.isascii():
         return member.filename
     extra = member.extra
@@ -47,7 +47,7 @@ def _told(member: zipfile.ZipInfo) -> str | None:
 
 
 def _guess(names: Sequence[bytes]) -> str:
-    """The encoding of names of which nothing is told: of all of them together, since one alone says too little."""
+    """Guess the encoding of names from all of them together, since a single one is too little."""
     raw = sorted({name for name in names if not name.isascii()})
     for encoding, is_plausible in (("utf-8", bool), (_JAPANESE, _is_japanese), (_CHINESE, _is_chinese), (_RUSSIAN, _is_russian)):
         try:
@@ -60,21 +60,21 @@ def _guess(names: Sequence[bytes]) -> str:
 
 
 def _is_japanese(text: str) -> bool:
-    """Only kana and common kanji, none within a Latin word: é and ö before a letter are the bytes of some of them too."""
+    """Whether there are only kana and common kanji, none within a Latin word: é and ö before a letter have such bytes too."""
     foreign = [letter for letter in text if not letter.isascii()]
     common = all(_KANA_OR_KANJI.match(letter) and letter.encode(_JAPANESE)[0] < 0x98 for letter in foreign)
     return common and not _LATIN_BESIDE_KANJI.search(text)
 
 
 def _is_chinese(text: str) -> bool:
-    """Only letters of the first level of GB 2312, none within a Latin word."""
+    """Whether there are only letters of the first level of GB 2312, none within a Latin word."""
     foreign = [letter for letter in text if not letter.isascii()]
     common = all(0xB0 <= letter.encode(_CHINESE)[0] <= 0xD7 and letter.encode(_CHINESE)[1] >= 0xA1 for letter in foreign)
     return common and all(unicodedata.category(letter) == "Lo" for letter in foreign) and not _LATIN_BESIDE_KANJI.search(text)
 
 
 def _is_russian(text: str) -> bool:
-    """Words of Cyrillic letters alone, with capitals where words have them: Latin letters with accents are some of these bytes."""
+    """Whether words are all Cyrillic, with usual capitals: accented Latin letters share some of these bytes."""
     words = [word for word in re.findall(r"[^\W\d_]+", text) if not word.isascii()]
     foreign = [letter for letter in text if not letter.isascii()]
     return all(re.match("[\u0400-\u04ff]", letter) for letter in foreign) and all(
@@ -83,5 +83,5 @@ def _is_russian(text: str) -> bool:
 
 
 def _is_latin(text: str) -> bool:
-    """Whether all letters are Latin, and nothing is a line to draw boxes with: else code page 437 was hardly meant."""
+    """Whether all letters are Latin, without box-drawing characters: otherwise code page 437 is unlikely."""
     return all(letter.isascii() or unicodedata.name(letter, "").startswith("LATIN") for letter in text)

@@ -1,5 +1,6 @@
 """Estimate of a run's time and memory, from a few of its steps."""
 
+import logging
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from training.engine.loop import train
 from training.engine.state import TrainingState
 
 _WARM_UP_STEPS, _STEPS = 3, 8
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,13 @@ def print_estimate(out: Path, state: TrainingState, dataset: Dataset, config: Tr
     with writing_to(out, "start again"):
         out.mkdir(parents=True, exist_ok=True)
         preview.write_bytes(encoding.encode(encoding.grid(dataset.images[:64].transpose(0, 2, 3, 1)), "png"))
-    print(f"preview of the data: {preview}")
+    _log.info(f"preview of the data: {preview}")
     with writing_to(Path(tempfile.gettempdir()), "start again"):
         found = estimate(state, dataset, config, hardware)
     minutes = config.images * found.seconds_per_image / 60
     if config.minutes is not None:
         minutes = min(minutes, config.minutes)
-    print(
+    _log.info(
         f"a few steps took {1000 * found.seconds_per_image:.2f} s for each 1,000 images: {minutes:,.0f} minutes for this run, "
         f"and {found.memory / 2**30:.2f} GiB of {'GPU ' if hardware.device.type == 'cuda' else ''}memory at most"
     )

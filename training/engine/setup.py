@@ -1,20 +1,22 @@
 """Data and evaluator of a run."""
 
-import sys
+import logging
 from pathlib import Path
 
 from training.config.schema import TrainingConfig
-from training.data import DataError, Dataset
+from training.data import Dataset
 from training.data.decode_cache import cache_root
 from training.disk import writing_to
 from training.engine.distributed import Group
+from training.errors import DataError, FeaturesUnavailableError, UsageError
 from training.evaluation.evaluator import Evaluator, has_labels
-from training.evaluation.feature_extractors import FeatureName, FeaturesUnavailableError
-from training.evaluation.samples import Source, has_known_labels
+from training.evaluation.feature_extractors import FeatureName
+from training.evaluation.samples import DataSource, has_builtin_labels
 from training.tracking import run_dir
-from training.tracking.run_dir import UsageError
 
 _FEWEST_IMAGES = 20  # evaluation compares one half of them with the other
+
+_log = logging.getLogger(__name__)
 
 
 def load(config: TrainingConfig, folder: Path | None) -> tuple[Dataset, FeatureName]:
@@ -29,12 +31,12 @@ def load(config: TrainingConfig, folder: Path | None) -> tuple[Dataset, FeatureN
             return dataset
         return dataset.as_fingerprinted(run_dir.fingerprint_of(folder), labelled=config.conditional)
 
-    source = Source(config.data, config.size, config.fit, config.background, config.max_bad, config.max_pixels)
-    if config.features == "auto" and not config.conditional and has_known_labels(config.data):
+    source = DataSource(config.data, config.size, config.fit, config.background, config.max_bad, config.max_pixels)
+    if config.features == "auto" and not config.conditional and has_builtin_labels(config.data):
         try:
             return as_begun(source.load(labelled=True)), "classifier"
         except DataError as error:
-            print(f"warning: measured without labels, since {error}", file=sys.stderr)
+            _log.warning(f"measured without labels, since {error}")
     known = as_begun(source.load(labelled=config.conditional or config.features == "classifier"))
     if config.features == "classifier" and not has_labels(known):
         raise UsageError(f"--features classifier: {config.data} has only one class; take --features random")
@@ -47,7 +49,7 @@ def evaluator_of(config: TrainingConfig, known: Dataset, features: FeatureName) 
     """Evaluator of checkpoints and of the finished model. Raises UsageError for features that are not available, DiskError."""
     try:
         with writing_to(cache_root(), "start again"):  # classifiers are cached there
-            return Evaluator.of(known, features, inception_weights=config.inception_weights, progress=True)
+            return Evaluator.from_dataset(known, features, inception_weights=config.inception_weights, progress=True)
     except (FeaturesUnavailableError, ValueError) as error:
         raise UsageError(f"--features {features}: {error}") from error
 

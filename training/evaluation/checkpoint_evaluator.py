@@ -1,4 +1,4 @@
-"""A quick measure of generated images, to be taken while a model is trained."""
+"""Quick measures of generated images while a model is trained."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,21 +9,21 @@ from training.evaluation.real_images import RealImages
 
 
 class CheckpointEvaluator:
-    """A quick, deterministic measure to call while a model is trained; the real side is computed once."""
+    """Measures generated images quickly and deterministically; the features of the real images are computed once."""
 
     def __init__(
         self,
-        real: RealImages,  # where nothing is held out, training images stand in; at least 20 of them then
+        real: RealImages,  # where no images are held out, training images take their place; then at least 20 are needed
         extractor: Extractor,
         *,
-        size: int = 1000,  # images on either side: the first so many seeds, and on the real one at most as many as there are
+        size: int = 1000,  # generated images, of seeds 0 … size - 1, and at most as many real ones
     ) -> None:
-        reference, others = real.sides(real.side, size)
+        reference, others = real.reference_and_yardstick(real.default_side, size)
         self.held_out, self.held_out_labels = real.held_out, real.held_out_labels
         self._extract = extractor
         self._real = extractor(reference)
-        self.real = self._measure(extractor(others))  # the yardstick: as good as it can be
-        counts = real.against(size, len(reference), real.side, f"seeds 0 to {size - 1}")
+        self.real = self._measure(extractor(others))  # the yardstick: the measures of real images that are not in the reference
+        counts = real.describe_comparison(size, len(reference), real.default_side, f"seeds 0 to {size - 1}")
         self.protocol = f"{extractor.protocol}; {counts}; k = {metrics.NEIGHBOUR}"
 
     def measure(self, fake: NDArray[np.uint8]) -> dict[str, float]:
@@ -34,7 +34,7 @@ class CheckpointEvaluator:
         return self._measure(self._extract(fake))
 
     def row(self, images: int, seconds: float, found: dict[str, float]) -> dict[str, float | str]:
-        """What a run's statistics keep of `found`, measured after so many images and seconds, with its yardstick and protocol."""
+        """The row of stats.jsonl for `found`, measured after so many images and seconds, with yardstick and protocol."""
         real = {f"{name}_real": value for name, value in self.real.items()}
         return {"pictures": images, "seconds": round(seconds, 3), **found, **real, "protocol": self.protocol}
 

@@ -1,13 +1,13 @@
-"""A small network that tells the classes of a labelled set apart: its features and probabilities measure generated images.
+"""A small classifier of a labelled set: generated images are measured by its features and predictions.
 
-It is trained here, on the images at hand, and kept in a cache, so that nothing has to be downloaded. Numbers made with it compare
-only with others made with the same one, which is why its accuracy on images it has not seen is part of every protocol.
+It is trained on the set itself and kept in a cache, so that nothing has to be downloaded. Measures compare only with others by
+the same classifier, which is why its version and its accuracy on held-out images are part of every protocol.
 """
 
 import hashlib
 import json
+import logging
 import math
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,11 +24,13 @@ from tqdm import tqdm
 from gan.atomic import write_atomically
 from training.data.decode_cache import cache_root
 
-SIDE = 32  # pixels that images of any size are scaled to
+SIDE = 32  # pixels; images of any size are scaled to a square of it
 
-_FORMAT = 1  # of the cached files and of the network; another number lets all be trained anew
+_FORMAT = 1  # of the cached files and of the network; raised when either changes, so that all are trained anew
 _WEIGHTS, _RECORD = "classifier.safetensors", "classifier.json"
-_SET_ASIDE = 10  # one image in so many is kept from a set without held-out images, to know the accuracy
+_SET_ASIDE = 10  # one image in so many is held out of a set without held-out images, to measure the accuracy
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,19 @@ class Schedule:
     width: int = 32  # channels of the first convolution
     batch_size: int = 128
     learning_rate: float = 3e-3  # Adam's, at the top of one cycle (Smith and Topin 2018, arXiv 1708.07120)
-    seed: int = 0  # of the start weights and the order
+    seed: int = 0  # of the initial weights and the order of the data
 
 
 class Record(BaseModel):
-    """What is known of a trained classifier, beside its weights."""
+    """The metadata of a trained classifier."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     channels: int = Field(gt=0)
     classes: int = Field(gt=1)
     width: int = Field(gt=0)
-    accuracy: float = Field(ge=0, le=1)  # on images it was not trained on
-    tested: int = Field(gt=0)  # how many those were
+    accuracy: float = Field(ge=0, le=1)  # on held-out images
+    tested: int = Field(gt=0)  # number of held-out images
     guessing: float = Field(0, ge=0, le=1)  # the share that belongs to the largest class; 0 in records made before it was kept
 
 
@@ -82,14 +84,14 @@ class Network(nn.Module):
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network in evaluation mode, on the processor, and what is known of it."""
+    """A trained network in evaluation mode, on the processor, and its metadata."""
 
     network: Network
     record: Record
 
     @property
     def version(self) -> str:
-        """First 8 hex digits of the SHA-256 of the weights: another number of threads trains slightly other ones."""
+        """First 8 hex digits of the SHA-256 of the weights: weights trained with another number of threads differ slightly."""
         digest = hashlib.sha256()
         for _, weight in sorted(self.network.state_dict().items()):
             digest.update(weight.contiguous().numpy().tobytes())
@@ -97,7 +99,7 @@ class Classifier:
 
     @property
     def guesses(self) -> bool:
-        """Whether it is right no more often than one that always names the largest class, to within a standard error of that."""
+        """Whether its accuracy is that of always predicting the largest class, or less, to within a standard error."""
         chance = max(self.record.guessing, 1 / self.record.classes)
         return self.record.accuracy <= chance + math.sqrt(chance * (1 - chance) / self.record.tested)
 
@@ -106,10 +108,10 @@ class Classifier:
         return f"LeNet-like, {self.version}, {accuracy}"
 
 
-def prepare(images: NDArray[np.uint8], channels: int, side: int = SIDE) -> Tensor:
+def to_input(images: NDArray[np.uint8], channels: int, side: int = SIDE) -> Tensor:
     """uint8 [n, c, h, w] -> float32 [n, channels, side, side] in [-1, 1].
 
-    Scaled bilinearly, with the antialiasing that torch calls so; grey is repeated to RGB where 3 channels are wanted. Raises
+    Scaled bilinearly with antialiasing, as torch does; grey is repeated to RGB where 3 channels are wanted. Raises
     ValueError for any other change of channels.
     """
     tensor = torch.from_numpy(np.array(images)).float().div_(127.5).sub_(1)
@@ -123,19 +125,19 @@ def prepare(images: NDArray[np.uint8], channels: int, side: int = SIDE) -> Tenso
 
 
 def load_or_train(
-    images: NDArray[np.uint8],  # [n, c, h, w], to learn from
+    images: NDArray[np.uint8],  # [n, c, h, w], to train on
     labels: NDArray[np.int64],  # [n], 0 ... classes - 1
     *,
     classes: int,
     fingerprint: str,  # of images and labels: names the classifier in the cache
-    held_out: tuple[NDArray[np.uint8], NDArray[np.int64]] | None = None,  # images and labels; None: a tenth is set aside
+    held_out: tuple[NDArray[np.uint8], NDArray[np.int64]] | None = None,  # images and labels; None: a tenth is held out
     schedule: Schedule = Schedule(),
     cache: Path | None = None,  # None: gan-service/classifiers in $XDG_CACHE_HOME, or in ~/.cache
     progress: bool = True,
 ) -> Classifier:
-    """The classifier of these images from the cache, or else trained, which takes minutes, and put there.
+    """The classifier of these images from the cache, or else trained, which takes minutes, and stored there.
 
-    A cached one that cannot be read is replaced; one that cannot be kept is only reported. Raises ValueError as `train` does.
+    A cached one that cannot be read is replaced; one that cannot be stored is only logged. Raises ValueError as `train` does.
     """
     about = {"format": _FORMAT, "set": fingerprint, "classes": classes, "tested": len(held_out[0]) if held_out else None}
     key = hashlib.sha256(json.dumps(about | asdict(schedule), sort_keys=True).encode()).hexdigest()[:16]
@@ -152,7 +154,7 @@ def load_or_train(
     try:
         write_atomically(folder, fill, replace=True)
     except OSError as error:
-        print(f"the classifier cannot be kept in {folder} ({error}): it will be trained again next time", file=sys.stderr)
+        _log.error("the classifier cannot be kept in %s (%s): it will be trained again next time", folder, error)
     return trained
 
 
@@ -165,7 +167,7 @@ def train(
     schedule: Schedule = Schedule(),
     progress: bool = False,
 ) -> Classifier:
-    """Learn the labels; the same arguments and number of threads give the same weights. Arguments as in `load_or_train`.
+    """Train a classifier; the same arguments and number of threads give the same weights. Arguments as in `load_or_train`.
 
     Raises ValueError for fewer than 20 images or labels outside 0 ... classes - 1.
     """
@@ -175,24 +177,24 @@ def train(
         raise ValueError(
             f"labels lie between {labels.min()} and {labels.max()}; with {classes} classes they go from 0 to {classes - 1}"
         )
-    places = np.arange(len(images))
+    indices = np.arange(len(images))
     if held_out is None:
-        places = np.random.default_rng(schedule.seed).permutation(len(images))
-        aside, places = np.sort(places[: len(places) // _SET_ASIDE]), np.sort(places[len(places) // _SET_ASIDE :])
+        order = np.random.default_rng(schedule.seed).permutation(len(images))
+        aside, indices = np.sort(order[: len(order) // _SET_ASIDE]), np.sort(order[len(order) // _SET_ASIDE :])
         held_out = images[aside], labels[aside]
     channels = images.shape[1]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(schedule.seed)
         network = Network(channels, classes, schedule.width)
     optimiser = torch.optim.Adam(network.parameters(), lr=schedule.learning_rate)
-    steps = schedule.epochs * -(-len(places) // schedule.batch_size)
+    steps = schedule.epochs * -(-len(indices) // schedule.batch_size)
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, schedule.learning_rate, total_steps=max(steps, 2))
     with tqdm(total=steps, desc="training a classifier", unit="step", leave=False, disable=None if progress else True) as bar:
         for epoch in range(schedule.epochs):
-            order = np.random.default_rng([schedule.seed, epoch]).permutation(places)
+            order = np.random.default_rng([schedule.seed, epoch]).permutation(indices)
             for start in range(0, len(order), schedule.batch_size):
                 batch = order[start : start + schedule.batch_size]
-                _, logits = network(prepare(images[batch], channels))
+                _, logits = network(to_input(images[batch], channels))
                 loss = functional.cross_entropy(logits, torch.from_numpy(labels[batch]))
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -215,13 +217,13 @@ def _accuracy(network: Network, images: NDArray[np.uint8], labels: NDArray[np.in
     right = 0
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):
-            _, logits = network(prepare(images[start : start + batch_size], images.shape[1]))
+            _, logits = network(to_input(images[start : start + batch_size], images.shape[1]))
             right += int((logits.argmax(1).numpy() == labels[start : start + batch_size]).sum())
     return right / len(images)
 
 
 def _read(folder: Path) -> Classifier | None:
-    """The classifier in a folder of the cache; None if there is none that can be used."""
+    """Load a classifier from a folder of the cache; None if there is none that can be used."""
     try:
         record = Record.model_validate_json((folder / _RECORD).read_bytes())
         network = Network(record.channels, record.classes, record.width)

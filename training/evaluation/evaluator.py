@@ -1,6 +1,6 @@
-"""What generated images are measured with: real images, a feature network, and a classifier where there are labels."""
+"""The evaluator: measures generated images with real ones, a feature network, and a classifier where there are labels."""
 
-import sys
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,32 +14,35 @@ from training.evaluation.checkpoint_evaluator import CheckpointEvaluator
 from training.evaluation.classifier import Classifier
 from training.evaluation.comparison import Evaluation, evaluate
 from training.evaluation.feature_extractors import Extractor, FeatureName, classifier_network, inception_network, random_network
-from training.evaluation.real_images import Against, Part, RealImages, SampleSet
+from training.evaluation.real_images import Part, RealImages, RealSide, SampleSet
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Measures quickly (`gauge`) and fully (`assess`), on the same features."""
+    """Measures quickly (`checkpoint_evaluator`) and fully (`evaluate`), by the same features."""
 
-    selection: RealImages  # what checkpoints and models are chosen by
-    test: RealImages  # what is reported of the chosen ones; the same as `selection` where too few images are held out
+    selection: RealImages  # to choose checkpoints and models by
+    test: RealImages  # to report the chosen ones by; the same as `selection` where too few images are held out
     extractor: Extractor
     classifier: Classifier | None  # None without labels
     classes: tuple[str, ...] = ()  # names of the labels
-    doubt: str = ""  # why these are not the features asked for, in a sentence
+    doubt: str = ""  # a sentence for people if these are not the features asked for
 
     @classmethod
-    def of(
+    def from_dataset(
         cls,
-        dataset: Dataset,  # its labels, if it has them, get a classifier, which takes minutes where none is in the cache
+        dataset: Dataset,  # with labels, a classifier is trained, which takes minutes where none is in the cache
         features: FeatureName,  # "classifier" needs labels
         *,
         inception_weights: Path | None = None,
         progress: bool = False,
     ) -> "Evaluator":
-        """A classifier that is no better than guessing measures nothing: random features take its place, with a warning.
+        """Prepare all that a dataset is measured by.
 
-        Raises FeaturesUnavailableError for Inception's weights that cannot be had, before a classifier is trained.
+        A classifier that is no better than guessing measures nothing: random features take its place, with a warning. Raises
+        FeaturesUnavailableError where Inception's weights are not available, before a classifier is trained.
         """
         inception = None
         if features == "inception":
@@ -51,25 +54,25 @@ class Evaluator:
         doubt = ""
         if found is not None and found.guesses:
             doubt = _doubt(found, features)
-            print(f"warning: {doubt}", file=sys.stderr)
+            _log.warning(doubt)
             found = None
         learned = classifier_network(found) if features == "classifier" and found is not None else None
         return cls(selection, test, inception or learned or random_network(), found, dataset.classes, doubt)
 
     def checkpoint_evaluator(self, size: int) -> CheckpointEvaluator:
-        """For checkpoints, and to choose between models: so many images on the real side."""
+        """Quick measures of `size` images, for checkpoints and to choose between models."""
         return CheckpointEvaluator(self.selection, self.extractor, size=size)
 
     def evaluate(
         self,
-        samples: Iterable[SampleSet],  # each of as many images, with as many channels as the real ones and of the same size
+        samples: Iterable[SampleSet],  # each of the same number of images, with the channels and size of the real ones
         *,
         part: Part = "test",
-        against: Against | None = None,  # None: held-out images where there are any
-        seeds: str = "",  # what the images were drawn from, for the protocol
+        against: RealSide | None = None,  # None: held-out images where there are any
+        seeds: str = "",  # of all samples together, for the protocol
         progress: bool = False,
     ) -> Evaluation:
-        """All that can be said of the images. Raises ValueError as `quality.assess` does."""
+        """All measures of the images. Raises ValueError as `comparison.evaluate` does."""
         return evaluate(
             samples,
             self.test if part == "test" else self.selection,
@@ -83,25 +86,28 @@ class Evaluator:
 
 
 def has_labels(dataset: Dataset) -> bool:
-    """Whether there is something to tell apart."""
+    """Whether there are at least two classes to distinguish."""
     return dataset.labels is not None and len(dataset.classes) > 1
 
 
 def _parts(dataset: Dataset) -> tuple[RealImages, RealImages]:
-    """The real images to choose by, and those to report by."""
+    """Real images to choose by, and to report by."""
     about = f"{dataset.name} ({dataset.fingerprint[:8]})"
     held_out = dataset.held_out
     if held_out is None:
-        alone = RealImages(dataset.images, about=about)
-        return alone, alone
-    places = halves(held_out.images)
-    if places is None:
+        training_only = RealImages(dataset.images, about=about)
+        return training_only, training_only
+    indices = halves(held_out.images)
+    if indices is None:
         both = RealImages(dataset.images, held_out.images, held_out.labels, about)
         return both, both
-    (chooses, its_labels), (reports, labels) = (
-        (held_out.images[half], None if held_out.labels is None else held_out.labels[half]) for half in places
+    (selection, selection_labels), (test, test_labels) = (
+        (held_out.images[half], None if held_out.labels is None else held_out.labels[half]) for half in indices
     )
-    return RealImages(dataset.images, chooses, its_labels, about), RealImages(dataset.images, reports, labels, about, "test")
+    return (
+        RealImages(dataset.images, selection, selection_labels, about),
+        RealImages(dataset.images, test, test_labels, about, "test"),
+    )
 
 
 def _classifier(dataset: Dataset, selection: RealImages, progress: bool) -> Classifier:

@@ -1,4 +1,4 @@
-"""Images -> vectors in which quality is measured, from one of three networks."""
+"""Feature extractors: images -> the features that quality is measured by, from one of three networks."""
 
 import pickle
 import sys
@@ -16,7 +16,8 @@ from torch.nn import functional
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
 from tqdm import tqdm
 
-from training.evaluation.classifier import SIDE, Classifier, prepare
+from training.errors import FeaturesUnavailableError
+from training.evaluation.classifier import SIDE, Classifier, to_input
 
 FeatureName = Literal["inception", "classifier", "random"]
 
@@ -24,13 +25,9 @@ _RANDOM_SEED = 0  # of the random network's weights; another one makes all earli
 _RANDOM_WIDTHS, _RANDOM_STRIDES = (32, 64, 128), (1, 2, 2)
 
 
-class FeaturesUnavailableError(Exception):
-    """A feature network that cannot be had; the message says why and what to do."""
-
-
 @dataclass(frozen=True)
 class Features:
-    """What a network makes of images."""
+    """The outputs of a feature network."""
 
     values: NDArray[np.float32]  # [n, d]
     logits: NDArray[np.float32] | None  # [n, classes], of the network's own classes; None if it has none
@@ -41,7 +38,7 @@ class Extractor:
     """A feature network: calling it gives the features of any number of images."""
 
     name: FeatureName
-    protocol: str  # which features these are and how images are brought to their size, for people
+    protocol: str  # which features these are and how images are resized, for people
     forward: Callable[[Tensor], tuple[Tensor, Tensor | None]]  # uint8 [n, c, h, w] -> features, logits
     batch_size: int = 250  # at most; features are the same for any to within rounding
 
@@ -50,7 +47,7 @@ class Extractor:
         return self.extract(images, progress=progress).values
 
     def extract(self, images: NDArray[np.uint8], *, progress: bool = False) -> Features:
-        """The same with logits, where the network has some. Images may be a memory map: only a batch is read at a time."""
+        """Features and logits, where the network has some. Images may be a memory map: only a batch is read at a time."""
         values, logits = [], []
         with (
             torch.inference_mode(),
@@ -69,15 +66,15 @@ class Extractor:
 
 
 def choose(
-    preferred: FeatureName | None,  # taken without a question if given
+    preferred: FeatureName | None,  # taken as it is if given
     *,
     labelled: bool,  # whether the data has labels to train a classifier on
     inception_weights: Path | None = None,
 ) -> tuple[FeatureName, str]:
-    """Which features to measure in, and why, in a sentence.
+    """Choose the features to measure by, and say why in a sentence.
 
-    Inception's are comparable with published numbers, a classifier's with other models of the same set, random ones only within
-    one project. Inception's weights are never downloaded unless they are asked for by name.
+    Inception's features are comparable with published numbers, a classifier's with other models of the same set, random ones only
+    within one project. Inception's weights are never downloaded unless they are asked for by name.
     """
     if preferred is not None:
         return preferred, f"{preferred} features, as asked for"
@@ -97,10 +94,10 @@ def choose(
 def random_network() -> Extractor:
     """Features of a fixed network with random weights: 384 numbers, a relative measure only.
 
-    Three 3x3 convolutions with ReLU and He et al.'s (2015) scale; of the last two the mean and the standard deviation over places.
-    More layers see less of what is small: the sampling error of a thousand images covers it. Untrained convolutions tell sets
-    of images apart (Naeem et al. 2020), but a difference says little of what people would see. NumPy's legacy stream makes the
-    weights, which NumPy has frozen (NEP 19).
+    Three 3x3 convolutions with ReLU and He et al.'s (2015) scale; features are the mean and the standard deviation
+    over positions of the last two. More layers are less sensitive to small differences, which the sampling error of a thousand
+    images then hides. Untrained convolutions distinguish sets of images (Naeem et al. 2020), but a difference says little about
+    what people would notice. The weights are from NumPy's legacy stream, which NumPy has frozen (NEP 19).
     """
     random = np.random.RandomState(_RANDOM_SEED)
     weights, channels = [], 3
@@ -110,7 +107,7 @@ def random_network() -> Extractor:
         channels = width
 
     def forward(images: Tensor) -> tuple[Tensor, None]:
-        x = prepare(images.numpy(), 3)
+        x = to_input(images.numpy(), 3)
         found = []
         for weight, stride in zip(weights, _RANDOM_STRIDES, strict=True):
             x = functional.relu(functional.conv2d(x, weight, stride=stride, padding=1))
@@ -126,7 +123,7 @@ def classifier_network(classifier: Classifier) -> Extractor:
     channels = classifier.record.channels
 
     def forward(images: Tensor) -> tuple[Tensor, Tensor]:
-        found: tuple[Tensor, Tensor] = classifier.network(prepare(images.numpy(), channels))
+        found: tuple[Tensor, Tensor] = classifier.network(to_input(images.numpy(), channels))
         return found
 
     colours = {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
@@ -134,7 +131,7 @@ def classifier_network(classifier: Classifier) -> Extractor:
 
 
 def inception_network(weights: Path | None = None, *, device: str = "cpu") -> Extractor:
-    """The 2048 features and the logits of Inception V3 as FID's authors used it (Heusel et al. 2017), by torch-fidelity.
+    """The 2048 features and the logits of Inception V3 in the version of FID's authors (Heusel et al. 2017), by torch-fidelity.
 
     Grey is repeated to RGB; scaled to 299x299 as TensorFlow 1 does. Without a file of `weights` torch-fidelity's own are taken
     from torch's cache or downloaded there, and their SHA-256 is compared. Raises FeaturesUnavailableError.
@@ -150,7 +147,7 @@ def inception_network(weights: Path | None = None, *, device: str = "cpu") -> Ex
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).partition("\n")[0]
         raise FeaturesUnavailableError(
-            f"the weights of Inception V3 cannot be had from {weights or URL_INCEPTION_V3} ({reason}): download that file "
+            f"the weights of Inception V3 are not available from {weights or URL_INCEPTION_V3} ({reason}): download that file "
             "elsewhere and give it with --inception-weights, or take --features classifier or random"
         ) from error
 

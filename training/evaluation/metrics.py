@@ -1,4 +1,4 @@
-"""Two sets of images, as features, pixels or probabilities -> how alike they are.
+"""Measures of how alike two sets of images are, by features, pixels or class probabilities.
 
 The arithmetic of the well-known measures is torch-fidelity's, whose values are checked against those of the papers' own code.
 """
@@ -14,10 +14,10 @@ from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metri
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
 from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
-from training.evaluation.classifier import prepare
+from training.evaluation.classifier import to_input
 
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000  # torch-fidelity's; smaller sets take all they have
-NEIGHBOUR = 5  # whose distance is a image's radius, for precision, recall, density and coverage (Naeem et al. 2020, section 4)
+NEIGHBOUR = 5  # whose distance is an image's radius, for precision, recall, density and coverage (Naeem et al. 2020, section 4)
 SCORE_SPLITS = 10  # Salimans et al. 2016
 FEWEST = 10  # images on either side that can be measured at all
 
@@ -43,7 +43,7 @@ def frechet(real: NDArray[np.float32], fake: NDArray[np.float32]) -> float:
 def precision_recall(real: NDArray[np.float32], fake: NDArray[np.float32]) -> tuple[float, float]:
     """The share of generated images among the real ones, and of real among the generated (Kynkaanniemi et al. 2019, equation 2).
 
-    A image is among others if it is no farther from one of them than that one's fifth nearest neighbour of its own kind.
+    An image is among others if it is no farther from one of them than that one's fifth nearest neighbour of its own kind.
     """
     _check(real, fake)
     found = prc_features_to_metric(
@@ -94,15 +94,15 @@ def kernel_distance(real: NDArray[np.float32], fake: NDArray[np.float32]) -> flo
 
 
 def kid_subset_size(real: int, fake: int) -> int:
-    """Of sets of so many images."""
+    """The subset size of KID for sets of so many images."""
     return min(KID_SUBSET_SIZE, real, fake)
 
 
 def score(logits: NDArray[np.float32]) -> float:
     """exp of the mean KL divergence of p(class | image) from p(class) (Salimans et al. 2016, section 4), of logits.
 
-    From [n, classes]: 1 for images that all look alike to the network, or like nothing; at most the number of classes. The mean
-    over 10 splits.
+    From [n, classes]: 1 for images that all get the same prediction, or only uncertain ones; at most the number of classes. The
+    mean over 10 splits.
     """
     return float(isc_features_to_metric(_tensor(logits), SCORE_SPLITS, True, _SEED)[KEY_METRIC_ISC_MEAN])
 
@@ -134,7 +134,7 @@ def measure(
 
 
 def parameters(name: str, real: int, fake: int) -> str:
-    """What else the protocol has to say of one of `measure`'s numbers, for sets of so many images; empty if nothing."""
+    """The parameters of one of `measure`'s measures, for the protocol; empty if it has none."""
     if name in ("kid", "kernel_distance"):
         return f"mean over {KID_SUBSETS} subsets of {kid_subset_size(real, fake)}, cubic kernel"
     if name in ("precision", "recall", "density", "coverage"):
@@ -158,11 +158,31 @@ def sliced_wasserstein(real: NDArray[np.uint8], fake: NDArray[np.uint8]) -> floa
     for images in (real, fake):
         places = np.sort(random.permutation(len(images))[:n]) if len(images) > n else np.arange(n)
         slices = [
-            prepare(images[places[start : start + _CHUNK]], channels, _SLICED_SIDE).flatten(1).double().numpy() @ directions
+            to_input(images[places[start : start + _CHUNK]], channels, _SLICED_SIDE).flatten(1).double().numpy() @ directions
             for start in range(0, n, _CHUNK)
         ]
         projections.append(np.sort(np.concatenate(slices), axis=0))
     return float(np.abs(projections[0] - projections[1]).mean())
+
+
+def class_measures(predicted: NDArray[np.int64], labels: NDArray[np.int64] | None, classes: int) -> dict[str, float]:
+    """share_error and, where there are labels, label_accuracy of all images and by the number of the class."""
+    found = {"share_error": float(np.abs(class_shares(predicted, classes) - 1 / classes).max())}
+    if labels is not None:
+        overall, each = label_accuracy(predicted, labels, classes)
+        found |= {"label_accuracy": overall, **{f"label_accuracy/{label}": value for label, value in each.items()}}
+    return found
+
+
+def class_shares(predicted: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
+    """The share of each class among predicted classes [n] -> [classes], their sum 1."""
+    return np.bincount(predicted, minlength=classes) / len(predicted)
+
+
+def label_accuracy(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> tuple[float, dict[int, float]]:
+    """The share of predicted classes [n] that equal the labels [n], over all images and by class, for classes that occur."""
+    right = predicted == labels
+    return float(right.mean()), {label: float(right[labels == label].mean()) for label in range(classes) if (labels == label).any()}
 
 
 def _tensor(values: NDArray[np.float32]) -> Tensor:

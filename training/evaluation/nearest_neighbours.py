@@ -1,4 +1,4 @@
-"""Does a model draw its training images again? Distances to the nearest ones, beside those of real images it never saw."""
+"""Memorisation: distances of generated images to the nearest training images, compared with those of held-out images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from training.evaluation.subsets import fixed_subset
+
 PERCENTILE = 1.0  # of the held-out images' distances: nearer than that is suspicious, and happens to 1 in 100 by chance
 
 _QUERIES, _REFERENCES = 500, 4000  # rows compared at once: some tens of megabytes for 32x32 images
@@ -16,7 +18,7 @@ _QUERIES, _REFERENCES = 500, 4000  # rows compared at once: some tens of megabyt
 Shrink = Callable[[NDArray[np.generic]], NDArray[np.generic]]
 
 
-def _as_they_are(rows: NDArray[np.generic]) -> NDArray[np.generic]:
+def _unchanged(rows: NDArray[np.generic]) -> NDArray[np.generic]:
     return rows
 
 
@@ -24,8 +26,8 @@ def _as_they_are(rows: NDArray[np.generic]) -> NDArray[np.generic]:
 class Pair:
     """A generated image and the training image nearest to it."""
 
-    generated: int  # place among the generated images
-    training: int  # place among the training images
+    generated: int  # index among the generated images
+    training: int  # index among the training images
     ratio: float  # of their distance to the threshold: below 1 is suspicious, 0 is a copy
 
 
@@ -33,10 +35,10 @@ class Pair:
 class Memorisation:
     """How near generated images come to training images."""
 
-    share: float  # of generated images nearer to a training image than the threshold; an honest model has about 0.01
-    threshold: float  # the distance that 1 % of real images not trained on stay below, in the units of what was compared
+    share: float  # of generated images nearer to a training image than the threshold; about 0.01 without memorisation
+    threshold: float  # the distance that 1 % of held-out images stay below, in the units of what was compared
     median: float  # of the generated images' distances
-    median_real: float  # the same of the real ones
+    median_real: float  # of the held-out images' distances
     pairs: tuple[Pair, ...]  # the nearest, nearest first
 
 
@@ -44,14 +46,14 @@ def nearest(
     queries: NDArray[np.generic],  # [q, ...], uint8 images or float32 features
     references: NDArray[np.generic],  # [n, ...] of the same shape
     *,
-    exclude: NDArray[np.int64] | None = None,  # [q]: a reference for each query that does not count, such as itself
-    shrink: Shrink = _as_they_are,  # what is done to some rows before they are compared
+    exclude: NDArray[np.int64] | None = None,  # [q]: for each query the index of a reference to ignore, such as itself
+    shrink: Shrink = _unchanged,  # applied to a chunk of rows before they are compared
     progress: bool = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Euclidean distance of each query to its nearest reference, and that one's place: [q] and [q].
+    """Euclidean distance of each query to its nearest reference, and the index of that one: [q] and [q].
 
-    In chunks, so that memory stays small. The nearest is found in float32; its distance is then computed in float64, so that that
-    of an exact copy is 0.
+    In chunks, so that memory stays small. The nearest is found in float32; its distance is then computed in float64, so that
+    the distance of an exact copy is 0.
     """
     best = np.full(len(queries), np.inf, np.float32)
     places = np.zeros(len(queries), np.int64)
@@ -80,32 +82,32 @@ def nearest(
 
 
 def distances_of_real(
-    train: NDArray[np.generic],  # [n, ...], uint8 images or float32 features: what a model was trained on
-    held_out: NDArray[np.generic] | None,  # [h, ...], real ones it was not trained on; None: see below
+    train: NDArray[np.generic],  # [n, ...], uint8 images or float32 features: the training images
+    held_out: NDArray[np.generic] | None,  # [h, ...], held-out images; None: see below
     *,
-    shrink: Shrink = _as_they_are,  # what is done to some rows before they are compared
+    shrink: Shrink = _unchanged,  # applied to a chunk of rows before they are compared
     progress: bool = False,
 ) -> NDArray[np.float64]:
     """The distance of each held-out image to the nearest training image, [h].
 
-    Without held-out images up to 2,000 training images stand in, each compared with all others. Raises ValueError if there are
-    none to compare with.
+    Without held-out images up to 2,000 training images take their place, each compared with all others. Raises ValueError if
+    there are none to compare with.
     """
     if len(train) < 2 or (held_out is not None and not len(held_out)):
         raise ValueError("memorisation needs at least 2 training images, and held-out ones if they are given")
     if held_out is not None:
         return nearest(held_out, train, shrink=shrink, progress=progress)[0]
-    some = np.sort(np.random.RandomState(0).permutation(len(train))[:2000])
-    return nearest(train[some], train, exclude=some, shrink=shrink, progress=progress)[0]
+    subset = fixed_subset(len(train), 2000, seed=0)
+    return nearest(train[subset], train, exclude=subset, shrink=shrink, progress=progress)[0]
 
 
 def memorisation(
     generated: NDArray[np.generic],  # [q, ...], uint8 images or float32 features
-    train: NDArray[np.generic],  # [n, ...], what the model was trained on
+    train: NDArray[np.generic],  # [n, ...], the training images
     real: NDArray[np.float64],  # [h], of `distances_of_real`
     *,
     pairs: int = 16,  # how many of the nearest are returned
-    shrink: Shrink = _as_they_are,  # what is done to some rows before they are compared
+    shrink: Shrink = _unchanged,  # applied to a chunk of rows before they are compared
     progress: bool = False,
 ) -> Memorisation:
     """The share of generated images that are nearer to a training image than 99 % of the held-out ones are to theirs.

@@ -1,4 +1,4 @@
-"""The two sides of a comparison: generated images, and the real ones that they are laid beside."""
+"""The two sides of a comparison: generated images, and the real ones that they are compared with."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,21 +7,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.evaluation import metrics
+from training.evaluation.subsets import fixed_subset
 
-Against = Literal["held-out", "training"]
+RealSide = Literal["held-out", "training"]
 Part = Literal["selection", "test"]
 
-FIRST_SEED: dict[Part, int] = {"selection": 0, "test": 2**31}  # so that no seed that chose a model is in a figure of it
+FIRST_SEED: dict[Part, int] = {"selection": 0, "test": 2**31}  # so that no seed that chose a model is among those it is reported by
 
 _SEED = 2020
 
 
-def some(images: NDArray[np.uint8], most: int, turn: int = 0) -> NDArray[np.uint8]:
-    """So many of these images, or all there are; every turn others, until there are no more, which gives none."""
-    if len(images) <= most:
+def at_most(images: NDArray[np.uint8], size: int, turn: int = 0) -> NDArray[np.uint8]:
+    """A fixed random subset of the images, or all if there are no more than `size`.
+
+    Subsets of different turns are disjoint; once too few images are left for a whole one it is empty.
+    """
+    if len(images) <= size:
         return images[: 0 if turn else None]
-    places = np.random.RandomState(_SEED).permutation(len(images))[turn * most : (turn + 1) * most]
-    return images[np.sort(places if len(places) == most else places[:0])]
+    indices = fixed_subset(len(images), size, seed=_SEED, part=turn)
+    return images[indices if len(indices) == size else indices[:0]]
 
 
 @dataclass(frozen=True)
@@ -29,48 +33,48 @@ class SampleSet:
     """Generated images."""
 
     images: NDArray[np.uint8]  # [n, c, h, w]
-    labels: NDArray[np.int64] | None = None  # [n], what a conditional model was asked for
+    labels: NDArray[np.int64] | None = None  # [n], the labels that a conditional model was given
 
 
 @dataclass(frozen=True)
 class RealImages:
-    """The real images of a data set, as far as they serve one purpose: to choose models by, or to report how good one is."""
+    """The real images of a data set for one purpose: to choose models by, or to report how good one is."""
 
-    train: NDArray[np.uint8]  # [n, c, h, w], what the model learnt from
-    held_out: NDArray[np.uint8] | None = None  # [h, c, h, w], what it did not; None if there are none
+    train: NDArray[np.uint8]  # [n, c, h, w], the training images
+    held_out: NDArray[np.uint8] | None = None  # [h, c, h, w], images it was not trained on; None if there are none
     held_out_labels: NDArray[np.int64] | None = None  # [h], if there are labels
-    about: str = ""  # which images these are, for the protocol
-    part: Part = "selection"  # what the held-out ones are for; the test's have never chosen anything
+    about: str = ""  # the data set, for the protocol
+    part: Part = "selection"  # what the held-out images are for; nothing was chosen by those of the test part
 
     @property
-    def side(self) -> Against:
-        """What to compare with, unless something else is asked for."""
+    def default_side(self) -> RealSide:
+        """The real images to compare with by default: held-out ones where there are any."""
         return "training" if self.held_out is None else "held-out"
 
-    def sides(self, against: Against, n: int, turn: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """What to compare `n` generated images with, and others of the same data for the yardstick: n of each, or all there are.
+    def reference_and_yardstick(self, against: RealSide, n: int, turn: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Reference images for `n` generated ones, and other real images as a yardstick: n of each, or all there are.
 
-        The first are the same every turn, the others are not, until there are no more. Raises ValueError for held-out images
-        that are not there.
+        The reference is the same each turn; the yardsticks of different turns are disjoint, and empty once no images are left.
+        Raises ValueError for held-out images where there are none.
         """
         if against == "held-out":
             if self.held_out is None:
                 raise ValueError("there are no held-out images to compare with: compare with training images")
-            return some(self.held_out, n), some(self.train, n, turn)
+            return at_most(self.held_out, n), at_most(self.train, n, turn)
         if self.held_out is not None:
-            return some(self.train, n), some(self.held_out, n, turn)
-        places = np.random.RandomState(_SEED).permutation(len(self.train))
-        half = min(n, max(len(places) // 2, metrics.FEWEST))
-        others = places[half : half + n] if len(places) - half >= metrics.FEWEST else places[:0]
-        return self.train[np.sort(places[:half])], self.train[np.sort(others[: 0 if turn else None])]
+            return at_most(self.train, n), at_most(self.held_out, n, turn)
+        order = np.random.RandomState(_SEED).permutation(len(self.train))
+        half = min(n, max(len(order) // 2, metrics.FEWEST))
+        others = order[half : half + n] if len(order) - half >= metrics.FEWEST else order[:0]
+        return self.train[np.sort(order[:half])], self.train[np.sort(others[: 0 if turn else None])]
 
-    def against(self, generated: int, references: int, side: Against, seeds: str = "") -> str:
-        """What a protocol says of the images; `seeds` is what the generated ones were drawn from, for people."""
+    def describe_comparison(self, generated: int, references: int, side: RealSide, seeds: str = "") -> str:
+        """The part of a protocol about the images; `seeds` says for people from which seeds the generated ones are."""
         about = f" of {self.about}" if self.about else ""
-        return f"{generated} generated against {references} {side} pictures{about}, {self.purpose(side, seeds)}"
+        return f"{generated} generated against {references} {side} pictures{about}, {self.describe_purpose(side, seeds)}"
 
-    def purpose(self, side: Against, seeds: str = "") -> str:
-        """What the comparison is for: training images are no test of anything."""
+    def describe_purpose(self, side: RealSide, seeds: str = "") -> str:
+        """The part of a protocol about the purpose of the comparison: training images never test anything."""
         part = self.part if side == "held-out" else "selection"
         return f"{part}, {seeds}" if seeds else part
 

@@ -1,4 +1,4 @@
-"""What is measured: the seeds of a model, or the images in a folder; and the data that a model was trained on."""
+"""Generated images to measure, of a model or in a folder, and the data that they are compared with."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,17 +14,15 @@ from gan.latents import inputs, seed_range
 from gan.manifest import Manifest, Trained
 from training import data
 from training.data import MAX_PIXELS, Dataset, Fit
+from training.errors import DataError, EvaluationTargetError
 from training.evaluation.nearest_neighbours import Pair
 from training.evaluation.real_images import SampleSet, match_channels
-
-
-class EvaluationTargetError(Exception):
-    """Something that cannot be measured as asked; the message names the flag or folder and the remedy."""
+from training.evaluation.subsets import fixed_subset
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where images come from and how they are brought to a size: what `data.load` is told."""
+class DataSource:
+    """The arguments of `data.load`: where images come from and how they are resized."""
 
     data: str
     size: tuple[int, int]  # height, width
@@ -34,7 +32,7 @@ class Source:
     max_pixels: int = MAX_PIXELS  # of one file
 
     def load(self, *, labelled: bool) -> Dataset:
-        """Raises data.DataError."""
+        """Load the dataset. Raises DataError."""
         return data.load(
             self.data,
             self.size,
@@ -47,8 +45,8 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Seeds:
-    """What is drawn of a model: `sets` samples of so many seeds each, one after the other."""
+class SeedRange:
+    """The seeds to generate images from: `sets` consecutive ranges of so many seeds each."""
 
     samples: int
     start: int
@@ -59,7 +57,7 @@ class Seeds:
 
 
 def find_model(target: Path) -> Path | None:
-    """The model folder that the target is or holds; None for a folder of images. Raises SubjectError."""
+    """The model folder that the target is or contains; None for a folder of images. Raises EvaluationTargetError."""
     if not target.is_dir():
         raise EvaluationTargetError(f"{target}: there is no such folder; give a model folder, a run's folder or a folder of images")
     if (target / "model.json").is_file():
@@ -73,41 +71,41 @@ def find_model(target: Path) -> Path | None:
     return target / "model"
 
 
-def has_known_labels(source: str) -> bool:
-    """Whether a data set is one whose images all have labels; of a folder of images only its owner knows."""
+def has_builtin_labels(source: str) -> bool:
+    """Whether --data is a builtin set whose images all have labels; whether folders are classes only their owner knows."""
     try:
-        found = data.survey(source)
-    except data.DataError:
+        survey = data.survey(source)
+    except DataError:
         return False
-    return found.known and found.classes is not None and found.all_labelled
+    return survey.builtin and survey.classes is not None and survey.all_labelled
 
 
-def source_of(manifest: Manifest, given: str | None = None) -> Source:
-    """What a model was trained on: as its manifest has it, or the data that is `given`. Raises SubjectError if neither says."""
+def data_source_of(manifest: Manifest, given: str | None = None) -> DataSource:
+    """The data a model was trained on, by its manifest or as `given`. Raises EvaluationTargetError where neither says it."""
     config = manifest.origin.config if isinstance(manifest.origin, Trained) else {}
     config = config if given is None else {**config, "data": given}
     try:
         found = {name: config[name] for name in ("data", "fit", "background", "max_bad", "max_pixels") if name in config}
-        return Source(size=(manifest.height, manifest.width), **found)
+        return DataSource(size=(manifest.height, manifest.width), **found)
     except TypeError as error:
         raise EvaluationTargetError(f"{manifest.name} does not say what it was trained on: give --data") from error
 
 
 class ModelSampler:
-    """A model, drawn by ONNX Runtime as the service would."""
+    """Generates images of a model by ONNX Runtime, as the service does."""
 
     def __init__(self, folder: Path) -> None:
         """Raises ModelFolderError."""
         self._model = model_folder.read(folder)
         self._runtime = runtimes.load(self._model, "onnx")
 
-    def draw(self, seeds: Seeds) -> Iterator[SampleSet]:
-        """Sample by sample, each seed with its own label."""
+    def generate(self, seeds: SeedRange) -> Iterator[SampleSet]:
+        """Generate one sample for each set of seeds; each seed has its own label."""
         for number in range(seeds.sets):
             yield self._sample(seed_range((seeds.start + number * seeds.samples) % 2**32, seeds.samples))
 
-    def describe(self, seeds: Seeds) -> str:
-        """What `draw` gives, for people."""
+    def describe(self, seeds: SeedRange) -> str:
+        """What `generate` yields, for people."""
         truncation = self._model.manifest.sampling.truncation
         truncated = "" if truncation is None else f", truncation {truncation}"
         return f"{self._model.title}, {seeds}, drawn by {self._runtime.name}{truncated}"
@@ -125,31 +123,30 @@ class ModelSampler:
         return SampleSet(np.concatenate(images), np.concatenate(labels) if labels else None)
 
 
-def read(folder: Path, source: Source, *, samples: int, sets: int) -> tuple[list[SampleSet], str]:
-    """The images in a folder, brought to size as the source's, and a word about them for people.
+def read_folder(folder: Path, source: DataSource, *, samples: int, sets: int) -> tuple[list[SampleSet], str]:
+    """Read samples from a folder of images, resized as those of the source, and describe them for people.
 
-    At most so many sets of so many images, chosen at random but always the same, none of them in two sets; one set of all there
-    are where they are fewer. Raises data.DataError.
+    At most `sets` fixed random samples of so many images, no image in two of them; one sample of all images where there are
+    fewer. Raises DataError.
     """
     dataset = replace(source, data=str(folder)).load(labelled=False)
     images = dataset.images if dataset.held_out is None else np.concatenate([dataset.images, dataset.held_out.images])
     found = len(images)
-    size, order = f"{images.shape[3]}x{images.shape[2]}", np.random.RandomState(0).permutation(found)
+    size = f"{images.shape[3]}x{images.shape[2]}"
     samples, sets = min(samples, found), max(1, min(sets, found // samples))
-    places = [np.sort(order[number * samples : (number + 1) * samples]) for number in range(sets)]
     about = f"{sets * samples} of the {found} images in {folder}, at {size}"
-    return [SampleSet(images[some]) for some in places], about
+    return [SampleSet(images[fixed_subset(found, samples, seed=0, part=number)]) for number in range(sets)], about
 
 
-def fit(sample: SampleSet, dataset: Dataset) -> SampleSet:
-    """Generated images with as many channels as the real ones. Raises SubjectError where that cannot be."""
+def match_dataset(sample: SampleSet, dataset: Dataset) -> SampleSet:
+    """Give generated images the channels of the real ones. Raises EvaluationTargetError where that is impossible."""
     try:
         return replace(sample, images=match_channels(sample.images, dataset.images.shape[1]))
     except ValueError as error:
         raise EvaluationTargetError(f"{error}: give the --data that they were made from") from error
 
 
-def beside(suspects: NDArray[np.uint8], train: NDArray[np.uint8], pairs: Sequence[Pair]) -> bytes:
-    """A PNG of four pairs a row, twice as large: the generated image of each pair, and to its right the training image."""
+def render_pairs(suspects: NDArray[np.uint8], train: NDArray[np.uint8], pairs: Sequence[Pair]) -> bytes:
+    """A PNG of four pairs a row, at twice the size: the generated image of each pair, and to its right the training image."""
     sheet = np.stack([image for suspect, pair in zip(suspects, pairs, strict=True) for image in (suspect, train[pair.training])])
     return encoding.encode(encoding.enlarge(encoding.grid(sheet.transpose(0, 2, 3, 1), columns=8), 2), "png")

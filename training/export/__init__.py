@@ -1,1 +1,1 @@
-"""A trained generator to a model folder, and the folder to the service."""
+"""Export of a trained generator to a model folder, and of the folder to the service."""

@@ -1,4 +1,4 @@
-"""A finished generator -> a model folder, each exported file compared with the network in memory."""
+"""A finished generator -> a model folder; each exported file is compared with the network in memory."""
 
 import warnings
 from collections.abc import Callable
@@ -33,30 +33,27 @@ from gan.networks.layers.conditioning import tensors
 from training.config.schema import TrainingConfig
 from training.data import Dataset
 from training.engine.state import TrainingState
+from training.errors import ExportError
 from training.export.model_card import COMPARED_LATENTS, model_card
 from training.tracking.logger import sample_grid
 
 # A grey level is 1/127.5 = 0.0078 wide in the network's range; at a hundredth of that, one image element in a hundred
 # may round to the neighbouring level and none further.
 TOLERANCE = 1e-4
-# What programs of 2024 read, such as onnxruntime 1.17 and onnx2torch; the exporter's own choice is for newer ones.
+# The versions that programs of 2024 read, such as onnxruntime 1.17 and onnx2torch; the exporter's own choice is for newer ones.
 _OPSET, _IR_VERSION = 18, 9
 
 
-class ExportError(Exception):
-    """An exported file that does not draw what the network in memory draws."""
-
-
 def export_model(
-    target: Path,  # what stands there is replaced once the new folder is whole
+    target: Path,  # a folder there is replaced once the new one is complete
     name: str,
     state: TrainingState,
     dataset: Dataset,
     config: TrainingConfig,
-    environment: Environment,  # as it was when the run was started
-    measure: Callable[[Path], list[Metric]],  # a model folder that can be drawn from -> what its card is to say of it
+    environment: Environment,  # at the start of the run
+    measure: Callable[[Path], list[Metric]],  # a complete model folder -> the measures for its manifest and card
 ) -> Manifest:
-    """Write the model folder in one step. Raises ExportError, and leaves nothing behind, if an export is over its tolerance."""
+    """Write the model folder atomically. Raises ExportError, and leaves nothing behind, if an export is over its tolerance."""
     generator = state.finished_generator()
     _, channels, height, width = dataset.images.shape
     written: list[Manifest] = []
@@ -121,11 +118,11 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def export_onnx(generator: Generator, path: Path) -> None:
-    """`space.names`, such as z [n, z_dim], -> images [n, channels, height, width], any n, weights inside the file."""
+    """Export to ONNX: `space.names`, such as z [n, z_dim], -> images [n, channels, height, width], any n; weights inside."""
     n = torch.export.Dim("n")
     first, *others = tensors(range(2), generator.space)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "# The axis name", UserWarning)  # that all inputs share the one name is meant
+        warnings.filterwarnings("ignore", "# The axis name", UserWarning)  # all inputs share the one name on purpose
         program = torch.onnx.export(
             generator,
             (first, *others),
@@ -143,7 +140,7 @@ def export_onnx(generator: Generator, path: Path) -> None:
 
 
 def export_torchscript(generator: Generator, path: Path) -> None:
-    """The same as a traced module. It is not frozen, which would make constants of its weights that keep their type for ever."""
+    """Export to TorchScript as a traced module; not frozen, since that would turn the weights into constants of a fixed type."""
     with warnings.catch_warnings():
         # torch calls TorchScript deprecated but keeps it; it is the one format that runs without the network's source.
         warnings.simplefilter("ignore", FutureWarning)
@@ -151,7 +148,7 @@ def export_torchscript(generator: Generator, path: Path) -> None:
 
 
 def compare(generator: Generator, folder: Path) -> dict[str, Export]:
-    """Draw seeds 0 to 255 with the network in memory and with each exported file; the largest differences.
+    """Compare seeds 0 to 255 by the network in memory and by each exported file; returns the largest differences.
 
     Raises ExportError if one is over the tolerance.
     """

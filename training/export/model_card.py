@@ -1,14 +1,14 @@
-"""A model folder's README.md."""
+"""The model card: README.md of a model folder."""
 
 from gan.manifest import MANIFEST, Manifest, Trained
 from gan.model_folder import SAMPLES
 from training.evaluation import deviations
 
-COMPARED_LATENTS = 256  # with which exported files are compared with the network in memory
+COMPARED_LATENTS = 256  # by which exported files are compared with the network in memory
 
 
 def model_card(manifest: Manifest) -> str:
-    """Markdown: what the model is, the figures of its manifest and how each was measured, and how far the exports differ."""
+    """Write Markdown: what the model is, its measures with their protocols, and how far the exports differ."""
     origin, architecture = manifest.origin, manifest.architecture
     assert isinstance(origin, Trained), "cards are written by training"
     assert architecture is not None, "which knows the network"
@@ -34,13 +34,13 @@ What it draws is limited to what it was trained on. {MANIFEST} has the whole con
 
 
 def _quality(manifest: Manifest) -> str:
-    """The metrics as a table, and how each was measured."""
+    """The metrics as a table, with their protocols."""
     if not manifest.metrics:
         return "How good it is was not measured."
-    figures = deviations.figures(manifest.metrics)
+    figures = deviations.with_deviations(manifest.metrics)
     protocols = list(dict.fromkeys(metric.protocol for metric, _ in figures))
     rows = [
-        f"| {metric.name} | {' | '.join(deviations.texts(metric, deviation))} | {protocols.index(metric.protocol) + 1} |"
+        f"| {metric.name} | {' | '.join(deviations.format_measure(metric, deviation))} | {protocols.index(metric.protocol) + 1} |"
         for metric, deviation in figures
     ]
     ways = [f"{number}. {protocol}" for number, protocol in enumerate(protocols, 1)]

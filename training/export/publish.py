@@ -1,5 +1,6 @@
-"""What becomes of a finished model: it is measured, and copied to where the service looks; a better one replaces a worse one."""
+"""Publishing: a finished model is measured and copied to the models of the service, where it may replace a worse one."""
 
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,31 +9,33 @@ from gan import atomic, model_folder
 from gan.errors import ModelFolderError
 from gan.manifest import Manifest, Metric
 from training.engine import checkpoint
+from training.errors import UsageError
 from training.evaluation.evaluator import Evaluator
 from training.evaluation.real_images import FIRST_SEED
-from training.evaluation.samples import ModelSampler, Seeds, beside
-from training.tracking.run_dir import UsageError
+from training.evaluation.samples import ModelSampler, SeedRange, render_pairs
+
+_log = logging.getLogger(__name__)
 
 
 def measure_model(evaluator: Evaluator, model: Path, samples: int, sets: int = 1, nearest: Path | None = None) -> list[Metric]:
-    """What is reported of a model folder: seeds that chose nothing, drawn as the service draws them, beside test images.
+    """Measure a model folder for its card: images of test seeds, generated as by the service, against test images.
 
-    `sets` samples of so many seeds each give every figure its standard deviation. `nearest` is a PNG file to write: the images
-    nearest to training images, each beside that one.
+    `sets` samples of so many seeds each give every measure its standard deviation. `nearest` is a PNG file to write: the images
+    nearest to training images, each beside that training image.
     """
-    seeds = Seeds(samples, FIRST_SEED["test"], sets)
-    found = evaluator.evaluate(ModelSampler(model).draw(seeds), seeds=str(seeds), progress=True)
+    seeds = SeedRange(samples, FIRST_SEED["test"], sets)
+    found = evaluator.evaluate(ModelSampler(model).generate(seeds), seeds=str(seeds), progress=True)
     if nearest is not None:
-        atomic.write_bytes_atomically(nearest, beside(found.suspects, evaluator.test.train, found.pairs))
+        atomic.write_bytes_atomically(nearest, render_pairs(found.suspects, evaluator.test.train, found.pairs))
     return found.rows
 
 
 def rank_models(evaluator: Evaluator, models: list[Path], samples: int) -> list[Metric]:
-    """The distance of each model folder from the images that models are chosen by, under one protocol; less is better."""
+    """The distance of each model folder from the selection images, under one protocol; less is better."""
     checkpoint_evaluator = evaluator.checkpoint_evaluator(samples)
-    seeds, distances = Seeds(samples, FIRST_SEED["selection"]), []
+    seeds, distances = SeedRange(samples, FIRST_SEED["selection"]), []
     for model in models:
-        (sample,) = ModelSampler(model).draw(seeds)
+        (sample,) = ModelSampler(model).generate(seeds)
         found = checkpoint_evaluator.measure(sample.images)
         name = checkpoint.ranked_by(found)
         assert name is not None, "every measurement has a distance"
@@ -43,22 +46,22 @@ def rank_models(evaluator: Evaluator, models: list[Path], samples: int) -> list[
 
 
 def publish(model: Path, models: Path) -> None:
-    """Copy a finished model to where the service looks, unless something stands there. Raises UsageError."""
+    """Copy a finished model to the models of the service, unless one of its name exists there. Raises UsageError."""
     target = models / model_folder.read_manifest(model).name
     try:
         model_folder.copy(model, target)
-        print(f"copied to {target}; `make serve` serves it")
+        _log.info(f"copied to {target}; `make serve` serves it")
     except FileExistsError:
-        print(f"{target} stands already and was left alone; add --promote to replace it if the new model is better")
+        _log.info(f"{target} exists already and was left as it is; add --promote to replace it if the new model is better")
     except OSError as error:
         raise _not_copied(model, target, error) from error
 
 
 def promote(model: Path, models: Path, rank: Callable[[list[Path]], list[Metric]]) -> None:
-    """The same, but a worse model that stands there is replaced: one with the larger Fréchet distance.
+    """Publish a finished model, and replace the one of its name there if that is worse: has the larger Fréchet distance.
 
-    `rank` measures both, by images that are in no figure of either: who is replaced by the figures in its manifest is replaced by
-    one whose figures are too good. What is replaced is kept beside the model, in the run's folder. Raises UsageError.
+    `rank` measures both by images that are in no reported measure: choosing by the reported ones would make those of the chosen
+    model too good. The replaced model is kept beside the new one, in the run's folder. Raises UsageError.
     """
     new = model_folder.read_manifest(model)
     target = models / new.name
@@ -70,20 +73,20 @@ def promote(model: Path, models: Path, rank: Callable[[list[Path]], list[Metric]
     except ModelFolderError as error:
         raise UsageError(f"--promote: {error}, or move {target} away") from error
     if old.version == new.version:
-        print(f"{target} is this model already")
+        _log.info(f"{target} is this model already")
         return
     if _shape(old) != _shape(new):
-        print(
-            f"{target} was left alone: it draws {_describe(old)}, and the new model {_describe(new)}; "
+        _log.info(
+            f"{target} was left as it is: it draws {_describe(old)}, and the new model {_describe(new)}; "
             "move the old one away to have the new one there"
         )
         return
 
-    print(f"measuring {target} and the new model by what models are chosen by")
+    _log.info(f"measuring {target} and the new model by the selection images")
     before, after = rank([target, model])
     distances = f"{after.name}: {after.value:.4g}, and {before.value:.4g} of {old.name}@{old.version} ({after.protocol})"
     if not after.value < before.value:
-        print(f"{target} was left alone, since the new model is not better. {distances}")
+        _log.info(f"{target} was left as it is, since the new model is not better. {distances}")
         return
     kept = model.parent / f"replaced-{old.version}"
     try:
@@ -92,14 +95,14 @@ def promote(model: Path, models: Path, rank: Callable[[list[Path]], list[Metric]
         model_folder.copy(model, target, replace=True)
     except OSError as error:
         raise _not_copied(model, target, error) from error
-    print(
+    _log.info(
         f"{target} was replaced by {new.name}@{new.version}, which is better. {distances}\n"
         f"the old one is in {kept}; to go back: rm -r {target} && cp -r {kept} {target}"
     )
 
 
 def _shape(manifest: Manifest) -> tuple[object, ...]:
-    """What those who ask a model for images depend on."""
+    """The properties that requests to a model depend on."""
     return manifest.channels, manifest.height, manifest.width, manifest.z_dim, manifest.classes, manifest.codes
 
 

@@ -1,1 +1,1 @@
-"""What is seen of a run: its folder, statistics, warnings, report."""
+"""The folder of a run, its statistics, warnings and report."""

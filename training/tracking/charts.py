@@ -1,9 +1,8 @@
-"""The curves of a run's report: which there are, how they are thinned, and how they are drawn as SVG."""
+"""The charts of a run's report: their statistics, thinned curves, and where the points lie in SVG."""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 MOST_POINTS = 600  # of a curve: about one for each pixel of its width
 _LARGEST = 1e300  # beyond it the arithmetic of ticks and means overflows
-_SIDE = 1000  # of a plot in SVG units; the page stretches it to the width there is
+SIDE = 1000  # of a plot in SVG units; the page stretches it to the width there is
 
 
 @dataclass(frozen=True)
@@ -24,14 +23,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves that belong together: they share a scale, and one sentence says how to read them."""
+    """Curves that share a scale, with one sentence on how to read them."""
 
     title: str
     axis: str
-    labels: dict[str, str]  # key in stats.jsonl -> what the legend calls it
+    labels: dict[str, str]  # key in stats.jsonl -> its name in the legend
     reading: str
     line: tuple[float, str] | None = None  # a level to compare with, and its name
-    shows_distance: bool = False  # of the values from that level
+    shows_distance: bool = False  # whether the legend gives the distance of the last value from that level
     shown: list[float] = field(default_factory=list)  # values that the axis always covers
 
 
@@ -40,16 +39,16 @@ CHARTS = [
         "Losses",
         "loss",
         {"loss_d": "discriminator", "loss_g": "generator"},
-        "Steady is good, falling is not the aim: one near zero while the other climbs is a player that has won, and learning ends.",
+        "Steady is good, falling is not the aim: one near zero while the other climbs means that training has stalled.",
     ),
     Chart(
         "Gradient penalties",
         "penalty",
         {"penalty": "gradient penalty", "r1": "R1, at real images", "r2": "R2, at generated images"},
-        "Small and steady is good: a penalty that grows says that the discriminator's slopes are getting out of hand.",
+        "Small and steady is good: a growing penalty means that the discriminator's gradients are getting out of hand.",
     ),
     Chart(
-        "What the discriminator thinks",
+        "Discriminator outputs",
         "probability of being real",
         {"d_real": "D(x), real images", "d_fake": "D(G(z)), generated images"},
         "At the Nash equilibrium both are 0.5: the discriminator cannot tell.",
@@ -60,12 +59,12 @@ CHARTS = [
         "Accuracy of the discriminator",
         "share it gets right",
         {"accuracy_held_out": "real images held out", "accuracy_fake": "generated images"},
-        "At 0.5 it guesses. Far less on images held out than on those it trains on: it knows its images by heart.",
+        "At 0.5 it guesses. Far less on images held out than on those it trains on: it has memorised them.",
         line=(0.5, "guessing"),
         shown=[0, 1],
     ),
     Chart(
-        "Value of the game",
+        "Value function",
         "V(D, G)",
         {"value": "V(D, G)"},
         "The discriminator raises it, the generator lowers it; at the Nash equilibrium it is -log 4 = -1.386.",
@@ -88,29 +87,29 @@ CHARTS = [
             "precision_real": "precision of real images",
             "recall_real": "recall of real images",
         },
-        "Precision is fidelity, recall is variety; recall that falls while precision stays is a generator that leaves things out.",
+        "Precision is fidelity, recall is variety; recall that falls while precision stays is a generator that drops modes.",
         shown=[0, 1],
     ),
     Chart(
         "Diversity",
         "distance of two images",
         {"spread": "spread"},
-        "Of what it is among real images; a fall is mode collapse: the same images for different latent vectors.",
+        "Relative to that of real images; a fall is mode collapse: the same images for different latent vectors.",
         line=(1.0, "as real images"),
         shown=[0],
     ),
     Chart(
         "Labels",
         "-log P(label | x)",
-        {"label_error": "what the reader of the labels gets wrong of real images"},
-        "Falls as the discriminator comes to tell the classes apart, which it then asks of generated images too.",
+        {"label_error": "error of the label head on real images"},
+        "Falls as the discriminator learns to distinguish the classes, which it then requires of generated images too.",
         shown=[0],
     ),
     Chart(
         "Codes",
         "-log Q(c | x)",
-        {"code_error": "what the reader of the codes gets wrong"},
-        "Falls as the images come to tell the codes they were drawn from.",
+        {"code_error": "error of the code heads"},
+        "Falls as the images come to show the codes they were generated from.",
         shown=[0],
     ),
     Chart(
@@ -122,27 +121,27 @@ CHARTS = [
             "logit_mean": "mean of both",
             "logit_std": "their spread",
         },
-        "A spread that goes to nothing is a discriminator that says the same of all images, from which nothing can be learned.",
+        "A spread near zero means that the discriminator gives all images the same logit, from which nothing can be learned.",
         shown=[0],
     ),
     Chart(
         "Speed",
         "images per second",
         {"pictures_per_second": "images per second"},
-        "Level is good; a dip is another program at work on the same machine, or the drawing of samples.",
+        "Level is good; a dip is another program on the same machine, or the generation of samples.",
         shown=[0],
     ),
 ]
 _KNOWN = {key for chart in CHARTS for key in chart.labels} | {"pictures", "seconds"}
 
 
-def others(keys: Iterable[str]) -> list[Chart]:
-    """A chart of its own for each key that no chart above knows: nothing tells which of them share a scale."""
+def other_charts(keys: Iterable[str]) -> list[Chart]:
+    """A separate chart for each key that no chart above has, since it is not known which of them share a scale."""
     return [Chart(key, key, {key: key}, "A further statistic of this run.") for key in keys if key not in _KNOWN]
 
 
 def curves(rows: Sequence[dict[str, Any]]) -> dict[str, Curve]:
-    """The thinned curve of every key that has a finite number in some row; other values are passed over."""
+    """The thinned curve of every key that has a finite number in some row; other values are ignored."""
     points: dict[str, tuple[list[float], list[float]]] = {}
     for row in rows:
         seen = row["pictures"]
@@ -160,7 +159,7 @@ def curves(rows: Sequence[dict[str, Any]]) -> dict[str, Curve]:
 
 
 def thin(curve: Curve) -> Curve:
-    """At most MOST_POINTS points, each the mean of as many consecutive ones, give or take one."""
+    """Thin a curve to at most MOST_POINTS points, each the mean of the same number of consecutive points, give or take one."""
     count = len(curve.values)
     if count <= MOST_POINTS:
         return curve
@@ -169,10 +168,30 @@ def thin(curve: Curve) -> Curve:
     return Curve(np.add.reduceat(curve.images, starts) / sizes, np.add.reduceat(curve.values, starts) / sizes)
 
 
-def draw(chart: Chart, curves: dict[str, Curve], images: tuple[float, float]) -> str:
-    """A chart as HTML, of those of its keys that `curves` has; `images` is the range of the horizontal axis.
+@dataclass(frozen=True)
+class Plot:
+    """The layout of a chart, for the template: positions of labels in percent of the plot, paths in SVG units."""
 
-    The plot is stretched SVG, the text around it HTML: so it fits any width, on paper too, without a script.
+    chart: Chart
+    images: tuple[float, float]  # range of the horizontal axis
+    values: tuple[float, float]  # range of the vertical axis
+    is_cut: bool  # whether values lie beyond the vertical axis
+    rows: list[tuple[float, str]]  # percent from the top, label
+    columns: list[tuple[float, str]]  # percent from the left, label
+    grid: str  # path
+    level: float | None  # SVG units from the top, of the chart's line
+    curves: list[tuple[str, str, str]]  # key, path, the last value for people
+
+    @property
+    def line_text(self) -> str:
+        """The value of the chart's line."""
+        return number_text(self.chart.line[0]) if self.chart.line else ""
+
+
+def plot(chart: Chart, curves: dict[str, Curve], images: tuple[float, float]) -> Plot:
+    """Lay out those keys of a chart that `curves` has; `images` is the range of the horizontal axis.
+
+    The template stretches the SVG and writes the text around it in HTML: so a chart fits any width, on paper too, without a script.
     """
     shown = {key: curves[key] for key in chart.labels if key in curves}
     values = np.concatenate([curve.values for curve in shown.values()])
@@ -185,41 +204,30 @@ def draw(chart: Chart, curves: dict[str, Curve], images: tuple[float, float]) ->
     def y(value: float) -> float:
         return (high - value) / (high - low)
 
-    plot, legend = [], []
     rows, columns = ticks(low, high), ticks(left, right)
-    grid = [f"M0 {_SIDE * y(tick):.1f}H{_SIDE}" for tick in rows] + [f"M{_SIDE * x(tick):.1f} 0V{_SIDE}" for tick in columns]
-    plot.append(f'<path class="grid" d="{"".join(grid)}"/>')
-    if chart.line:
-        plot.append(f'<path class="level" d="M0 {_SIDE * y(chart.line[0]):.1f}H{_SIDE}"/>')
-    for number, (key, curve) in enumerate(shown.items()):
-        plot.append(f'<path class="c{number}" d="{_path(curve, x, y)}"/>')
-        distance = f' data-level="{chart.line[0]}"' if chart.line and chart.shows_distance else ""
-        label = escape(chart.labels[key])
-        code = f" <code>{escape(key)}</code>" if chart.labels[key] != key else ""
-        last = float(curve.values[-1])
-        text = number_text(last)
-        if chart.line and chart.shows_distance:
-            text += f" ({number_text(last - chart.line[0], sign=True)} from {chart.line[1]})"
-        legend.append(
-            f'<li class="c{number}" data-key="{escape(key)}"{distance}>{label}{code} <output>{escape(text)}</output></li>'
-        )
-    if chart.line:
-        legend.append(f'<li class="level">{escape(chart.line[1])} <output>{number_text(chart.line[0])}</output></li>')
-    vertical = "".join(f'<span style="top:{100 * y(tick):.2f}%">{number_text(tick)}</span>' for tick in rows)
-    horizontal = "".join(f'<span style="left:{100 * x(tick):.2f}%">{count_text(tick)}</span>' for tick in columns)
-    reading = escape(chart.reading) + (" A few values lie beyond the axis." if cut else "")
-    return f"""<figure class="chart" data-images="{left},{right}" data-values="{low},{high}">
-<figcaption><h3>{escape(chart.title)}</h3><p>{reading}</p></figcaption>
-<ul class="legend">{"".join(legend)}</ul>
-<div class="frame"><div class="axis">{escape(chart.axis)}</div><div class="vertical">{vertical}</div>
-<div class="plot"><svg viewBox="0 0 {_SIDE} {_SIDE}" preserveAspectRatio="none" role="img" aria-label="{escape(chart.title)}">
-{"".join(plot)}</svg><div class="cursor" hidden></div></div>
-<div class="horizontal">{horizontal}</div><div class="axis below">images seen</div></div>
-</figure>"""
+    grid = [f"M0 {SIDE * y(tick):.1f}H{SIDE}" for tick in rows] + [f"M{SIDE * x(tick):.1f} 0V{SIDE}" for tick in columns]
+    return Plot(
+        chart,
+        (left, right),
+        (low, high),
+        cut,
+        rows=[(100 * y(tick), number_text(tick)) for tick in rows],
+        columns=[(100 * x(tick), count_text(tick)) for tick in columns],
+        grid="".join(grid),
+        level=SIDE * y(chart.line[0]) if chart.line else None,
+        curves=[(key, _path(curve, x, y), _last_value(chart, curve)) for key, curve in shown.items()],
+    )
+
+
+def _last_value(chart: Chart, curve: Curve) -> str:
+    last = float(curve.values[-1])
+    if chart.line and chart.shows_distance:
+        return f"{number_text(last)} ({number_text(last - chart.line[0], sign=True)} from {chart.line[1]})"
+    return number_text(last)
 
 
 def ticks(low: float, high: float, about: int = 6) -> list[float]:
-    """Round numbers from `low` to `high`, some `about` of them."""
+    """Round numbers from `low` to `high`, roughly `about` of them."""
     step: float = 10.0 ** math.floor(math.log10((high - low) / about))
     step *= next((factor for factor in (1, 2, 5) if step * factor * about >= high - low), 10)
     return [step * index for index in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
@@ -232,7 +240,7 @@ def number_text(value: float, sign: bool = False) -> str:
 
 
 def count_text(value: float) -> str:
-    """A count as an axis shows it: 500, 20k, 1.5M."""
+    """A count for an axis: 500, 20k, 1.5M."""
     for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= unit:
             return f"{value / unit:.4g}{name}"
@@ -240,7 +248,7 @@ def count_text(value: float) -> str:
 
 
 def _vertical_range(values: NDArray[np.float64], covered: list[float]) -> tuple[float, float, bool]:
-    """What the axis spans, with a margin, and whether lone values lie beyond: a spike must not flatten all the rest."""
+    """The range of the axis, with a margin, and whether outliers lie beyond it: a spike must not flatten all other values."""
     low, high, cut = float(values.min()), float(values.max()), False
     if len(values) >= 50:
         first, last = (float(bound) for bound in np.quantile(values, (0.01, 0.99)))
@@ -248,13 +256,13 @@ def _vertical_range(values: NDArray[np.float64], covered: list[float]) -> tuple[
             margin = (last - first) / 2
             low, high, cut = max(low, first - margin), min(high, last + margin), True
     low, high = min([low, *covered]), max([high, *covered])
-    # A level line gets an axis too, and one that its last digits can be told on.
+    # A constant curve gets a range too, wide enough to show its last digits.
     margin = max((high - low) * 0.04, abs(high) * 1e-6, 1e-9)
     return low - margin, high + margin, cut
 
 
 def _path(curve: Curve, x: Any, y: Any) -> str:
-    across, down = _SIDE * x(curve.images), _SIDE * np.clip(y(curve.values), -1, 2)
+    across, down = SIDE * x(curve.images), SIDE * np.clip(y(curve.values), -1, 2)
     if len(across) == 1:  # a path of no length draws nothing but its round ends
         return f"M{across[0]:.1f} {down[0]:.1f}h0"
     return "M" + "L".join(f"{a:.1f} {d:.1f}" for a, d in zip(across.tolist(), down.tolist(), strict=True))

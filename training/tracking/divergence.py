@@ -1,4 +1,4 @@
-"""How the game goes, in numbers: what stops a run, what warns of collapse, and how good a checkpoint is."""
+"""The state of training in numbers: what stops a run, what warns of collapse, and how good a checkpoint is."""
 
 import copy
 import math
@@ -19,40 +19,38 @@ from training.engine.checkpoint import checkpoints
 from training.engine.device import Hardware
 from training.engine.minibatch import to_network
 from training.engine.state import TrainingState
+from training.errors import DivergenceError
 from training.evaluation.checkpoint_evaluator import CheckpointEvaluator
+from training.evaluation.subsets import fixed_subset
 from training.losses.adversarial import OBJECTIVES
 from training.losses.diffaugment import AUGMENT_PARAMS, augment
 
 _DRAWN_AT_ONCE = 64
 _SPREAD_SEEDS = 64
-_DEAD_AFTER = 20_000  # images through which a discriminator said the same of all of them
-_LOST_AFTER = 100_000  # images through which it was next to certain of all of them
+_DEAD_AFTER = 20_000  # images during which the discriminator gave all of them the same logit
+_LOST_AFTER = 100_000  # images during which it was almost certain of all of them
 _CERTAIN = 1e-4
-_HARDLY_ANY_SPREAD = 1e-3  # of a level: less than one point in one image
-_COLLAPSED = 0.5  # of the spread of the data, or of the recall that the run once had
-_EARLY = 100_000  # images before which a generator that draws all alike is only at its start
-
-
-class DivergenceError(Exception):
-    """A game that learns nothing any more; the message says why, names the last good checkpoint, and the remedy."""
+_HARDLY_ANY_SPREAD = 1e-3  # of a grey level: less than one pixel value in one image
+_COLLAPSED = 0.5  # of the spread of the data, or of the highest recall of the run
+_EARLY = 100_000  # images before which a generator whose images are all alike has only just started
 
 
 @dataclass
 class DivergenceMonitor:
-    """Looks at the statistics of a run, tick by tick."""
+    """Checks the statistics of a run at each tick."""
 
     folder: Path  # of the run
-    since: dict[str, int] = field(default_factory=dict)  # sign of trouble -> images seen when it came, to stay; is saved
+    since: dict[str, int] = field(default_factory=dict)  # sign of divergence -> images seen when it began, if it persists; is saved
 
     def look(self, row: dict[str, float]) -> None:
-        """Raises GameOverError if the game has left the numbers or its discriminator is dead or has won for good."""
+        """Raises DivergenceError if a statistic is not finite, or the discriminator is dead or has won for good."""
         seen = int(row["pictures"])
         wrong = [name for name, value in row.items() if not math.isfinite(value)]
         if wrong:
             self.give_up(*not_finite(", ".join(wrong), seen))
         if self._lasts("flat", seen, row["logit_std"] <= 1e-5 * abs(row["logit_mean"])) >= _DEAD_AFTER:
             self.give_up(
-                f"the discriminator is dead: for {_DEAD_AFTER:,} images it has said the same of all of them",
+                f"the discriminator is dead: for {_DEAD_AFTER:,} images it has given all of them the same logit",
                 "take a lower --learning-rate, or start a new run with another --discriminator-norm",
             )
         certain = row.get("d_real", 0) > 1 - _CERTAIN and row.get("d_fake", 1) < _CERTAIN
@@ -64,7 +62,7 @@ class DivergenceMonitor:
             )
 
     def give_up(self, reason: str, remedy: str) -> None:
-        """Raises GameOverError."""
+        """End training. Raises DivergenceError."""
         last = next(reversed(checkpoints(self.folder)), None)
         back = (
             f"the last good checkpoint is {last}, from which --resume {self.folder} goes on, with --change for what is changed"
@@ -83,9 +81,9 @@ class DivergenceMonitor:
 def measure(
     state: TrainingState, dataset: Dataset, config: TrainingConfig, hardware: Hardware, checkpoint_evaluator: CheckpointEvaluator
 ) -> dict[str, float]:
-    """What a checkpoint is worth: distance, precision and recall, spread, and how often the discriminator is right.
+    """Measure a checkpoint: distance, precision and recall, spread, and the accuracy of the discriminator.
 
-    Changes nothing, and is a function of the weights alone.
+    Changes no state, and is a function of the weights alone.
     """
     rows = inputs(range(config.measure), state.space)
     images = generate_images(state.finished_generator(hardware.device), rows)
@@ -93,21 +91,21 @@ def measure(
     boundary = OBJECTIVES[config.objective].boundary
     if boundary is not None:
         labels = rows.get("label")
-        found["accuracy_fake"] = 1 - _share_over(boundary, state, config, hardware, images, labels)
+        found["accuracy_fake"] = 1 - _share_classified_real(boundary, state, config, hardware, images, labels)
         if checkpoint_evaluator.held_out is not None:
-            # The gauge may know labels that the game does not.
+            # The evaluator may have labels that the networks are not trained with.
             real_labels = (
                 None
                 if labels is None or checkpoint_evaluator.held_out_labels is None
                 else checkpoint_evaluator.held_out_labels[: config.measure]
             )
             real = checkpoint_evaluator.held_out[: config.measure]
-            found["accuracy_held_out"] = _share_over(boundary, state, config, hardware, real, real_labels)
+            found["accuracy_held_out"] = _share_classified_real(boundary, state, config, hardware, real, real_labels)
     return found
 
 
 def warnings_of(measures: dict[str, float], before: list[dict[str, float]], seen: int) -> list[str]:
-    """What people should know of a checkpoint's measures; `before` are those of earlier checkpoints of the run."""
+    """Warnings about a checkpoint's measures, for people; `before` has those of earlier checkpoints of the run."""
     found = []
     if seen >= _EARLY and measures["spread"] < _COLLAPSED:
         found.append(
@@ -136,19 +134,14 @@ def spread(images: NDArray[np.uint8]) -> float:
 
 
 def _relative_spread(images: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
-    """The spread, real images having 1. Where some of those are all alike, 1 too: nothing can be said against the others."""
-    unit = spread(_some(real))
+    """The spread relative to that of real images; 1 where the real ones are all alike, since there is nothing to compare with."""
+    # From anywhere: neighbours in a folder are often alike.
+    unit = spread(real[fixed_subset(len(real), _SPREAD_SEEDS, seed=0)])
     return spread(images) / unit if unit >= _HARDLY_ANY_SPREAD else 1.0
 
 
-def _some(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """As many as `spread` takes, from anywhere: neighbours in a folder are often alike."""
-    places = np.random.RandomState(0).permutation(len(images))[:_SPREAD_SEEDS]
-    return images[np.sort(places)]
-
-
 def generate_images(generator: Generator, rows: Inputs) -> NDArray[np.uint8]:
-    """The images of these rows from a finished generator, uint8 [n, channels, height, width]."""
+    """Generate the images of these inputs by a finished generator, uint8 [n, channels, height, width]."""
     device = next(generator.parameters()).device
     values = [torch.split(torch.from_numpy(column).to(device), _DRAWN_AT_ONCE) for column in rows.values()]
     with torch.no_grad():
@@ -158,7 +151,7 @@ def generate_images(generator: Generator, rows: Inputs) -> NDArray[np.uint8]:
 
 
 def not_finite(what: str, seen: int) -> tuple[str, str]:
-    """What has happened, and the remedy."""
+    """The reason and the remedy, for `give_up`."""
     return (
         f"{what} became infinite or not a number after {seen:,} images",
         "take a lower --learning-rate, or --precision float32",
@@ -166,7 +159,7 @@ def not_finite(what: str, seen: int) -> tuple[str, str]:
 
 
 @torch.no_grad()
-def _share_over(
+def _share_classified_real(
     boundary: float,
     state: TrainingState,
     config: TrainingConfig,
@@ -174,10 +167,10 @@ def _share_over(
     images: NDArray[np.uint8],
     labels: NDArray[np.int64] | None,
 ) -> float:
-    """The share of the images that the discriminator takes for real.
+    """The share of the images that the discriminator classifies as real.
 
-    Asked as it is in training, in batches of one kind and augmented, but of a copy: power iterations and running statistics go on
-    with each call.
+    Evaluated as in training, in batches of one kind and augmented, but on a copy: each call changes power iterations and running
+    statistics.
     """
     judge = copy.deepcopy(state.discriminator)
     right = []

@@ -1,4 +1,4 @@
-"""What a run is started with, beside its configuration: recorded at its start, since the checkout may move on while it trains."""
+"""The environment of a run, recorded at its start, since the checkout may change while it trains."""
 
 import subprocess
 from importlib.metadata import version
@@ -8,21 +8,26 @@ from pydantic import ValidationError
 
 from gan.atomic import write_bytes_atomically
 from gan.manifest import Environment
-from training.engine.checkpoint import CheckpointError
 from training.engine.device import Hardware
+from training.errors import UsageError
 
 _FILE = "environment.json"
 _LIBRARIES = ("torch", "numpy", "onnx", "onnxruntime")
 
 
 def record(folder: Path, hardware: Hardware) -> Environment:
-    """Write the environment into the folder of a run that starts; of one that goes on, read what was written then."""
+    """Write the environment into the folder of a new run; for a resumed one, read what was written at its start.
+
+    Raises UsageError if that file is damaged.
+    """
     path = folder / _FILE
     if path.is_file():
         try:
             return Environment.model_validate_json(path.read_bytes())
         except ValidationError as error:
-            raise CheckpointError(path, "it is damaged: remove it, and today's environment will be recorded instead") from error
+            raise UsageError(
+                f"{path} cannot be used: it is damaged: remove it, and today's environment will be recorded instead"
+            ) from error
     environment = Environment(
         git_revision=_git_revision(),
         libraries={library: version(library) for library in _LIBRARIES},

@@ -1,4 +1,4 @@
-"""What runs came to, checkpoint by checkpoint: read from their statistics, sorted by how they were measured, and plotted."""
+"""The measured checkpoints of runs: read from their statistics, grouped by protocol, and plotted."""
 
 import math
 import textwrap
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.engine import checkpoint
+from training.errors import HistoryError
 from training.tracking import report
 from training.tracking.charts import count_text
 from training.tracking.logger import STATS
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 
 _FORMATS = (".png", ".svg", ".pdf")
 _TITLES = {"fid": "FID", "frechet": "Fréchet distance"}
-
-
-class HistoryError(Exception):
-    """Runs that cannot be compared; the message names the folder or the flag and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +35,12 @@ class Point:
 
 @dataclass(frozen=True)
 class RunHistory:
-    """A run, as far as it was measured under one protocol."""
+    """The checkpoints of a run that were measured under one protocol."""
 
     name: str
     protocol: str  # which names the data too
     distance_name: str  # fid or frechet
-    real: dict[str, float]  # what real images get
+    real: dict[str, float]  # the measures of real images
     points: list[Point]  # one or more, in the order of the images
 
     @property
@@ -52,14 +49,14 @@ class RunHistory:
         return min(self.points, key=lambda point: point.distance)
 
     def minutes_to(self, distance: float) -> float | None:
-        """Of training until a checkpoint was as good as that; None if none was."""
+        """Minutes of training until a checkpoint reached `distance`, or None if none did."""
         return next((point.minutes for point in self.points if point.distance <= distance), None)
 
 
-def read(folder: Path, minutes: float | None = None) -> RunHistory:
-    """The measured checkpoints of a run, those of its first so many `minutes`; of several protocols, the last one's.
+def read_history(folder: Path, minutes: float | None = None) -> RunHistory:
+    """The measured checkpoints of a run within its first `minutes`; of several protocols, those of the last one.
 
-    Raises MeasuredError if there is nothing to compare.
+    Raises HistoryError if there is nothing to compare.
     """
     if not (folder / CONFIG).is_file():
         raise HistoryError(f"{folder} is no run: give the folders that training.run made, which hold {CONFIG}")
@@ -87,23 +84,23 @@ def read(folder: Path, minutes: float | None = None) -> RunHistory:
 
 
 def _is_whole(row: report.Row) -> bool:
-    """Whether a checkpoint's row has all its numbers: a crash may have left anything."""
+    """Whether a checkpoint's row has all its numbers: a crash may leave incomplete rows."""
     needed = ("seconds", checkpoint.ranked_by(row) or "frechet", "precision", "recall")
     return all(type(row.get(name)) in (int, float) for name in needed)
 
 
 def group_by_protocol(runs: Sequence[RunHistory]) -> list[list[RunHistory]]:
-    """The runs in groups whose numbers compare, those under the same protocol; in the order in which they were given."""
+    """Group runs whose numbers compare: those under the same protocol, in the order in which they were given."""
     groups: dict[str, list[RunHistory]] = {}
     for run in runs:
         groups.setdefault(run.protocol, []).append(run)
     return list(groups.values())
 
 
-def draw(groups: Sequence[Sequence[RunHistory]], path: Path) -> None:
-    """Distance, precision and recall against images seen and against minutes, a pair of columns for each group.
+def plot(groups: Sequence[Sequence[RunHistory]], path: Path) -> None:
+    """Plot distance, precision and recall over images seen and over minutes, a pair of columns for each group.
 
-    Raises MeasuredError for a kind of file that cannot be drawn, or a place that cannot be written to.
+    Raises HistoryError for an unknown kind of file, or one that cannot be written.
     """
     if path.suffix not in _FORMATS:
         raise HistoryError(f"--plot {path}: give a file that ends in {', '.join(_FORMATS)}")
@@ -132,7 +129,7 @@ def draw(groups: Sequence[Sequence[RunHistory]], path: Path) -> None:
 
 
 def _draw_panel(panel: "Axes", group: Sequence[RunHistory], across: str, name: str) -> None:
-    """One field of the points of all runs over another, and the level of real images."""
+    """Plot one field of the points of all runs over another, and the level of real images."""
     for run in group:
         x, y = ([getattr(point, field) for point in run.points] for field in (across, name))
         panel.plot(x, y, marker=".", linewidth=1.4, label=run.name)

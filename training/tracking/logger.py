@@ -1,6 +1,7 @@
-"""What people see of a run while it goes on: progress bar, statistics, TensorBoard, sample grids, warnings, report."""
+"""The outputs of a run while it trains: progress bar, statistics, TensorBoard, sample grids, warnings, report."""
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -20,21 +21,24 @@ from gan.networks.family import Generator
 from training.config.schema import TrainingConfig
 from training.engine.distributed import Group
 from training.engine.state import TrainingState
+from training.errors import DivergenceError
 from training.tracking import report
-from training.tracking.divergence import DivergenceError, generate_images
+from training.tracking.divergence import generate_images
 from training.tracking.progress_bar import Progress
 
 GRID_SEEDS = range(64)
 STATS, WARNINGS = "stats.jsonl", "warnings.jsonl"
-_REPORT_AGE = 30.0  # seconds, at most while ticks come in: writing a report takes a fifth of one
+_REPORT_AGE = 30.0  # seconds between two reports at ticks: writing one takes a fifth of a second
 _ON_THE_BAR = ("loss_d", "loss_g", "d_real", "d_fake")
+
+_log = logging.getLogger(__name__)
 
 
 class RunLogger:
-    """Of one process; all but the first only compute their share of the means."""
+    """The logger of one process; all but the first only compute their share of the means."""
 
     def __init__(self, state: TrainingState, config: TrainingConfig, folder: Path, group: Group) -> None:
-        """Drops what a killed run wrote after the checkpoint that `state` is at: those steps will be taken again."""
+        """Drop what a killed run wrote after the checkpoint that `state` is at: those steps will be repeated."""
         self._state, self._config, self._folder, self._group = state, config, folder, group
         self._names: list[str] = []
         self._sum: Tensor | None = None
@@ -45,22 +49,22 @@ class RunLogger:
                 _forget_after(folder / file, state.seen)
             self._board = SummaryWriter(str(folder), purge_step=state.seen + 1 if state.seen else None)
             self._stats = (folder / STATS).open("a")
-        # What --minutes come to in images is told by the first steps.
+        # How many images --minutes allow is known after the first steps.
         self._bar = Progress(config.images if config.minutes is None else None, state.seen, group.is_first)
 
     def __enter__(self) -> Self:
         self._thread_hook = threading.excepthook
-        threading.excepthook = self._leave_to_the_main_thread
+        threading.excepthook = self._ignore_disk_errors
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Leaves in the report why a game is over; who started it says so on standard error."""
+        """Record in the report why training has diverged; the command says it on standard error."""
         self._bar.close()
         if self._group.is_first:
             if isinstance(error, DivergenceError):
-                self._remember(f"the game is over: {error}")
+                self._remember(f"training has ended: {error}")
                 self._report()
-            # Where a disk is full closing fails as writing did, and the first reason is the one to be told.
+            # Where a disk is full closing fails as writing did, and the first error is the one to report.
             with suppress(OSError) if error is not None else nullcontext():
                 try:
                     self._stats.close()
@@ -68,13 +72,13 @@ class RunLogger:
                     self._board.close()
         threading.excepthook = self._thread_hook
 
-    def _leave_to_the_main_thread(self, failed: threading.ExceptHookArgs) -> None:
-        """What TensorBoard's thread cannot write is raised again by the next call to it, where it ends the run with a sentence."""
+    def _ignore_disk_errors(self, failed: threading.ExceptHookArgs) -> None:
+        """Ignore here what TensorBoard's thread cannot write: the next call to it raises that again, which ends the run."""
         if not issubclass(failed.exc_type, OSError):
             self._thread_hook(failed)
 
     def add(self, measured: dict[str, Tensor], images: int) -> None:
-        """Scalars of one step, which saw so many images; they stay on the device."""
+        """Add the scalars of one step of `images` images; they stay on the device."""
         values = torch.stack([value.detach() for value in measured.values()])
         self._names = list(measured)
         self._sum = values if self._sum is None else self._sum + values
@@ -101,7 +105,7 @@ class RunLogger:
         if not self._group.is_first:
             return
         shown = {name: float(row[name]) for name in _ON_THE_BAR if name in row}
-        self._bar.tell(_expected_length(self._config, self._state), shown)
+        self._bar.set_statistics(_expected_length(self._config, self._state), shown)
         self._stats.write(json.dumps(row) + "\n")
         self._stats.flush()
         for name, value in row.items():
@@ -111,13 +115,13 @@ class RunLogger:
             self._report()
 
     def warn(self, messages: list[str]) -> None:
-        """Say it now, and add to warnings.jsonl, which the report shows."""
+        """Log warnings, and add them to warnings.jsonl, which the report shows."""
         for message in messages if self._group.is_first else []:
-            self._bar.say(f"warning, after {self._state.seen:,} images: {message}")
+            _log.warning(f"after {self._state.seen:,} images: {message}", extra={"stream": "stdout"})
             self._remember(message)
 
     def show(self) -> None:
-        """Draw the grid, the same 64 seeds each time, and write the report with it."""
+        """Write the sample grid, the same 64 seeds each time, and the report with it."""
         if self._group.is_first:
             sheet = sample_grid(self._state.finished_generator(self._state.device))
             path = self._folder / f"samples-{self._state.seen:09d}.png"
@@ -135,19 +139,19 @@ class RunLogger:
 
 
 def sample_grid(finished: Generator) -> encoding.Images:
-    """Seeds 0 to 63 from a finished generator, uint8 [8 height, 8 width, channels]."""
+    """Generate seeds 0 to 63 by a finished generator, uint8 [8 height, 8 width, channels]."""
     return encoding.grid(generate_images(finished, inputs(GRID_SEEDS, finished.space)).transpose(0, 2, 3, 1))
 
 
 def _expected_length(config: TrainingConfig, state: TrainingState) -> int:
-    """Images that the run will have seen at its end, as far as that can be told: --minutes may end it before --images."""
+    """Images that the run will have seen at its end, estimated where --minutes may end it before --images."""
     if config.minutes is None or not state.seconds:
         return config.images
     return min(config.images, round(state.seen * max(60 * config.minutes / state.seconds, 1)))
 
 
 def _forget_after(file: Path, seen: int) -> None:
-    """Lines that a crash has damaged are dropped too."""
+    """Drop the rows after `seen` images, and lines that a crash has damaged."""
     if file.is_file():
         kept = [json.dumps(row) for row in report.read_rows(file) if row["pictures"] <= seen]
         atomic.write_bytes_atomically(file, "".join(f"{line}\n" for line in kept).encode())

@@ -1,5 +1,6 @@
-"""How far a run has come, for people: a bar on a terminal, elsewhere a plain line now and then."""
+"""The progress of a run, for people: a bar on a terminal, elsewhere a plain line now and then."""
 
+import logging
 import sys
 from collections.abc import Mapping
 from datetime import timedelta
@@ -9,17 +10,19 @@ from tqdm import tqdm
 
 _BETWEEN_LINES = 60.0  # seconds
 
+_log = logging.getLogger(__name__)
+
 
 class Progress:
     """Images seen, of a total that may be unknown at first."""
 
     def __init__(self, total: int | None, seen: int, shown: bool) -> None:
-        """`shown` is False for processes that say nothing."""
+        """`shown` is False for all processes but the first."""
         self._seen = self._began_at = seen
         self._began = perf_counter()
         terminal = sys.stderr.isatty()
         self._in_lines = shown and not terminal
-        self._line = ""  # that was not printed yet
+        self._line = ""  # not logged yet
         self._printed: float | None = None
         self._bar = tqdm(
             total=total,
@@ -32,12 +35,12 @@ class Progress:
         )
 
     def update(self, images: int) -> None:
-        """So many more were seen."""
+        """Count more images."""
         self._seen += images
         self._bar.update(images)
 
-    def tell(self, total: int, numbers: Mapping[str, float]) -> None:
-        """What the run will come to, and some statistics by name."""
+    def set_statistics(self, total: int, numbers: Mapping[str, float]) -> None:
+        """Set the images that the run will have seen at its end, and some statistics by name."""
         self._bar.total = total
         self._bar.set_postfix({name: f"{value:.3f}" for name, value in numbers.items()})
         if self._in_lines:
@@ -45,12 +48,8 @@ class Progress:
             if self._printed is None or perf_counter() - self._printed >= _BETWEEN_LINES:
                 self._print()
 
-    def say(self, message: str) -> None:
-        """Print a line to standard output, above the bar."""
-        self._bar.write(message)
-
     def close(self) -> None:
-        """Leaves the bar, or the last line, as they are."""
+        """Close the bar and leave it visible; log the last line."""
         self._bar.close()
         if self._line:
             self._print()
@@ -64,5 +63,5 @@ class Progress:
         return f"{line}; {facts}" if facts else line
 
     def _print(self) -> None:
-        print(self._line, file=sys.stderr, flush=True)
+        _log.info(self._line, extra={"stream": "stderr"})
         self._line, self._printed = "", perf_counter()

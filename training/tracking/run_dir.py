@@ -1,4 +1,4 @@
-"""The folders of runs: which there are, which to go on with, and what may change when one goes on."""
+"""The folders of runs: finding, creating and locking them, and which settings may change when one is resumed."""
 
 import fcntl
 import json
@@ -20,13 +20,14 @@ from training.cli.flags import reasons
 from training.config.schema import TrainingConfig
 from training.config.settings import Settings
 from training.config.values import current_name
+from training.errors import UsageError
 
 CONFIG = "config.yaml"
 DATA, _LOCK = "data.json", ".lock"
-PICTURES = "pictures"  # what --change names to go on with others
-# What does not change the weights that a run comes to after so many images.
+PICTURES = "pictures"  # named in --change to resume with other images
+# Settings that do not change the weights of a run after a given number of images.
 _FREE_TO_CHANGE = {
-    "data",  # where the images are; that they are the same ones is for `check_data` to see
+    "data",  # where the images are; `check_data` compares the images themselves
     "images",
     "minutes",
     "sample_every",
@@ -39,12 +40,8 @@ _FREE_TO_CHANGE = {
 }
 
 
-class UsageError(Exception):
-    """A command that cannot be carried out as given; the message names the flag and the remedy."""
-
-
 def find(out: Path, resume: str) -> Path | None:
-    """The run's folder; None if 'latest' is asked for and there is none. Raises UsageError for a folder that is no run."""
+    """Find the run's folder; None for 'latest' if there is no run. Raises UsageError for a folder that is not a run."""
     if resume == "latest":
         return max((path.parent for path in out.glob(f"*/{CONFIG}")), default=None, key=_number)
     try:
@@ -54,11 +51,11 @@ def find(out: Path, resume: str) -> Path | None:
     for folder in (Path(resume), out / resume):
         if (folder / CONFIG).is_file():
             return folder
-    raise UsageError(f"--resume {resume}: no run there (a run's folder holds {CONFIG}); give one of {out}, or 'latest'")
+    raise UsageError(f"--resume {resume}: there is no run (a run's folder holds {CONFIG}); give one of {out}, or 'latest'")
 
 
 def create(out: Path, title: str) -> Path:
-    """A folder for a new run: <number>-<title>, with the next number."""
+    """Create the folder of a new run: <number>-<title>, with the next number."""
     out.mkdir(parents=True, exist_ok=True)
     number = max(map(_number, out.iterdir()), default=0)
     while True:
@@ -73,24 +70,24 @@ def create(out: Path, title: str) -> Path:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes from going on with this run; the lock ends with this process, however that ends. Raises UsageError."""
+    """Lock the run against other processes; the lock ends with this process, however that ends. Raises UsageError."""
     with (folder / _LOCK).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UsageError(f"--resume {folder}: this run is going on in another process; stop that first") from error
+            raise UsageError(f"--resume {folder}: this run is being trained by another process; stop that first") from error
         _remove_leftovers(folder)
         yield
 
 
 def read_config(folder: Path) -> TrainingConfig:
-    """A run's own configuration. Raises UsageError if its file cannot be read or is none."""
+    """Read the configuration of a run. Raises UsageError if its file cannot be read or is not a configuration."""
     settings = read_yaml(folder / CONFIG, "--resume")
     return validated(settings, folder / CONFIG, settings)
 
 
 def validated(settings: dict[str, Any], file: Path | None, in_file: Collection[str]) -> TrainingConfig:
-    """The configuration of these settings. Raises UsageError, which names the file for those settings that are from there."""
+    """Validate settings. Raises UsageError, which names the file for those settings that come from it."""
     try:
         Settings.model_validate(settings)  # at once, where the networks need torch to be imported
         return TrainingConfig.model_validate(settings)
@@ -99,12 +96,12 @@ def validated(settings: dict[str, Any], file: Path | None, in_file: Collection[s
 
 
 def write_config(folder: Path, config: TrainingConfig) -> None:
-    """Config.yaml, fully resolved."""
+    """Write config.yaml, fully resolved."""
     write_bytes_atomically(folder / CONFIG, to_yaml(config).encode())
 
 
 def to_yaml(config: TrainingConfig) -> str:
-    """One setting a line, in the order of --help."""
+    """Format a configuration as YAML, one setting a line, in the order of --help."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
@@ -164,7 +161,7 @@ def check_changes(folder: Path, before: TrainingConfig, after: TrainingConfig, a
 
 
 def fingerprint_of(folder: Path) -> str | None:
-    """That of the images that a run began with; None where the file that has it is missing or damaged."""
+    """The fingerprint of the images that a run began with; None where data.json is missing or damaged."""
     try:
         return str(json.loads((folder / DATA).read_text())["fingerprint"])
     except (OSError, ValueError, LookupError, TypeError):
@@ -172,9 +169,9 @@ def fingerprint_of(folder: Path) -> str | None:
 
 
 def check_data(folder: Path, data: str, fingerprint: str, images: int, may_change: bool) -> None:
-    """Remember what a run is trained on, which is now at `data`.
+    """Record which images a run is trained on, which are now at `data`.
 
-    Raises UsageError if a run that goes on finds other images than it began with; where they are does not matter.
+    Raises UsageError if a resumed run finds other images than it began with; where they are does not matter.
     """
     path, now = folder / DATA, {"fingerprint": fingerprint, "pictures": images}
     before, place = _data_before(folder)
@@ -184,7 +181,7 @@ def check_data(folder: Path, data: str, fingerprint: str, images: int, may_chang
         raise UsageError(
             f"--resume {folder}: --data has changed since the run began: it had {had:,} images and has {images:,}, not all the "
             f"same, or read in another way since (docs/training.md, The data; fingerprints {marks[0]} and {marks[1]}; those of "
-            f"{data} now{moved}); bring the first ones back, start a new run, or, to go on with these others, add "
+            f"{data} now{moved}); restore the former images, start a new run, or, to go on with these, add "
             f"--change {PICTURES}"
         )
     if not may_change and before is None and place not in (None, data):
@@ -196,7 +193,7 @@ def check_data(folder: Path, data: str, fingerprint: str, images: int, may_chang
 
 
 def _data_before(folder: Path) -> tuple[dict[str, Any] | None, str | None]:
-    """What a run that goes on was trained on until now, and where that was; None for what is not known. Raises UsageError."""
+    """The images that a resumed run was trained on until now, and where they were; None if unknown. Raises UsageError."""
     path = folder / DATA
     place = read_config(folder).data if (folder / CONFIG).is_file() else None
     if not path.is_file():
@@ -211,20 +208,20 @@ def _data_before(folder: Path) -> tuple[dict[str, Any] | None, str | None]:
 
 
 def check_writable(flag: str, folder: Path) -> None:
-    """Raises UsageError if a run could not write there, before hours are spent. Leaves nothing behind."""
-    standing = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
-    if not standing.is_dir():
-        raise UsageError(f"{flag} {folder}: {standing} is not a folder; give another")
+    """Check that a run can write there, before hours are spent; leaves no file. Raises UsageError."""
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
+    if not existing.is_dir():
+        raise UsageError(f"{flag} {folder}: {existing} is not a folder; give another")
     try:
-        # Asked for by trying: permission bits do not tell of read-only file systems, nor root of anything.
-        with tempfile.TemporaryFile(dir=standing):
+        # By trying: permission bits do not show read-only file systems, nor what root may do.
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        raise UsageError(f"{flag} {folder}: cannot write to {standing} ({error.strerror}); give another folder") from error
+        raise UsageError(f"{flag} {folder}: cannot write to {existing} ({error.strerror}); give another folder") from error
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """What a killed process was about to write. Other hidden files and folders, such as .git, are people's own."""
+    """Remove what killed processes left half-written. Other hidden files and folders, such as .git, belong to people."""
     for path in folder.glob(f"{TEMPORARY}*"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -7,7 +7,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 from tests.training.data.conftest import save
 from tests.training.data.mixed import png_header
 from training import data
-from training.data import DataError
+from training.errors import DataError
 
 
 def load(folder, size=16, **options):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.training.data.conftest import save
 from training import data
-from training.data import DataError
+from training.errors import DataError
 
 
 def load(source, **options):

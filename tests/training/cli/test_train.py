@@ -63,7 +63,7 @@ def said(capsys, *flags):
         (["--resume", ""], "--resume: String should have at least 1 character"),
         (["--batch-size", "513"], "--batch-size 513 is more than the 512 images there are"),
         (["--config", "nowhere.yaml"], "--config: cannot read nowhere.yaml"),
-        (["--resume", "nowhere"], "--resume nowhere: no run there"),
+        (["--resume", "nowhere"], "--resume nowhere: there is no run"),
     ],
 )
 def test_what_cannot_be_done_is_said_by_the_name_of_the_flag(capsys, tmp_path, flags, expected):
@@ -153,7 +153,7 @@ def test_a_model_that_stands_is_never_replaced(capsys, tmp_path):
         main(["--data", str(SMALL_DATA), "--out", str(tmp_path / "runs"), "--models", str(first.models), *flags, "--seed", "1"])
         == 0
     )
-    assert "stands already and was left alone; add --promote" in capsys.readouterr().out
+    assert "exists already and was left as it is; add --promote" in capsys.readouterr().out
     assert {path.name: path.read_bytes() for path in first.model.iterdir()} == before
     assert (tmp_path / "runs" / "002-fashion-mnist-dcgan" / "model" / "model.json").is_file()
 
@@ -182,7 +182,7 @@ def test_the_better_model_is_promoted_at_the_end_or_later(capsys, tmp_path, shor
         tmp_path / "runs" / "002-fashion-mnist-dcgan" / "model" / "model.json"
     ).read_bytes()
     assert main(["--data", str(SMALL_DATA), "--images", "64", "--width", "4", *QUICKLY_MEASURED, *where, "--promote"]) == 0
-    assert "was left alone, since the new model is not better" in capsys.readouterr().out
+    assert "was left as it is, since the new model is not better" in capsys.readouterr().out
 
 
 def test_a_finished_model_is_measured_and_says_so(trained, conditional):
@@ -236,8 +236,8 @@ def test_a_lengthened_run_that_was_stopped_is_finished_by_the_next_resume(capsys
     resume = ["--out", str(tmp_path / "runs"), "--models", str(short.models), "--resume", str(short.run)]
     stops = iter([False, True])
     with monkeypatch.context() as patch:
-        patch.setattr("training.cli.train.StopSignal.received", lambda self: next(stops))
-        patch.setattr("training.cli.train.StopSignal.number", signal.SIGTERM, raising=False)
+        patch.setattr("training.engine.stopping.StopSignal.received", lambda self: next(stops))
+        patch.setattr("training.engine.stopping.StopSignal.number", signal.SIGTERM, raising=False)
         assert main([*resume, "--images", "320"]) != 0
     assert last_checkpoint(short.run) < 320
     capsys.readouterr()
@@ -413,7 +413,7 @@ def test_tildes_are_expanded_in_every_path(capsys, tmp_path, monkeypatch):
 def test_a_run_that_goes_on_elsewhere_is_left_alone(capsys, tmp_path, short):
     resume = ["--out", str(tmp_path / "runs"), "--models", str(short.models), "--resume", str(short.run), "--images", "192"]
     with run_dir.locked(short.run):
-        assert "this run is going on in another process; stop that first" in said(capsys, *resume)
+        assert "this run is being trained by another process; stop that first" in said(capsys, *resume)
     assert main(resume) == 0
 
 

@@ -27,7 +27,7 @@ def write_mixed(folder: Path) -> None:
                 name = str(Path(name).with_suffix(suffix))
             (folder / name).write_bytes(content)
         whole = archive.read("faces/cry.png")
-    damages = (b"", whole[: len(whole) // 2], b"not a image\n", png_header(20_000, 20_000), random.Random(0).randbytes(5000))
+    damages = (b"", whole[: len(whole) // 2], b"not an image\n", png_header(20_000, 20_000), random.Random(0).randbytes(5000))
     for name, content in zip(DAMAGED, damages, strict=True):
         (folder / name).write_bytes(content)
 

@@ -7,7 +7,8 @@ import pytest
 
 from tests.conftest import SMALL_DATA
 from training import data
-from training.data import DataError, published
+from training.data import published
+from training.errors import DataError
 
 SIZE = (32, 32)
 
@@ -153,7 +154,7 @@ def test_mnist_files_of_an_unknown_set_are_named_after_their_folder(tmp_path):
     dataset = data.load(str(tmp_path / "My Signs" / "raw"), SIZE, labelled=True)
     assert (dataset.name, dataset.classes) == ("raw", ("0", "1", "2", "3", "4"))
     assert dataset.licence == "that of the images it was trained on"
-    assert not data.survey(str(tmp_path / "My Signs" / "raw")).known
+    assert not data.survey(str(tmp_path / "My Signs" / "raw")).builtin
 
 
 def test_without_a_test_split_nothing_is_held_out(tmp_path):

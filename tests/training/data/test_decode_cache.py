@@ -13,7 +13,8 @@ from PIL import Image
 from tests.training.data.conftest import save
 from tests.training.data.mixed import EMOJI
 from training import data
-from training.data import DataError, decode_cache, memmap
+from training.data import decode_cache, memmap
+from training.errors import DataError
 
 
 @pytest.fixture
@@ -152,6 +153,7 @@ _SLOWLY = """
 import fcntl, sys, time
 from pathlib import Path
 from training import data
+from training.cli.console import log_lines
 from training.data import memmap
 
 folder, waits, go, decoded = map(Path, sys.argv[1:])
@@ -170,7 +172,8 @@ def say_and_lock(file, how):
     flock(file, how)
 
 memmap.decode, fcntl.flock = wait_and_decode, say_and_lock
-print(data.load(str(folder), (16, 16)).fingerprint)
+with log_lines():
+    print(data.load(str(folder), (16, 16)).fingerprint)
 """
 
 

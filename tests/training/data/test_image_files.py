@@ -9,7 +9,7 @@ from PIL import Image
 from tests.training.data.conftest import save
 from tests.training.data.mixed import CLASSES, DAMAGED, EMOJI, write_mixed
 from training import data
-from training.data import DataError
+from training.errors import DataError
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def pack(folder, target, prefix=""):
 def test_a_folder_is_read_in_the_order_of_its_names(tmp_path):
     for name, colour in [("b/1.png", "red"), ("a/2.JPG", "blue"), ("c.webp", "lime")]:
         save(tmp_path / "My Images!" / name, colour)
-    (tmp_path / "My Images!" / "notes.txt").write_text("not a image")
+    (tmp_path / "My Images!" / "notes.txt").write_text("not an image")
     dataset = data.load(str(tmp_path / "My Images!"), (16, 16))
     assert (dataset.name, dataset.licence) == ("my-images", "that of the images it was trained on")
     assert dataset.images.shape == (3, 3, 16, 16)
@@ -136,7 +136,7 @@ def test_real_images_of_all_kinds_with_five_damaged_files(mixed):
     assert dataset.images.shape == (300 - apart, 3, 64, 64)
     with pytest.raises(DataError, match=r"5 of 305 files cannot be decoded, more than the share of 0\.01 that --max-bad allows"):
         data.load(str(mixed), (64, 64))
-    # Whatever a image was saved as, it looks the same: the means of its channels, or of all three where it lost its colour.
+    # Whatever an image was saved as, it looks the same: the means of its channels, or of all three where it lost its colour.
     originals = data.load(str(EMOJI), (64, 64))
     everything = [np.concatenate([*([] if d.held_out is None else [d.held_out.images]), d.images]) for d in (dataset, originals)]
     levels = [np.sort(images.mean((1, 2, 3))) for images in everything]
@@ -272,38 +272,38 @@ def test_what_is_held_out_is_decided_by_content(tmp_path):
 
 
 def test_small_sets_keep_all_and_large_ones_hold_out_so_many():
-    from training.data.split import held_out_places
+    from training.data.split import held_out_indices
 
     digests = [hashlib.sha256(str(number).encode()).digest() for number in range(50_000)]
-    chosen = held_out_places(digests[:400])
+    chosen = held_out_indices(digests[:400])
     assert chosen == [place for place, digest in enumerate(digests[:400]) if int(digest.hex(), 16) % 20 == 0]
     few, others = [digests[place] for place in chosen[:10]], [digest for digest in digests[:400] if digest[-1] % 4]
-    assert held_out_places([*few, *others[:190]]) == list(range(10))
-    assert held_out_places([*few, *others[:189]]) == []  # of 199
-    assert held_out_places([*few[1:], *others]) == []  # no more than nine
-    chosen = held_out_places(digests)
+    assert held_out_indices([*few, *others[:190]]) == list(range(10))
+    assert held_out_indices([*few, *others[:189]]) == []  # of 199
+    assert held_out_indices([*few[1:], *others]) == []  # no more than nine
+    chosen = held_out_indices(digests)
     assert (len(chosen), chosen) == (2000, sorted(chosen))
     # At the limit too the content decides, not the order.
-    assert {digests[place] for place in chosen} == {digests[::-1][place] for place in held_out_places(digests[::-1])}
+    assert {digests[place] for place in chosen} == {digests[::-1][place] for place in held_out_indices(digests[::-1])}
 
 
 def test_no_class_gives_more_than_a_quarter_of_its_images():
-    from training.data.split import held_out_places
+    from training.data.split import held_out_indices
 
     digests = [hashlib.sha256(str(number).encode()).digest() for number in range(4000)]
-    chosen = held_out_places(digests)
-    assert held_out_places(digests, ["a"] * 4000) == chosen  # what is large enough is held out as before
+    chosen = held_out_indices(digests)
+    assert held_out_indices(digests, ["a"] * 4000) == chosen  # what is large enough is held out as before
     for size in (1, 2, 3, 4, 8, 20):
         labels = [str(number // size) for number in range(4000)]
-        within = held_out_places(digests, labels)
+        within = held_out_indices(digests, labels)
         assert set(within) <= set(chosen)
         counts = np.bincount([int(labels[place]) for place in within], minlength=4000 // size)
         assert counts.max(initial=0) <= size // 4
         assert bool(within) == (size >= 4)
-    # All copies of a image on one side, even where one of their classes is too small to spare its own.
+    # All copies of an image on one side, even where one of their classes is too small to spare its own.
     twice = [*digests, *digests]
     labels = [*("large" for _ in digests), *(str(number // 5) for number in range(4000))]
-    within = held_out_places(twice, labels)
+    within = held_out_indices(twice, labels)
     assert within
     assert {place % 4000 for place in within if place < 4000} == {place - 4000 for place in within if place >= 4000}
 

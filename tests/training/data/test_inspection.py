@@ -11,7 +11,8 @@ from tests.conftest import SMALL_DATA
 from tests.training.data.conftest import save
 from tests.training.data.mixed import EMOJI
 from training import data
-from training.data import DataError, Survey, survey
+from training.data import Survey, survey
+from training.errors import DataError
 
 
 def test_folders_are_looked_at_without_decoding(tmp_path, monkeypatch):

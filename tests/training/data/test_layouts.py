@@ -11,8 +11,8 @@ from PIL import Image
 
 from tests.training.data.conftest import save
 from training import data
-from training.data import DataError
 from training.data.classes import arrange, natural
+from training.errors import DataError
 
 _CLASSES = ("cat", "dog")
 

@@ -140,7 +140,7 @@ def use_at(entry, seconds):
     os.utime(entry / "record.json", (seconds, seconds))
 
 
-def test_what_was_not_used_for_longest_is_removed(sets, cache, monkeypatch, capsys):
+def test_what_was_not_used_for_longest_is_removed(sets, cache, monkeypatch, capsys, lines):
     made = []
     for folder in sets[:3]:
         load_elsewhere(folder)

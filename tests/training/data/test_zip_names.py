@@ -10,11 +10,11 @@ from PIL import Image
 
 from tests.training.data.conftest import save
 from training import data
-from training.data import DataError
+from training.errors import DataError
 
 
 def write_zip(path, names, encoding, extra=lambda raw, name: b""):
-    """A zip file with a image for each name, which is written in that encoding and without the mark of UTF-8."""
+    """A zip file with an image for each name, which is written in that encoding and without the mark of UTF-8."""
     with zipfile.ZipFile(path, "w") as archive:
         for number, name in enumerate(names):
             content = io.BytesIO()

@@ -37,7 +37,7 @@ def train(dataset, folder, stop_after=None, state=None, config=CONFIG):
     folder.mkdir(exist_ok=True)
     state = state or start(config)
     looks = iter(range(10**9))
-    checkpoint_evaluator = Evaluator.of(dataset, "random").checkpoint_evaluator(config.measure)
+    checkpoint_evaluator = Evaluator.from_dataset(dataset, "random").checkpoint_evaluator(config.measure)
     loop.train(
         state,
         dataset,
@@ -124,7 +124,7 @@ def test_losses_that_leave_the_numbers_stop_the_run(dataset, tmp_path):
     with pytest.raises(DivergenceError, match=expected):
         train(dataset, tmp_path / "run", state=state)
     assert len(checkpoints(tmp_path / "run")) == 1  # none of what came after
-    assert "the game is over: " in (tmp_path / "run" / "report.html").read_text()
+    assert "training has ended: " in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_weights_that_leave_the_numbers_are_not_saved(dataset, tmp_path, monkeypatch):

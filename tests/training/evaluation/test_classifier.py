@@ -30,7 +30,7 @@ def weights(found):
 def test_it_learns(small, trained):
     assert trained.record.tested == 51
     assert trained.record.accuracy > 0.45  # guessing is right 1 time in 10
-    logits = trained.network(classifier.prepare(small.images, 1))[1]
+    logits = trained.network(classifier.to_input(small.images, 1))[1]
     assert float((logits.argmax(1).numpy() == small.labels).mean()) > 0.55
 
 
@@ -47,7 +47,7 @@ def test_the_accuracy_is_that_on_held_out_images(small):
     rest = (small.images[400:], small.labels[400:])
     quick = Schedule(epochs=1, width=8)
     found = train(small.images[:400], small.labels[:400], classes=10, held_out=rest, schedule=quick)
-    right = found.network(classifier.prepare(rest[0], 1))[1].argmax(1).numpy() == rest[1]
+    right = found.network(classifier.to_input(rest[0], 1))[1].argmax(1).numpy() == rest[1]
     assert found.record.accuracy == pytest.approx(right.mean())
     assert found.record.tested == 112
     wrong = train(small.images[:400], small.labels[:400], classes=10, held_out=(rest[0], (rest[1] + 1) % 10), schedule=quick)
@@ -112,8 +112,8 @@ def test_a_damaged_cache_is_mended(small, tmp_path, damage, name):
 def test_images_of_any_size_are_brought_to_32():
     grey = np.full((2, 1, 50, 40), 255, np.uint8)
     for channels in (1, 3):
-        torch.testing.assert_close(classifier.prepare(grey, channels), torch.ones(2, channels, 32, 32))
-    torch.testing.assert_close(classifier.prepare(grey * 0, 1), -torch.ones(2, 1, 32, 32))
+        torch.testing.assert_close(classifier.to_input(grey, channels), torch.ones(2, channels, 32, 32))
+    torch.testing.assert_close(classifier.to_input(grey * 0, 1), -torch.ones(2, 1, 32, 32))
 
 
 @pytest.mark.parametrize(("n", "classes", "message"), [(19, 10, "at least 20"), (100, 3, "from 0 to 2")])
@@ -122,7 +122,7 @@ def test_what_cannot_be_learnt_from(small, n, classes, message):
         train(small.images[:n], small.labels[:n], classes=classes)
 
 
-def test_a_cache_that_cannot_be_written_costs_nothing_but_the_cache(small, tmp_path, capsys):
+def test_a_cache_that_cannot_be_written_costs_nothing_but_the_cache(small, tmp_path, capsys, lines):
     (tmp_path / "file").touch()
     arguments = {"classes": 10, "fingerprint": "a", "schedule": Schedule(epochs=1, width=4), "progress": False}
     found = load_or_train(small.images[:40], small.labels[:40], cache=tmp_path / "file" / "cache", **arguments)

@@ -4,7 +4,7 @@ import pytest
 from gan.manifest import Metric
 from tests.conftest import SMALL_DATA
 from training import data
-from training.evaluation import comparison, deviations, feature_extractors
+from training.evaluation import deviations, feature_extractors, metrics
 from training.evaluation.checkpoint_evaluator import CheckpointEvaluator
 from training.evaluation.classifier import Schedule, train
 from training.evaluation.comparison import evaluate
@@ -105,8 +105,8 @@ def test_several_samples_give_each_number_a_deviation(small, split, classifier):
     pairs = evaluate(copied, split, feature_extractors.random_network())
     assert {pair.generated for pair in pairs.pairs} <= set(range(20, 40))
     assert np.array_equal(pairs.suspects, split.train[[pair.training for pair in pairs.pairs]])
-    assert deviations.text(2.19234, 0.02413) == "2.192 ± 0.024"
-    figures = {one.name: deviation for one, deviation in deviations.figures(found.rows)}
+    assert deviations.format_value(2.19234, 0.02413) == "2.192 ± 0.024"
+    figures = {one.name: deviation for one, deviation in deviations.with_deviations(found.rows)}
     assert figures.keys() == together.keys()
     assert figures["frechet"] == by_measure["deviation/frechet"]
     with pytest.raises(ValueError, match="no sample"):
@@ -118,14 +118,14 @@ def test_the_yardstick_is_of_as_many_sets(small):
     fresh = [SampleSet(small.images[rows]) for rows in (slice(356, 406), slice(406, 456), slice(456, 506))]
     found = evaluate(fresh, test, feature_extractors.random_network())
     # Other training images each time: 250 of the 256 are used after five turns, and then there are none.
-    turns = [test.sides("held-out", 50, turn)[1] for turn in range(6)]
+    turns = [test.reference_and_yardstick("held-out", 50, turn)[1] for turn in range(6)]
     assert [len(turn) for turn in turns] == [50] * 5 + [0]
     assert len({image.tobytes() for turn in turns for image in turn}) == len(np.unique(np.concatenate(turns), axis=0)) >= 240
     reals = [by_name(evaluate([SampleSet(turn)], test, feature_extractors.random_network()))["frechet"].value for turn in turns[:3]]
     assert by_name(found)["frechet"].real == pytest.approx(np.mean(reals))
     (row,) = (row for row in found.deviations if row.name == "deviation/frechet")
     assert row.real == pytest.approx(np.std(reals, ddof=1))
-    assert deviations.texts(by_name(found)["frechet"], row)[1].count(" ± ") == 1
+    assert deviations.format_measure(by_name(found)["frechet"], row)[1].count(" ± ") == 1
     # Of few training images there is one set: its numbers have no deviation.
     few = RealImages(small.images[:60], small.images[256:356], part="test")
     (row,) = (
@@ -158,9 +158,9 @@ def test_asking_for_the_wrong_labels_is_noticed(small, split, classifier):
 
 def test_label_accuracy_and_shares():
     seen, asked = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1])
-    overall, each = comparison.label_accuracy(seen, asked, classes=4)
+    overall, each = metrics.label_accuracy(seen, asked, classes=4)
     assert (overall, each) == (0.5, {0: 1.0, 1: pytest.approx(1 / 3)})
-    assert comparison.class_shares(seen, classes=4).tolist() == [0.5, 0.25, 0.25, 0]
+    assert metrics.class_shares(seen, classes=4).tolist() == [0.5, 0.25, 0.25, 0]
 
 
 def test_grey_is_repeated_and_nothing_else():

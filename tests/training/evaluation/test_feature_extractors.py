@@ -6,9 +6,10 @@ import torch
 from torch import nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
+from training.errors import FeaturesUnavailableError
 from training.evaluation import feature_extractors
 from training.evaluation.classifier import Classifier, Network, Record
-from training.evaluation.feature_extractors import Extractor, FeaturesUnavailableError
+from training.evaluation.feature_extractors import Extractor
 
 
 def images(n, channels=1, size=(32, 32), seed=0):

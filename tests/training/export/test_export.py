@@ -18,10 +18,10 @@ from gan.model_folder import CARD, ONNX, SAMPLES, TORCHSCRIPT, WEIGHTS
 from gan.networks import dcgan, families
 from gan.networks.layers.conditioning import tensors
 from tests.conftest import train
+from training.cli.export import main
 from training.engine import checkpoint
+from training.errors import ExportError
 from training.export import export
-from training.export.__main__ import main
-from training.export.export import ExportError
 
 SHIPPED = Path(__file__).parents[3] / "models" / "fashion-mnist-dcgan"
 

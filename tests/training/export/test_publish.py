@@ -12,15 +12,17 @@ from tests.conftest import SMALL_DATA
 from training import data
 from training.data import Dataset, HeldOut
 from training.data.split import halves
+from training.errors import UsageError
 from training.evaluation.evaluator import Evaluator
-from training.evaluation.samples import ModelSampler, Seeds
+from training.evaluation.samples import ModelSampler, SeedRange
 from training.export.publish import measure_model, promote, publish, rank_models
-from training.tracking.run_dir import UsageError
+
+pytestmark = pytest.mark.usefixtures("lines")
 
 
 @pytest.fixture(scope="module")
 def evaluator():
-    return Evaluator.of(data.load(str(SMALL_DATA), (32, 32)), "random")
+    return Evaluator.from_dataset(data.load(str(SMALL_DATA), (32, 32)), "random")
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ def test_one_that_is_not_better_does_not(places, capsys, value):
     old = standing(models)
     promote(model, models, ranked(new=value, old=2.0))
     assert standing(models).version == old.version
-    assert "was left alone, since the new model is not better" in capsys.readouterr().out
+    assert "was left as it is, since the new model is not better" in capsys.readouterr().out
 
 
 def test_published_figures_do_not_decide(places, evaluator, capsys):
@@ -122,7 +124,7 @@ def halved():
 
 @pytest.mark.parametrize("features", ["random", "classifier"])
 def test_nothing_is_chosen_by_the_test_images(trained, halved, features):
-    whole, poisoned = (Evaluator.of(dataset, features) for dataset in halved)
+    whole, poisoned = (Evaluator.from_dataset(dataset, features) for dataset in halved)
     assert np.array_equal(whole.selection.held_out, poisoned.selection.held_out)
     (one,), (other,) = (rank_models(evaluator, [trained.model], 100) for evaluator in (whole, poisoned))
     assert one == other
@@ -141,11 +143,11 @@ def test_nothing_is_chosen_by_the_test_images(trained, halved, features):
 
 
 def test_figures_come_from_test_images_and_from_seeds_that_chose_nothing(trained, halved):
-    evaluator = Evaluator.of(halved[0], "random")
+    evaluator = Evaluator.from_dataset(halved[0], "random")
     found = {metric.name: metric for metric in measure_model(evaluator, trained.model, 100, sets=2)}
     where = f"100 generated against 100 held-out pictures of garments ({halved[0].fingerprint[:8]}), test"
     assert f"{where}, seeds 2147483648 to 2147483847; " in found["recall"].protocol
-    samples = ModelSampler(trained.model).draw(Seeds(100, 2**31, 2))
+    samples = ModelSampler(trained.model).generate(SeedRange(100, 2**31, 2))
     by_hand = evaluator.evaluate(samples, seeds="seeds 2147483648 to 2147483847")
     assert list(found.values()) == by_hand.rows
     assert found["deviation/frechet"].value > 0
@@ -164,13 +166,13 @@ def test_few_held_out_images_serve_both_and_it_is_said(trained, evaluator):
 def test_a_classifier_that_guesses_chooses_nothing(monkeypatch, capsys):
     known = data.load(str(SMALL_DATA), (32, 32), labelled=True)
     shuffled = replace(known, labels=np.random.default_rng(0).permutation(known.labels), recorded_fingerprint=None)
-    found = Evaluator.of(shuffled, "classifier")
+    found = Evaluator.from_dataset(shuffled, "classifier")
     assert (found.extractor.name, found.classifier) == ("random", None)
     warning = capsys.readouterr().err
     assert warning == f"warning: {found.doubt}\n"
     assert "no better than guessing: models are measured by features of a random network, and not by class" in warning
     assert "selection" in found.checkpoint_evaluator(100).protocol
-    sure = Evaluator.of(known, "classifier")
+    sure = Evaluator.from_dataset(known, "classifier")
     assert (sure.extractor.name, sure.doubt) == ("classifier", "")
     assert capsys.readouterr().err == ""
 
@@ -214,7 +216,7 @@ def test_where_nothing_stands_the_model_is_copied(places, capsys):
     promote(model, models, unused)
     assert standing(models).version == model_folder.read_manifest(model).version
     publish(model, models)
-    assert "stands already and was left alone; add --promote" in capsys.readouterr().out
+    assert "exists already and was left as it is; add --promote" in capsys.readouterr().out
 
 
 def test_a_model_is_measured_as_it_is_served(trained, evaluator, tmp_path):

@@ -10,9 +10,10 @@ from training import data
 from training.config.schema import TrainingConfig
 from training.engine.device import Hardware
 from training.engine.state import TrainingState
+from training.errors import DivergenceError
 from training.evaluation.evaluator import Evaluator
 from training.losses.adversarial import OBJECTIVES
-from training.tracking.divergence import DivergenceError, DivergenceMonitor, measure, spread, warnings_of
+from training.tracking.divergence import DivergenceMonitor, measure, spread, warnings_of
 
 CONFIG = TrainingConfig(data=str(SMALL_DATA), width=8, batch_size=16, threads=1, measure=128, precision="float32")
 FINE = {"spread": 1.0, "recall": 0.8, "precision": 0.8, "accuracy_held_out": 0.8, "accuracy_fake": 0.8}
@@ -31,7 +32,7 @@ def test_a_game_that_goes_well_goes_on(tmp_path):
 @pytest.mark.parametrize(
     ("trouble", "lasts", "said"),
     [
-        ({"logit_std": 0.0}, 20_000, "the discriminator is dead: for 20,000 images it has said the same of all"),
+        ({"logit_std": 0.0}, 20_000, "the discriminator is dead: for 20,000 images it has given all of them the same logit"),
         ({"d_real": 0.99999, "d_fake": 0.00001}, 100_000, "the discriminator has won: for 100,000 images it has been certain"),
         ({"loss_g": float("nan"), "loss_d": float("inf")}, 0, "loss_d, loss_g became infinite or not a number"),
     ],
@@ -81,7 +82,7 @@ def dataset():
 def test_a_checkpoint_is_measured_by_its_weights_alone(dataset):
     state = TrainingState.start(CONFIG, 1, None, Hardware.choose(CONFIG))
     before = copy.deepcopy(state._tensors())
-    checkpoint_evaluator = Evaluator.of(dataset, "random").checkpoint_evaluator(100)
+    checkpoint_evaluator = Evaluator.from_dataset(dataset, "random").checkpoint_evaluator(100)
     found = measure(state, dataset, CONFIG, Hardware.choose(CONFIG), checkpoint_evaluator)
     assert measure(state, dataset, CONFIG, Hardware.choose(CONFIG), checkpoint_evaluator) == found
     assert found.keys() == {"frechet", "precision", "recall", "spread", "accuracy_fake", "accuracy_held_out"}
@@ -94,5 +95,7 @@ def test_a_checkpoint_is_measured_by_its_weights_alone(dataset):
 def test_accuracy_counts_fakes_below_and_real_images_over_the_boundary(dataset, monkeypatch, boundary, fake, held_out):
     monkeypatch.setitem(OBJECTIVES, "nonsaturating", replace(OBJECTIVES["nonsaturating"], boundary=boundary))
     state = TrainingState.start(CONFIG, 1, None, Hardware.choose(CONFIG))
-    found = measure(state, dataset, CONFIG, Hardware.choose(CONFIG), Evaluator.of(dataset, "random").checkpoint_evaluator(100))
+    found = measure(
+        state, dataset, CONFIG, Hardware.choose(CONFIG), Evaluator.from_dataset(dataset, "random").checkpoint_evaluator(100)
+    )
     assert (found["accuracy_fake"], found["accuracy_held_out"]) == (fake, held_out)

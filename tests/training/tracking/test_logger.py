@@ -52,7 +52,7 @@ def test_a_damaged_line_is_passed_over_on_resume_in_the_report_and_in_comparison
     (tmp_path / CONFIG).write_text("width: 4\n")
     (tmp_path / "stats.jsonl").write_bytes(content)
     (tmp_path / "warnings.jsonl").write_bytes(content)
-    assert [point.images for point in history.read(tmp_path).points] == [32, 64, 96]
+    assert [point.images for point in history.read_history(tmp_path).points] == [32, 64, 96]
     report.write(tmp_path)
 
     state.seen = 64

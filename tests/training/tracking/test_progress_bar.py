@@ -10,6 +10,8 @@ from training.run import main
 from training.tracking import progress_bar
 from training.tracking.progress_bar import Progress
 
+pytestmark = pytest.mark.usefixtures("lines")
+
 
 class Terminal:
     """Standard error that says it is a terminal."""
@@ -41,7 +43,7 @@ def test_a_log_file_gets_a_plain_line_a_minute(capsys, clock):
     for _ in range(100):
         clock[0] += 3
         bar.update(10)
-        bar.tell(1000, {"loss_d": 0.5})
+        bar.set_statistics(1000, {"loss_d": 0.5})
     bar.close()
     found = capsys.readouterr()
     lines = found.err.splitlines()
@@ -56,7 +58,7 @@ def test_a_line_without_statistics_ends_with_the_time(capsys, clock):
     bar = Progress(1000, 0, shown=True)
     clock[0] += 1
     bar.update(10)
-    bar.tell(1000, {})
+    bar.set_statistics(1000, {})
     bar.close()
     assert capsys.readouterr().err == "10 of 1,000 images (1%), 10 images/s, 0:01:39 left\n"
 
@@ -64,7 +66,7 @@ def test_a_line_without_statistics_ends_with_the_time(capsys, clock):
 def test_other_processes_say_nothing(capsys, clock):
     bar = Progress(1000, 0, shown=False)
     bar.update(10)
-    bar.tell(1000, {"loss_d": 0.5})
+    bar.set_statistics(1000, {"loss_d": 0.5})
     bar.close()
     assert capsys.readouterr().err == ""
 
@@ -73,7 +75,7 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     bar = Progress(1000, 500, shown=True)
     bar.update(10)
-    bar.tell(1000, {"loss_d": 0.5})
+    bar.set_statistics(1000, {"loss_d": 0.5})
     bar.close()
     assert "510/1.00k" in sys.stderr.text
     assert "loss_d=0.500" in sys.stderr.text
@@ -85,7 +87,7 @@ def test_a_total_that_is_not_known_yet_has_no_time_left(monkeypatch):
     bar = Progress(None, 0, shown=True)
     bar.update(10)
     assert "/" not in sys.stderr.text.replace("pic/s", "").replace("s/pic", "")
-    bar.tell(640, {})
+    bar.set_statistics(640, {})
     bar.update(10)
     bar.close()
     assert "20.0/640" in sys.stderr.text

@@ -216,7 +216,7 @@ def test_a_finished_run_names_its_model_and_needs_nothing_from_elsewhere(trained
     assert f'<a href="model/"><b>fashion-mnist-dcgan@{version}</b></a>' in page
     assert "finished" in page
     assert titles_of(page) == [
-        *("Losses", "What the discriminator thinks", "Accuracy of the discriminator", "Value of the game"),
+        *("Losses", "Discriminator outputs", "Accuracy of the discriminator", "Value function"),
         *("Distance from the data", "Precision and recall", "Diversity", "Logits", "Speed"),
     ]
     assert list(grids_of(page).values())[-1] == (trained.run / "samples-000002048.png").read_bytes()

@@ -1,0 +1,32 @@
+"""The command that exports models again: `python -m training.export`."""
+
+import argparse
+import sys
+
+from gan.errors import GanServiceError
+from gan.paths import user_path
+from training.cli.console import log_lines
+from training.export.again import export_again
+
+
+@log_lines()
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        "python -m training.export",
+        description="Write the exported files of model folders again, from their weights: for files that are damaged, or too old "
+        "for what is to read them. Name, version and images stay.",
+        epilog="example: python -m training.export models/shoes",
+    )
+    parser.add_argument("folders", nargs="+", type=user_path, metavar="MODEL", help="a model folder")
+    parser.add_argument("--seeds", type=int, default=1000, help="images to compare before and after, %(default)s by default")
+    parser.add_argument("--take-changes", action="store_true", help="export even if some of these images change")
+    options = parser.parse_args(arguments)
+    for folder in options.folders:
+        try:
+            manifest = export_again(folder, options.seeds, options.take_changes)
+        except (GanServiceError, OSError) as error:
+            print(f"training.export: {folder}: {error}", file=sys.stderr)
+            return 1
+        print(f"{folder}: {manifest.name}@{manifest.version} was exported again")
+    return 0

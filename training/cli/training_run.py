@@ -1,0 +1,223 @@
+"""A run of the training command: from the data to the published model."""
+
+import logging
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gan import model_folder
+from gan.errors import ModelFolderError
+from gan.manifest import Metric, Trained
+from training.config.schema import TrainingConfig
+from training.disk import writing_to
+from training.engine import checkpoint, setup
+from training.engine.checkpoint import CheckpointError
+from training.engine.device import Hardware
+from training.engine.distributed import Group
+from training.engine.estimate import print_estimate
+from training.engine.loop import train
+from training.engine.state import TrainingState
+from training.engine.stopping import StopSignal
+from training.errors import UsageError
+from training.evaluation.evaluator import Evaluator
+from training.export.export import export_model
+from training.export.publish import measure_model, promote, publish, rank_models
+from training.tracking import report, run_dir
+from training.tracking.environment import record
+
+if TYPE_CHECKING:
+    from training.cli.train import Options
+
+_log = logging.getLogger(__name__)
+
+
+class TrainingRun:
+    """A run in one process of a group: its data and networks, trained from the start or from where the run was stopped."""
+
+    def __init__(self, options: "Options", config: TrainingConfig, folder: Path | None, group: Group) -> None:
+        """Load the data and build the networks; `folder` is that of a resumed run. Raises UsageError and DataError."""
+        self._options, self._config, self._folder, self._group = options, config, folder, group
+        self._hardware = _choose_hardware(config)
+        with group.one_after_another():
+            self._labelled_dataset, self._features = setup.load(config, folder)  # with labels if there are any, to measure by
+        self._dataset = self._labelled_dataset if config.conditional else self._labelled_dataset.without_labels()
+        setup.check_enough(config, self._dataset, group)
+        self._log_settings()
+        self._state = self._build_networks()
+
+    def estimate(self) -> None:
+        """Log the time and memory that training would take, in the first process."""
+        if self._group.is_first:
+            print_estimate(self._options.out, self._state, self._dataset, self._config, self._hardware)
+
+    def train(self, images_may_change: bool) -> int:
+        """Train, export and publish; returns the exit status. Raises UsageError if a resumed run finds other images."""
+        folder = self._create_folder()
+        with (
+            writing_to(folder, f"go on with: python -m training.run --resume {folder}"),
+            run_dir.locked(folder) if self._group.is_first else nullcontext(),
+        ):
+            resumed_from = _restore(self._state, checkpoint.checkpoints(folder)[::-1])
+            evaluator = self._start(folder, resumed_from, images_may_change) if self._group.is_first else None
+            return self._train(folder, evaluator)
+
+    def _log_settings(self) -> None:
+        processes = f", {self._group.size} processes" if self._group.size > 1 else ""
+        _log.info(run_dir.to_yaml(self._config).rstrip())
+        _log.info(f"data: {self._dataset.name}, {'; '.join(self._dataset.notes)}")
+        for file in self._dataset.skipped:
+            _log.info(f"skipped {file}")
+        _log.info(f"features to measure by: {self._features}")
+        _log.info(f"hardware: {self._hardware}{processes}")
+
+    def _build_networks(self) -> TrainingState:
+        channels, classes = self._dataset.images.shape[1], len(self._dataset.classes) or None
+        try:
+            state = TrainingState.start(self._config, channels, classes, self._hardware)
+        except ValueError as error:  # what the networks cannot be
+            raise UsageError(f"--arch {self._config.arch}: {error}") from error
+        except (RuntimeError, TypeError) as error:  # what PyTorch raises for more memory, or larger numbers, than there are
+            raise _too_large(error) from error
+        for name, network in (("generator", state.generator), ("discriminator", state.discriminator)):
+            _log.info(f"{name}: {sum(parameter.numel() for parameter in network.parameters()):,} parameters")
+        return state
+
+    def _create_folder(self) -> Path:
+        """The run's folder, which the first process creates where there is none, and the others are told."""
+        folder = self._folder
+        if folder is None and self._group.is_first:
+            with writing_to(self._options.out, "start again"):
+                folder = run_dir.create(self._options.out, f"{self._dataset.name}-{self._config.recipe}")
+        return Path(self._group.broadcast(str(folder)))
+
+    def _start(self, folder: Path, resumed_from: Path | None, images_may_change: bool) -> Evaluator:
+        """Record what the run is started with, and prepare what its checkpoints are measured by."""
+        images, fingerprint = len(self._dataset.images), self._dataset.fingerprint
+        run_dir.check_data(folder, self._config.data, fingerprint, images, images_may_change)
+        run_dir.write_config(folder, self._config)
+        record(folder, self._hardware)
+        evaluator = setup.evaluator_of(self._config, self._labelled_dataset, self._features)
+        _log.info(f"checkpoints are measured by {evaluator.extractor.protocol}")
+        _log.info((f"resumed from {resumed_from}\n" if resumed_from else "") + f"run: {folder}")
+        return evaluator
+
+    def _train(self, folder: Path, evaluator: Evaluator | None) -> int:
+        stop = StopSignal()
+        quick = None if evaluator is None else evaluator.checkpoint_evaluator(self._config.measure)
+        finished = train(self._state, self._dataset, self._config, self._hardware, folder, quick, stop.received, self._group)
+        if evaluator is None:
+            return 0
+        stop.let_go()  # the weights are saved: what is left can be done again
+        if not finished:
+            print(f"stopped and saved; go on with: python -m training.run --resume {folder}", file=sys.stderr)
+            return 128 + stop.number
+        _restore(self._state, checkpoint.ranked(folder))
+        self._export(folder, evaluator)
+        _publish(folder, self._options, self._config, evaluator)
+        return 0
+
+    def _export(self, folder: Path, evaluator: Evaluator) -> None:
+        """Write the model folder of the best checkpoint, with its measures."""
+        config = self._config
+
+        def measure(model: Path) -> list[Metric]:
+            try:
+                return measure_model(evaluator, model, config.measure_final, config.measure_sets, folder / report.NEAREST)
+            except ValueError as error:
+                _log.warning(f"the model was not measured: {error}")
+                return []
+
+        name = config.name or f"{self._dataset.name}-{config.recipe}"
+        environment = record(folder, self._hardware)  # as it was when the run was started
+        manifest = export_model(folder / "model", name, self._state, self._dataset, config, environment, measure)
+        _log.info(
+            f"exported {manifest.name}@{manifest.version}, of the best checkpoint, after {self._state.seen:,} images, "
+            f"to {folder / 'model'}; the report: {report.write(folder)}"
+        )
+
+
+def run(options: "Options", config: TrainingConfig, folder: Path | None, images_may_change: bool, group: Group) -> int:
+    """Carry out the command in one process of a group; returns the exit status. `folder` is that of a resumed run."""
+    if not group.is_first:
+        logging.getLogger("training").setLevel(logging.WARNING)
+    if options.resume and folder is None:
+        _log.info(f"nothing to resume in {options.out}: starting anew")
+    if folder is not None and _is_done(folder, config):
+        _log.info(f"{folder} is done; its model is in {folder}/model")
+        if group.is_first and not options.dry_run:
+            with run_dir.locked(folder):
+                _publish(folder, options, config)
+        return 0
+    training_run = TrainingRun(options, config, folder, group)
+    if options.dry_run:
+        training_run.estimate()
+        return 0
+    return training_run.train(images_may_change)
+
+
+def _choose_hardware(config: TrainingConfig) -> Hardware:
+    try:
+        return Hardware.choose(config)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _publish(folder: Path, options: "Options", config: TrainingConfig, evaluator: Evaluator | None = None) -> None:
+    """Copy the finished model to --models, or promote it. Without an evaluator one is made if there is something to measure."""
+
+    def rank(models: list[Path]) -> list[Metric]:
+        try:
+            return rank_models(evaluator or _evaluator_again(folder, config), models, config.measure_final)
+        except ValueError as error:
+            raise UsageError(
+                f"--promote: the models cannot be measured ({error}); leave --promote out, or replace it by hand"
+            ) from error
+
+    if options.promote:
+        promote(folder / "model", options.models, rank)
+    else:
+        publish(folder / "model", options.models)
+
+
+def _evaluator_again(folder: Path, config: TrainingConfig) -> Evaluator:
+    """The evaluator of a finished run. Raises UsageError if its images have changed."""
+    labelled_dataset, features = setup.load(config, folder)
+    dataset = labelled_dataset if config.conditional else labelled_dataset.without_labels()
+    run_dir.check_data(folder, config.data, dataset.fingerprint, len(dataset.images), may_change=False)
+    return setup.evaluator_of(config, labelled_dataset, features)
+
+
+def _restore(state: TrainingState, paths: list[Path]) -> Path | None:
+    """Load the first checkpoint that is whole; None where there is none. Raises CheckpointError if all are unusable."""
+    for path in paths:
+        try:
+            state.restore(path)
+        except CheckpointError as error:
+            if path == paths[-1]:
+                raise CheckpointError(
+                    path, f"{error.reason}; no other one is whole: start a new run, or bring a copy back"
+                ) from error
+            _log.warning(f"{error}: going on from the next one")
+        else:
+            return path
+    return None
+
+
+def _is_done(folder: Path, config: TrainingConfig) -> bool:
+    """Whether the last checkpoint is at the run's end and the exported model was made from the best one."""
+    best = next(iter(checkpoint.ranked(folder)), None)
+    if best is None:
+        return False
+    try:
+        last = checkpoint.read_progress(checkpoint.checkpoints(folder)[-1])
+        origin = model_folder.read(folder / "model").manifest.origin
+        exported = origin.pictures_seen if isinstance(origin, Trained) else None
+        return config.is_reached(last.seen, last.seconds) and exported == checkpoint.read_progress(best).seen
+    except (CheckpointError, ModelFolderError):
+        return False
+
+
+def _too_large(error: Exception) -> UsageError:
+    reason = str(error).partition("\n")[0]
+    return UsageError(f"the networks do not fit into memory ({reason}): take a smaller --width, --z-dim or --blocks")

@@ -1,0 +1,50 @@
+"""The errors of training, each of which ends in a sentence for people.
+
+    GanServiceError (gan.errors)
+      + ModelFolderError (gan.errors)
+      + UsageError
+      + DataError
+      + CheckpointError (training.engine.checkpoint)
+      + DiskError
+      + DivergenceError
+      + EvaluationTargetError
+      + FeaturesUnavailableError
+      + ExportError
+      + HistoryError
+
+Commands catch the base class, print the sentence and exit with status 2; after a DiskError training.run exits with 1.
+"""
+
+from gan.errors import GanServiceError
+
+
+class UsageError(GanServiceError):
+    """A command that cannot be carried out as given; the message names the flag and the remedy."""
+
+
+class DataError(GanServiceError):
+    """Data that cannot be trained on; the message names the flag or file and the remedy."""
+
+
+class DiskError(GanServiceError):
+    """A file that cannot be written; the message names the disk, the folder, the reason and the remedy."""
+
+
+class DivergenceError(GanServiceError):
+    """Training that makes no progress any more; the message says why, names the last good checkpoint, and the remedy."""
+
+
+class EvaluationTargetError(GanServiceError):
+    """Images or a model that cannot be measured as asked; the message names the flag or folder and the remedy."""
+
+
+class FeaturesUnavailableError(GanServiceError):
+    """A feature network that is not available; the message says why and what to do."""
+
+
+class ExportError(GanServiceError):
+    """An exported file whose images differ from those of the network in memory."""
+
+
+class HistoryError(GanServiceError):
+    """Runs that cannot be compared; the message names the folder or the flag and the remedy."""
