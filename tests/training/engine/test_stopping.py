@@ -68,7 +68,7 @@ def test_who_asks_twice_in_a_moment_asks_once_and_who_insists_later_is_obeyed(mo
 
 STREAMS = """
 import sys
-from training import console
+from training.cli import console
 def main():
     for number in range(2000):
         print("line", number)
@@ -106,7 +106,7 @@ def test_a_command_outlives_its_streams(tmp_path, command, status):
 def test_what_is_printed_after_a_reader_has_left_reaches_no_file(tmp_path):
     """A closed descriptor's number would be given to the next file that is opened."""
     (tmp_path / "script.py").write_text(
-        "import os, sys\nfrom training import console\ndef main():\n"
+        "import os, sys\nfrom training.cli import console\ndef main():\n"
         "    file = open(sys.argv[1], 'w')\n    os.write(1, b'said')\n    os.write(2, b'said')\n    return 0\nconsole.run(main)\n"
     )
     command = f"{sys.executable} {tmp_path}/script.py {tmp_path}/out <&- >&- 2>&-"
