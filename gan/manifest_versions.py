@@ -23,6 +23,8 @@ from gan.manifest import (
     image_output,
 )
 
+_DEVIATION = "deviation/"
+
 
 class _Version1(Part):
     """model.json as versions 0.1 of this program wrote it."""
@@ -58,10 +60,22 @@ class _Version1(Part):
             networks={"generator": Network(architecture=self.architecture, files=files, exports=self.exports)},
             sampling=self.sampling,
             origin=self.origin,
-            metrics=self.metrics,
+            metrics=_with_deviations(self.metrics),
             licence=self.licence,
             files=self.files,
         )
+
+
+def _with_deviations(rows: list[Metric]) -> list[Metric]:
+    """Measures with their standard deviations, which version 1 has in rows of their own, called deviation/<measure>."""
+    deviations = {row.name.removeprefix(_DEVIATION): row for row in rows if row.name.startswith(_DEVIATION)}
+    return [
+        row
+        if row.name not in deviations
+        else row.model_copy(update={"deviation": deviations[row.name].value, "real_deviation": deviations[row.name].real})
+        for row in rows
+        if not row.name.startswith(_DEVIATION)
+    ]
 
 
 class _AnyVersion(BaseModel):

@@ -55,7 +55,7 @@ def test_the_default_model_says_how_good_it_is_and_beside_what(client):
         assert metrics[name]["protocol"]
         assert metrics[name]["real"] is not None
     card = (MODELS / "fashion-mnist" / "README.md").read_text()
-    figure = f"{metrics['label_accuracy']['value']:.4g} ± {metrics['deviation/label_accuracy']['value']:.2g}"
+    figure = f"{metrics['label_accuracy']['value']:.4g} ± {metrics['label_accuracy']['deviation']:.2g}"
     assert f"| label_accuracy | {figure} |" in card
 
 

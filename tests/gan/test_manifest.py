@@ -42,9 +42,12 @@ def test_a_manifest_of_version_1_is_read_as_the_same_model():
     assert {name: export.model_dump() for name, export in manifest.exports.items()} == before["exports"]
     assert isinstance(manifest.origin, Trained)
     assert manifest.origin.model_dump(mode="json", exclude={"kind"}) == before["origin"]
-    assert [metric.model_dump(exclude_none=True) for metric in manifest.metrics] == [
-        {name: value for name, value in metric.items() if value is not None} for metric in before["metrics"]
-    ]
+    rows = {row["name"]: row for row in before["metrics"]}
+    assert [metric.name for metric in manifest.metrics] == [name for name in rows if not name.startswith("deviation/")]
+    for metric in manifest.metrics:
+        row, deviation = rows[metric.name], rows.get(f"deviation/{metric.name}", {})
+        assert (metric.value, metric.protocol, metric.real) == (row["value"], row["protocol"], row["real"])
+        assert (metric.deviation, metric.real_deviation) == (deviation.get("value"), deviation.get("real"))
 
 
 def test_what_is_written_is_read_again():

@@ -169,8 +169,6 @@ def _about(data: "Dataset") -> str:
 
 
 def _as_json(about: str, data: "Dataset", why: str, found: "Evaluation") -> dict[str, Any]:
-    from training.evaluation.deviations import with_deviations
-
     shares = {} if found.class_shares is None else dict(zip(data.classes, found.class_shares.tolist(), strict=True))
     return {
         "pictures": about,
@@ -180,12 +178,12 @@ def _as_json(about: str, data: "Dataset", why: str, found: "Evaluation") -> dict
             {
                 "name": one.name,
                 "value": one.value,
-                "deviation": None if deviation is None else deviation.value,
+                "deviation": one.deviation,
                 "real": one.real,
-                "real_deviation": None if deviation is None else deviation.real,
+                "real_deviation": one.real_deviation,
                 "protocol": one.protocol,
             }
-            for one, deviation in with_deviations(found.rows)
+            for one in found.measurements
         ],
         "class_shares": shares,
         "nearest": [
@@ -197,7 +195,7 @@ def _as_json(about: str, data: "Dataset", why: str, found: "Evaluation") -> dict
 
 
 def _as_table(about: str, data: "Dataset", why: str, found: "Evaluation") -> str:
-    from training.evaluation.deviations import format_measure, with_deviations
+    from training.evaluation.deviations import format_measure
 
     wide = max(len(one.name) for one in found.measurements)
     lines = [
@@ -207,8 +205,8 @@ def _as_table(about: str, data: "Dataset", why: str, found: "Evaluation") -> str
         "",
         f"{'measure':{wide}}  {'generated':>18}  {'real':>18}  protocol",
     ]
-    for one, deviation in with_deviations(found.rows):
-        generated, real = format_measure(one, deviation)
+    for one in found.measurements:
+        generated, real = format_measure(one)
         lines.append(f"{one.name:{wide}}  {generated:>18}  {real:>18}  {one.protocol}")
     if found.class_shares is not None:
         parts = [f"{name} {100 * share:.1f} %" for name, share in zip(data.classes, found.class_shares, strict=True)]

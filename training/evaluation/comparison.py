@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gan.manifest import Metric
+from gan.manifest import Metric, Protocol
 from training.evaluation import deviations, metrics
 from training.evaluation.classifier import SIDE, Classifier, to_input
 from training.evaluation.feature_extractors import Extractor, classifier_network
@@ -23,15 +23,9 @@ class Evaluation:
     """The measures of generated images."""
 
     measurements: list[Metric]  # means over the samples
-    deviations: list[Metric]  # their standard deviations, by deviations.deviation_name; empty for a single sample
     pairs: tuple[Pair, ...]  # of generated images and the training images nearest to them, nearest first
     suspects: NDArray[np.uint8]  # [pairs, c, h, w], the generated images of these
     class_shares: NDArray[np.float64] | None  # [classes], by the predictions of a classifier for the generated images
-
-    @property
-    def rows(self) -> list[Metric]:
-        """The rows for a manifest."""
-        return [*self.measurements, *self.deviations]
 
 
 def evaluate(
@@ -74,13 +68,10 @@ def evaluate(
     shares = [result.shares for result in results if result.shares is not None]
     return Evaluation(
         [
-            deviations.mean_metric(protocols.name(name), values[name], protocols.protocol(name), comparison.real[name])
+            deviations.mean_metric(
+                protocols.name(name), values[name], comparison.real[name], protocols.protocol(name), protocols.fields(name)
+            )
             for name in names
-        ],
-        [
-            deviations.deviation_metric(protocols.name(name), values[name], protocols.protocol(name), comparison.real[name])
-            for name in names
-            if len(values[name]) > 1
         ],
         tuple(pair for pair, _ in nearest),
         np.stack([image for _, image in nearest]),
@@ -179,6 +170,21 @@ class _Protocols:
             return f"largest difference of a class's share from 1/{len(self.label_counts)}; {classifier}"
         more = metrics.parameters(measure, against.references, self.size)
         return f"{against.extractor.protocol}; {counts}" + (f"; {more}" if more else "")
+
+    def fields(self, key: str) -> Protocol:
+        """The same, field by field."""
+        against, measure = self.comparison, key.partition("/")[0]
+        by_class, by_copies = measure in ("share_error", "label_accuracy"), measure == "memorised"
+        side = against.data.default_side if by_class or by_copies else against.side
+        no_features = by_class or by_copies or measure == "sliced_wasserstein"
+        return Protocol(
+            features=None if no_features else against.extractor.protocol,
+            generated=self.size,
+            references=None if by_class else len(against.data.train) if by_copies else against.references,
+            against=None if by_class else "training" if by_copies else side,
+            purpose=against.data.part if side == "held-out" else "selection",
+            seeds=self.seeds,
+        )
 
     def _class(self, label: str) -> str:
         return self.class_names[int(label)] if self.class_names else label

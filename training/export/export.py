@@ -136,6 +136,8 @@ def export_onnx(generator: Generator, path: Path) -> None:
         )
     assert program is not None, "the exporter asked for by dynamo=True returns one"
     program.model.ir_version = _IR_VERSION
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # the exporter writes where the source of each layer lies on this machine
     program.save(path, external_data=False)
 
 

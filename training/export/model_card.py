@@ -37,13 +37,12 @@ def _quality(manifest: Manifest) -> str:
     """The metrics as a table, with their protocols."""
     if not manifest.metrics:
         return "How good it is was not measured."
-    figures = deviations.with_deviations(manifest.metrics)
-    protocols = list(dict.fromkeys(metric.protocol for metric, _ in figures))
+    protocols = list(dict.fromkeys(metric.protocol for metric in manifest.metrics))
     rows = [
-        f"| {metric.name} | {' | '.join(deviations.format_measure(metric, deviation))} | {protocols.index(metric.protocol) + 1} |"
-        for metric, deviation in figures
+        f"| {metric.name} | {' | '.join(deviations.format_measure(metric))} | {protocols.index(metric.protocol) + 1} |"
+        for metric in manifest.metrics
     ]
     ways = [f"{number}. {protocol}" for number, protocol in enumerate(protocols, 1)]
-    if any(deviation is not None for _, deviation in figures):
+    if any(metric.deviation is not None for metric in manifest.metrics):
         ways.append("\nBehind ± stands the standard deviation of one set of images from another.")
     return "\n".join(["| measure | generated | real images | protocol |", "|---|---|---|---|", *rows, "", "Protocols:", "", *ways])

@@ -27,7 +27,7 @@ def measure_model(evaluator: Evaluator, model: Path, samples: int, sets: int = 1
     found = evaluator.evaluate(ModelSampler(model).generate(seeds), seeds=str(seeds), progress=True)
     if nearest is not None:
         atomic.write_bytes_atomically(nearest, render_pairs(found.suspects, evaluator.test.train, found.pairs))
-    return found.rows
+    return found.measurements
 
 
 def rank_models(evaluator: Evaluator, models: list[Path], samples: int) -> list[Metric]:

@@ -186,8 +186,8 @@ def _heading(run: _Run) -> dict[str, Any]:
 
 def _measures(manifest: Manifest | None) -> list[tuple[str, str, str, str]]:
     """The measures of the finished model: name, generated images, real images, protocol."""
-    rows = deviations.with_deviations(manifest.metrics) if manifest else []
-    return [(metric.name, *deviations.format_measure(metric, deviation), metric.protocol) for metric, deviation in rows]
+    metrics = manifest.metrics if manifest else []
+    return [(metric.name, *deviations.format_measure(metric), metric.protocol) for metric in metrics]
 
 
 def _tables(run: _Run) -> dict[str, dict[str, str]]:

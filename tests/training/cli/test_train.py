@@ -193,7 +193,8 @@ def test_a_finished_model_is_measured_and_says_so(trained, conditional):
     assert "100 generated against 100 held-out pictures of fashion-mnist (" in metrics["frechet"]["protocol"]
     assert 0 < metrics["frechet"]["real"] < metrics["frechet"]["value"]
     card = (trained.model / "README.md").read_text()
-    frechet, real = (f"{metrics['frechet'][side]:.4g} ± {metrics['deviation/frechet'][side]:.2g}" for side in ("value", "real"))
+    sides = (("value", "deviation"), ("real", "real_deviation"))
+    frechet, real = (f"{metrics['frechet'][side]:.4g} ± {metrics['frechet'][spread]:.2g}" for side, spread in sides)
     assert f"| frechet | {frechet} | {real} | 1 |" in card
     assert f"\n1. {metrics['frechet']['protocol']}\n" in card
     assert re.search(rf"\| recall \| \S+ ± \S+ \| {metrics['recall']['real']:.4g} ± \S+ \| 3 \|", card)

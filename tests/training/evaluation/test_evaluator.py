@@ -47,7 +47,7 @@ def test_fresh_real_images_measure_like_real_ones(small, split, classifier):
         assert named[name].value == pytest.approx(named[name].real, rel=0.25)
     assert named["frechet"].value < 3 * named["frechet"].real
     assert named["memorised"].value <= 0.04
-    assert found.deviations == []  # of one sample nothing is known of others
+    assert all(one.deviation is None for one in found.measurements)  # one sample says nothing of others
     assert named["memorised"].real == 0.01
     assert named["label_accuracy"].real == pytest.approx(classifier.record.accuracy)
     assert {name for name in named if name.startswith("label_accuracy/")} == {f"label_accuracy/{name}" for name in small.classes}
@@ -88,27 +88,27 @@ def test_several_samples_give_each_number_a_deviation(small, split, classifier):
     samples = [SampleSet(small.images[rows], small.labels[rows]) for rows in (slice(412, 462), slice(462, 512))]
     alone = [by_name(evaluate([sample], split, extractor, **arguments)) for sample in samples]
     found = evaluate(iter(samples), split, extractor, **arguments)
-    together, by_measure = by_name(found), {one.name: one for one in found.deviations}
-    assert {f"deviation/{name}" for name in alone[0].keys() & alone[1].keys()} == by_measure.keys()
+    together = by_name(found)
+    assert {name for name, one in together.items() if one.deviation is not None} == alone[0].keys() & alone[1].keys()
     for name in ("frechet", "recall", "memorised", "label_accuracy", "label_accuracy/Bag"):
         values = [one[name].value for one in alone]
         assert together[name].value == pytest.approx(np.mean(values))
-        assert by_measure[f"deviation/{name}"].value == pytest.approx(np.std(values, ddof=1))
+        assert together[name].deviation == pytest.approx(np.std(values, ddof=1))
         assert together[name].protocol.endswith("; mean of 2 sets of pictures")
-        assert by_measure[f"deviation/{name}"].protocol.endswith("; standard deviation of 2 sets of pictures")
         assert "seeds 7 to 106" in together[name].protocol
     asked = [int(one["label_accuracy/Bag"].protocol.split()[1]) for one in alone]
     assert together["label_accuracy/Bag"].protocol.startswith(f"of {sum(asked)} asked for as Bag")
-    assert found.rows == found.measurements + found.deviations
+    fields = together["frechet"].measured
+    assert (fields.generated, fields.references, fields.against, fields.purpose) == (50, 50, "held-out", "selection")
+    assert (fields.seeds, fields.sets, fields.features) == ("seeds 7 to 106", 2, extractor.protocol)
+    assert (together["memorised"].measured.against, together["memorised"].measured.features) == ("training", None)
+    assert together["label_accuracy"].measured.references is None
     # The pairs are the nearest of all samples, counted through.
     copied = [SampleSet(split.train[:20] // 2 + 60), SampleSet(split.train[20:40])]
     pairs = evaluate(copied, split, feature_extractors.random_network())
     assert {pair.generated for pair in pairs.pairs} <= set(range(20, 40))
     assert np.array_equal(pairs.suspects, split.train[[pair.training for pair in pairs.pairs]])
     assert deviations.format_value(2.19234, 0.02413) == "2.192 ± 0.024"
-    figures = {one.name: deviation for one, deviation in deviations.with_deviations(found.rows)}
-    assert figures.keys() == together.keys()
-    assert figures["frechet"] == by_measure["deviation/frechet"]
     with pytest.raises(ValueError, match="no sample"):
         evaluate([], split, extractor)
 
@@ -123,15 +123,12 @@ def test_the_yardstick_is_of_as_many_sets(small):
     assert len({image.tobytes() for turn in turns for image in turn}) == len(np.unique(np.concatenate(turns), axis=0)) >= 240
     reals = [by_name(evaluate([SampleSet(turn)], test, feature_extractors.random_network()))["frechet"].value for turn in turns[:3]]
     assert by_name(found)["frechet"].real == pytest.approx(np.mean(reals))
-    (row,) = (row for row in found.deviations if row.name == "deviation/frechet")
-    assert row.real == pytest.approx(np.std(reals, ddof=1))
-    assert deviations.format_measure(by_name(found)["frechet"], row)[1].count(" ± ") == 1
+    assert by_name(found)["frechet"].real_deviation == pytest.approx(np.std(reals, ddof=1))
+    assert deviations.format_measure(by_name(found)["frechet"])[1].count(" ± ") == 1
     # Of few training images there is one set: its numbers have no deviation.
     few = RealImages(small.images[:60], small.images[256:356], part="test")
-    (row,) = (
-        row for row in evaluate(fresh, few, feature_extractors.random_network()).deviations if row.name == "deviation/frechet"
-    )
-    assert (row.value > 0, row.real) == (True, None)
+    row = by_name(evaluate(fresh, few, feature_extractors.random_network()))["frechet"]
+    assert (row.deviation > 0, row.real_deviation) == (True, None)
 
 
 def test_the_protocol_says_what_it_is_for(small):

@@ -238,3 +238,8 @@ def test_the_discriminator_can_be_built_again_from_the_folder(tmp_path, recipe):
     trained = {name: tensor for name, tensor in load_file(best).items() if name.startswith("judge.discriminator.")}
     assert {f"judge.discriminator.{name}" for name in weights} == trained.keys()
     assert all(torch.equal(tensor, trained[f"judge.discriminator.{name}"]) for name, tensor in weights.items())
+
+
+def test_an_exported_file_tells_nothing_of_the_machine(trained):
+    for file in (ONNX, TORCHSCRIPT):
+        assert str(Path(__file__).parents[3]).encode() not in (trained.model / file).read_bytes()

@@ -149,8 +149,8 @@ def test_figures_come_from_test_images_and_from_seeds_that_chose_nothing(trained
     assert f"{where}, seeds 2147483648 to 2147483847; " in found["recall"].protocol
     samples = ModelSampler(trained.model).generate(SeedRange(100, 2**31, 2))
     by_hand = evaluator.evaluate(samples, seeds="seeds 2147483648 to 2147483847")
-    assert list(found.values()) == by_hand.rows
-    assert found["deviation/frechet"].value > 0
+    assert list(found.values()) == by_hand.measurements
+    assert found["frechet"].deviation > 0
     (metric,) = rank_models(evaluator, [trained.model], 100)
     assert metric.value != found["frechet"].value
     test = {image.tobytes() for image in evaluator.test.held_out}
