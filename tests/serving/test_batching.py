@@ -52,7 +52,7 @@ async def start(batcher, device, *all_rows):
     """Requests that have been submitted in this order."""
     tasks = []
     for some in all_rows:
-        tasks.append(asyncio.create_task(batcher.draw(device, some)))
+        tasks.append(asyncio.create_task(batcher.submit(device, some)))
         await asyncio.sleep(0)
     return tasks
 
@@ -153,8 +153,8 @@ def test_a_failed_request_leaves_the_queue_with_all_its_rows(batcher):
 
     async def scenario():
         with pytest.raises(ValueError, match="a bad row"):
-            await batcher.draw(device, many)
-        return values(await batcher.draw(device, rows(1)))
+            await batcher.submit(device, many)
+        return values(await batcher.submit(device, rows(1)))
 
     assert asyncio.run(scenario()) == [1]
     assert batcher.waiting == 0
@@ -187,7 +187,7 @@ def test_every_request_gets_its_own_images_under_load():
     devices = [Device(), Device()]
 
     async def scenario():
-        tasks = [batcher.draw(devices[k % 2], rows(*z)) for k, z in enumerate(wanted)]
+        tasks = [batcher.submit(devices[k % 2], rows(*z)) for k, z in enumerate(wanted)]
         return await asyncio.gather(*tasks)
 
     drawn = asyncio.run(scenario())
@@ -197,6 +197,27 @@ def test_every_request_gets_its_own_images_under_load():
     assert sum(seen) == sum(len(z) for z in wanted)
     assert max(seen) == 16
     assert batcher.images_per_second > 0
+
+
+def test_the_rows_that_wait_are_reported_once_a_batch_and_once_none_are_left():
+    reported = []
+    batcher, device = Batcher(on_waiting=reported.append), Device(held=True)
+
+    async def scenario():
+        first = await start(batcher, device, rows(0))
+        await arrived(device)
+        later = await start(batcher, device, rows(*range(20, 36)), rows(*range(40, 60)))
+        device.go.set()
+        await asyncio.gather(*first, *later)
+        device.go.clear()
+        running = await start(batcher, device, rows(*range(20, 40)))
+        await arrived(device)
+        running[0].cancel()
+        device.go.set()
+
+    asyncio.run(scenario())
+    batcher.close()
+    assert reported == [20, 4, 0, 4, 0]
 
 
 def test_closing_finishes_what_was_accepted():
@@ -211,7 +232,7 @@ def test_closing_finishes_what_was_accepted():
         drawn = await asyncio.gather(*tasks)
         await closing
         with pytest.raises(RuntimeError, match="closed"):
-            await batcher.draw(device, rows(2))
+            await batcher.submit(device, rows(2))
         return [values(one) for one in drawn]
 
     assert asyncio.run(scenario()) == [[0], [1]]
@@ -321,7 +342,7 @@ def test_what_a_runtime_gives_back_instead_of_images_fails_its_own_request_only(
         device.go.set()
         async with asyncio.timeout(10):
             found = await asyncio.gather(*first, *later, return_exceptions=True)
-            return found, values(await batcher.draw(device, rows(2)))
+            return found, values(await batcher.submit(device, rows(2)))
 
     (first, bad, good, large), after = asyncio.run(scenario())
     assert isinstance(bad, Exception)
@@ -337,8 +358,8 @@ def test_parts_that_do_not_fit_together_fail_their_own_request_only(batcher):
     async def scenario():
         async with asyncio.timeout(10):
             with pytest.raises(ValueError, match="dimensions"):
-                await batcher.draw(device, rows(7, *range(20, 40)))
-            return values(await batcher.draw(device, rows(2)))
+                await batcher.submit(device, rows(7, *range(20, 40)))
+            return values(await batcher.submit(device, rows(2)))
 
     assert asyncio.run(scenario()) == [2]
 
@@ -366,7 +387,7 @@ def test_when_the_device_thread_dies_all_who_wait_and_all_who_come_are_told_at_o
         async with asyncio.timeout(10):
             found = await asyncio.gather(*first, *later, return_exceptions=True)
             with pytest.raises(DeviceLostError):
-                await batcher.draw(other, rows(2))
+                await batcher.submit(other, rows(2))
         return found
 
     first, *others = asyncio.run(scenario())
@@ -386,7 +407,7 @@ def test_what_is_told_of_a_batch_may_fail():
 
     async def scenario():
         async with asyncio.timeout(10):
-            return [values(await batcher.draw(device, rows(k))) for k in (1, 2)]
+            return [values(await batcher.submit(device, rows(k))) for k in (1, 2)]
 
     assert asyncio.run(scenario()) == [[1], [2]]
     assert batcher.alive
@@ -424,13 +445,13 @@ def test_a_request_that_is_given_up_when_its_images_are_there_leaves_nothing_beh
     async def scenario():
         loop = asyncio.get_running_loop()
         for k in range(50):
-            task = asyncio.create_task(batcher.draw(device, rows(k + 20)))
+            task = asyncio.create_task(batcher.submit(device, rows(k + 20)))
             await asyncio.sleep(0)
             # At the moment when the result is on its way from the device's thread
             loop.call_soon(task.cancel)
             with suppress(asyncio.CancelledError):
                 await task
-        return values(await batcher.draw(device, rows(1)))
+        return values(await batcher.submit(device, rows(1)))
 
     assert asyncio.run(scenario()) == [1]
     assert batcher.waiting == 0
@@ -455,10 +476,10 @@ def test_failed_batches_do_not_count_for_the_rate(batcher):
     device = Device()
 
     async def scenario():
-        await batcher.draw(device, rows(1))
+        await batcher.submit(device, rows(1))
         before = batcher.images_per_second
         with pytest.raises(ValueError, match="a bad row"):
-            await batcher.draw(device, rows(13))
+            await batcher.submit(device, rows(13))
         return before
 
     assert asyncio.run(scenario()) == batcher.images_per_second
@@ -504,7 +525,7 @@ def test_the_rate_is_that_of_the_batches(batcher):
 
     async def scenario():
         for _ in range(30):
-            await batcher.draw(device, rows(1, 2))
+            await batcher.submit(device, rows(1, 2))
 
     asyncio.run(scenario())
     assert 0 < batcher.images_per_second <= 200  # two, in at least a hundredth of a second
@@ -521,7 +542,7 @@ def test_that_batches_are_not_counted_is_logged_once_until_they_are_again(caplog
 
     async def scenario():
         for _ in range(4):
-            await batcher.draw(Device(), rows(1))
+            await batcher.submit(Device(), rows(1))
 
     asyncio.run(scenario())
     batcher.close()
