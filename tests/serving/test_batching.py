@@ -132,6 +132,71 @@ def test_models_do_not_share_a_batch_and_take_turns(batcher):
     assert other.batches == [list(range(200, 216)), list(range(216, 220))]
 
 
+class Shaped(Device):
+    """A device whose latents may have any number of components; the image is as wide as that, filled with the first of them."""
+
+    def __init__(self, held=False):
+        super().__init__(held)
+        self.shapes = []
+
+    def start(self, rows):
+        self.shapes.append({name: values.shape[1:] for name, values in rows.items()})
+        super().start(rows)
+        z = rows["z"]
+        return lambda: np.repeat(z[:, :1].astype(np.uint8), z.shape[1], 1)[:, np.newaxis, :, np.newaxis]
+
+
+def wide(width, *values):
+    return {"z": np.repeat(np.array(values, np.float32)[:, np.newaxis], width, 1)}
+
+
+def test_requests_of_two_shapes_do_not_share_a_batch_and_take_turns(batcher):
+    device = Shaped(held=True)
+
+    async def scenario():
+        first = await start(batcher, device, wide(1, 0))
+        await arrived(device)
+        tasks = []
+        for k in range(20):
+            tasks += await start(batcher, device, wide(2, 100 + k), wide(3, 200 + k))
+        device.go.set()
+        return [drawn.images[:, 0, :, 0].tolist() for drawn in await asyncio.gather(*first, *tasks)]
+
+    drawn = asyncio.run(scenario())
+    assert drawn == [[[0]], *([[value] * width] for k in range(20) for value, width in ((100 + k, 2), (200 + k, 3)))]
+    assert device.batches == [[0], *([*range(n, n + 16)] for n in (100, 200)), *([*range(n, n + 4)] for n in (116, 216))]
+
+
+def test_a_large_request_of_one_shape_does_not_hold_up_a_small_one_of_another(batcher):
+    device = Shaped(held=True)
+
+    async def scenario():
+        large = await start(batcher, device, wide(2, *range(20, 220)))
+        await arrived(device)
+        small = await start(batcher, device, wide(3, 250), wide(3, 251))
+        device.go.set()
+        return [drawn.images[:, 0, 0, 0].tolist() for drawn in await asyncio.gather(*large, *small)]
+
+    assert asyncio.run(scenario()) == [list(range(20, 220)), [250], [251]]
+    assert [shapes["z"] for shapes in device.shapes[:4]] == [(2,), (2,), (3,), (2,)]
+    assert device.batches[2] == [250, 251]
+
+
+def test_requests_whose_inputs_have_other_names_do_not_share_a_batch(batcher):
+    device = Shaped(held=True)
+
+    async def scenario():
+        first = await start(batcher, device, wide(1, 0))
+        await arrived(device)
+        labelled = {"label": np.array([5]), **wide(1, 3)}
+        later = await start(batcher, device, wide(1, 1), labelled, wide(1, 2), dict(reversed(labelled.items())))
+        device.go.set()
+        await asyncio.gather(*first, *later)
+
+    asyncio.run(scenario())
+    assert device.batches == [[0], [1, 2], [3, 3]]
+
+
 def test_a_bad_row_fails_its_own_request_only(batcher):
     device = Device(held=True)
 
