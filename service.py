@@ -1,4 +1,4 @@
-"""The front door: the BentoML service. `make serve` starts it; the routes are in serving/app.py."""
+"""The BentoML service. `make serve` starts it; the routes are in serving/app.py."""
 
 import asyncio
 import gc
@@ -32,25 +32,26 @@ from serving.cors import allow_origins
 from serving.errors import RequestError
 from serving.http_protocol import protect
 from serving.metrics import metrics
-from serving.models import Models, check_in_a_child
+from serving.models import Models
 from serving.schema import GenerateRequest
 from serving.settings import Settings
+from serving.startup_check import check_in_a_child
 
 _log = logging.getLogger("bentoml.gan")
 
 
 class BuildArguments(BaseModel):
-    """What `bentoml build --arg NAME=VALUE` takes. A bento keeps what it was built with."""
+    """Arguments of `bentoml build --arg NAME=VALUE`. A bento keeps those it was built with."""
 
     gpu: bool = False
-    """whether the image is to hold torch with CUDA and draw with it"""
+    """whether the image contains torch with CUDA and generates with it"""
 
 
 _gpu = bentoml.use_arguments(BuildArguments).gpu
 _PYTHON = "3.11"
 _packages = Path(__file__).parent / "deploy" / f"requirements-{'gpu' if _gpu else 'cpu'}.txt"  # pinned, with hashes; `make lock`
 
-# Here is only what bentofile.yaml cannot say. Any other distro brings a layer with a compiler and git, four times the size of this
+# Only what bentofile.yaml cannot express. Any other distro brings a layer with a compiler and git, four times the size of this
 # service, and the switch between two lists of packages has no name there.
 _image = (
     bentoml.images.Image(base_image=f"python:{_PYTHON}-slim", python_version=_PYTHON, distro="none", lock_python_packages=False)
@@ -62,7 +63,7 @@ _BENTOML_GENERATE = "/bento/generate"
 # Exact paths only: in BentoML's metrics each path becomes a label.
 _BENTOML_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/schema.json", _BENTOML_GENERATE}) | SWAGGER_FILES
 
-# BentoML has no setting for this, and asks for it once this file is loaded.
+# BentoML has no setting for this, and reads it once this file is loaded.
 _home = Path(BentoMLContainer.bentoml_home.get())
 BentoMLContainer.prometheus_multiproc_dir.set(str(metrics_folder.own_folder(_home)))
 
@@ -71,12 +72,12 @@ _SHORT_KEY = 16  # letters
 api = Api()
 
 
-def _tell_of_batch(images: int, seconds: float) -> None:
+def _record_batch(images: int, seconds: float) -> None:
     metrics().batch_images.observe(images)
     metrics().infer_seconds.observe(seconds)
 
 
-def _warn_of_keys(keys: tuple[str, ...], admin_keys: tuple[str, ...]) -> None:
+def _warn_about_keys(keys: tuple[str, ...], admin_keys: tuple[str, ...]) -> None:
     if not keys:
         but = ", but for reloading models" if admin_keys else ""
         _log.warning("open to all who reach it%s: no GAN_API_KEYS are set", but)
@@ -84,37 +85,37 @@ def _warn_of_keys(keys: tuple[str, ...], admin_keys: tuple[str, ...]) -> None:
         _log.warning("a key has fewer than %d letters and can be guessed: openssl rand -hex 32 makes one", _SHORT_KEY)
 
 
-def _leave(_: int, __: FrameType | None) -> None:
+def _exit(_: int, __: FrameType | None) -> None:
     raise SystemExit(0)
 
 
-def _refusal(error: RequestError) -> BentoMLException:
-    """The same, for BentoML to answer in its own way."""
-    refusal = BentoMLException(error.detail)
-    refusal.error_code = error.status
-    return refusal
+def _as_bentoml_exception(error: RequestError) -> BentoMLException:
+    """An error with the same status and message, which BentoML answers in its own way."""
+    exception = BentoMLException(error.detail)
+    exception.error_code = error.status
+    return exception
 
 
 class Dispatcher(Service["GanService"]):  # type: ignore[misc]
-    """Sends BentoML's own paths to BentoML and all others straight to our routes.
+    """Dispatches BentoML's own paths to BentoML and all others straight to our routes.
 
-    BentoML's middleware costs more processor time than drawing a small image, and its metrics take labels from the path.
+    BentoML's middleware costs more processor time than generating a small image, and its metrics take labels from the path.
     """
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """The whole application of a worker, keys checked before anything else."""
-        of_bentoml = super().to_asgi(is_main)
+        bentoml_app = super().to_asgi(is_main)
 
-        async def front(scope: Scope, receive: Receive, send: Send) -> None:
+        async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
             path = scope.get("path", "")
             ours = scope["type"] == "http" and path not in _BENTOML_PATHS
             if path == _BENTOML_GENERATE and scope["type"] == "http":
-                await api.within_bounds(of_bentoml, scope, receive, send)
+                await api.within_bounds(bentoml_app, scope, receive, send)
             else:
-                await (api if ours else of_bentoml)(scope, receive, send)
+                await (api if ours else bentoml_app)(scope, receive, send)
 
         settings = Settings()
-        return allow_origins(RequireKey(front, settings.keys(), settings.keys_of_admins()), settings.cors_origins)
+        return allow_origins(RequireKey(dispatch, settings.keys(), settings.keys_of_admins()), settings.cors_origins)
 
 
 @bentoml.service(
@@ -132,12 +133,12 @@ class GanService:
         """Before any worker starts: refuse bad settings and bad model folders in one sentence."""
         if threading.current_thread() is threading.main_thread():
             # A container's first process has no default action for it, and BentoML sets its own later.
-            signal.signal(signal.SIGTERM, _leave)
-        with suppress(OSError):  # BentoML takes a folder elsewhere then
+            signal.signal(signal.SIGTERM, _exit)
+        with suppress(OSError):  # BentoML uses a folder elsewhere then
             metrics_folder.keep(metrics_folder.own_folder(_home))
         try:
             settings = Settings()
-            _warn_of_keys(settings.keys(), settings.keys_of_admins())
+            _warn_about_keys(settings.keys(), settings.keys_of_admins())
             check_in_a_child(settings)
         except ValidationError as error:
             first = error.errors()[0]
@@ -148,15 +149,15 @@ class GanService:
 
     def __init__(self) -> None:
         settings = self._settings = Settings()
-        self._ready = self._in_a_process_of_its_own = False
-        self._batcher = Batcher(_tell_of_batch, self._end)
+        self._ready = self._in_own_process = False
+        self._batcher = Batcher(_record_batch, self._terminate, metrics().queue_images.set)
         models = Models(settings, self._batcher.call)
         api.open(models, self._batcher, settings)
         self._ready = True
         for model in models.all():
             _log.info("ready: %s on %s", model.folder.title, model.runtime.name)
-        # What is here now stays as long as the process. Left out of it, a full collection of garbage, of which there is one every
-        # second under load, no longer holds up all requests for some 50 ms.
+        # The objects made until now live as long as the process. Without them, a full garbage collection, which runs every second
+        # under load, no longer delays all requests by some 50 ms.
         gc.collect()
         gc.freeze()
         self._closing = threading.Event()
@@ -166,8 +167,8 @@ class GanService:
     def _watch(self) -> None:
         while not self._closing.wait(self._settings.watch):
             try:
-                api.look_for_models()
-            except Exception:  # the folder may come back
+                api.scan_models()
+            except Exception:  # the next scan may succeed
                 _log.exception("could not look for new models in %s", self._settings.models)
 
     @bentoml.api(route=_BENTOML_GENERATE)  # type: ignore[untyped-decorator]
@@ -182,22 +183,22 @@ class GanService:
         """One image, or a grid of n, as PNG: for BentoML's own clients. POST /generate has the rest, and is faster."""
         fields = {"seed": seed, "n": n, "label": label, "truncation": truncation, "model": model}
         try:
-            return await api.draw(GenerateRequest.from_json(json.dumps(fields).encode()))
+            return await api.generate_png(GenerateRequest.from_json(json.dumps(fields).encode()))
         except RequestError as error:
-            raise _refusal(error) from error
+            raise _as_bentoml_exception(error) from error
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def drain_on_sigterm(self) -> None:
-        """Put the draining before what the server does on SIGTERM, which is to close the port at once."""
+        """Drain before the server's own handler of SIGTERM runs, which closes the port at once."""
         if threading.current_thread() is not threading.main_thread():
-            return  # only there are signals handled; elsewhere nobody is served by a process of our own
-        self._in_a_process_of_its_own = True
+            return  # signals are handled only there; elsewhere this is no server's own process
+        self._in_own_process = True
         close_the_port = signal.getsignal(signal.SIGTERM)
         server = getattr(close_the_port, "__self__", None)
         if not isinstance(server, uvicorn.Server):
             raise RuntimeError("BentoML no longer serves by uvicorn, whose HTTP is made strict here; install the pinned BentoML")
         protect(server.config, self._settings)
-        # No answer takes longer; what is open after that is a caller who does not read, or sends nothing.
+        # No answer takes longer; a connection open after that belongs to a caller who does not read, or sends nothing.
         server.config.timeout_graceful_shutdown = math.ceil(self._settings.deadline) + 1
         loop = asyncio.get_running_loop()
 
@@ -210,23 +211,23 @@ class GanService:
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
-        """After the last answer."""
+        """Stop the threads, after the last answer."""
         self._closing.set()
         self._batcher.close()
 
     def __metrics__(self, text: str) -> str:
-        """/metrics: what the processes share, and what is only true now."""
+        """/metrics: the values that processes share, and those of this moment."""
         return text + metrics().model.text()
 
-    def _end(self) -> None:
-        """A process without a device is of no use: end it as SIGTERM does, and BentoML or the container's engine starts another."""
-        if self._in_a_process_of_its_own:
+    def _terminate(self) -> None:
+        """End a process that has lost its device as SIGTERM does; BentoML or the container's engine starts another."""
+        if self._in_own_process:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def __is_ready__(self) -> bool:
-        """/readyz: every model has drawn a image, and the service is not about to stop."""
+        """/readyz: every model has generated an image, and the service is not about to stop."""
         return self._ready and self._batcher.alive and not api.draining
 
     def __is_alive__(self) -> bool:
-        """/livez: images can be drawn, now or once it is ready."""
+        """/livez: images can be generated, now or once it is ready."""
         return self._batcher.alive

@@ -1,4 +1,4 @@
-"""Answers on their way to callers who may be slow to read them, or do not read at all: bounds in bytes and in time."""
+"""Bounds, in bytes and in time, on answers whose callers may read them slowly or not at all."""
 
 import asyncio
 import socket
@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
+from typing import Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,7 +15,9 @@ from serving.metrics import metrics
 
 # Bytes of one answer. The server's own buffer for a connection takes so many at once, whether the caller reads or not.
 _SMALL = 2**16
-_PIECE = 2**18  # what a caller must take within the patience
+_PIECE = 2**18  # bytes that a caller must read within the patience
+
+_State = Literal["encoding", "unread"]
 
 
 class Answers:
@@ -26,35 +29,36 @@ class Answers:
     def __init__(
         self,
         limit: int,  # bytes; one answer may be larger if there is no other
-        patience: float,  # seconds in which a caller must take the whole answer, or the next 256 KiB of it
+        patience: float,  # seconds in which a caller must read the whole answer, or the next 256 KiB of it
     ) -> None:
         self._limit, self._patience = limit, patience
-        self._encoding = self._unread = 0  # bytes
+        self._bytes: dict[_State, int] = {"encoding": 0, "unread": 0}
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
 
     def check(self, size: int) -> None:
-        """Before anything is drawn: whether an answer of so many bytes would find room. Raises RequestError, 429, if it would not.
+        """Check, before anything is generated, that an answer of so many bytes will find room. Raises RequestError, 429.
 
-        Only what others do not read counts. What is still being encoded will be gone by then.
+        Only answers that are not read count. Those that are still being encoded will be gone by then.
         """
-        if size > _SMALL and self._unread and self._unread + size > self._limit:
+        unread = self._bytes["unread"]
+        if size > _SMALL and unread and unread + size > self._limit:
             metrics().refused.labels("answers").inc()
             raise RequestError(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                f"{self._unread} bytes of other answers are not read yet; try again in 1 s, or ask for fewer or smaller images",
+                f"{unread} bytes of other answers are not read yet; try again in 1 s, or ask for fewer or smaller images",
                 retry_after=1,
             )
 
     async def room(self, size: int, held: ExitStack) -> None:
-        """Wait until there is room to encode an answer of at most so many bytes, and take it until `held` is closed."""
+        """Wait until there is room to encode an answer of at most so many bytes, and count it until `held` is closed."""
         if size <= _SMALL:
             return
         async with self._turn:  # one after another: a large answer would wait for ever while smaller ones go past
-            while (others := self._encoding + self._unread) and others + size > self._limit:
+            while (others := sum(self._bytes.values())) and others + size > self._limit:
                 self._changed.clear()
                 await self._changed.wait()
-            held.enter_context(self._being_encoded(size))
+            held.enter_context(self._counted("encoding", size))
 
     async def deliver(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Run an application whose answers count here until they are read, and whose caller is cut off if it does not read."""
@@ -77,11 +81,11 @@ class Answers:
             if len(body) <= _SMALL:
                 await send(message)
             else:
-                with self._being_read(len(body)):
+                with self._counted("unread", len(body)):
                     for start in range(0, len(body), _PIECE):
                         await send({**message, "body": body[start : start + _PIECE], "more_body": True})
                         waiting.reschedule(now() + self._patience)
-                    # The server takes a message once it has room, so that this one tells that those before are on their way.
+                    # The server accepts a message once it has room, so that after this one those before are on their way.
                     await send({**message, "body": b""})
             if message.get("more_body"):
                 waiting.reschedule(None)  # until the application has more
@@ -89,30 +93,23 @@ class Answers:
         return send_bounded
 
     @contextmanager
-    def _being_encoded(self, size: int) -> Iterator[None]:
-        self._encoding += size
+    def _counted(self, state: _State, size: int) -> Iterator[None]:
+        self._bytes[state] += size
         try:
             yield
         finally:
-            self._encoding -= size
-            self._changed.set()
-
-    @contextmanager
-    def _being_read(self, size: int) -> Iterator[None]:
-        self._unread += size
-        try:
-            yield
-        finally:
-            self._unread -= size
+            self._bytes[state] -= size
             self._changed.set()
 
 
 async def _cut_off(receive: Receive) -> None:
-    """Close the connection with all that waits to be sent. ASGI has no word for it, and uvicorn would wait until it is read."""
+    """Reset the connection, without what is still to be sent. ASGI has no message for it; uvicorn would wait until it is read."""
     transport = getattr(getattr(receive, "__self__", None), "transport", None)
     if transport is not None and hasattr(transport, "abort"):
         if connection := transport.get_extra_info("socket"):
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # the kernel's buffer goes too
+            connection.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )  # which drops the kernel's buffer too
         transport.abort()
-        while (await receive())["type"] != "http.disconnect":  # until uvicorn knows, which would complain otherwise
+        while (await receive())["type"] != "http.disconnect":  # until uvicorn knows, which would log an error otherwise
             pass

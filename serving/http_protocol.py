@@ -1,7 +1,7 @@
 """HTTP/1.1 at the port: uvicorn's protocol, with the gaps closed through which a request loses its body or passes for two.
 
-llhttp (httptools) reads the bytes, and refuses most of what a proxy before us could read in another way. What it leaves is here:
-upgrades are not spoken, so they are passed over as RFC 9110 allows and the body is delivered; errors are answered in turn, as
+llhttp (httptools) parses the bytes, and refuses most of what a proxy before us could read in another way. What it leaves is here:
+upgrades are not supported, so they are ignored as RFC 9110 allows and the body is delivered; errors are answered in turn, as
 application/problem+json, and end the connection; and no connection holds more memory, or for longer, than an honest one needs.
 """
 
@@ -20,21 +20,17 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from serving.admission import Bodies
 from serving.errors import RequestError, problem
 from serving.http_head import check_head
+from serving.http_limits import RequestSize
 from serving.metrics import metrics
 from serving.settings import Settings
 
-_LONGEST_TARGET = 2**16 - 1  # bytes; llhttp's reader of URLs counts with 16 bits
-_LARGEST_HEADERS = 2**16  # bytes, and for each header 32 more, which is how HTTP/2 counts what a header costs
-# Bytes of one request that are not its body: head, sizes of chunks and their extensions, trailers. Beside that, 16 for each byte of
-# the body, so that a body may come in chunks of one byte.
-_LARGEST_OVERHEAD, _OVERHEAD_OF_A_BYTE = 2**18, 16
 _UNFINISHED_HEADS = 2**25  # bytes of heads that have come in part, over all connections
 _LONGEST_PIPELINE = 64  # requests of one connection that wait for the answer to the one before
 _LINGER = 2.0  # seconds in which a caller who still sends can read the refusal; a port closed at once would take it from him
 
 
 def protect(config: uvicorn.Config, settings: Settings) -> None:
-    """Let a server that is about to open its port read requests by what is here."""
+    """Let a server that is about to open its port read requests with StrictHttpProtocol."""
     config.timeout_keep_alive = settings.keep_alive  # type: ignore[assignment]  # a float does as well
     config.http_protocol_class = partial(  # type: ignore[assignment]  # called with keywords, as a class would be
         StrictHttpProtocol, deadline=settings.deadline, heads=Bodies(_UNFINISHED_HEADS, "requests")
@@ -53,19 +49,18 @@ class StrictHttpProtocol(HttpToolsProtocol):
         self._reading = self._head_read = False  # whether a request has begun, and its headers have come
         self._no_more = False  # whether nothing that comes is read any longer
         self._refusal = b""  # to be sent after the answers to the requests before it
-        self._fed = self._foreign = self._overhead = 0  # bytes: last fed; of those, other requests'; of this one, no body
-        self._size_of_headers = 0
+        self._size = RequestSize()
         self._time_left: asyncio.TimerHandle | None = None
         self._held = ExitStack()  # of the bound on unfinished heads
         self._hold: Callable[[int], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A caller who sends nothing waits no longer than one who sends nothing more."""
+        """Start the clock for the first request, as after every other: a caller may send nothing at all."""
         super().connection_made(transport)
         self._wait_for_the_next()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The request being answered is told too; uvicorn tells the last that came."""
+        """Disconnect the request being answered too; uvicorn disconnects only the last that came."""
         if self._answering is not None:
             self._answering.disconnected = True
             self._answering.message_event.set()
@@ -74,10 +69,10 @@ class StrictHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes from the caller."""
+        """Parse bytes from the caller."""
         if self._no_more:
             return
-        self._fed, self._foreign = len(data), 0
+        self._size.receive(len(data))
         try:
             self._feed(data)
             if self._reading:
@@ -102,15 +97,13 @@ class StrictHttpProtocol(HttpToolsProtocol):
         kept = (b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade")
         return line + b"".join(kept) + b"\r\n"
 
-    def _count(self, fed: int) -> None:
+    def _count(self, parsed: int) -> None:
         """Bound what a request that has not come whole may take, in bytes and in time. Raises RequestError."""
-        self._overhead += fed
-        if self._overhead > _LARGEST_OVERHEAD:
-            raise _too_large()
+        self._size.add_parsed(parsed)
         if not self._head_read:
             if self._hold is None:
                 self._hold = self._held.enter_context(self._heads.hold())
-            self._hold(max(0, self._overhead))
+            self._hold(max(0, self._size.overhead))
         if not self._is_answering() and self._time_left is None:
             self._time_left = self.loop.call_later(self._deadline, self._refuse, _too_slow(self._deadline))
 
@@ -121,24 +114,18 @@ class StrictHttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._unset_keepalive_if_required()
         self._reading, self._head_read = True, False
-        self._overhead, self._size_of_headers = -self._foreign, 0
+        self._size.begin()
 
     def on_url(self, url: bytes) -> None:
         """A part of the request's target."""
         super().on_url(url)
-        if len(self.url) > _LONGEST_TARGET:
-            raise RequestError(
-                HTTPStatus.REQUEST_URI_TOO_LONG,
-                f"the address is longer than {_LONGEST_TARGET} bytes; send the fields as JSON in the body of a POST to its path",
-            )
+        self._size.check_target(self.url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer: that counts for nothing here, since proxies and keys have been asked without it."""
+        """A header, or a trailer, which is ignored: proxies and the check of keys have decided without it."""
         if self._head_read:
             return
-        self._size_of_headers += len(name) + len(value) + 32
-        if self._size_of_headers > _LARGEST_HEADERS:
-            raise _too_large()
+        self._size.add_header(name, value)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -153,14 +140,14 @@ class StrictHttpProtocol(HttpToolsProtocol):
                 retry_after=1,
             )
         if self.parser.should_upgrade():
-            return  # to be read once more, by _feed
+            return  # _feed parses it once more
         self._head_read = True
         self._stop_the_clocks()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
-        self._overhead -= (1 + _OVERHEAD_OF_A_BYTE) * len(body)
+        self._size.add_body(len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -169,9 +156,9 @@ class StrictHttpProtocol(HttpToolsProtocol):
             return
         super().on_message_complete()
         self._reading = self._head_read = False
-        self._foreign = self._fed
+        self._size.end()
         self._no_more = not self.cycle.keep_alive
-        if self.cycle.response_complete:  # answered before it had come whole
+        if self.cycle.response_complete:  # it was answered before it had come whole
             self._stop_the_clocks()
             self._wait_for_the_next()
 
@@ -190,7 +177,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
-        """The end of an answer: the next in the pipeline has its turn."""
+        """The end of an answer: the next request in the pipeline is answered."""
         super().on_response_complete()
         if self._refusal and not self._is_answering():
             self._end_with(self._refusal)
@@ -203,7 +190,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
         return RequestError(HTTPStatus.BAD_REQUEST, f"this is not HTTP/1.1: {error}")
 
     def _refuse(self, refusal: RequestError) -> None:
-        """Answer in turn that this request cannot be read, and read no other: where it ends nobody can tell."""
+        """Answer in turn that this request cannot be read, and read no other: where this one ends is unknown."""
         if self._no_more:
             return
         self._no_more = True
@@ -256,7 +243,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
 
 
 def _ending_unless_continued(cycle: RequestResponseCycle, app: ASGIApp) -> ASGIApp:
-    """The same, ending the connection if it answers before it has asked for the body: then nobody knows whether that comes."""
+    """An application that ends the connection if it answers before it has asked for the body, which may then come or not."""
 
     async def ending(scope: Scope, receive: Receive, send: Send) -> None:
         async def end(message: Message) -> None:
@@ -266,13 +253,6 @@ def _ending_unless_continued(cycle: RequestResponseCycle, app: ASGIApp) -> ASGIA
         await app(scope, receive, end)
 
     return ending
-
-
-def _too_large() -> RequestError:
-    return RequestError(
-        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-        f"the headers are larger than {_LARGEST_HEADERS} bytes, or what is sent around the body is; send fewer",
-    )
 
 
 def _too_slow(seconds: float) -> RequestError:

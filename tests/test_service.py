@@ -360,9 +360,9 @@ def test_a_service_that_has_lost_its_device_is_neither_ready_nor_alive(trained, 
     def panic(*_):
         raise SystemExit
 
-    monkeypatch.setattr(instance._batcher, "_take", panic)
+    monkeypatch.setattr(instance._batcher._queue, "take_batch", panic)
     with pytest.raises(DeviceLostError):
-        asyncio.run(instance._batcher.draw(None, inputs([0], InputSpec(100))))
+        asyncio.run(instance._batcher.submit(None, inputs([0], InputSpec(100))))
     instance.close()
     assert before == (True, True)
     assert (instance.__is_ready__(), instance.__is_alive__()) == (False, False)

@@ -1,16 +1,21 @@
-"""The whole service in this process, with everything BentoML puts around it, serving the small trained model."""
+"""The service in this process, serving the small trained model or models that a test changes."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
+from serving.app import Api
+from serving.batching import Batcher
+from serving.models import Models
+from serving.settings import Settings
 from tests.conftest import Trained
 
 
 @pytest.fixture(scope="session")
 def client(trained: Trained) -> Iterator[TestClient]:
-    """Talks HTTP to the service."""
+    """A client of the whole service, with everything BentoML puts around it, serving the small trained model."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GAN_MODELS", str(trained.models))
         patch.setenv("GAN_MAX_BODY", "100000")
@@ -19,3 +24,19 @@ def client(trained: Trained) -> Iterator[TestClient]:
         # As a server would, it turns what a handler raises into an answer.
         with TestClient(GanService.to_asgi(), raise_server_exceptions=False) as client:
             yield client
+
+
+@pytest.fixture
+def reload_api(models: Path) -> Iterator[Api]:
+    """The routes alone, serving the folder of models that the test module's fixture `models` makes and its tests change."""
+    settings, batcher, api = Settings(models=models), Batcher(), Api()
+    api.open(Models(settings), batcher, settings)
+    yield api
+    batcher.close()
+
+
+@pytest.fixture
+def reload_client(reload_api: Api) -> Iterator[TestClient]:
+    """A client of these routes."""
+    with TestClient(reload_api, raise_server_exceptions=False) as client:
+        yield client

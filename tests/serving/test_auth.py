@@ -164,7 +164,7 @@ def test_keys_come_from_the_environment_and_from_a_file(monkeypatch, tmp_path, v
     ],
 )
 def test_the_log_warns_of_what_keys_leave_open(keys, admin_keys, warned, caplog):
-    from service import _warn_of_keys
+    from service import _warn_about_keys
 
-    _warn_of_keys(keys, admin_keys)
+    _warn_about_keys(keys, admin_keys)
     assert [record.getMessage() for record in caplog.records] == warned

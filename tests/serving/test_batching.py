@@ -8,6 +8,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
+from gan.manifest import IMAGES
 from serving.batching import Batcher, DeviceLostError
 
 
@@ -30,7 +31,7 @@ class Device:
         assert self.go.wait(10)
         if (z == 13).any():
             raise ValueError("a bad row")
-        return lambda: z.astype(np.uint8).reshape(-1, 1, 1, 1)
+        return lambda: {IMAGES: z.astype(np.uint8).reshape(-1, 1, 1, 1)}
 
 
 def rows(*values):
@@ -52,7 +53,7 @@ async def start(batcher, device, *all_rows):
     """Requests that have been submitted in this order."""
     tasks = []
     for some in all_rows:
-        tasks.append(asyncio.create_task(batcher.draw(device, some)))
+        tasks.append(asyncio.create_task(batcher.submit(device, some)))
         await asyncio.sleep(0)
     return tasks
 
@@ -132,6 +133,71 @@ def test_models_do_not_share_a_batch_and_take_turns(batcher):
     assert other.batches == [list(range(200, 216)), list(range(216, 220))]
 
 
+class Shaped(Device):
+    """A device whose latents may have any number of components; the image is as wide as that, filled with the first of them."""
+
+    def __init__(self, held=False):
+        super().__init__(held)
+        self.shapes = []
+
+    def start(self, rows):
+        self.shapes.append({name: values.shape[1:] for name, values in rows.items()})
+        super().start(rows)
+        z = rows["z"]
+        return lambda: {IMAGES: np.repeat(z[:, :1].astype(np.uint8), z.shape[1], 1)[:, np.newaxis, :, np.newaxis]}
+
+
+def wide(width, *values):
+    return {"z": np.repeat(np.array(values, np.float32)[:, np.newaxis], width, 1)}
+
+
+def test_requests_of_two_shapes_do_not_share_a_batch_and_take_turns(batcher):
+    device = Shaped(held=True)
+
+    async def scenario():
+        first = await start(batcher, device, wide(1, 0))
+        await arrived(device)
+        tasks = []
+        for k in range(20):
+            tasks += await start(batcher, device, wide(2, 100 + k), wide(3, 200 + k))
+        device.go.set()
+        return [drawn.images[:, 0, :, 0].tolist() for drawn in await asyncio.gather(*first, *tasks)]
+
+    drawn = asyncio.run(scenario())
+    assert drawn == [[[0]], *([[value] * width] for k in range(20) for value, width in ((100 + k, 2), (200 + k, 3)))]
+    assert device.batches == [[0], *([*range(n, n + 16)] for n in (100, 200)), *([*range(n, n + 4)] for n in (116, 216))]
+
+
+def test_a_large_request_of_one_shape_does_not_hold_up_a_small_one_of_another(batcher):
+    device = Shaped(held=True)
+
+    async def scenario():
+        large = await start(batcher, device, wide(2, *range(20, 220)))
+        await arrived(device)
+        small = await start(batcher, device, wide(3, 250), wide(3, 251))
+        device.go.set()
+        return [drawn.images[:, 0, 0, 0].tolist() for drawn in await asyncio.gather(*large, *small)]
+
+    assert asyncio.run(scenario()) == [list(range(20, 220)), [250], [251]]
+    assert [shapes["z"] for shapes in device.shapes[:4]] == [(2,), (2,), (3,), (2,)]
+    assert device.batches[2] == [250, 251]
+
+
+def test_requests_whose_inputs_have_other_names_do_not_share_a_batch(batcher):
+    device = Shaped(held=True)
+
+    async def scenario():
+        first = await start(batcher, device, wide(1, 0))
+        await arrived(device)
+        labelled = {"label": np.array([5]), **wide(1, 3)}
+        later = await start(batcher, device, wide(1, 1), labelled, wide(1, 2), dict(reversed(labelled.items())))
+        device.go.set()
+        await asyncio.gather(*first, *later)
+
+    asyncio.run(scenario())
+    assert device.batches == [[0], [1, 2], [3, 3]]
+
+
 def test_a_bad_row_fails_its_own_request_only(batcher):
     device = Device(held=True)
 
@@ -153,8 +219,8 @@ def test_a_failed_request_leaves_the_queue_with_all_its_rows(batcher):
 
     async def scenario():
         with pytest.raises(ValueError, match="a bad row"):
-            await batcher.draw(device, many)
-        return values(await batcher.draw(device, rows(1)))
+            await batcher.submit(device, many)
+        return values(await batcher.submit(device, rows(1)))
 
     assert asyncio.run(scenario()) == [1]
     assert batcher.waiting == 0
@@ -187,7 +253,7 @@ def test_every_request_gets_its_own_images_under_load():
     devices = [Device(), Device()]
 
     async def scenario():
-        tasks = [batcher.draw(devices[k % 2], rows(*z)) for k, z in enumerate(wanted)]
+        tasks = [batcher.submit(devices[k % 2], rows(*z)) for k, z in enumerate(wanted)]
         return await asyncio.gather(*tasks)
 
     drawn = asyncio.run(scenario())
@@ -197,6 +263,27 @@ def test_every_request_gets_its_own_images_under_load():
     assert sum(seen) == sum(len(z) for z in wanted)
     assert max(seen) == 16
     assert batcher.images_per_second > 0
+
+
+def test_the_rows_that_wait_are_reported_once_a_batch_and_once_none_are_left():
+    reported = []
+    batcher, device = Batcher(on_waiting=reported.append), Device(held=True)
+
+    async def scenario():
+        first = await start(batcher, device, rows(0))
+        await arrived(device)
+        later = await start(batcher, device, rows(*range(20, 36)), rows(*range(40, 60)))
+        device.go.set()
+        await asyncio.gather(*first, *later)
+        device.go.clear()
+        running = await start(batcher, device, rows(*range(20, 40)))
+        await arrived(device)
+        running[0].cancel()
+        device.go.set()
+
+    asyncio.run(scenario())
+    batcher.close()
+    assert reported == [20, 4, 0, 4, 0]
 
 
 def test_closing_finishes_what_was_accepted():
@@ -211,7 +298,7 @@ def test_closing_finishes_what_was_accepted():
         drawn = await asyncio.gather(*tasks)
         await closing
         with pytest.raises(RuntimeError, match="closed"):
-            await batcher.draw(device, rows(2))
+            await batcher.submit(device, rows(2))
         return [values(one) for one in drawn]
 
     assert asyncio.run(scenario()) == [[0], [1]]
@@ -237,7 +324,7 @@ class Pipelined(Device):
             self.log.append(f"wait {first}")
             if first == 13:
                 raise ValueError("a bad row")
-            return images
+            return {IMAGES: images}
 
         return wait
 
@@ -283,7 +370,7 @@ class Faulty(Device):
         wait = super().start(rows)
         if (rows["z"] != 7).all():
             return wait
-        return lambda: self.fault(wait())
+        return lambda: {IMAGES: self.fault(wait()[IMAGES])}
 
 
 def one_too_few(images):
@@ -321,7 +408,7 @@ def test_what_a_runtime_gives_back_instead_of_images_fails_its_own_request_only(
         device.go.set()
         async with asyncio.timeout(10):
             found = await asyncio.gather(*first, *later, return_exceptions=True)
-            return found, values(await batcher.draw(device, rows(2)))
+            return found, values(await batcher.submit(device, rows(2)))
 
     (first, bad, good, large), after = asyncio.run(scenario())
     assert isinstance(bad, Exception)
@@ -337,8 +424,8 @@ def test_parts_that_do_not_fit_together_fail_their_own_request_only(batcher):
     async def scenario():
         async with asyncio.timeout(10):
             with pytest.raises(ValueError, match="dimensions"):
-                await batcher.draw(device, rows(7, *range(20, 40)))
-            return values(await batcher.draw(device, rows(2)))
+                await batcher.submit(device, rows(7, *range(20, 40)))
+            return values(await batcher.submit(device, rows(2)))
 
     assert asyncio.run(scenario()) == [2]
 
@@ -366,7 +453,7 @@ def test_when_the_device_thread_dies_all_who_wait_and_all_who_come_are_told_at_o
         async with asyncio.timeout(10):
             found = await asyncio.gather(*first, *later, return_exceptions=True)
             with pytest.raises(DeviceLostError):
-                await batcher.draw(other, rows(2))
+                await batcher.submit(other, rows(2))
         return found
 
     first, *others = asyncio.run(scenario())
@@ -386,7 +473,7 @@ def test_what_is_told_of_a_batch_may_fail():
 
     async def scenario():
         async with asyncio.timeout(10):
-            return [values(await batcher.draw(device, rows(k))) for k in (1, 2)]
+            return [values(await batcher.submit(device, rows(k))) for k in (1, 2)]
 
     assert asyncio.run(scenario()) == [[1], [2]]
     assert batcher.alive
@@ -424,13 +511,13 @@ def test_a_request_that_is_given_up_when_its_images_are_there_leaves_nothing_beh
     async def scenario():
         loop = asyncio.get_running_loop()
         for k in range(50):
-            task = asyncio.create_task(batcher.draw(device, rows(k + 20)))
+            task = asyncio.create_task(batcher.submit(device, rows(k + 20)))
             await asyncio.sleep(0)
             # At the moment when the result is on its way from the device's thread
             loop.call_soon(task.cancel)
             with suppress(asyncio.CancelledError):
                 await task
-        return values(await batcher.draw(device, rows(1)))
+        return values(await batcher.submit(device, rows(1)))
 
     assert asyncio.run(scenario()) == [1]
     assert batcher.waiting == 0
@@ -455,10 +542,10 @@ def test_failed_batches_do_not_count_for_the_rate(batcher):
     device = Device()
 
     async def scenario():
-        await batcher.draw(device, rows(1))
+        await batcher.submit(device, rows(1))
         before = batcher.images_per_second
         with pytest.raises(ValueError, match="a bad row"):
-            await batcher.draw(device, rows(13))
+            await batcher.submit(device, rows(13))
         return before
 
     assert asyncio.run(scenario()) == batcher.images_per_second
@@ -504,7 +591,7 @@ def test_the_rate_is_that_of_the_batches(batcher):
 
     async def scenario():
         for _ in range(30):
-            await batcher.draw(device, rows(1, 2))
+            await batcher.submit(device, rows(1, 2))
 
     asyncio.run(scenario())
     assert 0 < batcher.images_per_second <= 200  # two, in at least a hundredth of a second
@@ -521,7 +608,7 @@ def test_that_batches_are_not_counted_is_logged_once_until_they_are_again(caplog
 
     async def scenario():
         for _ in range(4):
-            await batcher.draw(Device(), rows(1))
+            await batcher.submit(Device(), rows(1))
 
     asyncio.run(scenario())
     batcher.close()

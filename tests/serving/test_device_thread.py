@@ -66,7 +66,7 @@ def test_a_call_raises_what_its_work_raises_and_the_device_goes_on(batcher):
     assert batcher.call(lambda: 2) == 2
 
     async def scenario():
-        return values(await batcher.draw(Device(), rows(7)))
+        return values(await batcher.submit(Device(), rows(7)))
 
     assert asyncio.run(scenario()) == [7]
 

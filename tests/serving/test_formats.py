@@ -16,7 +16,7 @@ from gan.model_folder import ModelFolder
 from serving import caching
 from serving.models import LoadedModel
 from serving.negotiation import choose_format
-from serving.plans import PreparedGeneration
+from serving.prepared_requests import PreparedGeneration
 from serving.schema import GenerateRequest
 from serving.settings import Settings
 from tests.conftest import latents
@@ -231,7 +231,7 @@ def test_the_etag_is_strong_and_covers_the_file_that_draws_and_the_names_of_the_
     for change in changes:
         folder = ModelFolder(conditional.model, Manifest.model_validate(manifest | change))
         loaded = LoadedModel(folder, runtime)
-        plan = PreparedGeneration.of(GenerateRequest(seed=7), None, folder.manifest, Settings(), lambda: "png")
+        plan = PreparedGeneration.prepare(GenerateRequest(seed=7), None, folder.manifest, Settings(), lambda: "png")
         etags.add(caching.headers(loaded, plan, False, False)["ETag"])
     assert len(etags) == 3
     assert all(etag.startswith('"') for etag in etags)

@@ -9,15 +9,15 @@ import anyio.to_thread
 import httpx2
 import numpy as np
 import pytest
-from prometheus_client import CollectorRegistry, multiprocess
 
 from gan import runtimes
 from gan.latents import InputSpec, inputs
+from gan.manifest import IMAGES
 from serving import encoding
 from serving.app import Api
 from serving.batching import Batcher
 from serving.models import Models
-from serving.plans import PreparedGeneration
+from serving.prepared_requests import PreparedGeneration
 from serving.schema import GenerateRequest
 from serving.settings import Settings
 from tests.conftest import BACKENDS
@@ -33,7 +33,7 @@ class Images(Device):
     def start(self, rows):
         z = rows["z"]
         super().start({"z": np.zeros_like(z)})
-        return lambda: np.broadcast_to(z[:, :1].view(np.uint8)[:, :1].reshape(-1, 1, 1, 1), (len(z), 32, 32, 1))
+        return lambda: {IMAGES: np.broadcast_to(z[:, :1].view(np.uint8)[:, :1].reshape(-1, 1, 1, 1), (len(z), 32, 32, 1))}
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_over_the_bound_is_refused_at_once_and_all_that_was_accepted_is_answered
             batcher.images_per_second = 2.0
             accepted += [post(client, seed=1, n=16), post(client, seed=50, n=3)]
             await asyncio.sleep(0.05)
-            assert routes._admission.pending == 20
+            assert routes._pipeline.admission.pending == 20
             refused = await client.post("/generate", json={"seed": 9})
             assert refused.status_code == 429
             assert refused.headers["retry-after"] == "10"
@@ -79,7 +79,7 @@ def test_over_the_bound_is_refused_at_once_and_all_that_was_accepted_is_answered
             device.go.set()
             answers = await asyncio.gather(*accepted)
             assert [answer.status_code for answer in answers] == [200, 200, 200]
-            assert routes._admission.pending == 0
+            assert routes._pipeline.admission.pending == 0
             assert (await client.post("/generate", json={"seed": 9})).status_code == 200
 
     asyncio.run(scenario())
@@ -105,7 +105,7 @@ def test_after_the_deadline_a_request_is_given_up_before_it_costs_device_time(tr
             assert (await running).status_code == 504
             await asyncio.sleep(0)  # the cancelled work gets its turn after the answer
             await asyncio.sleep(0)
-            assert batcher.waiting == routes._admission.pending == 0
+            assert batcher.waiting == routes._pipeline.admission.pending == 0
 
     asyncio.run(scenario())
     assert sum(len(batch) for batch in device.batches) == 2  # the warm-up's and the one that ran
@@ -134,7 +134,7 @@ def test_a_caller_that_leaves_takes_its_rows_along(trained, device, monkeypatch)
             leave.set()
             await gone
             assert batcher.waiting == 0
-            assert routes._admission.pending == 1
+            assert routes._pipeline.admission.pending == 1
             device.go.set()
             assert (await running).status_code == 200
 
@@ -183,7 +183,7 @@ def test_ten_thousand_images_under_mixed_load_are_the_bytes_they_are_alone(train
 
     answers = asyncio.run(scenario())
     batcher.close()
-    drawer = models.choose(None).runtime
+    drawer = models.get(None).runtime
     differing = 0
     for (seeds, truncation), answer in zip(wanted, answers, strict=True):
         together = np.load(io.BytesIO(answer.content))["images"]
@@ -238,19 +238,19 @@ def test_who_leaves_during_an_encode_holds_its_place_and_its_thread_until_that_i
             requests = [await stack.enter_async_context(asked(routes, LARGE, leave)) for _ in range(2)]
             await begun(encoder)
             await asyncio.sleep(0.05)
-            assert routes._admission.pending == 40
+            assert routes._pipeline.admission.pending == 40
             leave.set()
             await asyncio.wait([task for task, _ in requests], timeout=10)
             assert [messages[0]["status"] for _, messages in requests] == [499, 499]
             # Who waited for the encoder is gone, who was there counts.
-            assert routes._admission.pending == 20
+            assert routes._pipeline.admission.pending == 20
             assert (await client.get(f"/generate?{LARGE}1")).status_code == 429
             later = asyncio.create_task(client.get(f"/generate?{LARGE}"))
             await asyncio.sleep(0.05)
             assert encoder.at_once == 1
             encoder.go.set()
             assert (await later).content == b"an answer"
-            assert routes._admission.pending == 0
+            assert routes._pipeline.admission.pending == 0
             assert (encoder.most, encoder.times) == (1, 2)
 
     asyncio.run(scenario())
@@ -262,11 +262,11 @@ def test_a_deadline_during_an_encode_is_told_at_once_and_holds_its_place_until_t
             device.go.set()
             late = await client.get(f"/generate?{LARGE}")
             assert late.status_code == 504
-            assert routes._admission.pending == 20
+            assert routes._pipeline.admission.pending == 20
             assert encoder.at_once == 1
             encoder.go.set()
             assert (await client.get(f"/generate?{LARGE}")).status_code == 200
-            assert routes._admission.pending == 0
+            assert routes._pipeline.admission.pending == 0
 
     asyncio.run(scenario())
 
@@ -283,10 +283,10 @@ def test_who_leaves_while_its_latent_vectors_are_drawn_holds_its_place_until_tha
                 leave.set()
                 await asyncio.wait([task], timeout=10)
                 assert messages[0]["status"] == 499
-                assert routes._admission.pending == 20
+                assert routes._pipeline.admission.pending == 20
                 work.go.set()
                 await asyncio.sleep(0.1)
-                assert routes._admission.pending == 0
+                assert routes._pipeline.admission.pending == 0
 
     asyncio.run(scenario())
 
@@ -319,10 +319,10 @@ def test_a_body_that_is_parsed_counts_until_that_is_done_and_is_given_up_at_the_
             await begun(work)
             second = await client.post("/generate", content=body, headers=headers)
             assert second.status_code == 504  # it waited for the first
-            assert routes._bodies._held > 0
+            assert routes._reader._bodies._held > 0
             work.go.set()
             assert (await first).status_code == 504
-            assert routes._bodies._held == 0
+            assert routes._reader._bodies._held == 0
 
     asyncio.run(scenario())
 
@@ -339,7 +339,7 @@ def test_answers_that_nobody_reads_are_bounded_and_cut_off(trained, device, monk
             reads = asyncio.Event()
             unread = [await stack.enter_async_context(asked(routes, query, reads=reads)) for _ in range(6)]
             await asyncio.sleep(0.2)
-            assert routes._admission.pending == 0
+            assert routes._pipeline.admission.pending == 0
             refused = await client.get(f"/generate?{query}")
             assert refused.status_code == 429
             assert refused.headers["retry-after"] == "1"
@@ -378,7 +378,7 @@ def test_images_of_another_shape_than_the_manifests_are_not_served(trained, devi
             monkeypatch.setattr(Images, "start", lambda _, rows: lambda: np.zeros((len(rows["z"]), *shape[1:]), np.uint8))
             with pytest.raises(RuntimeError, match="another shape"):
                 await client.get("/generate?seed=1")
-            assert routes._admission.pending == 0
+            assert routes._pipeline.admission.pending == 0
 
     asyncio.run(scenario())
 
@@ -418,35 +418,13 @@ def test_the_answer_of_another_application_is_bounded_too(trained, device, monke
             async with asyncio.timeout(10):
                 await routes.within_bounds(application, scope, receive, send)
             assert len(messages) == 1
-            assert routes._answers._unread == 0
-
-    asyncio.run(scenario())
-
-
-def queue_images():
-    """The metric, as /metrics shows it: added up over all processes."""
-    registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)
-    return registry.get_sample_value("gan_queue_pictures")
-
-
-def test_the_metrics_know_how_many_images_wait(trained, device, monkeypatch):
-    async def scenario():
-        async with api(trained, device, monkeypatch) as (client, _, batcher):
-            running = post(client, seed=0)
-            await arrived(device)
-            waiting = [post(client, seed=1, n=16), post(client, seed=2, n=4)]
-            await asyncio.sleep(0.05)
-            assert batcher.waiting == queue_images() == 20
-            device.go.set()
-            await asyncio.gather(running, *waiting)
-            assert queue_images() == 0
+            assert routes._pipeline.answers._bytes["unread"] == 0
 
     asyncio.run(scenario())
 
 
 def test_small_bodies_that_do_not_come_whole_are_bounded_together_and_tiny_ones_come_in(trained, device, monkeypatch):
-    monkeypatch.setattr("serving.app._BEGINNINGS", 4 * (30 * 1024 + 1))
+    monkeypatch.setattr("serving.request_reading._BEGINNINGS", 4 * (30 * 1024 + 1))
     headers = {"Content-Type": "application/json"}
 
     async def scenario():

@@ -16,8 +16,9 @@ from serving.batching import Batcher
 from serving.errors import RequestError
 from serving.folders import verify
 from serving.metrics import metrics
-from serving.models import Models, check_in_a_child
+from serving.models import Models
 from serving.settings import Settings
+from serving.startup_check import check_in_a_child
 
 SHIPPED = Path(__file__).parents[2] / "models" / "fashion-mnist-dcgan"
 
@@ -35,8 +36,8 @@ def test_several_models_need_a_default(two_models):
     with pytest.raises(ModelFolderError, match=r"there are several models in .* \(first, second\): set GAN_DEFAULT_MODEL to one"):
         verify(Settings(models=two_models))
     models = Models(Settings(models=two_models, default_model="second"))
-    assert models.choose(None).folder.manifest.name == "second"
-    assert models.choose("first").folder.manifest.name == "first"
+    assert models.get(None).folder.manifest.name == "second"
+    assert models.get("first").folder.manifest.name == "first"
     assert [model.folder.manifest.name for model in models.all()] == ["first", "second"]
 
 
@@ -125,7 +126,7 @@ def test_a_bad_folder_is_left_out_unless_it_is_the_default(two_models, harm, sai
     (left_out,) = said_of(models.left_out)
     assert re.search(said, left_out)
     with pytest.raises(RequestError, match="there is no model 'second'; there is first@"):
-        models.choose("second")
+        models.get("second")
     with pytest.raises(ModelFolderError, match=said):
         Models(Settings(models=two_models, default_model="second"))
 
@@ -195,7 +196,7 @@ def test_the_check_in_a_child_says_what_loading_would(two_models, trained):
 
 
 def test_a_child_that_dies_is_not_silent(monkeypatch, trained):
-    monkeypatch.setattr("serving.models.Models", lambda _: os._exit(9))
+    monkeypatch.setattr("serving.startup_check.Models", lambda _: os._exit(9))
     with pytest.raises(ModelFolderError, match=r"ended the process \(exit status 9\)"):
         check_in_a_child(Settings(models=trained.models))
 

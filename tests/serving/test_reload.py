@@ -19,9 +19,7 @@ from gan import atomic, model_folder
 from gan.manifest import MANIFEST
 from gan.model_folder import ONNX, TORCHSCRIPT, WEIGHTS
 from gan.networks import dcgan
-from serving.app import Api
 from serving.auth import RequireKey
-from serving.batching import Batcher
 from serving.models import Models
 from serving.settings import Settings
 from tests.serving.test_api import pixels, refused
@@ -64,54 +62,40 @@ def write(trained, path, scale, name="shoes"):
     return model_folder.read(path).title
 
 
-@pytest.fixture
-def api(models):
-    settings, batcher, api = Settings(models=models), Batcher(), Api()
-    api.open(Models(settings), batcher, settings)
-    yield api
-    batcher.close()
-
-
-@pytest.fixture
-def client(api):
-    with TestClient(api, raise_server_exceptions=False) as client:
-        yield client
-
-
 def served(client):
     return [f"{model['name']}@{model['version']}" for model in client.get("/models").json()["models"]]
 
 
-def test_a_new_version_is_served_when_asked_to(client, trained, models):
-    (old,) = served(client)
-    before = client.get("/generate?seed=1")
+def test_a_new_version_is_served_when_asked_to(reload_client, trained, models):
+    (old,) = served(reload_client)
+    before = reload_client.get("/generate?seed=1")
     new = write(trained, models / "shoes", scale=2.0)
-    assert client.get("/generate?seed=1").content == before.content
-    response = client.post("/models/shoes/reload")
+    assert reload_client.get("/generate?seed=1").content == before.content
+    response = reload_client.post("/models/shoes/reload")
     assert response.status_code == 200
     assert f"{response.json()['name']}@{response.json()['version']}" == new != old
-    assert served(client) == [new]
-    after = client.get("/generate?seed=1")
+    assert served(reload_client) == [new]
+    after = reload_client.get("/generate?seed=1")
     assert after.headers["x-model"] == new
     assert not np.array_equal(pixels(after.content), pixels(before.content))
     assert after.headers["etag"] != before.headers["etag"]
-    refused(client.get(f"/generate?seed=1&model={old}"), 404, ("model",))
+    refused(reload_client.get(f"/generate?seed=1&model={old}"), 404, ("model",))
 
 
-def test_a_model_that_was_not_there_can_be_loaded(client, trained, models):
-    unknown = client.post("/models/hats/reload")
+def test_a_model_that_was_not_there_can_be_loaded(reload_client, trained, models):
+    unknown = reload_client.post("/models/hats/reload")
     refused(unknown, 404)
     assert unknown.json()["detail"] == "there is no model 'hats' in the folder of models"
     hats = write(trained, models / "another-folder", scale=3.0, name="hats")
-    assert client.post("/models/hats/reload").status_code == 200
-    assert served(client) == [hats, *served(client)[1:]]
-    assert client.post("/generate", json={"model": "hats"}).headers["x-model"] == hats
-    assert client.post("/generate").headers["x-model"].startswith("shoes@")  # the default stays
+    assert reload_client.post("/models/hats/reload").status_code == 200
+    assert served(reload_client) == [hats, *served(reload_client)[1:]]
+    assert reload_client.post("/generate", json={"model": "hats"}).headers["x-model"] == hats
+    assert reload_client.post("/generate").headers["x-model"].startswith("shoes@")  # the default stays
 
 
 @pytest.mark.parametrize("harm", ["cut", "no manifest", "bad manifest", "another model's name"])
-def test_a_bad_folder_changes_nothing_and_is_reported(client, trained, models, harm):
-    before, (title,) = client.get("/generate?seed=1").content, served(client)
+def test_a_bad_folder_changes_nothing_and_is_reported(reload_client, trained, models, harm):
+    before, (title,) = reload_client.get("/generate?seed=1").content, served(reload_client)
     folder, name = models / "shoes", "shoes"
     if harm == "cut":
         (folder / ONNX).write_bytes((folder / ONNX).read_bytes()[:-10])
@@ -123,31 +107,31 @@ def test_a_bad_folder_changes_nothing_and_is_reported(client, trained, models, h
         shutil.copytree(folder, models / "hats")
         manifest = json.loads((models / "hats" / MANIFEST).read_text())
         (models / "hats" / MANIFEST).write_text(json.dumps({**manifest, "name": "hats"}))
-        assert client.post("/models/hats/reload").status_code == 200
+        assert reload_client.post("/models/hats/reload").status_code == 200
         (models / "hats" / MANIFEST).write_text(json.dumps(manifest))
         name, title = "hats", None
-    response = client.post(f"/models/{name}/reload")
+    response = reload_client.post(f"/models/{name}/reload")
     assert response.status_code == 409
     assert response.headers["content-type"] == "application/problem+json"
     assert re.search("damaged|cannot read|not a manifest|hold models of one name", response.json()["detail"])
     assert str(models) not in response.text
-    assert client.get("/generate?seed=1&model=shoes").content == before
-    assert title is None or served(client) == [title]
+    assert reload_client.get("/generate?seed=1&model=shoes").content == before
+    assert title is None or served(reload_client) == [title]
 
 
-def test_a_watched_folder_is_taken_once_it_holds_still(client, api, trained, models):
-    (old,) = served(client)
-    api.look_for_models()
-    assert served(client) == [old]
+def test_a_watched_folder_is_taken_once_it_holds_still(reload_client, reload_api, trained, models):
+    (old,) = served(reload_client)
+    reload_api.scan_models()
+    assert served(reload_client) == [old]
     new = write(trained, models / "shoes", scale=2.0)
-    api.look_for_models()
-    assert served(client) == [old]  # it has just changed, and may be changing still
-    api.look_for_models()
-    assert served(client) == [new]
+    reload_api.scan_models()
+    assert served(reload_client) == [old]  # it has just changed, and may be changing still
+    reload_api.scan_models()
+    assert served(reload_client) == [new]
 
 
-def test_a_watched_folder_that_is_bad_is_reported_once_and_taken_when_mended(client, api, trained, models, caplog):
-    (old,) = served(client)
+def test_a_watched_folder_that_is_bad_is_reported_once_and_taken_when_mended(reload_client, reload_api, trained, models, caplog):
+    (old,) = served(reload_client)
     whole = (models / "shoes" / ONNX).read_bytes()
     new = write(trained, models / "elsewhere", scale=2.0)
     (models / "elsewhere").rename(models.parent / "elsewhere")
@@ -155,29 +139,29 @@ def test_a_watched_folder_that_is_bad_is_reported_once_and_taken_when_mended(cli
     good = (models / "shoes" / ONNX).read_bytes()
     (models / "shoes" / ONNX).write_bytes(whole)  # as if it were copied by halves
     for _ in range(4):
-        api.look_for_models()
-    assert served(client) == [old]
+        reload_api.scan_models()
+    assert served(reload_client) == [old]
     assert sum("is damaged" in record.message for record in caplog.records) == 1
     (models / "shoes" / ONNX).write_bytes(good)
     for _ in range(2):
-        api.look_for_models()
-    assert served(client) == [new]
+        reload_api.scan_models()
+    assert served(reload_client) == [new]
 
 
-def test_requests_under_way_finish_on_what_they_began_with(client, trained, models):
-    (old,) = served(client)
-    expected = {old: pixels(client.get("/generate?seed=1").content)}
+def test_requests_under_way_finish_on_what_they_began_with(reload_client, trained, models):
+    (old,) = served(reload_client)
+    expected = {old: pixels(reload_client.get("/generate?seed=1").content)}
     new = write(trained, models / "shoes", scale=2.0)
     answers, stop = [], threading.Event()
 
     def ask():
         while not stop.is_set():
-            answers.append(client.post("/generate", json={"seed": 1, "n": 40}))
+            answers.append(reload_client.post("/generate", json={"seed": 1, "n": 40}))
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
         thread.start()
-    assert client.post("/models/shoes/reload").status_code == 200
+    assert reload_client.post("/models/shoes/reload").status_code == 200
     deadline = time.monotonic() + 20
     while {answer.headers["x-model"] for answer in answers[-3:]} != {new}:
         assert time.monotonic() < deadline
@@ -185,17 +169,17 @@ def test_requests_under_way_finish_on_what_they_began_with(client, trained, mode
     stop.set()
     for thread in threads:
         thread.join()
-    expected[new] = pixels(client.get("/generate?seed=1").content)
+    expected[new] = pixels(reload_client.get("/generate?seed=1").content)
     assert {answer.headers["x-model"] for answer in answers} == {old, new}
     for answer in answers:
         assert answer.status_code == 200
         assert np.array_equal(pixels(answer.content)[:32, :32], expected[answer.headers["x-model"]])
 
 
-def test_the_same_folder_again_changes_nothing(client):
-    before, titles = client.get("/generate?seed=1").content, served(client)
-    assert client.post("/models/shoes/reload").status_code == 200
-    assert (client.get("/generate?seed=1").content, served(client)) == (before, titles)
+def test_the_same_folder_again_changes_nothing(reload_client):
+    before, titles = reload_client.get("/generate?seed=1").content, served(reload_client)
+    assert reload_client.post("/models/shoes/reload").status_code == 200
+    assert (reload_client.get("/generate?seed=1").content, served(reload_client)) == (before, titles)
 
 
 def test_a_link_to_nowhere_hides_no_change(trained, models, tmp_path_factory):
@@ -205,12 +189,12 @@ def test_a_link_to_nowhere_hides_no_change(trained, models, tmp_path_factory):
     new = tmp_path_factory.mktemp("new") / "shoes"
     title = write(trained, new, scale=2.0)
     shutil.copytree(new, models / "shoes", dirs_exist_ok=True)
-    assert list(loaded.look()) == []  # it may still be being written
-    (taken,) = loaded.look()
+    assert list(loaded.scan()) == []  # it may still be being written
+    (taken,) = loaded.scan()
     assert taken.folder.title == title
 
 
-def test_reloads_hold_up_no_other_request(client, monkeypatch, trained, models):
+def test_reloads_hold_up_no_other_request(reload_client, monkeypatch, trained, models):
     new, begun, may_end = write(trained, models / "shoes", scale=2.0), [], threading.Event()
     reload = Models.reload
 
@@ -221,12 +205,12 @@ def test_reloads_hold_up_no_other_request(client, monkeypatch, trained, models):
 
     monkeypatch.setattr(Models, "reload", slow)
     with ThreadPoolExecutor(60) as pool:
-        first = pool.submit(client.post, "/models/shoes/reload")
+        first = pool.submit(reload_client.post, "/models/shoes/reload")
         while not begun:
             time.sleep(0.001)
-        others = [pool.submit(client.post, "/models/shoes/reload") for _ in range(50)]
+        others = [pool.submit(reload_client.post, "/models/shoes/reload") for _ in range(50)]
         try:  # over 16 latent vectors are drawn, and images of this size encoded, in threads
-            assert client.post("/generate", json={"seed": 1, "n": 64}).status_code == 200
+            assert reload_client.post("/generate", json={"seed": 1, "n": 64}).status_code == 200
         finally:
             may_end.set()
         answers = [reloaded.result() for reloaded in (first, *others)]
@@ -234,9 +218,9 @@ def test_reloads_hold_up_no_other_request(client, monkeypatch, trained, models):
     assert len(begun) <= 3  # one for the first, one for all who came meanwhile, one for those who may have come after
 
 
-def test_only_admins_may_reload_where_there_are_any(api, models):
+def test_only_admins_may_reload_where_there_are_any(reload_api, models):
     def status(key, path="/models/shoes/reload"):
-        with TestClient(RequireKey(api, ("plain",), ("chief",))) as client:
+        with TestClient(RequireKey(reload_api, ("plain",), ("chief",))) as client:
             return client.post(path, headers={"Authorization": f"Bearer {key}"}).status_code
 
     assert status("plain") == 403

@@ -6,7 +6,6 @@ import threading
 
 import pytest
 from prometheus_client import REGISTRY
-from starlette.testclient import TestClient
 
 from gan.runtimes import onnx, torchscript
 from serving.app import Api
@@ -31,23 +30,9 @@ def _default(monkeypatch):
     monkeypatch.setenv("GAN_DEFAULT_MODEL", "shoes")
 
 
-@pytest.fixture
-def api(models):
-    settings, batcher, api = Settings(models=models), Batcher(), Api()
-    api.open(Models(settings), batcher, settings)
-    yield api
-    batcher.close()
-
-
-@pytest.fixture
-def client(api):
-    with TestClient(api, raise_server_exceptions=False) as client:
-        yield client
-
-
-def looks(api, times):
+def scans(api, times):
     for _ in range(times):
-        api.look_for_models()
+        api.scan_models()
 
 
 def reloads(outcome):
@@ -62,90 +47,92 @@ def told():
     ]
 
 
-def test_a_folder_taken_away_is_dropped_after_two_looks_and_served_again_when_it_returns(client, api, models, caplog):
-    hats, shoes = served(client)
+def test_a_folder_taken_away_is_dropped_after_two_scans_and_served_again_when_it_returns(reload_client, reload_api, models, caplog):
+    hats, shoes = served(reload_client)
     dropped = reloads("dropped")
     away = (models / "hats").rename(models.parent / "hats")
-    looks(api, 1)
-    assert served(client) == [hats, shoes]  # it may be on its way to another version
-    looks(api, 3)
-    assert served(client) == [shoes]
-    refused(client.get("/generate?model=hats"), 404, ("model",))
-    assert f"there is {shoes}" in client.get("/generate?model=hats").json()["detail"]
+    scans(reload_api, 1)
+    assert served(reload_client) == [hats, shoes]  # it may be on its way to another version
+    scans(reload_api, 3)
+    assert served(reload_client) == [shoes]
+    refused(reload_client.get("/generate?model=hats"), 404, ("model",))
+    assert f"there is {shoes}" in reload_client.get("/generate?model=hats").json()["detail"]
     assert told() == [shoes]
     assert reloads("dropped") == dropped + 1
     assert sum("no longer served" in record.message for record in caplog.records) == 1
-    refused(client.post("/models/hats/reload"), 404)
+    refused(reload_client.post("/models/hats/reload"), 404)
 
     away.rename(models / "hats")
-    looks(api, 2)
-    assert served(client) == [hats, shoes]
-    assert client.get("/generate?model=hats").headers["x-model"] == hats
+    scans(reload_api, 2)
+    assert served(reload_client) == [hats, shoes]
+    assert reload_client.get("/generate?model=hats").headers["x-model"] == hats
     assert told() == [hats, shoes]
 
 
-def test_a_folder_away_for_one_look_only_is_served_all_the_while(client, api, models, caplog):
-    before = served(client)
+def test_a_folder_away_for_one_scan_only_is_served_all_the_while(reload_client, reload_api, models, caplog):
+    before = served(reload_client)
     for _ in range(3):
         away = (models / "hats").rename(models.parent / "hats")
-        looks(api, 1)
+        scans(reload_api, 1)
         away.rename(models / "hats")
-        looks(api, 1)
-        assert served(client) == before
+        scans(reload_api, 1)
+        assert served(reload_client) == before
     assert not any("gone" in record.message for record in caplog.records)
 
 
-def test_the_default_models_folder_taken_away_is_said_once(client, api, models, caplog):
-    before = served(client)
+def test_the_default_models_folder_taken_away_is_said_once(reload_client, reload_api, models, caplog):
+    before = served(reload_client)
     away = (models / "shoes").rename(models.parent / "shoes")
-    looks(api, 4)
-    assert served(client) == before
-    assert client.get("/generate").headers["x-model"] == before[1]
+    scans(reload_api, 4)
+    assert served(reload_client) == before
+    assert reload_client.get("/generate").headers["x-model"] == before[1]
     assert sum("as the default model it is served until the next start" in record.message for record in caplog.records) == 1
     away.rename(models / "shoes")
-    looks(api, 2)
-    assert served(client) == before
+    scans(reload_api, 2)
+    assert served(reload_client) == before
     (models / "shoes").rename(models.parent / "shoes")
-    looks(api, 2)
+    scans(reload_api, 2)
     assert sum("as the default model it is served until the next start" in record.message for record in caplog.records) == 2
 
 
-def test_the_folder_of_models_away_or_unreadable_changes_nothing_and_is_said_once(client, api, models, caplog):
-    before = served(client)
+def test_the_folder_of_models_away_or_unreadable_changes_nothing_and_is_said_once(reload_client, reload_api, models, caplog):
+    before = served(reload_client)
     away = models.rename(models.parent / "away")
-    looks(api, 4)
-    assert served(client) == before
+    scans(reload_api, 4)
+    assert served(reload_client) == before
     assert sum(f"there is no folder {models}" in record.message for record in caplog.records) == 1
     away.rename(models)
-    looks(api, 2)
-    assert served(client) == before
+    scans(reload_api, 2)
+    assert served(reload_client) == before
 
 
-def test_a_renamed_folder_is_the_same_model(client, api, models):
-    before = served(client)
+def test_a_renamed_folder_is_the_same_model(reload_client, reload_api, models):
+    before = served(reload_client)
     (models / "hats").rename(models / "headgear")
     for _ in range(4):
-        looks(api, 1)
-        assert served(client) == before
-    assert client.post("/models/hats/reload").status_code == 200
+        scans(reload_api, 1)
+        assert served(reload_client) == before
+    assert reload_client.post("/models/hats/reload").status_code == 200
 
 
-def test_a_folder_that_holds_another_model_now_is_no_longer_the_first_one(client, api, trained, models):
-    _, shoes = served(client)
+def test_a_folder_that_holds_another_model_now_is_no_longer_the_first_one(reload_client, reload_api, trained, models):
+    _, shoes = served(reload_client)
     gloves = write(trained, models / "hats", scale=3.0, name="gloves")
-    looks(api, 4)
-    assert served(client) == [gloves, shoes]
+    scans(reload_api, 4)
+    assert served(reload_client) == [gloves, shoes]
 
 
-def test_a_second_folder_of_one_name_is_said_once_and_served_once_the_first_is_gone(client, api, trained, models, caplog):
-    hats, shoes = served(client)
+def test_a_second_folder_of_one_name_is_said_once_and_served_once_the_first_is_gone(
+    reload_client, reload_api, trained, models, caplog
+):
+    hats, shoes = served(reload_client)
     others = write(trained, models / "copy", scale=3.0, name="hats")
-    looks(api, 4)
-    assert served(client) == [hats, shoes]
+    scans(reload_api, 4)
+    assert served(reload_client) == [hats, shoes]
     assert sum("hold models of one name, hats" in record.message for record in caplog.records) == 1
     shutil.rmtree(models / "hats")
-    looks(api, 4)
-    assert served(client) == [others, shoes]
+    scans(reload_api, 4)
+    assert served(reload_client) == [others, shoes]
 
 
 def test_one_left_out_at_the_start_is_served_once_it_is_mended(trained, models):
@@ -153,9 +140,9 @@ def test_one_left_out_at_the_start_is_served_once_it_is_mended(trained, models):
     (models / "hats" / "generator.onnx").write_bytes(b"cut")
     there = Models(Settings(models=models))
     assert [model.folder.manifest.name for model in there.all()] == ["shoes"]
-    assert [list(there.look()) for _ in range(3)] == [[], [], []]  # it was said at the start
+    assert [list(there.scan()) for _ in range(3)] == [[], [], []]  # it was said at the start
     (models / "hats" / "generator.onnx").write_bytes(whole)
-    (found,) = [found for _ in range(3) for found in there.look()]
+    (found,) = [found for _ in range(3) for found in there.scan()]
     assert found.folder.manifest.name == "hats"
 
 
@@ -164,13 +151,13 @@ def test_a_link_to_a_model_folder_is_one(trained, models):
     write(trained, models.parent / "hats-2", scale=3.0, name="hats")
     (models / "hats").symlink_to(models.parent / "hats-1")
     there = Models(Settings(models=models))
-    before = there.choose("hats").folder.title
+    before = there.get("hats").folder.title
     (models / ".next").symlink_to(models.parent / "hats-2")
     (models / ".next").rename(models / "hats")  # as `ln -sfn` or a config map exchanges it
-    (found,) = [found for _ in range(3) for found in there.look()]
-    assert found.folder.title == there.choose("hats").folder.title != before
+    (found,) = [found for _ in range(3) for found in there.scan()]
+    assert found.folder.title == there.get("hats").folder.title != before
     shutil.rmtree(models.parent / "hats-2")
-    (gone,) = [found for _ in range(3) for found in there.look()]
+    (gone,) = [found for _ in range(3) for found in there.scan()]
     assert isinstance(gone, FolderGone)
 
 
@@ -196,6 +183,6 @@ def test_only_what_must_have_the_device_alone_is_done_in_its_thread(trained, mod
         routes.open(there, batcher, settings)
         seen.clear()
         write(trained, models / "hats", scale=3.0, name="hats")
-        looks(routes, 2)
+        scans(routes, 2)
         assert set(seen) == expected
         batcher.close()

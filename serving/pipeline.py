@@ -1,0 +1,85 @@
+"""Prepared request -> the body of its answer: admit, make the inputs, generate, encode. Knows no routes."""
+
+import math
+import time
+from contextlib import ExitStack
+from http import HTTPStatus
+
+from gan.latents import Inputs
+from gan.processors import usable_processors
+from serving.admission import Admission
+from serving.answers import Answers
+from serving.batch_queue import Generated
+from serving.batching import Batcher, DeviceLostError
+from serving.errors import RequestError
+from serving.metrics import metrics
+from serving.models import LoadedModel
+from serving.prepared_requests import PreparedRequest
+from serving.settings import Settings
+from serving.threads import Threads
+
+# Images whose latent vectors are made, and pixels that are encoded, within a millisecond: less than it takes to pass them to
+# a thread and back under load
+_FEW_IMAGES, _SMALL_ANSWER = 16, 2**12
+# One processor does the work of all of them, so that a small request's vectors are not behind all of a large one's.
+_INPUT_THREADS = 4
+_RESTART = 15  # seconds until another process answers in the place of one that has lost its device
+
+
+class Pipeline:
+    """The stages that every request for images passes through. `answers` also bounds what other applications send."""
+
+    def __init__(self, batcher: Batcher, settings: Settings) -> None:
+        encoders = settings.threads or usable_processors()
+        self._batcher = batcher
+        self.admission = Admission(settings.queue, lambda: batcher.images_per_second)
+        # As large as there may be, three bytes a pixel: one from each encoder, and one that is being read
+        self.answers = Answers((encoders + 1) * 3 * settings.max_pixels, settings.deadline)
+        self._input_threads, self._encoders = Threads(_INPUT_THREADS, "inputs"), Threads(encoders, "encode")
+
+    def admit(self, model: LoadedModel, prepared: PreparedRequest) -> ExitStack:
+        """Count the request until the stack is closed. Raises RequestError if there is no room for it."""
+        self.answers.check(prepared.n * math.prod(_image_shape(model)) * prepared.scale**2)
+        held = ExitStack()
+        held.enter_context(self.admission.admit(prepared.n))
+        return held
+
+    async def run(self, model: LoadedModel, prepared: PreparedRequest, held: ExitStack) -> tuple[bytes, str]:
+        """The body, and the header Server-Timing. `held` stays open until no thread works for the request any more."""
+        few = prepared.n <= _FEW_IMAGES
+        rows = prepared.inputs() if few else await self._input_threads.run(prepared.inputs, held=held)
+        generated = await self._generate(model, rows)
+        images, title = generated.images, model.folder.title
+        started = time.perf_counter()
+        if images[..., 0].size * prepared.scale**2 <= _SMALL_ANSWER:
+            body = prepared.encode(images, rows, title)
+        else:
+            await self.answers.room(images.size * prepared.scale**2, held)
+            body = await self._encoders.run(prepared.encode, images, rows, title, held=held)
+        seconds = {"queue": generated.queue_seconds, "infer": generated.infer_seconds, "encode": time.perf_counter() - started}
+        metrics().queue_seconds.observe(seconds["queue"])
+        metrics().encode_seconds.observe(seconds["encode"])
+        return body, ", ".join(f"{stage};dur={1000 * value:.3f}" for stage, value in seconds.items())
+
+    async def _generate(self, model: LoadedModel, rows: Inputs) -> Generated:
+        try:
+            generated = await self._batcher.submit(model.runtime, rows)
+        except DeviceLostError:
+            raise device_lost() from None
+        shape = generated.images.shape[1:]
+        if shape != _image_shape(model):
+            raise RuntimeError(f"{model.folder.title} drew images of another shape than its manifest's, {shape}")
+        return generated
+
+
+def device_lost() -> RequestError:
+    """503 for a request that finds no device, counted as refused."""
+    metrics().refused.labels("device lost").inc()
+    message = f"the service must start anew; try again in {_RESTART} s"
+    return RequestError(HTTPStatus.SERVICE_UNAVAILABLE, message, retry_after=_RESTART)
+
+
+def _image_shape(model: LoadedModel) -> tuple[int, int, int]:
+    """Height, width and channels."""
+    manifest = model.folder.manifest
+    return manifest.height, manifest.width, manifest.channels
