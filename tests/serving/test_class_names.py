@@ -18,7 +18,9 @@ def renamed(model, folder, classes):
     """A copy of a model's folder whose classes have other names."""
     shutil.copytree(model, folder / model.name)
     manifest = json.loads((folder / model.name / MANIFEST).read_text())
-    (folder / model.name / MANIFEST).write_text(json.dumps(manifest | {"classes": classes}))
+    latent, label = manifest["inputs"]
+    inputs = [latent, label | {"names": classes, "categories": len(classes)}]
+    (folder / model.name / MANIFEST).write_text(json.dumps(manifest | {"inputs": inputs}))
     return folder
 
 

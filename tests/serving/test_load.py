@@ -375,7 +375,7 @@ def test_images_of_another_shape_than_the_manifests_are_not_served(trained, devi
     async def scenario():
         async with api(trained, device, monkeypatch) as (client, routes, _):
             device.go.set()
-            monkeypatch.setattr(Images, "start", lambda _, rows: lambda: np.zeros((len(rows["z"]), *shape[1:]), np.uint8))
+            monkeypatch.setattr(Images, "start", lambda _, rows: lambda: {IMAGES: np.zeros((len(rows["z"]), *shape[1:]), np.uint8)})
             with pytest.raises(RuntimeError, match="another shape"):
                 await client.get("/generate?seed=1")
             assert routes._pipeline.admission.pending == 0

@@ -7,7 +7,7 @@ import threading
 import pytest
 from prometheus_client import REGISTRY
 
-from gan.runtimes import onnx, torchscript
+from gan.runtimes import base, torchscript
 from serving.app import Api
 from serving.batching import Batcher
 from serving.metrics import metrics
@@ -175,7 +175,7 @@ def test_only_what_must_have_the_device_alone_is_done_in_its_thread(trained, mod
         monkeypatch.setattr(kind, function, noted)
 
     noting(torchscript.TorchScriptEngine, "_levels")
-    noting(onnx.OnnxEngine, "run")
+    noting(base, "rows_agree")
     for chosen, expected in (("torchscript", {"device"}), ("onnx", {"MainThread"})):
         batcher = Batcher()
         settings = Settings(models=models, runtime=chosen, device="cpu", threads=1)
