@@ -20,10 +20,10 @@ import uvicorn
 from _bentoml_sdk import Service
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml.exceptions import BentoMLException
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gan.errors import ModelFolderError
+from gan.errors import GanServiceError
 from serving import metrics_folder
 from serving.app import Api
 from serving.auth import SWAGGER_FILES, RequireKey
@@ -77,7 +77,7 @@ def _record_batch(images: int, seconds: float) -> None:
     metrics().infer_seconds.observe(seconds)
 
 
-def _warn_about_keys(keys: tuple[str, ...], admin_keys: tuple[str, ...]) -> None:
+def _warn_about_keys(keys: tuple[SecretStr, ...], admin_keys: tuple[SecretStr, ...]) -> None:
     if not keys:
         but = ", but for reloading models" if admin_keys else ""
         _log.warning("open to all who reach it%s: no GAN_API_KEYS are set", but)
@@ -144,7 +144,7 @@ class GanService:
             first = error.errors()[0]
             reason = first["msg"].removeprefix("Value error, ")
             raise SystemExit(f"gan-service: GAN_{str(first['loc'][0]).upper()}: {reason}, not {str(first['input'])!r}") from None
-        except (ModelFolderError, ValueError) as error:
+        except (GanServiceError, ValueError) as error:
             raise SystemExit(f"gan-service: {error}") from None
 
     def __init__(self) -> None:

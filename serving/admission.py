@@ -1,4 +1,4 @@
-"""Which requests are let in: a bound in images, from the first check to the finished answer, and one in bytes before that."""
+"""Which requests are admitted: bounds in images and bytes until they are answered, and one on bodies while they are read."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -10,39 +10,41 @@ from serving.metrics import metrics
 
 
 class Admission:
-    """Refuses now what could not be answered soon."""
+    """Refuses at once what could not be answered soon, or would not fit into memory."""
 
-    def __init__(self, limit: int, images_per_second: Callable[[], float | None]) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, limit_bytes: int, images_per_second: Callable[[], float | None]) -> None:
+        self._limit, self._limit_bytes = limit, limit_bytes
         self._images_per_second = images_per_second
-        self.pending = 0  # images of requests that were let in and are not answered yet
+        self.pending = self.pending_bytes = 0  # images and bytes of requests that were admitted and are not answered yet
         self.draining = False  # whether the service is about to stop
 
     @contextmanager
-    def admit(self, n: int) -> Iterator[None]:
-        """Let a request of n images in for as long as the context lasts. Raises RequestError, 429, when the queue is full.
+    def admit(self, n: int, size: int) -> Iterator[None]:
+        """Count a request of n images, whose inputs and enlarged images take `size` bytes, until the context ends.
 
-        While the service drains, 503: another replica or the next start will do.
-
-        A request that finds nobody before it is let in whatever its size; the other limits have said that it is not too large.
+        Raises RequestError: 429 when the queue is full; 503 while the service drains, since another replica or the next start can
+        answer. A request that finds no other is admitted whatever its size; the other limits have bounded that.
         """
         if self.draining:
             metrics().refused.labels("draining").inc()
             raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, "the service is about to stop; try again", retry_after=1)
         if self.pending and self.pending + n > self._limit:
-            rate = self._images_per_second() or self.pending
-            metrics().refused.labels("queue full").inc()
-            retry_after = math.ceil(self.pending / rate)
-            raise RequestError(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                f"{self.pending} images are waiting already; try again in {retry_after} s",
-                retry_after=retry_after,
-            )
+            raise self._full("queue full", f"{self.pending} images are waiting already")
+        if self.pending and self.pending_bytes + size > self._limit_bytes:
+            raise self._full("queue bytes full", f"{self.pending_bytes} bytes of images are waiting already")
         self.pending += n
+        self.pending_bytes += size
         try:
             yield
         finally:
             self.pending -= n
+            self.pending_bytes -= size
+
+    def _full(self, reason: str, detail: str) -> RequestError:
+        """429 with the time that the admitted images need at the measured rate, counted as refused for this reason."""
+        metrics().refused.labels(reason).inc()
+        retry_after = math.ceil(self.pending / (self._images_per_second() or self.pending))
+        return RequestError(HTTPStatus.TOO_MANY_REQUESTS, f"{detail}; try again in {retry_after} s", retry_after=retry_after)
 
 
 class Bodies:
@@ -50,12 +52,12 @@ class Bodies:
 
     def __init__(self, limit: int, what: str = "large bodies") -> None:
         self._limit = limit
-        self._what = what  # is coming in, for the refusal
+        self._what = what  # named in the refusal
         self._held = 0
 
     @contextmanager
     def hold(self) -> Iterator[Callable[[int], None]]:
-        """What is told how many bytes are held by now, until the context ends. It raises RequestError, 429, if it is too many."""
+        """A function to call with the bytes held by now, until the context ends. Raises RequestError, 429, if they are too many."""
         held = 0
 
         def hold(n: int) -> None:

@@ -1,30 +1,31 @@
-"""Keys: with any configured, everything but health and the pages needs one."""
+"""API keys: with any configured, everything but health and the pages needs one."""
 
 import hmac
 from collections.abc import Sequence
 from http import HTTPStatus
 
+from pydantic import SecretStr
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.errors import RequestError, problem
 
 HEALTH = frozenset({"/livez", "/readyz", "/healthz"})
-# What a browser asks for before anybody can type a key. Nothing in it is secret.
+# Files that a browser loads before anybody can type a key. Nothing in them is secret.
 SWAGGER_FILES = frozenset({"/static_content/swagger-ui.css", "/static_content/swagger-ui-bundle.js"})
 OPEN_PAGES = frozenset({"/", "/docs", "/openapi.json"}) | SWAGGER_FILES
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
-_FOR_ADMINS = "gan-service.for_admins"  # in a request's scope: the status of what only admins may do
+_FOR_ADMINS = "gan-service.for_admins"  # in a request's scope: the status that `require_admin` answers with
 
 
 class RequireKey:
-    """Lets through what carries `Authorization: Bearer KEY` (RFC 6750) with one of the keys; all where there are none.
+    """Lets requests through that have `Authorization: Bearer KEY` (RFC 6750) with one of the keys; all where there are none.
 
-    A key of admins opens everything. `require_admin` asks for one of these; where there are none, it asks for nothing.
+    A key of admins opens everything. `require_admin` demands one of these; where there are none, it demands nothing.
     """
 
-    def __init__(self, app: ASGIApp, keys: Sequence[str], admin_keys: Sequence[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, keys: Sequence[SecretStr], admin_keys: Sequence[SecretStr] = ()) -> None:
         self._app = app
         self._keys, self._admin_keys = _as_sent(keys), _as_sent(admin_keys)
 
@@ -50,7 +51,7 @@ class RequireKey:
 
 
 def require_admin(scope: Scope) -> None:
-    """Ask for a key of admins. Raises RequestError, 401 without any key and 403 with another's, where there are such keys."""
+    """Demand a key of admins, where there are any. Raises RequestError, 401 without a key and 403 with another."""
     status = scope.get(_FOR_ADMINS, HTTPStatus.OK)
     if status != HTTPStatus.OK:
         raise RequestError(
@@ -64,15 +65,16 @@ def _is_open(scope: Scope) -> bool:
     return scope["path"] in HEALTH or (scope["path"] in OPEN_PAGES and scope.get("method") in ("GET", "HEAD"))
 
 
-def _as_sent(keys: Sequence[str]) -> list[bytes]:
+def _as_sent(keys: Sequence[SecretStr]) -> list[bytes]:
     """Each key as bytes of a header: programs send UTF-8, browsers and some libraries Latin-1, which differ beyond ASCII."""
-    in_latin_1 = [key.encode("latin-1") for key in keys if not key.isascii() and max(key) <= "\xff"]
-    return [key.encode() for key in keys] + in_latin_1
+    texts = [key.get_secret_value() for key in keys]
+    in_latin_1 = [text.encode("latin-1") for text in texts if not text.isascii() and max(text) <= "\xff"]
+    return [text.encode() for text in texts] + in_latin_1
 
 
 def _is_one_of(keys: list[bytes], sent: list[str]) -> bool:
     """Whether the one header Authorization that was sent has one of the keys."""
     scheme, _, given = (sent[0] if len(sent) == 1 else "").partition(" ")
-    # Every key is compared, each in constant time, so that the time taken tells nothing of how near a guess is.
+    # Every key is compared, each in constant time, so that the time taken does not show how near a guess is.
     matches = [hmac.compare_digest(given.strip(" \t").encode("latin-1"), key) for key in keys]
     return scheme.lower() == "bearer" and any(matches)

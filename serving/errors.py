@@ -8,12 +8,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from gan.errors import GanServiceError
+
 _log = logging.getLogger("bentoml.gan")
 
 Location = tuple[str | int, ...]  # the path to a field, such as ("noise", 3)
 
 
-class RequestError(Exception):
+class RequestError(GanServiceError):
     """A request that is answered with an error; `errors` names the fields that are at fault."""
 
     def __init__(

@@ -5,7 +5,9 @@ import time
 from contextlib import ExitStack
 from http import HTTPStatus
 
-from gan.latents import Inputs
+import numpy as np
+
+from gan.latents import Inputs, code_dtype
 from gan.processors import usable_processors
 from serving.admission import Admission
 from serving.answers import Answers
@@ -32,16 +34,17 @@ class Pipeline:
     def __init__(self, batcher: Batcher, settings: Settings) -> None:
         encoders = settings.threads or usable_processors()
         self._batcher = batcher
-        self.admission = Admission(settings.queue, lambda: batcher.images_per_second)
+        self.admission = Admission(settings.queue, settings.queue_bytes, lambda: batcher.images_per_second)
         # As large as there may be, three bytes a pixel: one from each encoder, and one that is being read
         self.answers = Answers((encoders + 1) * 3 * settings.max_pixels, settings.deadline)
         self._input_threads, self._encoders = Threads(_INPUT_THREADS, "inputs"), Threads(encoders, "encode")
 
     def admit(self, model: LoadedModel, prepared: PreparedRequest) -> ExitStack:
         """Count the request until the stack is closed. Raises RequestError if there is no room for it."""
-        self.answers.check(prepared.n * math.prod(_image_shape(model)) * prepared.scale**2)
+        answer_size = prepared.n * math.prod(_image_shape(model)) * prepared.scale**2  # bytes, before they are compressed
+        self.answers.check(answer_size)
         held = ExitStack()
-        held.enter_context(self.admission.admit(prepared.n))
+        held.enter_context(self.admission.admit(prepared.n, prepared.n * _row_size(model) + answer_size))
         return held
 
     async def run(self, model: LoadedModel, prepared: PreparedRequest, held: ExitStack) -> tuple[bytes, str]:
@@ -83,3 +86,10 @@ def _image_shape(model: LoadedModel) -> tuple[int, int, int]:
     """Height, width and channels."""
     manifest = model.folder.manifest
     return manifest.height, manifest.width, manifest.channels
+
+
+def _row_size(model: LoadedModel) -> int:
+    """Bytes of the generator's inputs for one image: float32 latents, an int64 label, and codes."""
+    space = model.folder.manifest.space
+    label = 0 if space.classes is None else np.dtype(np.int64).itemsize
+    return np.dtype(np.float32).itemsize * space.z_dim + label + sum(np.dtype(code_dtype(code)).itemsize for code in space.codes)

@@ -1,18 +1,24 @@
-"""What the service can be told, each by one environment variable."""
+"""The settings of the service, each an environment variable or a secret file."""
 
 import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gan.errors import GanServiceError
 from gan.paths import UserPath
 from gan.runtimes import ENGINES
 from gan.runtimes.base import DeviceName, PrecisionName
 from serving.cors import origin
 
+_SECRETS = Path("/run/secrets")  # where Docker, Podman and Compose mount the secrets of a container
 _ABOUT_ENGINES = "; ".join(f"{name} {kind.about}" for name, kind in ENGINES.items())
+
+
+class KeyFileError(GanServiceError):
+    """A file of keys that cannot be used."""
 
 
 def _is_engine(name: str) -> str:
@@ -22,9 +28,15 @@ def _is_engine(name: str) -> str:
 
 
 class Settings(BaseSettings):
-    """Read from the environment: the field `models` from GAN_MODELS, and so on."""
+    """Read from the environment, the field `models` from GAN_MODELS and so on, or else from a secret file of that name."""
 
-    model_config = SettingsConfigDict(env_prefix="GAN_", env_ignore_empty=True, frozen=True, use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix="GAN_",
+        env_ignore_empty=True,
+        frozen=True,
+        use_attribute_docstrings=True,
+        secrets_dir=_SECRETS if os.access(_SECRETS, os.R_OK | os.X_OK) else None,  # pydantic warns of a folder that is not there
+    )
 
     models: UserPath = Path(__file__).resolve().parent.parent / "models"
     """the folder that holds the model folders"""
@@ -47,6 +59,10 @@ class Settings(BaseSettings):
     """the most pixels in one answer, after enlargement"""
     queue: int = Field(2048, gt=0)
     """images that may wait or be worked on; a request that would make it more is refused with 429"""
+    # Twice what 2,048 grey 32x32 images take at scale 8, the largest for a request of GAN_MAX_N, and as much as 1,300 RGB images of
+    # 256x256. The process holds up to three times as much, since images are copied on their way into an answer: 690 MiB measured.
+    queue_bytes: int = Field(2**28, gt=0)
+    """bytes of inputs and enlarged images that may wait or be worked on; a request that would make it more is refused with 429"""
     deadline: float = Field(30.0, gt=0, allow_inf_nan=False)
     """seconds after which a request is given up with 504, and before that a body that has not come, with 408"""
     keep_alive: float = Field(75.0, gt=0, allow_inf_nan=False)
@@ -55,11 +71,11 @@ class Settings(BaseSettings):
     """seconds between SIGTERM and closing the port, in which /readyz and new requests get 503, so that load balancers turn away"""
     watch: float = Field(2.0, ge=0)
     """seconds between two looks at the folder of models for new versions, which are then served without a restart; 0: never"""
-    api_keys: Annotated[tuple[str, ...], NoDecode] = Field((), repr=False)
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     """keys, separated by commas; with any, everything but health and the pages needs one as Authorization: Bearer KEY"""
     api_keys_file: UserPath | None = None
     """a file with one key a line, in addition"""
-    admin_keys: Annotated[tuple[str, ...], NoDecode] = Field((), repr=False)
+    admin_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     """keys, separated by commas, that open everything; with any, only these may reload models. Without, any key may"""
     admin_keys_file: UserPath | None = None
     """a file with one such key a line, in addition"""
@@ -90,23 +106,23 @@ class Settings(BaseSettings):
             raise ValueError("there is no such file, or it cannot be read")
         return file
 
-    def keys(self) -> tuple[str, ...]:
-        """All keys, from both sources. Raises ValueError for a file without any, which would leave the service open."""
+    def keys(self) -> tuple[SecretStr, ...]:
+        """All keys, from both sources. Raises KeyFileError for a file without any, which would leave the service open."""
         return self.api_keys + _keys_in(self.api_keys_file, "GAN_API_KEYS_FILE")
 
-    def keys_of_admins(self) -> tuple[str, ...]:
-        """Those of admins, from both sources. Raises ValueError for a file without any."""
+    def keys_of_admins(self) -> tuple[SecretStr, ...]:
+        """All keys of admins, from both sources. Raises KeyFileError for a file without any."""
         return self.admin_keys + _keys_in(self.admin_keys_file, "GAN_ADMIN_KEYS_FILE")
 
 
-def _keys_in(file: Path | None, setting: str) -> tuple[str, ...]:
+def _keys_in(file: Path | None, setting: str) -> tuple[SecretStr, ...]:
     if file is None:
         return ()
     try:
-        lines = file.read_text("utf-8-sig").splitlines()  # with the mark that Windows puts before the text, and without
+        lines = file.read_text("utf-8-sig").splitlines()  # with the byte order mark that Windows writes, and without
     except UnicodeDecodeError:
-        raise ValueError(f"{setting}: {file} is not UTF-8: save it as UTF-8, one key a line") from None
-    keys = tuple(line.strip() for line in lines if line.strip())
+        raise KeyFileError(f"{setting}: {file} is not UTF-8: save it as UTF-8, one key a line") from None
+    keys = tuple(SecretStr(line.strip()) for line in lines if line.strip())
     if not keys:
-        raise ValueError(f"{setting}: {file} holds no keys: write one a line")
+        raise KeyFileError(f"{setting}: {file} holds no keys: write one a line")
     return keys

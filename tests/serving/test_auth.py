@@ -1,20 +1,28 @@
 import asyncio
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
 from serving.auth import OPEN_PAGES, RequireKey, require_admin
 from serving.errors import RequestError, problem
-from serving.settings import Settings
+from serving.settings import KeyFileError, Settings
 from tests.serving.test_api import refused
 
 OPEN = PlainTextResponse("come in")
 
 
 def client(*keys, admin=()):
-    return TestClient(RequireKey(OPEN, keys, admin))
+    return TestClient(RequireKey(OPEN, secret(keys), secret(admin)))
+
+
+def secret(keys):
+    return tuple(map(SecretStr, keys))
 
 
 def test_without_keys_all_come_in():
@@ -105,7 +113,7 @@ async def for_admins(scope, receive, send):
 )
 def test_with_admin_keys_only_they_open_what_is_for_admins(keys, admin, authorization, status):
     headers = {} if authorization is None else {"Authorization": authorization}
-    answer = TestClient(RequireKey(for_admins, keys, admin)).post("/models/a/reload", headers=headers)
+    answer = TestClient(RequireKey(for_admins, secret(keys), secret(admin))).post("/models/a/reload", headers=headers)
     if status == 200:
         assert answer.text == "come in"
         return
@@ -128,7 +136,7 @@ def test_the_lifespan_passes():
     async def app(scope, receive, send):
         seen.append(scope["type"])
 
-    asyncio.run(RequireKey(app, ("one",))({"type": "lifespan"}, None, None))
+    asyncio.run(RequireKey(app, secret(["one"]))({"type": "lifespan"}, None, None))
     assert seen == ["lifespan"]
 
 
@@ -136,21 +144,40 @@ def test_the_lifespan_passes():
 def test_keys_come_from_the_environment_and_from_a_file(monkeypatch, tmp_path, variable, of):
     assert of(Settings()) == ()
     monkeypatch.setenv(variable, "hush, two,")
-    assert of(Settings()) == ("hush", "two")
+    assert of(Settings()) == secret(["hush", "two"])
     file = tmp_path / "keys"
     file.write_bytes("\ufeffthree\r\n\r\n four, with spaces \nfünf\n".encode())
     monkeypatch.setenv(f"{variable}_FILE", str(file))
-    assert of(Settings()) == ("hush", "two", "three", "four, with spaces", "fünf")
-    assert "hush" not in repr(Settings())
+    assert of(Settings()) == secret(["hush", "two", "three", "four, with spaces", "fünf"])
+    for text in (repr(Settings()), str(of(Settings())), Settings().model_dump_json()):
+        assert not {"hush", "three"} & set(re.findall(r"\w+", text))
     file.write_text("\n")
-    with pytest.raises(ValueError, match=f"{variable}_FILE: {re.escape(str(file))} holds no keys"):
+    with pytest.raises(KeyFileError, match=f"{variable}_FILE: {re.escape(str(file))} holds no keys"):
         of(Settings())
     file.write_text("three\n", encoding="utf-16")
-    with pytest.raises(ValueError, match=f"{variable}_FILE: {re.escape(str(file))} is not UTF-8: save it as UTF-8"):
+    with pytest.raises(KeyFileError, match=f"{variable}_FILE: {re.escape(str(file))} is not UTF-8: save it as UTF-8"):
         of(Settings())
     monkeypatch.setenv(f"{variable}_FILE", str(tmp_path / "nothing"))
     with pytest.raises(ValueError, match="there is no such file"):
         Settings()
+
+
+def test_keys_come_from_secret_files_unless_the_environment_has_them(monkeypatch, tmp_path):
+    monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path)
+    assert (Settings().keys(), Settings().keys_of_admins()) == ((), ())
+    (tmp_path / "GAN_API_KEYS").write_text("hush, two\n")
+    (tmp_path / "gan_admin_keys").write_text("chief\n")
+    assert (Settings().keys(), Settings().keys_of_admins()) == (secret(["hush", "two"]), secret(["chief"]))
+    monkeypatch.setenv("GAN_API_KEYS", "other")
+    assert Settings().keys() == secret(["other"])
+
+
+def test_without_a_folder_of_secrets_nothing_is_said():
+    code = "from serving.settings import Settings; print(Settings().keys(), Settings.model_config['secrets_dir'])"
+    command = [sys.executable, "-W", "error", "-c", code]
+    result = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("() ")
+    assert result.stderr == ""
 
 
 @pytest.mark.parametrize(
@@ -166,5 +193,5 @@ def test_keys_come_from_the_environment_and_from_a_file(monkeypatch, tmp_path, v
 def test_the_log_warns_of_what_keys_leave_open(keys, admin_keys, warned, caplog):
     from service import _warn_about_keys
 
-    _warn_about_keys(keys, admin_keys)
+    _warn_about_keys(secret(keys), secret(admin_keys))
     assert [record.getMessage() for record in caplog.records] == warned

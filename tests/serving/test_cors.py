@@ -1,7 +1,7 @@
 """Web pages from elsewhere: which may call the service from a browser."""
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from starlette.responses import JSONResponse
 from starlette.testclient import TestClient
 
@@ -14,7 +14,7 @@ ANSWER = JSONResponse({}, headers={"Vary": "Accept", "X-Seed": "7"})
 
 
 def client(*origins, keys=("one",), app=ANSWER):
-    return TestClient(allow_origins(RequireKey(app, keys), origins), raise_server_exceptions=False)
+    return TestClient(allow_origins(RequireKey(app, tuple(map(SecretStr, keys))), origins), raise_server_exceptions=False)
 
 
 def preflight(client, origin, method="POST", headers="authorization,content-type,if-none-match"):

@@ -6,6 +6,7 @@ from urllib.parse import unquote, urljoin
 
 import anyio
 import pytest
+from pydantic import SecretStr
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
@@ -76,7 +77,7 @@ PREFIX = "/images/gan"
 @pytest.fixture
 def behind_a_prefix(client):
     """The service with a key, behind a proxy that has it under PREFIX and takes that away, as nginx does."""
-    service = RequireKey(client.app, ("secret",))
+    service = RequireKey(client.app, [SecretStr("secret")])
 
     async def proxy(scope, receive, send):
         if scope["path"].startswith(f"{PREFIX}/"):

@@ -85,6 +85,31 @@ def test_over_the_bound_is_refused_at_once_and_all_that_was_accepted_is_answered
     asyncio.run(scenario())
 
 
+def test_over_the_bound_in_bytes_is_refused_at_once_and_enlarged_images_count_as_such(trained, device, monkeypatch):
+    size = 100 * 4 + 32 * 32  # bytes of the latents and the image
+
+    async def scenario():
+        async with api(trained, device, monkeypatch, queue_bytes=10 * size) as (client, routes, batcher):
+            accepted = [post(client, seed=0)]
+            await arrived(device)
+            batcher.images_per_second = 2.0
+            accepted.append(post(client, seed=1, n=8))
+            await asyncio.sleep(0.05)
+            assert routes._pipeline.admission.pending_bytes == 9 * size
+            refused = await client.post("/generate", json={"seed": 9, "scale": 2})
+            assert refused.status_code == 429
+            assert refused.headers["retry-after"] == "5"
+            assert refused.json()["detail"] == f"{9 * size} bytes of images are waiting already; try again in 5 s"
+            accepted.append(post(client, seed=9))
+            await asyncio.sleep(0.05)
+            device.go.set()
+            assert [answer.status_code for answer in await asyncio.gather(*accepted)] == [200, 200, 200]
+            assert routes._pipeline.admission.pending_bytes == 0
+            assert (await client.post("/generate", json={"n": 50})).status_code == 200  # alone, whatever its size
+
+    asyncio.run(scenario())
+
+
 def test_an_empty_queue_takes_a_request_of_any_allowed_size(trained, device, monkeypatch):
     async def scenario():
         async with api(trained, device, monkeypatch, queue=1) as (client, _, _):

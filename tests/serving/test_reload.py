@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
 from safetensors.torch import load_file, save_file
 from starlette.testclient import TestClient
 
@@ -220,7 +221,7 @@ def test_reloads_hold_up_no_other_request(reload_client, monkeypatch, trained, m
 
 def test_only_admins_may_reload_where_there_are_any(reload_api, models):
     def status(key, path="/models/shoes/reload"):
-        with TestClient(RequireKey(reload_api, ("plain",), ("chief",))) as client:
+        with TestClient(RequireKey(reload_api, [SecretStr("plain")], [SecretStr("chief")])) as client:
             return client.post(path, headers={"Authorization": f"Bearer {key}"}).status_code
 
     assert status("plain") == 403
