@@ -1,10 +1,10 @@
-"""What callers are shown of a manifest: all but what tells of the machine that trained the model."""
+"""The public part of a manifest: all but facts about the machine that trained the model."""
 
 from typing import Any
 
 from gan.manifest import Manifest
 
-# Of the origin's environment and of its configuration, where paths stand
+# Fields of the origin's environment and configuration that are not shown; the latter contain paths
 HIDDEN_ENVIRONMENT = {"git_revision", "hardware"}
 _HIDDEN_CONFIG = {"data", "inception_weights", "out", "models"}
 
