@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.errors import RequestError
 from serving.metrics import metrics
 
-# Bytes of one answer. The server's own buffer for a connection takes so many at once, whether the caller reads or not.
+# Bytes of one answer. The server's own buffer for a connection accepts so many at once, whether the caller reads or not.
 _SMALL = 2**16
 _PIECE = 2**18  # bytes that a caller must read within the patience
 

@@ -73,8 +73,8 @@ class Api:
 
         try:
             await self._pipeline.answers.deliver(self._app, scope, receive, note_status)
-        finally:  # Starlette answers what nobody foresaw, and then raises it again for the server's log
-            route = scope["route"].path if "route" in scope else "none"  # never the caller's own words
+        finally:  # Starlette answers unexpected exceptions, and then raises them again for the server's log
+            route = scope["route"].path if "route" in scope else "none"  # never text from the caller
             metrics().request_seconds.labels(route, str(status)).observe(time.perf_counter() - started)
 
     def open(self, models: Models, batcher: Batcher, settings: Settings) -> None:

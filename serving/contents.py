@@ -1,4 +1,4 @@
-"""A body's bytes as they were sent -> as they were meant: unpacked (RFC 9110, section 8.4), and JSON in UTF-8 (RFC 8259)."""
+"""Decodes request bodies: content codings (RFC 9110, section 8.4), and JSON in other charsets than UTF-8 (RFC 8259)."""
 
 import json
 import zlib
@@ -7,9 +7,9 @@ from http import HTTPStatus
 
 from serving.errors import RequestError
 
-_PIECE = 2**16  # bytes that are unpacked at once, however much more a few bytes may hold
-_MOST_PARTS = 50  # of a gzip file
-_GZIP, _ZLIB, _RAW = 31, 15, -15  # zlib's names for them
+_PIECE = 2**16  # bytes that are unpacked at once: a few compressed bytes may hold far more
+_MOST_PARTS = 50  # members of a gzip file
+_GZIP, _ZLIB, _RAW = 31, 15, -15  # zlib's values of wbits
 _CODINGS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": _ZLIB}
 _CHARSETS = {
     **dict.fromkeys(("", "utf-8", "utf8", "us-ascii", "ascii"), "utf-8"),
@@ -22,8 +22,8 @@ _CHARSETS = {
 def unpacked(chunks: AsyncIterator[bytes], content_encoding: str, most: int) -> AsyncIterator[bytes]:
     """A body without its content coding, in pieces of bounded size, so that the caller can stop at any of them.
 
-    `most` bounds the bytes that are read. Raises RequestError: 415 for a coding that is not known, 413 for too many bytes, and 400
-    for bytes that are not so coded.
+    `most` bounds the bytes that are read. Raises RequestError: 415 for an unknown coding, 413 for too many bytes, and 400 for bytes
+    that are not in this coding.
     """
     coding = content_encoding.strip().lower()
     if coding in ("", "identity"):
@@ -41,13 +41,13 @@ async def _unpacked(chunks: AsyncIterator[bytes], coding: str, most: int) -> Asy
     unpacker, parts, read = zlib.decompressobj(_CODINGS[coding]), 1, 0
     async for chunk in chunks:
         if coding == "deflate" and not read and chunk and not _looks_like_zlib(chunk):
-            unpacker = zlib.decompressobj(_RAW)  # not what the standard means by deflate, but what some send
+            unpacker = zlib.decompressobj(_RAW)  # not deflate as the standard defines it, but as some programs send it
         read += len(chunk)
         if read > most:
             raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {most} bytes; ask for fewer images")
         rest, more = chunk, bool(chunk)
         while more:
-            if unpacker.eof:  # a gzip file may be several, one behind another
+            if unpacker.eof:  # a gzip file may have several members
                 if coding == "deflate" or parts == _MOST_PARTS:
                     raise _not_so_coded(coding, "something follows its end")
                 unpacker, parts = zlib.decompressobj(_CODINGS[coding]), parts + 1
@@ -57,7 +57,7 @@ async def _unpacked(chunks: AsyncIterator[bytes], coding: str, most: int) -> Asy
                 raise _not_so_coded(coding, "it cannot be unpacked") from None
             yield piece
             rest = unpacker.unconsumed_tail or unpacker.unused_data
-            more = bool(rest) or (len(piece) == _PIECE and not unpacker.eof)  # zlib may hold some back
+            more = bool(rest) or (len(piece) == _PIECE and not unpacker.eof)  # zlib may have more to return
     if read and not unpacker.eof:
         raise _not_so_coded(coding, "it ends too early")
 
@@ -72,16 +72,16 @@ def _not_so_coded(coding: str, reason: str) -> RequestError:
 
 
 def as_utf8(body: bytes, charset: str) -> bytes:
-    """JSON in any encoding of Unicode, with or without a byte order mark -> in UTF-8 and without. `charset` is the caller's word.
+    """JSON in any encoding of Unicode -> JSON in UTF-8 without a byte order mark. `charset` is that of the Content-Type header.
 
-    Raises RequestError: 415 for another charset, 400 for bytes that are not so encoded.
+    Raises RequestError: 415 for another charset, 400 for bytes that are not in that encoding.
     """
     family = _CHARSETS.get(charset.strip().strip('"').lower().replace("_", "-"))
     if family is None:
         raise RequestError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Content-Type: charset={charset[:100]}: send JSON in UTF-8, without a charset"
         )
-    # JSON begins with an ASCII character, from whose zero bytes the encoding can be told.
+    # JSON begins with an ASCII character, whose zero bytes show the encoding.
     encoding = family if family == "latin-1" else json.detect_encoding(body)
     if encoding == "utf-8":
         return body

@@ -1,4 +1,4 @@
-"""Web pages on other origins that may call the service from a browser (CORS)."""
+"""Cross-origin requests: which web pages may call the service from a browser (CORS)."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,15 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 ANY = "*"
-# What a page's script may read of an answer, beside its body and what browsers always show
+# Headers of an answer that a page's script may read, beside those that browsers always expose
 _EXPOSED = ("X-Seed", "X-Model", "Server-Timing", "ETag", "Retry-After", "Content-Disposition")
-_USUAL_PORTS = {"http": 80, "https": 443}  # which browsers leave out of the header Origin
+_USUAL_PORTS = {"http": 80, "https": 443}  # which browsers omit from the header Origin
 
 
 def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
-    """The application for pages of these origins too; as it is where there are none.
+    """Wrap an application so that pages of these origins may call it; without origins, return it unchanged.
 
-    It belongs around the check of keys: browsers first ask without one, and a page is to read refusals too.
+    It must be outside the check of keys: a browser's preflight has no key, and pages should be able to read refusals.
     """
     if not origins:
         return app
@@ -30,7 +30,7 @@ def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
 
 
 def origin(text: str) -> str:
-    """An origin as browsers write it: lower case, no usual port, no slash at the end. Raises ValueError for what is none."""
+    """Normalise an origin as browsers write it: lower case, no default port, no slash at the end. Raises ValueError."""
     if text == ANY:
         return text
     if "*" in text:
@@ -44,7 +44,7 @@ def origin(text: str) -> str:
     if url is None or not url.host:
         raise ValueError(f"{text!r} is not an origin: write scheme://host or scheme://host:port")
     port = "" if url.port in (None, _USUAL_PORTS.get(url.scheme)) else f":{url.port}"
-    found = f"{url.scheme}://{url.host}{port}"
+    normalised = f"{url.scheme}://{url.host}{port}"
     if url.path not in (None, "", "/") or any(part is not None for part in (url.query, url.fragment, url.username, url.password)):
-        raise ValueError(f"{text!r} is more than an origin: write {found}")
-    return found
+        raise ValueError(f"{text!r} is more than an origin: write {normalised}")
+    return normalised

@@ -1,4 +1,4 @@
-"""Images -> the body of an answer, one function for each format. All give the same bytes for the same images."""
+"""Images -> the body of an answer, one function for each format. Equal images give equal bytes."""
 
 import base64
 import io
@@ -39,13 +39,13 @@ ANIMATION_MEDIA_TYPES: dict[AnimationFormat, str] = {
 }
 IMAGE_FORMATS: tuple[Format, ...] = ("png", "webp", "jpeg")
 
-# Part of every ETag: another version may write other bytes for the same pixels. Count up when this module does.
+# Part of every ETag: another version may write other bytes for the same pixels. Increase the number when this module does.
 ENCODER = f"2-pillow-{PIL.__version__}-numpy-{np.__version__}-zlib-{zlib.ZLIB_RUNTIME_VERSION}"
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """How images become one image."""
+    """Layout and enlargement of images that are shown as one."""
 
     columns: int | None = None  # of the grid; None: as close to a square as possible
     scale: int = 1  # whole-number enlargement
@@ -55,13 +55,13 @@ class Sheet:
 def encode(format: Format, images: Images, origins: Origins, sheet: Sheet) -> bytes:
     """The body of an answer; images are uint8 [n, height, width, channels]."""
     if format == "zip":
-        return _zip(images, _names(origins.seeds, len(images)), sheet.scale, origins.of_one)
+        return _zip(images, _names(origins.seeds, len(images)), sheet.scale, origins.origin_of_image)
     if format == "npz":
         return _npz(images, origins.seeds, origins.rows.get("label"))
     if format == "json":
         return _json(images, origins, sheet.scale)
     whole = encoding.enlarge(encoding.grid(images, sheet.columns), sheet.scale)
-    return encoding.encode(whole, format, sheet.quality, origins.of_all())
+    return encoding.encode(whole, format, sheet.quality, origins.origin_of_sheet())
 
 
 def _png(image: NDArray[np.uint8], scale: int, origin: str | None) -> bytes:
@@ -71,13 +71,13 @@ def _png(image: NDArray[np.uint8], scale: int, origin: str | None) -> bytes:
 def encode_animation(
     format: AnimationFormat, frames: Images, fps: float, scale: int, quality: int, origins: Origins, loop: bool
 ) -> bytes:
-    """The body of an answer that shows a way through the latent space; png is a strip of all frames."""
+    """The body of an interpolation's answer; png is a strip of all frames."""
     n = len(frames)
     if format == "npz":
         return _npz(frames, None, None)
     if format == "zip":
-        return _zip(frames, _unique("frame", range(n)), scale, partial(origins.of_way, n, loop))
-    origin = origins.of_way(n, loop)
+        return _zip(frames, _unique("frame", range(n)), scale, partial(origins.origin_of_interpolation, n, loop))
+    origin = origins.origin_of_interpolation(n, loop)
     if format == "png":
         return _png(encoding.grid(frames, n), scale, origin)
     return encoding.animate(np.stack([encoding.enlarge(frame, scale) for frame in frames]), format, fps, quality, origin)
@@ -88,7 +88,7 @@ def _names(seeds: Sequence[int] | None, n: int) -> list[str]:
 
 
 def _unique(stem: str, numbers: Sequence[int]) -> list[str]:
-    """Names such as seed0000000042; a number's second appearance ends in -2, and so on."""
+    """Names such as seed0000000042; where a number appears again, its name ends in -2, and so on."""
     counts: Counter[int] = Counter()
     names = []
     for number in numbers:
@@ -98,9 +98,9 @@ def _unique(stem: str, numbers: Sequence[int]) -> list[str]:
 
 
 def _member(name: str) -> zipfile.ZipInfo:
-    """A file in an archive, with a fixed date, where writestr would put in the time of day, and readable by all once unpacked."""
+    """An archive's entry with a fixed date, where writestr would use the time of day, and readable by all once unpacked."""
     member = zipfile.ZipInfo(name)
-    member.external_attr = 0o100644 << 16  # as Unix has it: a plain file, rw-r--r--
+    member.external_attr = 0o100644 << 16  # a regular file in Unix, rw-r--r--
     return member
 
 
@@ -120,7 +120,7 @@ def _npz(images: Images, seeds: Sequence[int] | None, labels: NDArray[np.int64] 
     if labels is not None:
         arrays["labels"] = labels
     buffer = io.BytesIO()
-    # As np.savez does, but for its sizes of 64 bits, which releases of Python write in different ways.
+    # As np.savez writes it, but without its 64-bit sizes, which versions of Python write differently.
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in arrays.items():
             file = io.BytesIO()
@@ -135,7 +135,7 @@ def _json(images: Images, origins: Origins, scale: int) -> bytes:
             "seed": None if origins.seeds is None else origins.seeds[place],
             "label": origins.label(place),
             "format": "png",
-            "data": base64.b64encode(_png(image, scale, origins.of_one(place))).decode(),
+            "data": base64.b64encode(_png(image, scale, origins.origin_of_image(place))).decode(),
         }
         for place, image in enumerate(images)
     ]

@@ -1,4 +1,4 @@
-"""Every error of the service as application/problem+json (RFC 9457)."""
+"""Errors of the service, answered as application/problem+json (RFC 9457)."""
 
 import logging
 from http import HTTPStatus
@@ -39,7 +39,7 @@ def field_error(loc: Location, msg: str) -> RequestError:
 
 
 def problem(status: HTTPStatus, detail: str, errors: list[tuple[Location, str]], headers: Any = None) -> JSONResponse:
-    """The answer that tells of an error. No cache may keep it: what is refused or missing now may be right with a key, or soon."""
+    """The answer to a request that failed. No cache may store it: with a key, or later, the same request may succeed."""
     body: dict[str, Any] = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
     if errors:
         body["errors"] = [{"loc": list(loc), "msg": msg} for loc, msg in errors]
@@ -53,7 +53,7 @@ async def answer_request_error(_: Request, error: Exception) -> JSONResponse:
 
 
 async def answer_http_exception(request: Request, error: Exception) -> JSONResponse:
-    """Starlette's handler for what its router finds: no such path, or a method the path does not have."""
+    """Starlette's handler for its router's errors: no such path, or a method that the path does not have."""
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     detail = {
@@ -64,12 +64,12 @@ async def answer_http_exception(request: Request, error: Exception) -> JSONRespo
 
 
 async def answer_nobody(_: Request, __: Exception) -> Response:
-    """Starlette's handler for a caller that has left; the status, nginx's, is for the log and the metrics."""
+    """Starlette's handler for a caller that has disconnected; nginx's status for it goes into the log and the metrics."""
     return Response(status_code=499)
 
 
 async def answer_unforeseen(request: Request, error: Exception) -> JSONResponse:
-    """Starlette's handler for everything else: the log gets the trace, the caller does not."""
+    """Starlette's handler for everything else: the traceback goes into the log, not to the caller."""
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer; its log says why", [])
 

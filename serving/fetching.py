@@ -1,4 +1,4 @@
-"""Model folders from an address: https, s3, gs and whatever else fsspec knows."""
+"""Download of model folders from an address: https, s3, gs and whatever else fsspec supports."""
 
 import hashlib
 import os
@@ -18,21 +18,21 @@ from gan.manifest_versions import parse_manifest
 
 _LARGEST_MANIFEST, _LARGEST_FILE = 2**20, 2**32  # bytes; a server's answer may have no end
 _CHUNK = 2**20  # bytes
-_SILENCE = 60.0  # seconds without a byte after which a server is given up
+_SILENCE = 60.0  # seconds without a byte after which a download is given up
 _SLOWEST = 1024.0  # bytes a second, on average, once a file has taken longer than that
 
 _ADDRESS = re.compile(r"(?P<folder>\S+?)/?#sha256=(?P<digest>[0-9a-f]{64})")
 
 
 def fetch(address: str, models: Path) -> Path:
-    """Put the model folder at an address into the folder of models, in one step, unless it is there; returns where.
+    """Download the model folder at an address into the folder of models, in one step, unless it is there; returns its path.
 
-    The address ends in #sha256= and the SHA-256 of the folder's model.json, which in turn has those of all other files: nothing
-    but the very model that was meant is taken. Raises ModelFolderError with one sentence that names the file and the reason.
+    The address ends in #sha256= and the SHA-256 of the folder's model.json, which in turn has those of all other files: no other
+    model than the one meant is accepted. Raises ModelFolderError with one sentence that names the file and the reason.
     """
     try:
         return _fetch(address, models)
-    except ModelFolderError as error:  # which ends up in logs, where the user and password of an address have no place
+    except ModelFolderError as error:  # logged later, where the user and password of an address must not appear
         raise ModelFolderError(re.sub(r"(?<=://)[^/@\s]*@", "", str(error))) from error
 
 
@@ -78,7 +78,7 @@ def _fetch(address: str, models: Path) -> Path:
 def _there(models: Path, digest: str) -> Path | None:
     """The folder whose manifest has this SHA-256, if there is one."""
     for path in model_folder.discover(models):
-        with suppress(OSError):  # it has none, or it may not be read; what is wrong is said when it is loaded
+        with suppress(OSError):  # it has no manifest, or cannot be read, which is reported when it is loaded
             if (path / MANIFEST).is_file() and model_folder.digests(path, [MANIFEST])[MANIFEST] == digest:
                 return path
     return None
@@ -89,22 +89,22 @@ def _chunks(address: str, digest: str, largest: int) -> Iterator[bytes]:
 
     Raises ModelFolderError as soon as it is larger than `largest` bytes, comes too slowly, or not at all.
     """
-    found, size = hashlib.sha256(), 0
+    sha256, size = hashlib.sha256(), 0
     for chunk in _read(address):
         size += len(chunk)
         if size > largest:
             raise ModelFolderError(f"{address} is larger than {largest:,} bytes and was given up: is the address right?")
-        found.update(chunk)
+        sha256.update(chunk)
         yield chunk
-    if found.hexdigest() != digest:
+    if sha256.hexdigest() != digest:
         raise ModelFolderError(
-            f"{address} is not the file that is meant (its SHA-256 begins {found.hexdigest()[:12]}, not {digest[:12]}): "
+            f"{address} is not the file that is meant (its SHA-256 begins {sha256.hexdigest()[:12]}, not {digest[:12]}): "
             "correct the digest in GAN_FETCH, or put the right model there"
         )
 
 
 def _read(address: str) -> Iterator[bytes]:
-    """What comes from an address, at most `_CHUNK` bytes at once. Raises ModelFolderError."""
+    """The bytes at an address, at most `_CHUNK` at once. Raises ModelFolderError."""
     started, size = time.monotonic(), 0
     try:
         with fsspec.open(address, "rb", **_options(address)) as file:
@@ -117,16 +117,16 @@ def _read(address: str) -> Iterator[bytes]:
         raise ModelFolderError(
             f"cannot fetch {address}: its protocol needs a package that is not installed here ({error})"
         ) from error
-    except Exception as error:  # those of the protocols share no base class below Exception
-        reason = error.__cause__ or error  # fsspec calls every trouble with a server a file that is not there
-        said = " ".join(str(reason).split())  # some have line breaks
+    except Exception as error:  # the exceptions of the protocols share no base class below Exception
+        reason = error.__cause__ or error  # fsspec raises FileNotFoundError for every failure of a server
+        message = " ".join(str(reason).split())  # some have line breaks
         raise ModelFolderError(
-            f"cannot fetch {address} ({type(reason).__name__}: {said}): is the address right, and can it be reached from here?"
+            f"cannot fetch {address} ({type(reason).__name__}: {message}): is the address right, and can it be reached from here?"
         ) from error
 
 
 def _options(address: str) -> dict[str, Any]:
-    """How fsspec is to read: from a web server in one answer, as long as bytes come; its own limit is five minutes in all."""
+    """Options for fsspec: read from a web server in one answer, as long as bytes come; its own limit is five minutes in all."""
     if not address.startswith(("http://", "https://")):
         return {}
     from aiohttp import ClientTimeout

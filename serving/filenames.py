@@ -1,17 +1,17 @@
-"""What an answer is called when it is kept as a file (RFC 6266)."""
+"""The header Content-Disposition: file names for answers (RFC 6266)."""
 
 import re
 import unicodedata
 from collections.abc import Sequence
 from urllib.parse import quote
 
-_ENDINGS = {"jpeg": "jpg"}  # of formats that are not their own
+_ENDINGS = {"jpeg": "jpg"}  # of formats whose ending is not their name
 _ARCHIVES = ("zip", "npz")
 _LONGEST_LABEL = 60  # letters; file systems take 255 bytes for a name
 
 
 def stem(model: str, seeds: Sequence[int] | None, label: str | None) -> str:
-    """A name without its ending, from the model's name, the first and the last seed, and the label that was asked for."""
+    """A file name without its ending: the model's name, the first and the last seed, and the requested label."""
     if seeds is None:
         numbers = "noise"
     elif len(seeds) == 1:
@@ -22,13 +22,13 @@ def stem(model: str, seeds: Sequence[int] | None, label: str | None) -> str:
 
 
 def content_disposition(stem: str, format: str) -> str:
-    """Images and text are shown where they can be, archives kept."""
+    """The header's value: images and text are shown in the browser, archives are saved."""
     name = f"{stem}.{_ENDINGS.get(format, format)}"
     plain = re.sub(r"[^\w.() -]", "_", unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode())
-    how = f'{"attachment" if format in _ARCHIVES else "inline"}; filename="{plain}"'
-    return how if plain == name else f"{how}; filename*=UTF-8''{quote(name, safe='')}"
+    disposition = f'{"attachment" if format in _ARCHIVES else "inline"}; filename="{plain}"'
+    return disposition if plain == name else f"{disposition}; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def _without_separators(label: str) -> str:
-    """A class's name as part of a file's: without what file systems and shells take to mean something else."""
+    """A class's name without the characters that file systems and shells treat specially."""
     return re.sub(r"""[\x00-\x1f\x7f/\\:*?"'<>|%$`;&]""", "_", unicodedata.normalize("NFC", label))[:_LONGEST_LABEL].strip(". ")

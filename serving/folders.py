@@ -1,4 +1,4 @@
-"""Which models a folder of models holds at the start, and which of them is the default."""
+"""Verification of a folder of models at the start, and the choice of the default model."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -13,15 +13,15 @@ SHIPPED = "fashion-mnist"  # the default model where it is one of several and no
 
 
 class Verified(NamedTuple):
-    """What was found in a folder of models."""
+    """The contents of a folder of models."""
 
-    folders: dict[str, ModelFolder]  # the whole ones, by the names of their models
+    folders: dict[str, ModelFolder]  # the good ones, by the names of their models
     default: str  # one of these names
     left_out: list[ModelFolderError]  # why others are not served
 
 
 class SameNameError(ModelFolderError):
-    """A whole model folder whose name another one has already."""
+    """A good model folder whose model has the name of another one."""
 
     def __init__(self, path: Path, other: Path, name: str) -> None:
         self.path = path
@@ -37,17 +37,17 @@ def verify(settings: Settings) -> Verified:
     Raises ModelFolderError, with one sentence that says which file or setting is wrong and what to do, if the default model is one
     of the bad, or there is none.
     """
-    whole: list[ModelFolder] = []
+    good: list[ModelFolder] = []
     bad: list[tuple[str, ModelFolderError]] = _links_to_nowhere(settings.models)
     for path in model_folder.discover(settings.models):
         try:
-            whole.append(model_folder.read(path))
+            good.append(model_folder.read(path))
         except ModelFolderError as error:
             bad.append((_name(path), error))
     folders: dict[str, ModelFolder] = {}
     same_names: list[ModelFolderError] = []
-    # Of copies such as backup-shoes and shoes the one that is called like its model is meant; else the first.
-    for folder in sorted(whole, key=lambda one: one.path.name != one.manifest.name):
+    # Of copies such as backup-shoes and shoes, the one with its model's name is served; else the first.
+    for folder in sorted(good, key=lambda one: one.path.name != one.manifest.name):
         kept = folders.setdefault(folder.manifest.name, folder)
         if kept is not folder:
             same_names.append(SameNameError(folder.path, kept.path, folder.manifest.name))
@@ -59,7 +59,7 @@ def verify(settings: Settings) -> Verified:
 
 
 def _default(settings: Settings, folders: dict[str, ModelFolder], bad: dict[str, ModelFolderError]) -> str:
-    """The name of the default model. Raises ModelFolderError if it is a bad one or cannot be told."""
+    """The name of the default model. Raises ModelFolderError if it is bad or cannot be determined."""
     models, names = settings.models, sorted(folders)
     default = settings.default_model or _only_or_shipped(names, bad)
     if default in folders:
@@ -78,14 +78,14 @@ def _default(settings: Settings, folders: dict[str, ModelFolder], bad: dict[str,
 
 
 def _only_or_shipped(names: list[str], bad: dict[str, ModelFolderError]) -> str | None:
-    """The default model where no setting says which: a bad folder's too, if that is what it would be were it whole."""
+    """The default model where no setting says which: also a bad folder's model, if it would be the default were it good."""
     if SHIPPED in names or SHIPPED in bad:
         return SHIPPED
     return names[0] if len(names) == 1 else None
 
 
 def _name(path: Path) -> str:
-    """What the model of a bad folder is called, as far as that can be told."""
+    """The name of a bad folder's model: from its manifest if that can be read, else the folder's own."""
     try:
         return model_folder.read_manifest(path).name
     except ModelFolderError:

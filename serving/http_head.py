@@ -1,4 +1,4 @@
-"""What the head of a request must be, beyond what llhttp asks of it, so that a proxy before us reads it as we do (RFC 9112)."""
+"""Checks of a request's head that llhttp does not make, so that a proxy before us reads it as we do (RFC 9112)."""
 
 import re
 from http import HTTPStatus
@@ -9,9 +9,9 @@ _HOST = re.compile(rb"[\w.~!$&'()*+,;=%:\[\]-]*")  # RFC 3986's host and port
 
 
 def check_head(method: bytes, target: bytes, version: str, headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bool]:
-    """The target as a path with its query, and whether a body was promised. Names of headers are in lower case.
+    """The target as a path with its query, and whether a body is announced. Names of headers are in lower case.
 
-    Raises RequestError: what can be read in two ways is 400.
+    Raises RequestError; 400 for what can be read in two ways.
     """
     if version not in ("1.0", "1.1"):
         raise RequestError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, f"HTTP/{version} is not spoken here; use HTTP/1.1")
@@ -27,10 +27,10 @@ def check_head(method: bytes, target: bytes, version: str, headers: list[tuple[b
             length = value  # llhttp has refused a second, any beside a coding, and any that is not one plain number
     _check_host(hosts, version)
     _check_codings(codings, version)
-    promises_body = bool(codings or length.strip(b"0"))
-    if promises_body and method in (b"GET", b"HEAD"):
+    announces_body = bool(codings or length.strip(b"0"))
+    if announces_body and method in (b"GET", b"HEAD"):
         raise _bad(f"{method.decode()} takes no body; put the fields into the query, or send the body with POST")
-    return _origin_form(target, method), promises_body
+    return _origin_form(target, method), announces_body
 
 
 def _check_host(hosts: list[bytes], version: str) -> None:
@@ -50,7 +50,7 @@ def _check_codings(codings: list[bytes], version: str) -> None:
 
 
 def _origin_form(target: bytes, method: bytes) -> bytes:
-    """The path and the query of any form of target that is meant for us. Raises RequestError."""
+    """The path and the query of a target in origin, absolute or asterisk form. Raises RequestError."""
     if target.startswith(b"/") or (target == b"*" and method == b"OPTIONS"):
         return target
     if not target.lower().startswith((b"http://", b"https://")):

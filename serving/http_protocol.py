@@ -26,7 +26,7 @@ from serving.settings import Settings
 
 _UNFINISHED_HEADS = 2**25  # bytes of heads that have come in part, over all connections
 _LONGEST_PIPELINE = 64  # requests of one connection that wait for the answer to the one before
-_LINGER = 2.0  # seconds in which a caller who still sends can read the refusal; a port closed at once would take it from him
+_LINGER = 2.0  # seconds in which a caller who still sends can read the refusal; a port closed at once would discard it
 
 
 def protect(config: uvicorn.Config, settings: Settings) -> None:
@@ -38,20 +38,20 @@ def protect(config: uvicorn.Config, settings: Settings) -> None:
 
 
 class StrictHttpProtocol(HttpToolsProtocol):
-    """One connection."""
+    """The parser and the clocks of one connection."""
 
     def __init__(self, *args: Any, deadline: float, heads: Bodies, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         self.parser = httptools.HttpRequestParser(self)  # without uvicorn's leniency towards what follows the last request
         self._deadline = deadline  # seconds for a request to come
         self._heads = heads
-        self._answering: RequestResponseCycle | None = None  # the request whose turn it is
+        self._answering: RequestResponseCycle | None = None  # the request being answered
         self._reading = self._head_read = False  # whether a request has begun, and its headers have come
-        self._no_more = False  # whether nothing that comes is read any longer
+        self._no_more = False  # whether further bytes are ignored
         self._refusal = b""  # to be sent after the answers to the requests before it
         self._size = RequestSize()
         self._time_left: asyncio.TimerHandle | None = None
-        self._held = ExitStack()  # of the bound on unfinished heads
+        self._held = ExitStack()  # its place in the bound on unfinished heads
         self._hold: Callable[[int], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -88,7 +88,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
                 self.parser.feed_data(data)
                 return
             except httptools.HttpParserUpgrade as upgrade:
-                # httptools takes what follows the head for another protocol, even a body. So the head is read again without it.
+                # httptools treats what follows the head as another protocol, even a body. So the head is parsed again without it.
                 data = self._head_without_upgrade() + data[upgrade.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
 
@@ -131,8 +131,8 @@ class StrictHttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The end of the head. Raises RequestError, which the parser passes on."""
         method, version = self.parser.get_method(), self.parser.get_http_version()
-        self.url, promises_body = check_head(method, self.url, version, self.headers)
-        self.expect_100_continue &= promises_body and version == "1.1"
+        self.url, announces_body = check_head(method, self.url, version, self.headers)
+        self.expect_100_continue &= announces_body and version == "1.1"
         if len(self.pipeline) >= _LONGEST_PIPELINE:
             raise RequestError(
                 HTTPStatus.TOO_MANY_REQUESTS,

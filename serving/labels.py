@@ -1,4 +1,4 @@
-"""What callers call a class -> its index in the manifest's list."""
+"""Labels of a request -> class indices in the manifest's list."""
 
 import unicodedata
 from typing import Any
@@ -12,27 +12,26 @@ class ClassNames:
 
     def __init__(self, names: list[str]) -> None:
         self._names = names
-        # A Mac's folders have accents apart from their letters, which nobody types. Where both ways stand for a class each, the
-        # name as it stands goes before.
+        # Folders on a Mac have names in NFD, which nobody types. Where both forms name a class each, the exact name wins.
         self._index = {_composed(name): index for index, name in enumerate(names)} | {
             name: index for index, name in enumerate(names)
         }
         self._most_commas = max(name.count(",") for name in names)
 
     def split(self, texts: list[str]) -> str | list[str]:
-        """A query's labels: one, or a list of them at whose commas no class has its name."""
-        found = [label for text in texts for label in self._split(text)]
-        return found[0] if len(found) == 1 else found
+        """A query's labels, one or a list, split at the commas that are not part of a class's name."""
+        labels = [label for text in texts for label in self._split(text)]
+        return labels[0] if len(labels) == 1 else labels
 
     def index(self, label: int | str, in_query: bool) -> int:
-        """The class that a label names: a number is an index and text a name; in a query, where all is text, first of all a name.
+        """The class that a label names: a number is an index and text a name; in a query, which is text, names go before indices.
 
         Raises RequestError.
         """
         if isinstance(label, str):
-            found = self._find(label, in_query)
-            if found is not None:
-                return found
+            index = self._find(label, in_query)
+            if index is not None:
+                return index
             number = _number(label)
             if number is None or not in_query:
                 raise field_error(("label",), self._no_such_class(label, number))
@@ -42,18 +41,18 @@ class ClassNames:
         return label
 
     def _split(self, text: str) -> list[str]:
-        pieces, start, found = text.split(","), 0, []
+        pieces, start, labels = text.split(","), 0, []
         while start < len(pieces):
             most = min(self._most_commas + 1, len(pieces) - start)
             candidates = (",".join(pieces[start : start + size]) for size in range(most, 1, -1))
             label = next((label for label in candidates if self._find(label, True) is not None), pieces[start])
-            found.append(label)
+            labels.append(label)
             start += label.count(",") + 1
-        return found
+        return labels
 
     def _find(self, label: str, in_query: bool) -> int | None:
-        found = self._index.get(label, self._index.get(_composed(label)))
-        return self._index.get(_composed(label.strip())) if found is None and in_query else found
+        index = self._index.get(label, self._index.get(_composed(label)))
+        return self._index.get(_composed(label.strip())) if index is None and in_query else index
 
     def _no_such_class(self, label: str, number: int | None) -> str:
         folded = _composed(label).strip().casefold()
@@ -69,13 +68,13 @@ def _composed(name: str) -> str:
 
 
 def _number(text: str) -> int | None:
-    """The whole number that a label of digits is."""
+    """The whole number that a label of digits stands for."""
     digits = text.strip().removesuffix(".0")
     return int(digits) if digits.isdecimal() and len(digits) <= 20 else None
 
 
 def one_for_each(where: tuple[str, ...], given: Any, n: int) -> list[Any]:
-    """What is given for n images, one for all of them or one for each. Raises RequestError."""
+    """A list with one value for each of n images, from one for all of them or one for each. Raises RequestError."""
     if not isinstance(given, list):
         return [given] * n
     if len(given) != n:

@@ -1,6 +1,6 @@
-"""What a caller is told of a field that is wrong: what it must be, what was given, and what to write instead.
+"""Messages about wrong fields: what a field must be, what was given, and what to write instead.
 
-The sentences are ours: those of the library that checks the fields speak of types, to programmers who know it.
+The sentences are our own: those of pydantic, which checks the fields, are about types, for programmers who know it.
 """
 
 import re
@@ -13,9 +13,9 @@ from gan.latents import SEEDS
 from serving.encoding import AnimationFormat, Format
 from serving.errors import Location, RequestError, dotted
 
-# Of what the caller sent, so that an answer is never much larger than what an honest mistake needs
+# Bounds on what is quoted of a request, so that an answer is never much larger than an honest mistake needs
 _SHOWN_ERRORS, _SHOWN_LETTERS = 10, 100
-_LOOKED_AT = 100  # of the library's findings, several of which may concern one field
+_MOST_FINDINGS = 100  # of pydantic's errors that are read; several may concern one field
 
 _SEED = f"a whole number from 0 to {SEEDS - 1}"
 _COUNT = "a whole number, 1 or more"
@@ -26,7 +26,7 @@ _BODY = 'an object in braces, such as {"seed": 7}'
 
 _DECIMAL = ("truncation", "fps", "noise")
 
-# What a field must be; then what an item of it must be, and an item of that
+# By field: what it must be, what an item of it must be, and what an item of that must be
 _SHARED = {
     "body": (_BODY,),
     "truncation": ("a number over 0 and at most 1",),
@@ -58,24 +58,24 @@ INTERPOLATE: dict[str, tuple[str, ...]] = {
 
 
 def from_validation(error: ValidationError, wanted: dict[str, tuple[str, ...]], in_query: bool) -> RequestError:
-    """400 for what is not JSON, 422 for JSON or a query that does not fit what is `wanted` of its fields."""
-    found = error.errors(include_url=False, include_context=False)[:_LOOKED_AT]
-    if found[0]["type"] == "json_invalid":
-        if not found[0]["input"].strip():
+    """400 for a body that is not JSON, 422 for JSON or a query whose fields are not as `wanted`."""
+    findings = error.errors(include_url=False, include_context=False)[:_MOST_FINDINGS]
+    if findings[0]["type"] == "json_invalid":
+        if not findings[0]["input"].strip():
             return RequestError(HTTPStatus.BAD_REQUEST, f"the body is blank; send {_BODY}, or none at all")
-        return RequestError(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {found[0]['msg'].removeprefix('Invalid JSON: ')}")
-    told: dict[Location, str] = {}
-    for item in found:
+        return RequestError(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {findings[0]['msg'].removeprefix('Invalid JSON: ')}")
+    messages: dict[Location, str] = {}
+    for item in findings:
         place = _place(item["loc"])
-        told.setdefault(place, _message(item["type"], place, item["input"], wanted, in_query))
-    # A field that may be one thing or a list of them fails as both; the item that is wrong says more.
-    errors = [(place, text) for place, text in told.items() if not any(_is_within(other, place) for other in told)]
+        messages.setdefault(place, _message(item["type"], place, item["input"], wanted, in_query))
+    # A field that may be one value or a list of them fails as both; the message for the wrong item is more precise.
+    errors = [(place, text) for place, text in messages.items() if not any(_is_within(other, place) for other in messages)]
     errors = errors[:_SHOWN_ERRORS]
     return RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(f"{dotted(loc)}: {msg}" for loc, msg in errors[:3]), errors)
 
 
 def shown(value: Any) -> str:
-    """A value as a caller would write it, and never at length."""
+    """A value as a caller would write it, shortened."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int) and abs(value) >= 10**20:
@@ -88,7 +88,7 @@ def shown(value: Any) -> str:
 
 
 def _place(loc: Location) -> Location:
-    """The path to a field, without the names that the library has for the types it tried."""
+    """The path to a field, without pydantic's names of the types that it tried."""
     names = 2 if loc[:1] == ("codes",) else 1
     path = (part for place, part in enumerate(loc) if place < names or isinstance(part, int))
     return tuple(part[:_SHOWN_LETTERS] if isinstance(part, str) else part for part in path) or ("body",)
@@ -118,7 +118,7 @@ def _no_such_field(field: str, wanted: dict[str, tuple[str, ...]]) -> str:
 
 
 def _instead(field: str, given: Any, in_query: bool) -> str:
-    """What to write instead, where it can be guessed what was meant; else nothing."""
+    """What to write instead, where the caller's intention can be guessed; else nothing."""
     text = given.strip() if isinstance(given, str) else ""
     if field == "format":
         return "; animations come from /interpolate" if text == "gif" else ""
@@ -147,7 +147,7 @@ def _seed_instead(field: str, number: int) -> str:
 
 
 def _number_meant(text: str, decimal: bool) -> int | float | None:
-    """What 0x10, 7, 2x and, where a fraction may be, 0,5 are meant to say."""
+    """The number meant by a text such as 0x10, 7, 2x and, where fractions are allowed, 0,5; None if it cannot be guessed."""
     if re.fullmatch(r"0[xX][\da-fA-F]{1,16}", text):
         return int(text, 16)
     if re.fullmatch(r"[-+]?\d{1,20}", text):

@@ -1,4 +1,4 @@
-"""What Prometheus is told, beside BentoML's own. No label takes its value from a caller."""
+"""Metrics for Prometheus, beside BentoML's own. No label takes its value from a caller."""
 
 from functools import cache
 from typing import TYPE_CHECKING
@@ -10,10 +10,10 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 
 class Metrics:
-    """The collectors of this process; have them from `metrics()`."""
+    """The collectors of this process; get them from `metrics()`."""
 
     def __init__(self) -> None:
-        # When first imported, this decides whether figures are shared between processes; BentoML says so only once a worker runs.
+        # Its first import decides whether processes share their values, which BentoML configures only once a worker runs.
         from prometheus_client import Counter, Gauge, Histogram
 
         self.request_seconds = Histogram(
@@ -33,16 +33,16 @@ class Metrics:
 
 
 class ModelsServed:
-    """gan_model_info, 1 for each model served now: those of the worker that is asked.
+    """gan_model_info, 1 for each model served now by the worker that answers the scrape.
 
-    Not a Gauge: what one writes to the files that processes share stays there, and each version would be told for ever.
+    Not a Gauge: a value in the files that processes share stays there, and each version would be reported for ever.
     """
 
     def __init__(self) -> None:
         self.now: set[tuple[str, str, str]] = set()  # name, version, runtime
 
     def describe(self) -> "list[GaugeMetricFamily]":
-        """The metric without its values, as a collector of prometheus_client tells it."""
+        """The metric without its values, for the registry of prometheus_client."""
         from prometheus_client.core import GaugeMetricFamily
 
         return [GaugeMetricFamily("gan_model_info", "1 for every model served", labels=["name", "version", "runtime"])]
@@ -55,7 +55,7 @@ class ModelsServed:
         return [family]
 
     def text(self) -> str:
-        """For /metrics, after what all workers have in common."""
+        """The metric in the text format, for /metrics, after the values that all workers share."""
         from prometheus_client import CollectorRegistry, generate_latest
 
         registry = CollectorRegistry()

@@ -6,18 +6,18 @@ from http import HTTPStatus
 from serving.encoding import MEDIA_TYPES, Format
 from serving.errors import RequestError
 
-# What some clients call them: Java's own asks for * beside */*
+# Other names that clients use: Java's own client sends * beside */*
 _OTHER_NAMES = {"*": "*/*", "image/jpg": "image/jpeg"}
 
 
 def choose_format(accept: str) -> Format:
-    """The format the caller likes best; png where the header is empty or takes anything. Raises RequestError, 406, for none."""
-    # A quoted parameter may hold the characters that separate.
+    """The format with the highest weight; png where the header is empty or accepts all. Raises RequestError, 406, for none."""
+    # A quoted parameter may contain separators.
     items = re.sub(r'"[^"]*"', lambda quoted: re.sub('[",;]', "", quoted[0]), accept).split(",")
     ranges = [(name, quality) for name, quality in map(_parse, items) if name]
     if not ranges:
         return "png"
-    best: Format = max(MEDIA_TYPES, key=lambda name: _quality(MEDIA_TYPES[name], ranges))  # the first of equals
+    best: Format = max(MEDIA_TYPES, key=lambda name: _quality(MEDIA_TYPES[name], ranges))  # the first of equal weights
     if _quality(MEDIA_TYPES[best], ranges) == 0:
         raise RequestError(
             HTTPStatus.NOT_ACCEPTABLE,
@@ -33,12 +33,12 @@ def _parse(item: str) -> tuple[str, float]:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":
             quality = _weight(value.strip())
-            break  # what follows q is not of the media range
+            break  # what follows q is not part of the media range
     return _OTHER_NAMES.get(media_range, media_range), quality
 
 
 def _weight(text: str) -> float:
-    """Between 0 and 1. One that says nothing, empty or not a number, is as good as none; words rule a type out."""
+    """A weight from 0 to 1: 1 for an empty text or not a number, 0 for other text that is no number."""
     try:
         weight = float(text or 1)
     except ValueError:
@@ -47,7 +47,7 @@ def _weight(text: str) -> float:
 
 
 def _quality(media_type: str, ranges: list[tuple[str, float]]) -> float:
-    """That of the most specific range that covers the type."""
+    """The weight of the most specific range that covers the type."""
     for covering in (media_type, f"{media_type.partition('/')[0]}/*", "*/*"):
         qualities = [quality for media_range, quality in ranges if media_range == covering]
         if qualities:

@@ -1,4 +1,4 @@
-"""Our own OpenAPI 3.1 document, made from the models that check requests, so that it cannot say anything else than they do."""
+"""The OpenAPI 3.1 document, made from the models that check requests, so that both always agree."""
 
 from functools import cache
 from typing import Any
@@ -81,7 +81,7 @@ _MODELS_JSON: dict[str, Any] = {
 }
 
 
-# Fields that a query writes in a way of its own: lists in lists, and names with values
+# Fields with a syntax of their own in a query: lists of lists, and names with values
 _QUERY_TEXT: dict[str, dict[str, Any]] = {
     "noise": {"type": "string", "pattern": r"^[-+.\deE]+([,;][-+.\deE]+)*$", "examples": ["0.1,-0.3;1.2,0.7"]},
     "label": {"type": "string", "examples": ["Bag", "3", "Bag,Coat,3"]},
@@ -91,7 +91,7 @@ _QUERY_TEXT: dict[str, dict[str, Any]] = {
 
 @cache
 def document() -> dict[str, Any]:
-    """The whole document, made once and not to be changed; validated in the tests, and tried against the service."""
+    """The whole document, made once; callers must not change it."""
     _, definitions = models_json_schema(
         [(GenerateRequest, "validation"), (InterpolateRequest, "validation"), (Manifest, "serialization")],
         ref_template=_COMPONENTS + "{model}",
@@ -189,7 +189,7 @@ def _without(schema: dict[str, Any], fields: set[str]) -> dict[str, Any]:
 
 
 def _parameter(name: str, field: dict[str, Any]) -> dict[str, Any]:
-    """A field as it stands in a query: there is no null there, and a list's items are separated by commas."""
+    """A field as a query parameter: without null, and with a list's items separated by commas."""
     schema = {key: value for key, value in field.items() if key not in ("anyOf", "default", "description", "title")}
     described = [option for option in field.get("anyOf", [{}]) if option.get("type") != "null"]
     schema |= _QUERY_TEXT.get(name) or described[0]

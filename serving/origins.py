@@ -1,4 +1,4 @@
-"""What a image's file says of where it came from, so that it can be had again: JSON, in ASCII."""
+"""Metadata that an image's file carries so that it can be generated again: JSON, in ASCII."""
 
 import json
 from collections.abc import Sequence
@@ -13,20 +13,20 @@ _LONGEST = 30_000  # bytes; a JPEG has room for 65,000
 
 @dataclass(frozen=True)
 class Origins:
-    """Of the images of one request. Each says only what is the same in every request for it; those from noise say nothing."""
+    """Metadata of the images of one request: only what every request for an image has in common; none for images from noise."""
 
     model: str  # name@version
     manifest: Manifest
     seeds: Sequence[int] | None  # None for images from noise
-    rows: Inputs  # what was drawn: labels and codes stand here whether they were asked for or were the seeds' own
+    rows: Inputs  # the generator's inputs: labels and codes, whether given by the request or drawn from the seeds
     truncation: float | None
 
     def label(self, place: int) -> str | None:
-        """The name of a image's class; None for an unconditional model."""
+        """The name of an image's class; None for an unconditional model."""
         return None if self.manifest.classes is None else self.manifest.classes[self.rows["label"][place]]
 
-    def of_one(self, place: int) -> str | None:
-        """That of one image, the same whatever was asked for beside it."""
+    def origin_of_image(self, place: int) -> str | None:
+        """Metadata of one image, which does not depend on the other images of the request."""
         if self.seeds is None:
             return None
         return json.dumps(
@@ -39,19 +39,19 @@ class Origins:
             }
         )
 
-    def of_all(self) -> str | None:
-        """That of a sheet of all the images."""
+    def origin_of_sheet(self) -> str | None:
+        """Metadata of a sheet of all the images."""
         if self.seeds is None or len(self.seeds) == 1:
-            return self.of_one(0)
+            return self.origin_of_image(0)
         n = len(self.seeds)
         labels = None if self.manifest.classes is None else [self.label(place) for place in range(n)]
         codes = {name: [self._codes(place)["codes"][name] for place in range(n)] for name in self._code_names}
-        told = {"model": self.model, "seeds": list(self.seeds), "labels": labels, "truncation": self.truncation}
-        return _bounded(told | ({"codes": codes} if codes else {}), {"model": self.model, "seed": self.seeds[0], "n": n})
+        origin = {"model": self.model, "seeds": list(self.seeds), "labels": labels, "truncation": self.truncation}
+        return _bounded(origin | ({"codes": codes} if codes else {}), {"model": self.model, "seed": self.seeds[0], "n": n})
 
-    def of_way(self, frames: int, loop: bool, frame: int | None = None) -> str:
-        """That of an interpolation through the seeds, or of one frame of it."""
-        told = {
+    def origin_of_interpolation(self, frames: int, loop: bool, frame: int | None = None) -> str:
+        """Metadata of an interpolation through the seeds, or of one frame of it."""
+        origin = {
             "model": self.model,
             "seeds": self.seeds,
             "label": self.label(0),
@@ -60,7 +60,7 @@ class Origins:
             "loop": loop,
         }
         place = {} if frame is None else {"frame": frame}
-        return _bounded(told | place, {"model": self.model, "frames": frames, "loop": loop, **place})
+        return _bounded(origin | place, {"model": self.model, "frames": frames, "loop": loop, **place})
 
     @property
     def _code_names(self) -> list[str]:
@@ -70,6 +70,6 @@ class Origins:
         return {"codes": {name: self.rows[name][place].item() for name in self._code_names}} if self.manifest.codes else {}
 
 
-def _bounded(told: dict[str, Any], short: dict[str, Any]) -> str:
-    text = json.dumps(told)
+def _bounded(full: dict[str, Any], short: dict[str, Any]) -> str:
+    text = json.dumps(full)
     return text if len(text) <= _LONGEST else json.dumps(short)

@@ -1,4 +1,4 @@
-"""What callers are shown of a manifest: all but what tells of the machine that trained the model."""
+"""The public part of a manifest: all but facts about the machine that trained the model."""
 
 from typing import Any, Literal
 
@@ -6,7 +6,7 @@ from gan import manifest as stored
 from gan.latents import Code, Distribution
 from gan.manifest import Architecture, Export, Imported, Input, Metric, Network, Output, Part, Sampling, Trained
 
-# Of the origin's environment and of its configuration, where paths stand
+# Fields of the origin's environment and configuration that are not shown; the latter contain paths
 HIDDEN_ENVIRONMENT = {"git_revision", "hardware"}
 _HIDDEN_CONFIG = {"data", "inception_weights", "out", "models"}
 

@@ -1,4 +1,4 @@
-"""Models loaded anew because somebody asked: one at a time, in a thread that is nobody else's."""
+"""Reloading of models on request: one at a time, in a thread of its own."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,19 +16,19 @@ Loaded = TypeVar("Loaded")
 
 
 class Reloads(Generic[Loaded]):
-    """Calls `load` with a model's name in a thread. Who asks for one that is waited for already shares its load."""
+    """Calls `load` with a model's name in a thread. Requests for a model whose load has not begun share that load."""
 
     def __init__(self, load: Callable[[str], Loaded], deadline: float) -> None:
         self._load = load
         self._deadline = deadline  # seconds
-        self._waiting: dict[str, asyncio.Task[Loaded]] = {}  # by name; those that have not begun
+        self._waiting: dict[str, asyncio.Task[Loaded]] = {}  # loads that have not begun, by name
         self._turn = asyncio.Lock()
         self._thread = anyio.CapacityLimiter(1)
 
     async def __call__(self, name: str) -> Loaded:
-        """What a load that begins from now on gives. Raises what it raises, and RequestError, 429 or 504.
+        """The result of a load that begins from now on. Raises what it raises, and RequestError, 429 or 504.
 
-        A load under way may have read the folder before it was changed, and is not waited for.
+        A load under way may have read the folder before it was changed, and is not shared.
         """
         load = self._waiting.get(name) or self._begin(name)
         try:
@@ -44,7 +44,9 @@ class Reloads(Generic[Loaded]):
                 HTTPStatus.TOO_MANY_REQUESTS, f"{MOST_WAITING} models wait to be loaded already; try again in 1 s", retry_after=1
             )
         load = self._waiting[name] = asyncio.create_task(self._run(name))
-        load.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to be told
+        load.add_done_callback(
+            lambda done: done.cancelled() or done.exception()
+        )  # marks an exception as retrieved: all callers may have left
         return load
 
     async def _run(self, name: str) -> Loaded:

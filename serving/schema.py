@@ -1,4 +1,4 @@
-"""What a request may say."""
+"""The fields of requests, and the .npy body."""
 
 import re
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from serving import messages
 from serving.encoding import AnimationFormat, Format
 from serving.errors import RequestError, field_error
 
-# A normal component is hardly ever beyond 6; far beyond that a network's sums overflow and there is no image to draw.
+# A normal component hardly ever exceeds 6; far beyond that a network's sums overflow and there is no image.
 NOISE_LIMIT = 1000.0
 
 
@@ -39,7 +39,7 @@ def _without_point(value: Any) -> Any:
 
 
 def _format_name(value: Any) -> Any:
-    """JPG, PNG and the like are names of formats too."""
+    """Accepts names in any case, and jpg for jpeg."""
     name = value.strip().lower() if isinstance(value, str) else value
     return "jpeg" if name == "jpg" else name
 
@@ -51,14 +51,14 @@ _FormatName = BeforeValidator(_format_name)
 Seed = Annotated[int, _Whole, Field(ge=0, lt=SEEDS)]
 Count = Annotated[int, _Whole, Field(ge=1)]
 Quality = Annotated[int, _Whole, Field(ge=1, le=100)]
-# A query's text stays text, which may be a name
+# Text in a query stays text, which may be a name
 ClassIndex = Annotated[int, BeforeValidator(_without_point), Field(ge=0)]
 NoiseComponent = Annotated[float, _PlainNumber, Field(ge=-NOISE_LIMIT, le=NOISE_LIMIT, allow_inf_nan=False)]
-CodeValue = Annotated[float, _PlainNumber, Field(allow_inf_nan=False)]  # its limits are those of the model's code of the name
+CodeValue = Annotated[float, _PlainNumber, Field(allow_inf_nan=False)]  # the model's code of this name has the limits
 
 
 class _Request(BaseModel):
-    """Fields and ways of reading that all requests share. Types are strict, and an unknown field is an error."""
+    """Fields and parsers that all requests share. Types are strict, and an unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
@@ -95,11 +95,11 @@ class _Request(BaseModel):
         fields = {name: _from_texts(name, texts) for name, texts in given.items()}
         try:
             # Not strict: in a query every value is text.
-            asked = cls.model_validate(fields, strict=False)
+            request = cls.model_validate(fields, strict=False)
         except ValidationError as error:
             raise messages.from_validation(error, cls._wanted, in_query=True) from error
-        asked._from_query = True
-        return asked
+        request._from_query = True
+        return request
 
     @property
     def from_query_text(self) -> bool:
@@ -156,7 +156,7 @@ class InterpolateRequest(_Request):
 
 
 def _from_texts(name: str, texts: list[str]) -> Any:
-    """A field's value from all that a query says of it. Raises RequestError."""
+    """A field's value from all its values in a query. Raises RequestError."""
     if name == "seeds":
         return [seed for text in texts for seed in text.split(",")]
     if name == "noise":
@@ -180,13 +180,13 @@ def _codes(parts: list[str]) -> dict[str, str | list[str]]:
     return codes
 
 
-# What writers of .npy files put there, NumPy first of all: the three entries of a dict in this order
+# The header that NumPy and others write: the three entries of a dict in this order
 _NPY_HEADER = re.compile(
     rb"""\{\s*['"]descr['"]\s*:\s*['"]([^'"]*)['"]\s*,"""
     rb"""\s*['"]fortran_order['"]\s*:\s*(True|False)\s*,"""
     rb"""\s*['"]shape['"]\s*:\s*\(((?:\s*\d{1,18}\s*,)*\s*(?:\d{1,18}\s*)?)\)\s*,?\s*\}\s*"""
 )
-_LONGEST_HEADER = 10_000  # NumPy's own bound
+_LONGEST_HEADER = 10_000  # bytes; NumPy's own bound
 
 
 def read_npy(body: bytes) -> NDArray[np.float32]:

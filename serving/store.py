@@ -20,15 +20,15 @@ from gan.paths import user_path
 
 
 def import_folder(path: Path) -> str:
-    """Copy a model folder that is whole into the store, unless it is there; returns its tag, name:version.
+    """Copy a verified model folder into the store, unless it is there; returns its tag, name:version.
 
     Raises ModelFolderError.
     """
     manifest = model_folder.read(path).manifest
     tag = f"{manifest.name}:{manifest.version}"
-    with suppress(BentoMLException):  # there is none, or can be none of this name, of which creating says more
-        standing = Path(bentoml.models.get(tag).path)
-        if (standing / MANIFEST).read_bytes() == (path / MANIFEST).read_bytes():
+    with suppress(BentoMLException):  # there is none, or the name is not allowed, which creating it reports
+        stored = Path(bentoml.models.get(tag).path)
+        if (stored / MANIFEST).read_bytes() == (path / MANIFEST).read_bytes():
             return tag
         raise ModelFolderError(
             f"{tag} in BentoML's store is not {path}, which was exported anew: `bentoml models delete {tag}` first"
@@ -42,7 +42,7 @@ def import_folder(path: Path) -> str:
 
 
 def export_folder(tag: str, models: Path) -> Path:
-    """Copy a model of the store into a folder of models, in one step, in the place of the one of its name; returns where.
+    """Copy a model of the store into a folder of models, in one step, replacing the one of its name; returns its path.
 
     Raises ModelFolderError.
     """
@@ -54,7 +54,7 @@ def export_folder(tag: str, models: Path) -> Path:
         ) from error
     source = Path(model.path)
     target = models / model_folder.read(source).manifest.name
-    model_folder.copy(source, target, replace=True, leave_out=("model.yaml",))  # which is BentoML's
+    model_folder.copy(source, target, replace=True, leave_out=("model.yaml",))  # a file of BentoML's
     return target
 
 

@@ -1,4 +1,4 @@
-"""Threads for the work of requests that would keep the event loop from other requests."""
+"""Threads for work that would block the event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,14 +11,14 @@ _Arguments = TypeVarTuple("_Arguments")
 
 
 class Threads:
-    """So many threads. Who finds all of them at work waits in line, first come, first served.
+    """A pool of threads with a queue, first in, first out.
 
-    A request that is given up leaves the line at once. But a thread cannot be stopped: what it has begun goes on, and takes up its
-    thread and its memory until it is done.
+    Cancelled work that has not begun leaves the queue at once. A thread cannot be stopped: work that has begun goes on, and keeps
+    its thread and its memory until it is done.
     """
 
     def __init__(self, size: int, name: str) -> None:
-        # A line of our own, since the executor's would keep the arguments of those who have left it.
+        # A queue of our own, since the executor's would keep the arguments of cancelled work.
         self._free = asyncio.Semaphore(size)
         self._executor = ThreadPoolExecutor(size, thread_name_prefix=name)
 
@@ -26,17 +26,17 @@ class Threads:
         self,
         work: Callable[[*_Arguments], _Result],
         *arguments: *_Arguments,
-        held: ExitStack | None = None,  # what is to be let go when the work is done
+        held: ExitStack | None = None,  # closed when the work is done
     ) -> _Result:
-        """What the work returns; raises what it raises.
+        """Run the work; returns what it returns, raises what it raises.
 
-        When this is cancelled while the work goes on, `held` is emptied and what was in it let go when the work is done. Without
+        When this is cancelled while the work goes on, `held` is emptied and its contents are closed when the work is done. Without
         `held`, the cancellation itself waits for that, and so does everything that the caller holds.
         """
         await self._free.acquire()
         try:
             future = asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
-        except BaseException:  # there may be no more threads to be had
+        except BaseException:  # such as no more threads in the system
             self._free.release()
             raise
         future.add_done_callback(self._done)
@@ -54,4 +54,4 @@ class Threads:
     def _done(self, future: "asyncio.Future[Any]") -> None:
         self._free.release()
         if not future.cancelled():
-            future.exception()  # has been looked at: where the request was given up, it is nobody's
+            future.exception()  # marks it as retrieved: a cancelled caller does not
