@@ -56,6 +56,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "serving.admission": ("tests/serving/test_admission.py", *_ENGINE),
     "serving.batching": _ENGINE,
+    "serving.batch_queue": _ENGINE,
+    "training.engine.phases": ("tests/training/engine/test_phases.py", *_STEP),
 }
 
 _SWAPS: dict[type[ast.AST], type[ast.AST]] = {

@@ -375,7 +375,7 @@ import gan.runtimes.onnx
 class Panic(BaseException): ...
 
 def start(self, rows, start=gan.runtimes.onnx.OnnxEngine.start):
-    if len(rows["z"]) == 13:
+    if (rows["z"] == 13).any():
         raise Panic("a library of another language gives up")
     return start(self, rows)
 
@@ -387,7 +387,7 @@ def test_a_worker_that_has_lost_its_device_is_replaced(trained, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(LOSES_ITS_DEVICE)
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     with running(GAN_MODELS=str(trained.models), GAN_THREADS="1", PYTHONPATH=path) as client:
-        lost = client.post("/generate", json={"n": 13})
+        lost = client.post("/generate", json={"noise": [[13] * 100]})
         assert lost.status_code == 503
         assert lost.headers["retry-after"] == "15"
         deadline = time.monotonic() + 60  # BentoML looks every 10 seconds

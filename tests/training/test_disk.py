@@ -23,7 +23,7 @@ REASONS = {
     errno.EACCES: "let this user write there",
     errno.EFBIG: "ulimit -f",
     errno.EIO: "does not work as it should",
-    errno.ENOENT: "see that the folder stands",
+    errno.ENOENT: "see that the folder exists",
 }
 
 

@@ -58,7 +58,6 @@ _COMMAND_ONLY = set(Options.model_fields) - set(TrainingConfig.model_fields)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status, 2 for one that cannot be carried out as given, 1 where a disk fails it."""
     given = parse(Options, "training.run", _EXAMPLES, sys.argv[1:] if arguments is None else arguments)
-    from training.engine.checkpoint import CheckpointError
 
     try:
         return _run(given)
@@ -68,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = str(error) if isinstance(error, DiskError) else explain_disk(error, Path(), "start again")
         print(f"training.run: {reason}", file=sys.stderr)
         return 1
-    except (GanServiceError, CheckpointError) as error:
+    except GanServiceError as error:
         print(f"training.run: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("training.run: stopped; --resume latest goes on with a run that had begun", file=sys.stderr)

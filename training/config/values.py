@@ -1,13 +1,15 @@
 """How values of settings are written: counts such as 600k, shares such as 1%, sizes such as 48x64, and names of before."""
 
+import logging
 import re
-import sys
 from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from gan.networks.layers.base_grid import Size
+
+_log = logging.getLogger(__name__)
 
 FORMER_NAMES = {"label_reader": "aux_classifier_weight"}  # of settings; flags and files may still use them
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
@@ -35,7 +37,7 @@ def current_name(name: str, where: str) -> str:
     """The name of a setting, with a warning if `where` (a flag or a file, for people) has one that it had in earlier versions."""
     if name not in FORMER_NAMES:
         return name
-    print(f"warning: {where}: {name} is called {FORMER_NAMES[name]} now", file=sys.stderr)
+    _log.warning(f"{where}: {name} is called {FORMER_NAMES[name]} now")
     return FORMER_NAMES[name]
 
 

@@ -12,13 +12,14 @@ from safetensors.torch import save
 from torch import Tensor
 
 from gan import atomic
+from gan.errors import GanServiceError
 from training.config.schema import TrainingConfig
 
 _KEEP = 3
 _RANKED_BY = ("fid", "frechet")  # distances, of which a checkpoint has one
 
 
-class CheckpointError(Exception):
+class CheckpointError(GanServiceError):
     """A checkpoint that cannot be resumed from; the message names the file and the reason."""
 
     def __init__(self, path: Path, reason: object) -> None:

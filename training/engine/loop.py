@@ -83,7 +83,7 @@ def train(
             )
             if tick_due or grid_due or checkpoint_due:
                 row = log.tick()
-                monitor.look(row)
+                monitor.check(row)
                 log.write(row)
 
             # At their intervals: a checkpoint, measured, and a grid of samples

@@ -42,7 +42,7 @@ class DivergenceMonitor:
     folder: Path  # of the run
     since: dict[str, int] = field(default_factory=dict)  # sign of divergence -> images seen when it began, if it persists; is saved
 
-    def look(self, row: dict[str, float]) -> None:
+    def check(self, row: dict[str, float]) -> None:
         """Raises DivergenceError if a statistic is not finite, or the discriminator is dead or has won for good."""
         seen = int(row["pictures"])
         wrong = [name for name, value in row.items() if not math.isfinite(value)]

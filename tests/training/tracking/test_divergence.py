@@ -26,7 +26,7 @@ def row(images, **given):
 def test_a_game_that_goes_well_goes_on(tmp_path):
     watch = DivergenceMonitor(tmp_path)
     for seen in range(0, 10**6, 1000):
-        watch.look(row(seen, d_real=0.9, d_fake=0.1))
+        watch.check(row(seen, d_real=0.9, d_fake=0.1))
 
 
 @pytest.mark.parametrize(
@@ -40,18 +40,18 @@ def test_a_game_that_goes_well_goes_on(tmp_path):
 def test_a_game_that_teaches_nothing_any_more_is_stopped_with_a_remedy(tmp_path, trouble, lasts, said):
     watch = DivergenceMonitor(tmp_path)
     for seen in range(1000, 1000 + lasts, 1000):
-        watch.look(row(seen, **trouble))
+        watch.check(row(seen, **trouble))
     with pytest.raises(DivergenceError, match=rf"{said}.*: (take|start) .*\(there is no checkpoint yet\)"):
-        watch.look(row(1000 + lasts, **trouble))
+        watch.check(row(1000 + lasts, **trouble))
     (tmp_path / "checkpoint-000000500.safetensors").write_bytes(b"")
     with pytest.raises(DivergenceError, match=r"last good checkpoint is .*checkpoint-000000500\.safetensors, from which --resume"):
-        watch.look(row(1000 + lasts, **trouble))
+        watch.check(row(1000 + lasts, **trouble))
 
 
 def test_trouble_that_passes_is_forgotten(tmp_path):
     watch = DivergenceMonitor(tmp_path)
     for seen in range(0, 10**6, 1000):
-        watch.look(row(seen, logit_std=0.0 if seen % 19_000 else 1.0))
+        watch.check(row(seen, logit_std=0.0 if seen % 19_000 else 1.0))
 
 
 def test_warnings_name_the_sign_and_a_remedy():
