@@ -45,7 +45,7 @@ class InputSpec:
 
     @property
     def names(self) -> list[str]:
-        """Those of the inputs, in the order in which networks take them."""
+        """Names of the inputs, in the order in which networks take them."""
         return ["z", *(["label"] if self.classes is not None else []), *(code.name for code in self.codes)]
 
 
@@ -100,7 +100,7 @@ def inputs(seeds: Sequence[int], space: InputSpec, truncation: float | None = No
 
 
 def code_dtype(code: Code) -> type[np.int64] | type[np.float32]:
-    """Of a code's values."""
+    """NumPy type of a code's values."""
     return np.float32 if code.categories is None else np.int64
 
 

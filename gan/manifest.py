@@ -205,12 +205,12 @@ class Manifest(Part):
 
     @property
     def height(self) -> int:
-        """Of an image in pixels."""
+        """Height of an image in pixels."""
         return int(self.outputs[0].shape[2])
 
     @property
     def width(self) -> int:
-        """Of an image in pixels."""
+        """Width of an image in pixels."""
         return int(self.outputs[0].shape[3])
 
     @property

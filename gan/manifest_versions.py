@@ -48,7 +48,7 @@ class _Version1(Part):
     files: dict[str, str]
 
     def as_version_2(self) -> Manifest:
-        """The same model. Raises ValidationError for inputs of one name."""
+        """Convert to version 2. Raises ValidationError for inputs of one name."""
         labels = None if self.classes is None else len(self.classes)
         space = InputSpec(self.z_dim, self.latent, labels, tuple(self.codes))
         files = {kind: name for kind, name in GENERATOR_FILES.items() if name in self.files}

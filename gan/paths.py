@@ -21,7 +21,7 @@ def expand(path: str) -> str:
 
 
 def user_path(path: str) -> Path:
-    """The same as a Path."""
+    """Expand a path as `expand` does. Raises ValueError as it does."""
     return Path(expand(path))
 
 

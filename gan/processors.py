@@ -15,7 +15,7 @@ _PROCESSOR_KINDS = {
 
 
 def usable_processors() -> int:
-    """As many as the process may run on and its control groups let it use, at least one."""
+    """How many processors this process may use: its affinity and its control groups' limit; at least one."""
     # On Linux: fewer than the machine has where the process is bound to some.
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limit = cgroup_limit()

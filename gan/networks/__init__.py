@@ -1,1 +1,1 @@
-"""Generators and discriminators, one file per family, both sides of the game side by side."""
+"""Generators and discriminators, one file per family, both networks of a family side by side."""

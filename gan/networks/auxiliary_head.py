@@ -1,4 +1,4 @@
-"""What InfoGAN adds to a game: a network that guesses the codes an image was drawn from (Chen et al. 2016, arXiv 1606.03657).
+"""What InfoGAN adds: a network that guesses the codes an image was drawn from (Chen et al. 2016, arXiv 1606.03657).
 
 The auxiliary classifier of AC-GAN is the same network, for one more category.
 """

@@ -47,7 +47,7 @@ RECIPES: dict[RecipeName, dict[str, Any]] = {
         "anneal_images": 16_000_000,
         "learning_rate_end": 0.0,
     },
-    # Labels for both players (Mirza and Osindero 2014, arXiv 1411.1784).
+    # Labels for both networks (Mirza and Osindero 2014, arXiv 1411.1784).
     "cgan": {"conditional": True},
     # And a reader of the labels on the discriminator's features (Odena et al. 2017, arXiv 1610.09585), which learns from real
     # images only: of generated ones, as in the paper, it helps images that it can read but that look like none.
@@ -61,7 +61,7 @@ RECIPES: dict[RecipeName, dict[str, Any]] = {
         "generator_learning_rate": 1e-3,
         "batch_size": 128,
     },
-    # A relativistic game with both penalties (Huang et al. 2024, arXiv 2501.05441, appendix, CIFAR-10), in small: its batch is 512,
+    # A relativistic loss with both penalties (Huang et al. 2024, arXiv 2501.05441, appendix, CIFAR-10), in small: its batch is 512,
     # its width 768 with two blocks.
     "r3gan": {
         "arch": "r3gan",

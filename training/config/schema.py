@@ -68,7 +68,7 @@ class TrainingConfig(Settings):
         }
 
     def space(self, classes: int | None) -> InputSpec:
-        """What the generator draws from; `classes` is None for a game without labels."""
+        """What the generator draws from; `classes` is None for a model without labels."""
         named = [code.partition("=") for code in self.codes.split(",") if code]
         return InputSpec(self.z_dim, self.latent, classes, tuple(Code(name, int(k) if k else None) for name, _, k in named))
 

@@ -54,7 +54,7 @@ class Settings(BaseModel):
     conditional: bool = False
     """learn the labels, those of a known set or the folders that images are in, so that images can be asked for by label"""
 
-    # The players
+    # The networks
 
     recipe: RecipeName = "dcgan"
     """a named set of defaults, each of which a flag can override; auto, for your own images, chooses by their count and size"""
@@ -73,15 +73,15 @@ class Settings(BaseModel):
     codes: str = Field("", pattern=rf"^({_CODE}(,{_CODE})*)?$")
     """InfoGAN: what the images shall tell, such as kind=10,slant,weight: one of ten kinds, and two numbers from -1 to 1"""
 
-    # The game
+    # The losses
 
     objective: ObjectiveName = "nonsaturating"
-    """what the players minimise"""
+    """what the two networks minimise"""
     aux_classifier_weight: float = Field(0.0, ge=0)
-    """AC-GAN: weight of what a reader of the labels, on the discriminator's features, gets wrong, in both players' losses; images
-    then show more surely what was asked for"""
+    """AC-GAN: weight of the error of an auxiliary classifier of the labels, on the discriminator's features, in both networks' losses;
+    images then show more surely what was asked for"""
     information: float = Field(1.0, ge=0)
-    """InfoGAN: weight of what the codes' reader gets wrong, in both players' losses"""
+    """InfoGAN: weight of the error in predicting the codes, in both networks' losses"""
     r1: float = Field(0.0, ge=0)
     """gamma of the penalty on the discriminator's gradient at real images; steadier, and at least twice the time for a step"""
     r2: float = Field(0.0, ge=0)
@@ -108,7 +108,7 @@ class Settings(BaseModel):
     generator_learning_rate: float | None = Field(None, gt=0, le=1)
     """Adam's for the generator, if another"""
     beta1: float = Field(0.5, ge=0, lt=1)
-    """Adam's decay of the mean of gradients; 0.9 makes the game oscillate"""
+    """Adam's decay of the mean of gradients; 0.9 makes training oscillate"""
     beta2: float = Field(0.999, ge=0, lt=1)
     """Adam's decay of the mean of squared gradients"""
     anneal_images: Count | None = None

@@ -16,14 +16,14 @@ _UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
 
 
 def _parse_count(value: Any) -> Any:
-    """'600k' -> 600000, '1.5M' -> 1500000; anything that is not such text is left for pydantic to judge."""
+    """'600k' -> 600000, '1.5M' -> 1500000; anything that is not such text is left for pydantic to check."""
     if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmM]?)", value.strip())):
         return int(Decimal(match[1]) * _UNITS[match[2].lower()])
     return value
 
 
 def _parse_share(value: Any) -> Any:
-    """'1%' -> 0.01; anything that is not such text is left for pydantic to judge."""
+    """'1%' -> 0.01; anything that is not such text is left for pydantic to check."""
     if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value.strip())):
         return float(Decimal(match[1]) / 100)
     return value

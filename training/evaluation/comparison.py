@@ -172,7 +172,7 @@ class _Protocols:
         return f"{against.extractor.protocol}; {counts}" + (f"; {more}" if more else "")
 
     def fields(self, key: str) -> Protocol:
-        """The same, field by field."""
+        """Fields of the protocol of a measure."""
         against, measure = self.comparison, key.partition("/")[0]
         by_class, by_copies = measure in ("share_error", "label_accuracy"), measure == "memorised"
         side = against.data.default_side if by_class or by_copies else against.side

@@ -172,7 +172,7 @@ def _share_classified_real(
     Evaluated as in training, in batches of one kind and augmented, but on a copy: each call changes power iterations and running
     statistics.
     """
-    judge = copy.deepcopy(state.discriminator)
+    discriminator = copy.deepcopy(state.discriminator)
     right = []
     for start in range(0, len(images) - config.batch_size + 1, config.batch_size) or [0]:
         rows = slice(start, start + config.batch_size)
@@ -182,6 +182,6 @@ def _share_classified_real(
             hardware.device
         )
         with hardware.autocast():
-            logits: Tensor = judge(augment(shown, augment_params, config.augment), label)[0]
+            logits: Tensor = discriminator(augment(shown, augment_params, config.augment), label)[0]
         right.append((logits > boundary).float().mean())
     return float(torch.stack(right).mean())

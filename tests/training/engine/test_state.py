@@ -128,7 +128,7 @@ def test_losses_that_leave_the_numbers_stop_the_run(dataset, tmp_path):
 
 
 def test_weights_that_leave_the_numbers_are_not_saved(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop.DivergenceMonitor, "look", lambda *_: None)  # losses that say nothing of it
+    monkeypatch.setattr(loop.DivergenceMonitor, "check", lambda *_: None)  # losses that say nothing of it
     state = start()
     with torch.no_grad():
         state.discriminator.discriminator.layers[-1].weight.fill_(float("inf"))
