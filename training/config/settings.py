@@ -78,7 +78,7 @@ class Settings(BaseModel):
     objective: ObjectiveName = "nonsaturating"
     """what the two networks minimise"""
     aux_classifier_weight: float = Field(0.0, ge=0)
-    """AC-GAN: weight of the error of an auxiliary classifier of the labels, on the discriminator's features, in both networks' losses;
+    """AC-GAN: weight of the error of an auxiliary classifier, of labels by the discriminator's features, in both networks' losses;
     images then show more surely what was asked for"""
     information: float = Field(1.0, ge=0)
     """InfoGAN: weight of the error in predicting the codes, in both networks' losses"""
