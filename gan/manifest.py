@@ -100,32 +100,35 @@ class Metric(Part):
     measured: Protocol | None = None  # the protocol's fields; None in manifests of version 1
 
 
-class Input(Part):
-    """One input of the networks."""
+class Array(Part):
+    """An input or output of the networks."""
 
     name: str
+    shape: list[int | Literal["n"]]  # of a batch of n rows
+
+    @property
+    def values(self) -> int:
+        """Numbers in a row."""
+        return prod(side for side in self.shape if side != "n")
+
+
+class Input(Array):
+    """One input of the networks."""
+
     role: Literal["latent", "label", "code"]
     dtype: Literal["float32", "int64"]
-    shape: list[int | Literal["n"]]  # of a batch of n rows
     distribution: Distribution | None = None  # of a latent vector's components
     categories: int | None = Field(None, ge=1)  # of a label or a categorical code: its values are 0 … categories - 1
     names: list[str] | None = None  # of a label's categories: the classes
     range: tuple[float, float] | None = None  # of a continuous code in training
 
 
-class Output(Part):
-    """One output of the networks."""
+class Output(Array):
+    """One output of the networks, of the shape [n, channels, height, width]."""
 
-    name: str
     role: Literal["image"]
     dtype: Literal["float32"] = "float32"
-    shape: list[int | Literal["n"]]  # of a batch: n, channels, height, width
     range: tuple[float, float]  # of the values; becomes 0 to 255
-
-    @property
-    def values(self) -> int:
-        """Numbers in a row."""
-        return prod(side for side in self.shape if side != "n")
 
     @property
     def to_uint8(self) -> tuple[float, float]:

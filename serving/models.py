@@ -4,8 +4,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
+
+import numpy as np
 
 from gan import model_folder, runtimes
 from gan.errors import ModelFolderError
@@ -23,6 +26,17 @@ class LoadedModel:
 
     folder: ModelFolder
     runtime: Runtime
+
+    @cached_property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        manifest = self.folder.manifest
+        return manifest.height, manifest.width, manifest.channels
+
+    @cached_property
+    def row_size(self) -> int:
+        """Bytes of the generator's inputs for one image."""
+        return sum(np.dtype(one.dtype).itemsize * one.values for one in self.folder.manifest.inputs)
 
 
 @dataclass(frozen=True)

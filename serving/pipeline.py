@@ -5,9 +5,7 @@ import time
 from contextlib import ExitStack
 from http import HTTPStatus
 
-import numpy as np
-
-from gan.latents import Inputs, code_dtype
+from gan.latents import Inputs
 from gan.processors import usable_processors
 from serving.admission import Admission
 from serving.answers import Answers
@@ -41,10 +39,10 @@ class Pipeline:
 
     def admit(self, model: LoadedModel, prepared: PreparedRequest) -> ExitStack:
         """Count the request until the stack is closed. Raises RequestError if there is no room for it."""
-        answer_size = prepared.n * math.prod(_image_shape(model)) * prepared.scale**2  # bytes, before they are compressed
+        answer_size = prepared.n * math.prod(model.image_shape) * prepared.scale**2  # bytes, before they are compressed
         self.answers.check(answer_size)
         held = ExitStack()
-        held.enter_context(self.admission.admit(prepared.n, prepared.n * _row_size(model) + answer_size))
+        held.enter_context(self.admission.admit(prepared.n, prepared.n * model.row_size + answer_size))
         return held
 
     async def run(self, model: LoadedModel, prepared: PreparedRequest, held: ExitStack) -> tuple[bytes, str]:
@@ -70,7 +68,7 @@ class Pipeline:
         except DeviceLostError:
             raise device_lost() from None
         shape = generated.images.shape[1:]
-        if shape != _image_shape(model):
+        if shape != model.image_shape:
             raise RuntimeError(f"{model.folder.title} drew images of another shape than its manifest's, {shape}")
         return generated
 
@@ -80,16 +78,3 @@ def device_lost() -> RequestError:
     metrics().refused.labels("device lost").inc()
     message = f"the service must start anew; try again in {_RESTART} s"
     return RequestError(HTTPStatus.SERVICE_UNAVAILABLE, message, retry_after=_RESTART)
-
-
-def _image_shape(model: LoadedModel) -> tuple[int, int, int]:
-    """Height, width and channels."""
-    manifest = model.folder.manifest
-    return manifest.height, manifest.width, manifest.channels
-
-
-def _row_size(model: LoadedModel) -> int:
-    """Bytes of the generator's inputs for one image: float32 latents, an int64 label, and codes."""
-    space = model.folder.manifest.space
-    label = 0 if space.classes is None else np.dtype(np.int64).itemsize
-    return np.dtype(np.float32).itemsize * space.z_dim + label + sum(np.dtype(code_dtype(code)).itemsize for code in space.codes)
