@@ -46,7 +46,7 @@ def initialise(network, random):
 class MatrixEngine:
     """Computes the toy generator with NumPy, from its weights."""
 
-    name, most_rows, in_flight, one_shape, makes_uint8 = "numpy-cpu", 4, 1, False, False
+    name, most_rows, in_flight, one_shape, makes_uint8 = "numpy-cpu", 4, 1, None, False
 
     def __init__(self, folder, *_):
         weights = load(folder.content(model_folder.WEIGHTS))

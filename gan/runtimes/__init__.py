@@ -26,7 +26,7 @@ class EngineKind:
     about: str  # for the list of settings
 
 
-def _of_module(name: str, packages: str, extra: str) -> Load:
+def _of_module(name: str, package: str, remedy: str) -> Load:
     """The `load` of a module of this package, which is imported when it is first asked for."""
 
     def load(folder: ModelFolder, device: DeviceName, precision: PrecisionName, threads: int | None, on: OnDevice) -> Engine:
@@ -34,8 +34,7 @@ def _of_module(name: str, packages: str, extra: str) -> Load:
             module = import_module(f"gan.runtimes.{name}")
         except ImportError as error:
             raise ModelFolderError(
-                f"GAN_RUNTIME={name} needs {packages}, which is not installed here ({error}): "
-                f"install the extra '{extra}', or leave GAN_RUNTIME unset"
+                f"GAN_RUNTIME={name} needs {package}, which is not installed here ({error}): {remedy}"
             ) from error
         engine: Engine = module.load(folder, device, precision, threads, on)
         return engine
@@ -44,8 +43,14 @@ def _of_module(name: str, packages: str, extra: str) -> Load:
 
 
 ENGINES: dict[str, EngineKind] = {
-    "onnx": EngineKind(_of_module("onnx", "onnxruntime", "serve"), "runs on the processor without torch"),
-    "torchscript": EngineKind(_of_module("torchscript", "torch", "gpu"), "needs torch and can use a GPU"),
+    "onnx": EngineKind(
+        _of_module("onnx", "onnxruntime", "install this program again"),
+        "runs on the processor without torch",
+    ),
+    "torchscript": EngineKind(
+        _of_module("torchscript", "torch", "install the extra 'gpu', or leave GAN_RUNTIME unset"),
+        "needs torch and can use a GPU",
+    ),
 }
 
 

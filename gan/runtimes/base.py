@@ -64,7 +64,7 @@ class Engine(Protocol):
     name: str  # library and device, for people, metrics and ETags
     most_rows: int  # of a batch; more would not be faster
     in_flight: int  # batches that may be started before the first of them is waited for
-    one_shape: bool  # whether all batches must have the same number of rows, the first batch's
+    one_shape: bool | None  # whether all batches must have the same number of rows; None: `Runtime` compares rows to find out
     makes_uint8: bool  # whether it has taken the step to uint8 images itself, on its device
 
     def start(self, rows: Inputs) -> Callable[[], Outputs]:
@@ -85,11 +85,8 @@ class Runtime:
         self.name, self.in_flight = engine.name, engine.in_flight
         # A function of the outputs' size alone: where batches are padded, another size could give other bits after a restart.
         self.batch_size = rows_in_a_batch(engine.most_rows, outputs)
-        if engine.one_shape:
-            self._pad = True
-            return
         probe = inputs(range(self.batch_size), spec)
-        self._pad = not rows_agree(engine, probe)
+        self._pad = not rows_agree(engine, probe) if engine.one_shape is None else engine.one_shape
         if not self._pad:
             self.batch_size = _in_time(engine, probe)
 

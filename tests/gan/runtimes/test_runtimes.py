@@ -147,7 +147,7 @@ def test_one_thread_is_taken_where_more_gain_little_and_only_if_it_draws_the_sam
 class Doubling:
     """Returns twice z after `seconds` for each row, and notes the sizes of batches."""
 
-    name, most_rows, in_flight, one_shape, makes_uint8 = "doubling", 16, 1, False, False
+    name, most_rows, in_flight, one_shape, makes_uint8 = "doubling", 16, 1, None, False
 
     def __init__(self, seconds=0.0):
         self.seconds, self.sizes = seconds, []
