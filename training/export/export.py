@@ -34,9 +34,10 @@ from training.config.schema import TrainingConfig
 from training.data import Dataset
 from training.engine.state import TrainingState
 from training.errors import ExportError
-from training.export.model_card import COMPARED_LATENTS, model_card
+from training.export.model_card import model_card
 from training.tracking.logger import sample_grid
 
+COMPARED_LATENTS = 256
 # A grey level is 1/127.5 = 0.0078 wide in the network's range; at a hundredth of that, one image element in a hundred
 # may round to the neighbouring level and none further.
 TOLERANCE = 1e-4

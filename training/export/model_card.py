@@ -4,14 +4,13 @@ from gan.manifest import MANIFEST, Manifest, Trained
 from gan.model_folder import SAMPLES
 from training.evaluation import deviations
 
-COMPARED_LATENTS = 256  # by which exported files are compared with the network in memory
-
 
 def model_card(manifest: Manifest) -> str:
     """Write Markdown: what the model is, its measures with their protocols, and how far the exports differ."""
     origin, architecture = manifest.origin, manifest.architecture
     assert isinstance(origin, Trained), "cards are written by training"
     assert architecture is not None, "which knows the network"
+    latents = max(export.latents for export in manifest.exports.values())
     exports = "\n".join(f"| {file} | {export.largest_difference:.1e} |" for file, export in manifest.exports.items())
     return f"""# {manifest.name}
 
@@ -25,7 +24,7 @@ The grid shows seeds 0 to 63, unselected, as the service draws them. Licence: {m
 
 {_quality(manifest)}
 
-| file | largest difference from the network in memory, {COMPARED_LATENTS} latents, range -1 to 1 |
+| file | largest difference from the network in memory, {latents} latents, range -1 to 1 |
 |---|---|
 {exports}
 
