@@ -7,22 +7,20 @@ from pydantic import model_validator
 from gan.latents import Code, InputSpec
 from gan.networks import families
 from gan.networks.layers.base_grid import Size
-from training.config.settings import Settings, recipe_of
+from training.config.settings import Settings
 from training.config.values import parse_size
 
 
 class TrainingConfig(Settings):
     """Fully describes a run: the same configuration on the same machine trains the same weights."""
 
-    @model_validator(mode="before")
     @classmethod
-    def _start_from_the_family(cls, given: Any) -> Any:
-        """What is given overrides the recipe, which overrides what its network family wants, which overrides the defaults."""
-        if not isinstance(given, dict):
-            return given
-        arch = given.get("arch", recipe_of(given).get("arch", "dcgan"))
+    def _defaults_of(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """The recipe, which overrides what its network family wants."""
+        recipe = super()._defaults_of(given)
+        arch = given.get("arch", recipe.get("arch", "dcgan"))
         family = families.get(arch).defaults if isinstance(arch, str) and arch in families.names() else {}
-        return {**family, **recipe_of(given), **given}
+        return {**family, **recipe}
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -152,15 +152,20 @@ class Settings(BaseModel):
     measure_sets: int = Field(5, ge=1, le=100)
     """how often, each time with other seeds: the figures are the means, with their standard deviation; 1 is quickest"""
 
+    @classmethod
+    def _defaults_of(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Defaults that follow from the settings given, here from their recipe."""
+        return recipe_of(given)
+
     @model_validator(mode="before")
     @classmethod
-    def _start_from_the_recipe(cls, given: Any) -> Any:
-        """What is given overrides the recipe, which overrides the defaults."""
+    def _start_from_defaults(cls, given: Any) -> Any:
+        """What is given overrides the defaults that follow from it, which override those of the fields."""
         if not isinstance(given, dict):
             return given
         given = {FORMER_NAMES.get(name, name): value for name, value in given.items()}
         # Whatever a file may have there; what is no name is said of by its field.
-        return {**recipe_of(given), **given}
+        return {**cls._defaults_of(given), **given}
 
     @field_validator("*", mode="before")
     @classmethod
