@@ -12,7 +12,7 @@
       + ExportError
       + HistoryError
 
-Commands catch the base class, print the sentence and exit with status 2; after a DiskError training.run exits with 1.
+Commands catch the base class, print the sentence and exit with its `exit_status`.
 """
 
 from gan.errors import GanServiceError
@@ -28,6 +28,8 @@ class DataError(GanServiceError):
 
 class DiskError(GanServiceError):
     """A file that cannot be written; the message names the disk, the folder, the reason and the remedy."""
+
+    exit_status = 1
 
 
 class DivergenceError(GanServiceError):

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
-from gan.errors import GanServiceError
 from gan.paths import UserPath
-from training.cli.flags import Flags, explain, parse
+from training.cli.flags import Flags, parse, run_command
 
 if TYPE_CHECKING:
     from training.tracking.history import RunHistory
@@ -44,16 +43,7 @@ class _CommandLine(Flags):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status, 2 for a command that cannot be carried out as given."""
     given = parse(_CommandLine, "training.compare", _EXAMPLES, sys.argv[1:] if arguments is None else arguments)
-
-    try:
-        _compare(_CommandLine.model_validate(given))
-    except ValidationError as error:
-        print(explain("training.compare", error), file=sys.stderr)
-    except GanServiceError as error:
-        print(f"training.compare: {error}", file=sys.stderr)
-    else:
-        return 0
-    return 2
+    return run_command("training.compare", lambda: _compare(_CommandLine.model_validate(given)))
 
 
 def _compare(command: _CommandLine) -> None:

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
-from gan.errors import GanServiceError
 from gan.paths import UserPath, expand
 from training.cli.console import log_lines
-from training.cli.flags import Flags, explain, parse
+from training.cli.flags import Flags, parse, run_command
 from training.config.values import Count, parse_size
 from training.errors import EvaluationTargetError
 
@@ -77,18 +76,10 @@ class _CommandLine(Flags):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status, 2 for a command that cannot be carried out as given."""
     given = parse(_CommandLine, "training.evaluate", _EXAMPLES, sys.argv[1:] if arguments is None else arguments)
-
     try:
-        _evaluate(_CommandLine.model_validate(given))
-    except ValidationError as error:
-        print(explain("training.evaluate", error), file=sys.stderr)
-    except GanServiceError as error:
-        print(f"training.evaluate: {error}", file=sys.stderr)
+        return run_command("training.evaluate", lambda: _evaluate(_CommandLine.model_validate(given)))
     except KeyboardInterrupt:
         return 130
-    else:
-        return 0
-    return 2
 
 
 def _evaluate(command: _CommandLine) -> None:

@@ -2,13 +2,15 @@
 
 import argparse
 import reprlib
-from collections.abc import Collection, Sequence
+import sys
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource
 
+from gan.errors import GanServiceError
 from training.config.values import FORMER_NAMES, current_name
 
 
@@ -61,6 +63,18 @@ def _is_text(argument: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def run_command(program: str, work: Callable[[], int | None]) -> int:
+    """Run a command's work; returns its exit status, 0 if it has none, or that of the error, which is printed."""
+    try:
+        return work() or 0
+    except ValidationError as error:
+        print(explain(program, error), file=sys.stderr)
+        return GanServiceError.exit_status
+    except GanServiceError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return error.exit_status
 
 
 def explain(program: str, error: ValidationError) -> str:

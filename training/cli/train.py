@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from gan.errors import GanServiceError
 from gan.paths import UserPath
 from training.cli.console import log_lines
-from training.cli.flags import Flags, explain, parse
+from training.cli.flags import Flags, parse, run_command
 from training.config.resolve import resolve
 from training.config.schema import TrainingConfig
 from training.config.values import current_name
-from training.disk import explain as explain_disk
-from training.errors import DiskError
+from training.disk import writing_to
 from training.tracking import run_dir
 
 _EXAMPLES = """examples:
@@ -59,20 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status, 2 for one that cannot be carried out as given, 1 where a disk fails it."""
     given = parse(Options, "training.run", _EXAMPLES, sys.argv[1:] if arguments is None else arguments)
 
+    def work() -> int:
+        with writing_to(Path(), "start again"):  # what names no folder of its own
+            return _run(given)
+
     try:
-        return _run(given)
-    except ValidationError as error:
-        print(explain("training.run", error), file=sys.stderr)
-    except (DiskError, OSError) as error:
-        reason = str(error) if isinstance(error, DiskError) else explain_disk(error, Path(), "start again")
-        print(f"training.run: {reason}", file=sys.stderr)
-        return 1
-    except GanServiceError as error:
-        print(f"training.run: {error}", file=sys.stderr)
+        return run_command("training.run", work)
     except KeyboardInterrupt:
         print("training.run: stopped; --resume latest goes on with a run that had begun", file=sys.stderr)
         return 128 + signal.SIGINT
-    return 2
 
 
 def _run(given: dict[str, Any]) -> int:
