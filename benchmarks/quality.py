@@ -17,12 +17,12 @@ from tqdm import tqdm
 
 from benchmarks.peers import article
 from gan.latents import InputSpec, inputs
+from training.config import files
 from training.config.schema import TrainingConfig
 from training.data import load
+from training.engine.divergence import generate_images
 from training.evaluation.evaluator import Evaluator
-from training.tracking import run_dir
-from training.tracking.divergence import generate_images
-from training.tracking.logger import STATS
+from training.tracking.report import STATS
 
 _BATCH_SIZE = 128
 
@@ -43,7 +43,7 @@ def main() -> None:
     checkpoint_evaluator = Evaluator.from_dataset(dataset, "classifier").checkpoint_evaluator(given.measure)
     rows = inputs(range(given.measure), InputSpec(config.z_dim))
     given.folder.mkdir(parents=True)
-    run_dir.write_config(given.folder, config)
+    files.write_config(given.folder, config)
 
     seen = 0
 

@@ -16,9 +16,9 @@ from serving.models import Models
 from serving.settings import Settings
 from tests.conftest import QUICKLY_MEASURED, SMALL_DATA, train
 from tests.training.data.mixed import CLASSES, DAMAGED, write_mixed
+from training.engine.divergence import generate_images
 from training.export import export
 from training.run import main
-from training.tracking.divergence import generate_images
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from gan.model_folder import read_manifest
 from tests.conftest import QUICKLY_MEASURED
 from training import data
 from training.config.schema import TrainingConfig
-from training.engine import setup
+from training.engine import divergence, setup
 from training.run import main
-from training.tracking import divergence, run_dir
+from training.tracking import run_dir
 
 FLAGS = ["--recipe", "gan", "--resolution", "16", "--width", "8", "--batch-size", "16", *QUICKLY_MEASURED]
 

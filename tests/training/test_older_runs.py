@@ -6,17 +6,17 @@ import re
 import yaml
 
 from tests.conftest import QUICKLY_MEASURED, SMALL_DATA, train
+from training.config import files
 from training.engine import checkpoint
 from training.run import main
-from training.tracking import run_dir
 
 
 def as_before(run):
     """What a run of the version before looks like: no --measure-sets, and checkpoints whose protocols say nothing of a half."""
-    settings = yaml.safe_load((run / run_dir.CONFIG).read_text())
+    settings = yaml.safe_load((run / files.CONFIG).read_text())
     del settings["measure_sets"]
-    (run / run_dir.CONFIG).write_text(yaml.safe_dump(settings))
-    config = run_dir.read_config(run)
+    (run / files.CONFIG).write_text(yaml.safe_dump(settings))
+    config = files.read_config(run)
     for path in checkpoint.checkpoints(run):
         tensors, progress = checkpoint.read(path)
         protocol = re.sub(", selection, seeds 0 to 99", "", progress.protocol)

@@ -1,16 +1,15 @@
 """Flags of the commands from settings classes, and messages for wrong ones."""
 
 import argparse
-import reprlib
 import sys
-from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource
 
 from gan.errors import GanServiceError
+from training.config.validation import reasons
 from training.config.values import FORMER_NAMES, current_name
 
 
@@ -80,28 +79,3 @@ def run_command(program: str, work: Callable[[], int | None]) -> int:
 def explain(program: str, error: ValidationError) -> str:
     """One line for each setting that is wrong, by the name of its flag."""
     return "\n".join(f"{program}: {reason}" for reason in reasons(error))
-
-
-def reasons(error: ValidationError, file: Path | None = None, in_file: Collection[str] = ()) -> list[str]:
-    """What is wrong, each setting by the name of its flag, and with its file if it is one of those `in_file`."""
-    found = []
-    for item in error.errors():
-        if not item["loc"]:  # about several settings together, which the message names
-            found.append(item["msg"].removeprefix("Value error, ") + (f" (in {file})" if in_file else ""))
-            continue
-        name, value = str(item["loc"][0]), item["input"]
-        given = repr(value[:80]) if isinstance(value, str) else reprlib.repr(value)
-        text = f"--{name.replace('_', '-')}: {item['msg']}, not {given}"
-        found.append(text + (f" (in {file}: {_remedy(item['type'], value, name)})" if name in in_file else ""))
-    return found
-
-
-def _remedy(kind: str, value: Any, name: str) -> str:
-    """The remedy for a value in a file, which may have types that a command line does not have."""
-    if kind == "extra_forbidden":
-        return f"there is no such setting {name}; `python -m training.run --help` lists them, and some are flags only"
-    if value is None:
-        return f"leave the line of {name} out to have its default"
-    if kind == "string_type" and not isinstance(value, (list, dict)):
-        return f"write the value of {name} in quotes"
-    return f"give {name} one value, as --help shows"

@@ -11,6 +11,7 @@ from pydantic import Field
 from gan.paths import UserPath
 from training.cli.console import log_lines
 from training.cli.flags import Flags, parse, run_command
+from training.config.files import PICTURES
 from training.config.resolve import resolve
 from training.config.schema import TrainingConfig
 from training.config.values import current_name
@@ -82,4 +83,4 @@ def _run(given: dict[str, Any]) -> int:
     from training.engine.distributed import Group
 
     with Group.join() as group:
-        return training_run.run(options, config, folder, run_dir.PICTURES in changeable, group)
+        return training_run.run(options, config, folder, PICTURES in changeable, group)

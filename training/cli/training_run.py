@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gan import model_folder
 from gan.errors import ModelFolderError
 from gan.manifest import Metric, Trained
+from training.config import files
 from training.config.schema import TrainingConfig
 from training.disk import writing_to
 from training.engine import checkpoint, setup
@@ -64,7 +65,7 @@ class TrainingRun:
 
     def _log_settings(self) -> None:
         processes = f", {self._group.size} processes" if self._group.size > 1 else ""
-        _log.info(run_dir.to_yaml(self._config).rstrip())
+        _log.info(files.to_yaml(self._config).rstrip())
         _log.info(f"data: {self._dataset.name}, {'; '.join(self._dataset.notes)}")
         for file in self._dataset.skipped:
             _log.info(f"skipped {file}")
@@ -95,8 +96,8 @@ class TrainingRun:
         """Record what the run is started with, and prepare what its checkpoints are measured by."""
         images, fingerprint = len(self._dataset.images), self._dataset.fingerprint
         run_dir.check_data(folder, self._config.data, fingerprint, images, images_may_change)
-        run_dir.write_config(folder, self._config)
-        record(folder, self._hardware)
+        files.write_config(folder, self._config)
+        record(folder, str(self._hardware))
         evaluator = setup.evaluator_of(self._config, self._labelled_dataset, self._features)
         _log.info(f"checkpoints are measured by {evaluator.extractor.protocol}")
         _log.info((f"resumed from {resumed_from}\n" if resumed_from else "") + f"run: {folder}")
@@ -129,7 +130,7 @@ class TrainingRun:
                 return []
 
         name = config.name or f"{self._dataset.name}-{config.recipe}"
-        environment = record(folder, self._hardware)  # as it was when the run was started
+        environment = record(folder, str(self._hardware))  # as it was when the run was started
         manifest = export_model(folder / "model", name, self._state, self._dataset, config, environment, measure)
         _log.info(
             f"exported {manifest.name}@{manifest.version}, of the best checkpoint, after {self._state.seen:,} images, "

@@ -6,23 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from gan.paths import expand
-from training.config import recipes
+from training.config import files, recipes
 from training.config.schema import TrainingConfig
-from training.tracking import run_dir
+from training.config.validation import validated
 
 _log = logging.getLogger(__name__)
 
 
 def resolve(flags: dict[str, Any], file: Path | None, folder: Path | None, changeable: Collection[str]) -> TrainingConfig:
     """Defaults, overridden by the file, overridden by flags; for a resumed run its own configuration with allowed changes."""
-    in_file = run_dir.read_yaml(file, "--config") if file else {}
+    in_file = files.read_yaml(file, "--config") if file else {}
     settings = {**in_file, **flags}
     from_file = in_file.keys() - flags.keys()
     if folder is None:
-        return run_dir.validated(_with_choices(settings), file, from_file)
-    before = run_dir.read_config(folder)
-    after = run_dir.validated({**before.model_dump(), **settings}, file, from_file)
-    run_dir.check_changes(folder, before, after, changeable)
+        return validated(_with_choices(settings), file, from_file)
+    before = files.read_config(folder)
+    after = validated({**before.model_dump(), **settings}, file, from_file)
+    files.check_changes(folder, before, after, changeable)
     return after
 
 

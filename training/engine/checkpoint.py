@@ -1,8 +1,6 @@
 """Checkpoints: single files, written atomically, verified when they are read."""
 
 import hashlib
-import math
-from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,9 @@ from torch import Tensor
 from gan import atomic
 from gan.errors import GanServiceError
 from training.config.schema import TrainingConfig
+from training.evaluation.ranking import distance
 
 _KEEP = 3
-_RANKED_BY = ("fid", "frechet")  # distances, of which a checkpoint has one
 
 
 class CheckpointError(GanServiceError):
@@ -92,17 +90,6 @@ def ranked(folder: Path) -> list[Path]:
     return sorted(
         newest_first, key=lambda path: distance(found[path].measures) if found[path].protocol == protocol else float("inf")
     )
-
-
-def distance(measures: Mapping[str, float]) -> float:
-    """The measure that checkpoints are ranked by, less being better; infinite if it is missing or not finite."""
-    found = measures.get(ranked_by(measures) or "", math.inf)
-    return found if math.isfinite(found) else math.inf
-
-
-def ranked_by(names: Container[str]) -> str | None:
-    """Name of the measure, among these, that checkpoints and models are ranked by; None if there is none."""
-    return next((name for name in _RANKED_BY if name in names), None)
 
 
 def measures_of(folder: Path, protocol: str) -> list[dict[str, float]]:

@@ -15,14 +15,14 @@ from training.engine.checkpoint import measures_of
 from training.engine.conv_weight_grad import use_fast_weight_gradients
 from training.engine.device import Hardware
 from training.engine.distributed import Group
+from training.engine.divergence import DivergenceMonitor, measure, not_finite, warnings_of
+from training.engine.logger import RunLogger
 from training.engine.minibatch import make_minibatch
 from training.engine.phases import make_phases
 from training.engine.schedules import ema_weight, set_schedules
 from training.engine.state import TrainingState
 from training.engine.step import Loss, has_gradient_penalty
 from training.evaluation.checkpoint_evaluator import CheckpointEvaluator
-from training.tracking.divergence import DivergenceMonitor, measure, not_finite, warnings_of
-from training.tracking.logger import RunLogger
 
 _STEPS_PER_TICK = 16
 

@@ -32,10 +32,10 @@ from gan.networks.family import Generator
 from gan.networks.layers.conditioning import tensors
 from training.config.schema import TrainingConfig
 from training.data import Dataset
+from training.engine.logger import sample_grid
 from training.engine.state import TrainingState
 from training.errors import ExportError
 from training.export.model_card import model_card
-from training.tracking.logger import sample_grid
 
 COMPARED_LATENTS = 256
 # A grey level is 1/127.5 = 0.0078 wide in the network's range; at a hundredth of that, one image element in a hundred

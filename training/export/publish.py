@@ -8,9 +8,9 @@ from pathlib import Path
 from gan import atomic, model_folder
 from gan.errors import ModelFolderError
 from gan.manifest import Manifest, Metric
-from training.engine import checkpoint
 from training.errors import UsageError
 from training.evaluation.evaluator import Evaluator
+from training.evaluation.ranking import ranked_by
 from training.evaluation.real_images import FIRST_SEED
 from training.evaluation.samples import ModelSampler, SeedRange, render_pairs
 
@@ -37,7 +37,7 @@ def rank_models(evaluator: Evaluator, models: list[Path], samples: int) -> list[
     for model in models:
         (sample,) = ModelSampler(model).generate(seeds)
         found = checkpoint_evaluator.measure(sample.images)
-        name = checkpoint.ranked_by(found)
+        name = ranked_by(found)
         assert name is not None, "every measurement has a distance"
         distances.append(
             Metric(name=name, value=found[name], protocol=checkpoint_evaluator.protocol, real=checkpoint_evaluator.real[name])

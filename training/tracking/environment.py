@@ -8,14 +8,13 @@ from pydantic import ValidationError
 
 from gan.atomic import write_bytes_atomically
 from gan.manifest import Environment
-from training.engine.device import Hardware
 from training.errors import UsageError
 
 _FILE = "environment.json"
 _LIBRARIES = ("torch", "numpy", "onnx", "onnxruntime")
 
 
-def record(folder: Path, hardware: Hardware) -> Environment:
+def record(folder: Path, hardware: str) -> Environment:
     """Write the environment into the folder of a new run; for a resumed one, read what was written at its start.
 
     Raises UsageError if that file is damaged.
@@ -31,7 +30,7 @@ def record(folder: Path, hardware: Hardware) -> Environment:
     environment = Environment(
         git_revision=_git_revision(),
         libraries={library: version(library) for library in _LIBRARIES},
-        hardware=str(hardware),
+        hardware=hardware,
     )
     write_bytes_atomically(path, environment.model_dump_json(indent=2).encode() + b"\n")
     return environment

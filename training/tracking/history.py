@@ -8,12 +8,11 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.engine import checkpoint
+from training.config.files import CONFIG
 from training.errors import HistoryError
+from training.evaluation.ranking import ranked_by
 from training.tracking import report
 from training.tracking.charts import count_text
-from training.tracking.logger import STATS
-from training.tracking.run_dir import CONFIG
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,15 +59,15 @@ def read_history(folder: Path, minutes: float | None = None) -> RunHistory:
     """
     if not (folder / CONFIG).is_file():
         raise HistoryError(f"{folder} is no run: give the folders that training.run made, which hold {CONFIG}")
-    rows = report.read_rows(folder / STATS)
-    if any(checkpoint.ranked_by(row) and "protocol" not in row for row in rows):
+    rows = report.read_rows(folder / report.STATS)
+    if any(ranked_by(row) and "protocol" not in row for row in rows):
         raise HistoryError(f"{folder} was measured by an older version: train it anew")
     rows = [row for row in rows if "protocol" in row and _is_whole(row)]
     if not rows:
         raise HistoryError(f"{folder} has no measured checkpoint yet: wait for its first, or see --checkpoint-every")
     protocol = report.last_protocol(rows)
     rows = [row for row in rows if row["protocol"] == protocol]
-    name = checkpoint.ranked_by(rows[-1])
+    name = ranked_by(rows[-1])
     assert protocol is not None, "every row that is left has one"
     assert name is not None, "and a distance"
     points = [
@@ -85,7 +84,7 @@ def read_history(folder: Path, minutes: float | None = None) -> RunHistory:
 
 def _is_whole(row: report.Row) -> bool:
     """Whether a checkpoint's row has all its numbers: a crash may leave incomplete rows."""
-    needed = ("seconds", checkpoint.ranked_by(row) or "frechet", "precision", "recall")
+    needed = ("seconds", ranked_by(row) or "frechet", "precision", "recall")
     return all(type(row.get(name)) in (int, float) for name in needed)
 
 

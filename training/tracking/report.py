@@ -26,6 +26,7 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 _MOST_GRIDS, _MOST_GRID_BYTES = 40, 24_000_000  # embedded; a grid of large images has megabytes
+STATS, WARNINGS = "stats.jsonl", "warnings.jsonl"  # in the folder of a run
 _MOST_WARNINGS = 20  # shown; the last ones
 
 Row = dict[str, Any]
@@ -94,8 +95,8 @@ def _read(folder: Path) -> _Run:
         name=folder.resolve().name,
         config=_mapping(folder / "config.yaml"),
         environment=_mapping(folder / "environment.json"),
-        stats=_measured_alike(read_rows(folder / "stats.jsonl")),
-        warnings=read_rows(folder / "warnings.jsonl"),
+        stats=_measured_alike(read_rows(folder / STATS)),
+        warnings=read_rows(folder / WARNINGS),
         grids=sorted(grids),
         manifest=manifest,
         nearest=_content(folder / NEAREST),

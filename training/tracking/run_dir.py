@@ -1,43 +1,21 @@
-"""The folders of runs: finding, creating and locking them, and which settings may change when one is resumed."""
+"""The folders of runs: finding, creating and locking them, and which images a run is trained on."""
 
 import fcntl
 import json
 import os
-import reprlib
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
 from gan.atomic import TEMPORARY, write_bytes_atomically
 from gan.paths import expand
-from training.cli.flags import reasons
-from training.config.schema import TrainingConfig
-from training.config.settings import Settings
-from training.config.values import current_name
+from training.config.files import CONFIG, PICTURES, read_config
 from training.errors import UsageError
 
-CONFIG = "config.yaml"
 DATA, _LOCK = "data.json", ".lock"
-PICTURES = "pictures"  # named in --change to resume with other images
-# Settings that do not change the weights of a run after a given number of images.
-_FREE_TO_CHANGE = {
-    "data",  # where the images are; `check_data` compares the images themselves
-    "images",
-    "minutes",
-    "sample_every",
-    "checkpoint_every",
-    "features",
-    "inception_weights",
-    "measure",
-    "measure_final",
-    "measure_sets",
-}
 
 
 def find(out: Path, resume: str) -> Path | None:
@@ -78,86 +56,6 @@ def locked(folder: Path) -> Iterator[None]:
             raise UsageError(f"--resume {folder}: this run is being trained by another process; stop that first") from error
         _remove_leftovers(folder)
         yield
-
-
-def read_config(folder: Path) -> TrainingConfig:
-    """Read the configuration of a run. Raises UsageError if its file cannot be read or is not a configuration."""
-    settings = read_yaml(folder / CONFIG, "--resume")
-    return validated(settings, folder / CONFIG, settings)
-
-
-def validated(settings: dict[str, Any], file: Path | None, in_file: Collection[str]) -> TrainingConfig:
-    """Validate settings. Raises UsageError, which names the file for those settings that come from it."""
-    try:
-        Settings.model_validate(settings)  # at once, where the networks need torch to be imported
-        return TrainingConfig.model_validate(settings)
-    except ValidationError as error:
-        raise UsageError("\n".join(reasons(error, file, in_file))) from error
-
-
-def write_config(folder: Path, config: TrainingConfig) -> None:
-    """Write config.yaml, fully resolved."""
-    write_bytes_atomically(folder / CONFIG, to_yaml(config).encode())
-
-
-def to_yaml(config: TrainingConfig) -> str:
-    """Format a configuration as YAML, one setting a line, in the order of --help."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-
-
-def read_yaml(file: Path, flag: str) -> dict[str, Any]:
-    """The settings in a YAML file, by their names. Raises UsageError, naming the flag that gave it."""
-    try:
-        content = yaml.load(file.read_bytes(), _Loader)  # noqa: S506, as safe as the class that it extends
-    except OSError as error:
-        raise UsageError(f"{flag}: cannot read {file} ({error.strerror}); it must be a YAML file of settings") from error
-    # What pyyaml lets through of values that are none, such as the 45th of a month.
-    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UsageError(f"{flag}: cannot read {file} ({reason}); it must be a YAML file of settings") from error
-    if not isinstance(content, dict):
-        raise UsageError(f"{flag}: {file} must hold settings, one 'name: value' a line, and holds {_kind(content)}")
-    # As flags are written too: batch-size for batch_size.
-    settings: dict[str, Any] = {}
-    for written, value in content.items():
-        name = current_name(written.replace("-", "_") if isinstance(written, str) else str(written), f"{flag} {file}")
-        if name in settings:
-            raise UsageError(f"{flag}: {file} has {name} twice, once as {written}; leave one of them out")
-        settings[name] = value
-    return settings
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a file that gives one setting twice, of which YAML would take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [str(key.value).replace("-", "_") for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for name in names:
-            if names.count(name) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"{name} is given twice: keep one of them", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def _kind(content: Any) -> str:
-    return "nothing" if content is None else f"{reprlib.repr(content)}"
-
-
-def check_changes(folder: Path, before: TrainingConfig, after: TrainingConfig, allowed: Collection[str]) -> None:
-    """Raises UsageError, with a diff, if a setting that shapes the weights would change and is not named in `allowed`."""
-    unknown = set(allowed) - set(TrainingConfig.model_fields) - {PICTURES}
-    if unknown:
-        raise UsageError(f"--change {min(unknown)}: there is no such setting; name them as in {CONFIG}")
-    changes = [
-        name
-        for name in TrainingConfig.model_fields
-        if name not in _FREE_TO_CHANGE and name not in allowed and getattr(before, name) != getattr(after, name)
-    ]
-    if changes:
-        diff = "\n".join(f"  - {name}: {getattr(before, name)}\n  + {name}: {getattr(after, name)}" for name in changes)
-        raise UsageError(
-            f"--resume {folder} would change the run's configuration:\n{diff}\n"
-            f"leave these flags out, start a new run, or, to go on with other settings, add --change {','.join(changes)}"
-        )
 
 
 def fingerprint_of(folder: Path) -> str | None:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from tests import processes
 from tests.conftest import QUICKLY_MEASURED, SMALL_DATA, found, train, train_once
 from training import data
+from training.config import files
 from training.engine.checkpoint import checkpoints, ranked
 from training.run import main
 from training.tracking import run_dir
@@ -375,12 +376,12 @@ def test_what_a_file_of_settings_may_hold_instead_is_said_by_file_and_field(caps
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])  # the last two are what PowerShell writes
 def test_files_of_settings_are_read_as_people_write_them(tmp_path, encoding):
     (tmp_path / "settings.yaml").write_bytes("batch-size: 32\nname: 'a-1'\nlearning_rate: 1e-4\n".encode(encoding))
-    assert run_dir.read_yaml(tmp_path / "settings.yaml", "--config") == {"batch_size": 32, "name": "a-1", "learning_rate": "1e-4"}
+    assert files.read_yaml(tmp_path / "settings.yaml", "--config") == {"batch_size": 32, "name": "a-1", "learning_rate": "1e-4"}
 
 
 def test_a_merged_setting_is_not_given_twice(tmp_path):
     (tmp_path / "settings.yaml").write_text("base: &base {width: 8, seed: 1}\nwhole:\n  <<: *base\n  width: 16\n")
-    assert run_dir.read_yaml(tmp_path / "settings.yaml", "--config")["whole"] == {"width": 16, "seed": 1}
+    assert files.read_yaml(tmp_path / "settings.yaml", "--config")["whole"] == {"width": 16, "seed": 1}
 
 
 def test_a_damaged_configuration_of_a_run_is_said_by_its_file(capsys, tmp_path):

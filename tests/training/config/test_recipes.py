@@ -65,11 +65,11 @@ def test_recipes_have_their_papers_numbers():
 
 def test_a_run_keeps_the_recipe_that_it_began_with(tmp_path):
     """Its configuration has every setting, so what a later version makes of the recipe does not reach it."""
-    from training.tracking import run_dir
+    from training.config import files
 
     began = TrainingConfig(recipe="wgan-gp", beta1=0.5, ema_half_life=10_000)
-    run_dir.write_config(tmp_path, began)
-    assert run_dir.read_config(tmp_path) == began
+    files.write_config(tmp_path, began)
+    assert files.read_config(tmp_path) == began
 
 
 def test_networks_bring_their_own_defaults_unless_the_recipe_says_otherwise():

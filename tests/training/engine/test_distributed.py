@@ -8,12 +8,12 @@ from safetensors.torch import load_file
 
 from tests import processes
 from tests.conftest import QUICKLY_MEASURED, SMALL_DATA
+from training.config import files
 from training.engine.checkpoint import checkpoints
 from training.engine.device import Hardware
 from training.engine.distributed import Group
 from training.engine.state import TrainingState
 from training.run import main
-from training.tracking import run_dir
 
 ROOT = Path(__file__).parents[3]
 # Networks without batch statistics, and everything random within a step.
@@ -44,7 +44,7 @@ def test_two_processes_train_what_one_trains(tmp_path):
     (one,), (two,) = (list((tmp_path / name).iterdir()) for name in ("one", "two"))
     ours, theirs = load_file(checkpoints(one)[-1]), load_file(checkpoints(two)[-1])
     assert ours.keys() == theirs.keys()
-    config = run_dir.read_config(one)
+    config = files.read_config(one)
     start = TrainingState.start(config, 1, None, Hardware.choose(config))._tensors()
     names = [name for name in ours if name.startswith(("generator.", "judge.", "average."))]
     way, apart = (sum(float((ours[name] - other[name]).square().sum()) for name in names) ** 0.5 for other in (start, theirs))

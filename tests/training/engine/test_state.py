@@ -15,10 +15,10 @@ from training.config.schema import TrainingConfig
 from training.engine import loop
 from training.engine.checkpoint import CheckpointError, checkpoints, measures_of, ranked
 from training.engine.device import Hardware
+from training.engine.divergence import DivergenceError, generate_images
 from training.engine.minibatch import to_network
 from training.engine.state import TrainingState
 from training.evaluation.evaluator import Evaluator
-from training.tracking.divergence import DivergenceError, generate_images
 
 CONFIG = TrainingConfig(data=str(SMALL_DATA), width=8, images=256, batch_size=32, threads=1, checkpoint_every=64, measure=100)
 

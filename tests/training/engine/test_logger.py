@@ -5,13 +5,13 @@ import json
 import pytest
 
 from tests.conftest import SMALL_DATA
+from training.config.files import CONFIG
 from training.config.schema import TrainingConfig
 from training.engine.device import Hardware
 from training.engine.distributed import Group
+from training.engine.logger import RunLogger
 from training.engine.state import TrainingState
 from training.tracking import history, report
-from training.tracking.logger import RunLogger
-from training.tracking.run_dir import CONFIG
 
 RUN = TrainingConfig(data=str(SMALL_DATA), width=4, images=256, batch_size=32, threads=1, measure=100)
 

@@ -20,14 +20,13 @@ from gan.latents import inputs
 from gan.networks.family import Generator
 from training.config.schema import TrainingConfig
 from training.engine.distributed import Group
+from training.engine.divergence import generate_images
 from training.engine.state import TrainingState
 from training.errors import DivergenceError
 from training.tracking import report
-from training.tracking.divergence import generate_images
 from training.tracking.progress_bar import Progress
 
 GRID_SEEDS = range(64)
-STATS, WARNINGS = "stats.jsonl", "warnings.jsonl"
 _REPORT_AGE = 30.0  # seconds between two reports at ticks: writing one takes a fifth of a second
 _ON_THE_BAR = ("loss_d", "loss_g", "d_real", "d_fake")
 
@@ -45,10 +44,10 @@ class RunLogger:
         self._steps, self._images = 0, 0
         self._started = self._reported = time.perf_counter()
         if group.is_first:
-            for file in (STATS, WARNINGS):
+            for file in (report.STATS, report.WARNINGS):
                 _forget_after(folder / file, state.seen)
             self._board = SummaryWriter(str(folder), purge_step=state.seen + 1 if state.seen else None)
-            self._stats = (folder / STATS).open("a")
+            self._stats = (folder / report.STATS).open("a")
         # How many images --minutes allow is known after the first steps.
         self._bar = Progress(config.images if config.minutes is None else None, state.seen, group.is_first)
 
@@ -130,7 +129,7 @@ class RunLogger:
             self._report()
 
     def _remember(self, message: str) -> None:
-        with (self._folder / WARNINGS).open("a") as file:
+        with (self._folder / report.WARNINGS).open("a") as file:
             file.write(json.dumps({"pictures": self._state.seen, "message": message}) + "\n")
 
     def _report(self) -> None:

@@ -9,11 +9,11 @@ from tests.conftest import SMALL_DATA
 from training import data
 from training.config.schema import TrainingConfig
 from training.engine.device import Hardware
+from training.engine.divergence import DivergenceMonitor, measure, spread, warnings_of
 from training.engine.state import TrainingState
 from training.errors import DivergenceError
 from training.evaluation.evaluator import Evaluator
 from training.losses.adversarial import OBJECTIVES
-from training.tracking.divergence import DivergenceMonitor, measure, spread, warnings_of
 
 CONFIG = TrainingConfig(data=str(SMALL_DATA), width=8, batch_size=16, threads=1, measure=128, precision="float32")
 FINE = {"spread": 1.0, "recall": 0.8, "precision": 0.8, "accuracy_held_out": 0.8, "accuracy_fake": 0.8}

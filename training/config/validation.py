@@ -1,0 +1,46 @@
+"""Validation of settings: what is wrong, in sentences that name the flag and the file."""
+
+import reprlib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from training.config.schema import TrainingConfig
+from training.config.settings import Settings
+from training.errors import UsageError
+
+
+def validated(settings: dict[str, Any], file: Path | None, in_file: Collection[str]) -> TrainingConfig:
+    """Validate settings. Raises UsageError, which names the file for those settings that come from it."""
+    try:
+        Settings.model_validate(settings)  # at once, where the networks need torch to be imported
+        return TrainingConfig.model_validate(settings)
+    except ValidationError as error:
+        raise UsageError("\n".join(reasons(error, file, in_file))) from error
+
+
+def reasons(error: ValidationError, file: Path | None = None, in_file: Collection[str] = ()) -> list[str]:
+    """What is wrong, each setting by the name of its flag, and with its file if it is one of those `in_file`."""
+    found = []
+    for item in error.errors():
+        if not item["loc"]:  # about several settings together, which the message names
+            found.append(item["msg"].removeprefix("Value error, ") + (f" (in {file})" if in_file else ""))
+            continue
+        name, value = str(item["loc"][0]), item["input"]
+        given = repr(value[:80]) if isinstance(value, str) else reprlib.repr(value)
+        text = f"--{name.replace('_', '-')}: {item['msg']}, not {given}"
+        found.append(text + (f" (in {file}: {_remedy(item['type'], value, name)})" if name in in_file else ""))
+    return found
+
+
+def _remedy(kind: str, value: Any, name: str) -> str:
+    """The remedy for a value in a file, which may have types that a command line does not have."""
+    if kind == "extra_forbidden":
+        return f"there is no such setting {name}; `python -m training.run --help` lists them, and some are flags only"
+    if value is None:
+        return f"leave the line of {name} out to have its default"
+    if kind == "string_type" and not isinstance(value, (list, dict)):
+        return f"write the value of {name} in quotes"
+    return f"give {name} one value, as --help shows"
