@@ -150,7 +150,7 @@ class GanService:
     def __init__(self) -> None:
         settings = self._settings = Settings()
         self._ready = self._in_own_process = False
-        self._batcher = Batcher(_record_batch, self._terminate, metrics().queue_images.set)
+        self._batcher = Batcher(_record_batch, self._terminate, metrics().queued_images.set)
         models = Models(settings, self._batcher.call)
         api.open(models, self._batcher, settings)
         self._ready = True

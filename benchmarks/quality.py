@@ -16,7 +16,7 @@ from torch import nn
 from tqdm import tqdm
 
 from benchmarks.peers import article
-from gan.latents import InputSpec, inputs
+from gan.latents import InputSpec, inputs_of_seeds
 from training.config import files
 from training.config.schema import TrainingConfig
 from training.data import load
@@ -41,7 +41,7 @@ def main() -> None:
     config = TrainingConfig(name="article", batch_size=_BATCH_SIZE, precision="float32", measure=given.measure)
     dataset = load(config.data, config.size, labelled=True)
     checkpoint_evaluator = Evaluator.from_dataset(dataset, "classifier").checkpoint_evaluator(given.measure)
-    rows = inputs(range(given.measure), InputSpec(config.z_dim))
+    rows = inputs_of_seeds(range(given.measure), InputSpec(config.z_dim))
     given.folder.mkdir(parents=True)
     files.write_config(given.folder, config)
 

@@ -73,7 +73,7 @@ def _check_free(target: Path, replace: bool) -> None:
 
 
 def _make_durable(folder: Path) -> None:
-    """Readable to all, and on the disk, however deep."""
+    """Make all files and folders in it readable to all users, and sync them to the disk."""
     for parent, _, files in os.walk(folder):
         for path in [Path(parent, name) for name in files] + [Path(parent)]:
             if not path.is_symlink():
@@ -88,7 +88,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _remove(path: Path) -> None:
-    """Whatever is there, if anything is."""
+    """Remove the file, link or folder at this path, if there is one."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

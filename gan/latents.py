@@ -21,7 +21,7 @@ _of_thread = threading.local()
 Distribution = Literal["normal", "uniform"]  # of a latent vector's components: N(0, 1) or U(-1, 1)
 
 
-# What a generator takes, by name, one row for each image: z float32 [n, z_dim]; label int64 [n] if it is conditional; and
+# Inputs of a generator by name, one row for each image: z float32 [n, z_dim]; label int64 [n] if it is conditional; and
 # every code by its own name, int64 [n] if it is categorical, else float32 [n].
 Inputs = dict[str, NDArray[Any]]
 
@@ -36,7 +36,7 @@ class Code:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What a generator draws from."""
+    """The inputs of a generator: latent vector, label and codes."""
 
     z_dim: int  # components of the latent vector
     distribution: Distribution = "normal"
@@ -50,8 +50,8 @@ class InputSpec:
 
 
 @dataclass(frozen=True)
-class Draw:
-    """All that one seed stands for."""
+class SeedInputs:
+    """The inputs of a generator for one seed."""
 
     z: NDArray[np.float32]  # [z_dim]
     label: int | None  # 0 ... classes - 1; None for an unconditional model
@@ -63,11 +63,11 @@ def seed_range(first: int, n: int) -> list[int]:
     return [(first + k) % SEEDS for k in range(n)]
 
 
-def draw(
+def inputs_of_seed(
     seed: int,  # 0 ... 2^32 - 1
-    space: InputSpec,
+    input_spec: InputSpec,
     truncation: float | None = None,  # 0 < t <= 1, normal latents only; None: none
-) -> Draw:
+) -> SeedInputs:
     """The latent vector, the label and the codes of one seed.
 
     Label and codes come from the same stream after z, so that asking for one of them, or truncating, changes nothing else.
@@ -75,26 +75,26 @@ def draw(
     Raises ValueError for a seed outside the range, a truncation outside (0, 1], or a truncation of uniform latents.
     """
     random = _stream(seed)
-    z = random.standard_normal(space.z_dim) if space.distribution == "normal" else random.uniform(-1, 1, space.z_dim)
-    label = None if space.classes is None else int(random.randint(space.classes))
+    z = random.standard_normal(input_spec.z_dim) if input_spec.distribution == "normal" else random.uniform(-1, 1, input_spec.z_dim)
+    label = None if input_spec.classes is None else int(random.randint(input_spec.classes))
     drawn: dict[str, int | float] = {
         code.name: float(random.uniform(-1, 1)) if code.categories is None else int(random.randint(code.categories))
-        for code in space.codes
+        for code in input_spec.codes
     }
     if truncation is not None:
-        if space.distribution != "normal":
+        if input_spec.distribution != "normal":
             raise ValueError("truncation needs a model with normal latents")
         z = _truncate(z, seed, truncation)
-    return Draw(z.astype(np.float32), label, drawn)
+    return SeedInputs(z.astype(np.float32), label, drawn)
 
 
-def inputs(seeds: Sequence[int], space: InputSpec, truncation: float | None = None) -> Inputs:
-    """What a generator takes to draw these seeds; row i is that of seeds[i] alone. Raises as `draw`."""
-    draws = [draw(seed, space, truncation) for seed in seeds]
+def inputs_of_seeds(seeds: Sequence[int], input_spec: InputSpec, truncation: float | None = None) -> Inputs:
+    """The inputs of these seeds; row i depends on seeds[i] alone. Raises as `inputs_of_seed`."""
+    draws = [inputs_of_seed(seed, input_spec, truncation) for seed in seeds]
     found: Inputs = {"z": np.stack([one.z for one in draws])}
-    if space.classes is not None:
+    if input_spec.classes is not None:
         found["label"] = np.array([one.label for one in draws], np.int64)
-    for code in space.codes:
+    for code in input_spec.codes:
         found[code.name] = np.array([one.codes[code.name] for one in draws], code_dtype(code))
     return found
 
@@ -105,7 +105,7 @@ def code_dtype(code: Code) -> type[np.int64] | type[np.float32]:
 
 
 def count(rows: Inputs) -> int:
-    """How many images these are the inputs of."""
+    """Number of rows, one for each image."""
     return len(rows["z"])
 
 
@@ -115,11 +115,11 @@ def select(rows: Inputs, which: slice) -> Inputs:
 
 
 def join(parts: Sequence[Inputs]) -> Inputs:
-    """The rows of several inputs of one space, one after another."""
+    """Concatenate the rows of inputs of one `InputSpec`."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def interpolate(stops: Inputs, frames: int, loop: bool, space: InputSpec) -> Inputs:
+def interpolate(stops: Inputs, frames: int, loop: bool, input_spec: InputSpec) -> Inputs:
     """A way from stop to stop, in steps of equal length -> as many rows as `frames`.
 
     Spherical for normal latents (Shoemake 1985), whose length hardly varies and would shrink on a straight line; straight for
@@ -137,7 +137,7 @@ def interpolate(stops: Inputs, frames: int, loop: bool, space: InputSpec) -> Inp
         if values.dtype == np.int64:
             found[name] = np.repeat(values[:1], frames)
         else:
-            spherical = name == "z" and space.distribution == "normal"
+            spherical = name == "z" and input_spec.distribution == "normal"
             found[name] = np.stack([_between(values, place, spherical) for place in places])
     return found
 
@@ -173,7 +173,7 @@ def _truncate(z: NDArray[np.float64], seed: int, truncation: float) -> NDArray[n
 
 
 def _stream(seed: int | list[int]) -> np.random.RandomState:
-    """What RandomState(seed) is; good until this thread asks for the next one."""
+    """The stream of RandomState(seed). The next call in this thread reuses the object that is returned."""
     if not hasattr(_of_thread, "random"):
         _of_thread.random = np.random.RandomState(0)
     random: np.random.RandomState = _of_thread.random

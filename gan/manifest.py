@@ -16,20 +16,20 @@ GENERATOR_FILES = {"weights": "generator.safetensors", "onnx": "generator.onnx",
 NAME = r"[a-z0-9][a-z0-9._-]{0,99}"
 
 
-class Part(BaseModel):
+class ManifestModel(BaseModel):
     """Base of all parts of a manifest: unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Architecture(Part):
+class Architecture(ManifestModel):
     """Which network family the weights belong to, and the arguments that build its generator."""
 
     name: str
     arguments: dict[str, Any]  # of any JSON type
 
 
-class Export(Part):
+class Export(ManifestModel):
     """How far an exported file is from the network in memory."""
 
     largest_difference: float  # over all components of all images, which lie in [-1, 1]
@@ -37,13 +37,13 @@ class Export(Part):
     latents: int  # that were compared
 
 
-class Sampling(Part):
-    """What a request gets that does not say otherwise."""
+class Sampling(ManifestModel):
+    """Defaults for requests."""
 
     truncation: float | None = Field(None, gt=0, le=1)
 
 
-class Environment(Part):
+class Environment(ManifestModel):
     """What a training run was started with, beside its configuration."""
 
     git_revision: str | None  # None outside a git checkout; ends in -dirty if files were changed
@@ -51,7 +51,7 @@ class Environment(Part):
     hardware: str  # device, threads and precision
 
 
-class Trained(Part):
+class Trained(ManifestModel):
     """The run that a model comes from, so that it can be trained again."""
 
     kind: Literal["trained"] = "trained"
@@ -66,7 +66,7 @@ class Trained(Part):
     wall_time_seconds: float
 
 
-class Imported(Part):
+class Imported(ManifestModel):
     """Where a model of another program comes from."""
 
     kind: Literal["imported"] = "imported"
@@ -74,7 +74,7 @@ class Imported(Part):
     digest: str  # SHA-256 of the file that was imported
 
 
-class Protocol(Part):
+class Protocol(ManifestModel):
     """How a figure was measured, field by field. Two figures compare where all fields but `seeds` and `sets` are the same."""
 
     features: str | None = None  # the network whose features are compared; None: pixels, or classes
@@ -86,7 +86,7 @@ class Protocol(Part):
     sets: int = 1  # of images, each of other seeds; the value is their mean
 
 
-class Metric(Part):
+class Metric(ManifestModel):
     """A measured quality; the protocol says how, since two numbers compare only under the same one."""
 
     name: str
@@ -100,7 +100,7 @@ class Metric(Part):
     measured: Protocol | None = None  # the protocol's fields; None in manifests of version 1
 
 
-class Array(Part):
+class Array(ManifestModel):
     """An input or output of the networks."""
 
     name: str
@@ -136,7 +136,7 @@ class Output(Array):
         return self.range
 
 
-class Network(Part):
+class Network(ManifestModel):
     """One network of a model folder."""
 
     architecture: Architecture | None = None  # None: not built by this program
@@ -144,7 +144,7 @@ class Network(Part):
     exports: dict[str, Export] = {}  # name of an exported file -> how far it is from the network in memory
 
 
-class Manifest(Part):
+class Manifest(ManifestModel):
     """model.json, version 2. `manifest_versions.parse_manifest` reads one of version 1 as this."""
 
     format_version: Literal[2] = 2
@@ -174,8 +174,8 @@ class Manifest(Part):
     # What serving and training ask for most
 
     @property
-    def space(self) -> InputSpec:
-        """What a seed is turned into."""
+    def input_spec(self) -> InputSpec:
+        """The inputs of the generator, as `gan.latents` generates them from a seed."""
         latent = self.inputs[0]
         label = next((one for one in self.inputs if one.role == "label"), None)
         codes = tuple(Code(one.name, one.categories) for one in self.inputs if one.role == "code")
@@ -189,12 +189,12 @@ class Manifest(Part):
     @property
     def latent(self) -> Distribution:
         """What the components are drawn from."""
-        return self.space.distribution
+        return self.input_spec.distribution
 
     @property
     def codes(self) -> list[Code]:
         """InfoGAN's codes, in the networks' order."""
-        return list(self.space.codes)
+        return list(self.input_spec.codes)
 
     @property
     def classes(self) -> list[str] | None:
@@ -227,12 +227,12 @@ class Manifest(Part):
         return self.networks["generator"].exports
 
 
-def generator_inputs(space: InputSpec, classes: Sequence[str] | None) -> list[Input]:
+def generator_inputs(input_spec: InputSpec, classes: Sequence[str] | None) -> list[Input]:
     """The inputs of a generator, described for a manifest; `classes` are the labels' names."""
-    found = [Input(name="z", role="latent", dtype="float32", shape=["n", space.z_dim], distribution=space.distribution)]
+    found = [Input(name="z", role="latent", dtype="float32", shape=["n", input_spec.z_dim], distribution=input_spec.distribution)]
     if classes is not None:
         found.append(Input(name="label", role="label", dtype="int64", shape=["n"], categories=len(classes), names=list(classes)))
-    for code in space.codes:
+    for code in input_spec.codes:
         if code.categories is None:
             found.append(Input(name=code.name, role="code", dtype="float32", shape=["n"], range=(-1.0, 1.0)))
         else:

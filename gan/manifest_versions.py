@@ -14,9 +14,9 @@ from gan.manifest import (
     Architecture,
     Export,
     Manifest,
+    ManifestModel,
     Metric,
     Network,
-    Part,
     Sampling,
     Trained,
     generator_inputs,
@@ -26,7 +26,7 @@ from gan.manifest import (
 _DEVIATION = "deviation/"
 
 
-class _Version1(Part):
+class _Version1(ManifestModel):
     """model.json as versions 0.1 of this program wrote it."""
 
     format_version: Literal[1] = 1
@@ -50,12 +50,12 @@ class _Version1(Part):
     def as_version_2(self) -> Manifest:
         """Convert to version 2. Raises ValidationError for inputs of one name."""
         labels = None if self.classes is None else len(self.classes)
-        space = InputSpec(self.z_dim, self.latent, labels, tuple(self.codes))
+        input_spec = InputSpec(self.z_dim, self.latent, labels, tuple(self.codes))
         files = {kind: name for kind, name in GENERATOR_FILES.items() if name in self.files}
         return Manifest(
             name=self.name,
             version=self.version,
-            inputs=generator_inputs(space, self.classes),
+            inputs=generator_inputs(input_spec, self.classes),
             outputs=[image_output(self.channels, self.height, self.width)],
             networks={"generator": Network(architecture=self.architecture, files=files, exports=self.exports)},
             sampling=self.sampling,

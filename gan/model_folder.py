@@ -40,14 +40,14 @@ class ModelFolder:
         Raises ModelFolderError.
         """
         if name not in self.manifest.files:
-            raise ModelFolderError(f"{self.path / name} is not listed in {MANIFEST}: {export_again(self.path)}")
+            raise ModelFolderError(f"{self.path / name} is not listed in {MANIFEST}: {export_again_hint(self.path)}")
         with _opened(self.path / name) as file:
             content = file.read()
         _check(self.path / name, hashlib.sha256(content).hexdigest(), self.manifest.files[name])
         return content
 
 
-def export_again(folder: Path) -> str:
+def export_again_hint(folder: Path) -> str:
     """The remedy for exported files that do not do, with its command."""
     return f"export the model again (python -m training.export {folder})"
 

@@ -39,7 +39,7 @@ class Answers:
     def check(self, size: int) -> None:
         """Check, before anything is generated, that an answer of so many bytes will find room. Raises RequestError, 429.
 
-        Only answers that are not read count. Those that are still being encoded will be gone by then.
+        Only answers that clients have not read count, since those being encoded now will probably be sent by then.
         """
         unread = self._bytes["unread"]
         if size > _SMALL and unread and unread + size > self._limit:
@@ -50,7 +50,7 @@ class Answers:
                 retry_after=1,
             )
 
-    async def room(self, size: int, held: ExitStack) -> None:
+    async def reserve(self, size: int, held: ExitStack) -> None:
         """Wait until there is room to encode an answer of at most so many bytes, and count it until `held` is closed."""
         if size <= _SMALL:
             return

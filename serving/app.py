@@ -89,7 +89,7 @@ class Api:
         model_reports.publish_served(models.all())
 
     async def within_bounds(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run another application, whose request body is read here first, within the bounds on our own bodies and answers."""
+        """Run another application under the limits of our own routes: its request body is read first, its answer counted."""
         request = Request(scope, receive)
         try:
             async with self._reader.body(request) as counted:

@@ -22,7 +22,7 @@ _FOR_ADMINS = "gan-service.for_admins"  # in a request's scope: the status that 
 class RequireKey:
     """Lets requests through that have `Authorization: Bearer KEY` (RFC 6750) with one of the keys; all where there are none.
 
-    A key of admins opens everything. `require_admin` demands one of these; where there are none, it demands nothing.
+    An admin key opens every route. `require_admin` demands one; if no admin keys are set, it lets every caller through.
     """
 
     def __init__(self, app: ASGIApp, keys: Sequence[SecretStr], admin_keys: Sequence[SecretStr] = ()) -> None:
@@ -38,20 +38,20 @@ class RequireKey:
         is_admin = _is_one_of(self._admin_keys, sent)
         is_known = _is_one_of(self._keys, sent) or is_admin
         if is_known or not self._keys or _is_open(scope):
-            await self._app({**scope, _FOR_ADMINS: self._for_admins(is_admin, is_known)}, receive, send)
+            await self._app({**scope, _FOR_ADMINS: self._admin_status(is_admin, is_known)}, receive, send)
         else:
             twice = "the header Authorization came twice: send it once"
             detail = twice if len(sent) > 1 else "a key is needed: send the header Authorization: Bearer KEY"
             await problem(HTTPStatus.UNAUTHORIZED, detail, [], _CHALLENGE)(scope, receive, send)
 
-    def _for_admins(self, is_admin: bool, is_known: bool) -> HTTPStatus:
+    def _admin_status(self, is_admin: bool, is_known: bool) -> HTTPStatus:
         if is_admin or not self._admin_keys:
             return HTTPStatus.OK
         return HTTPStatus.FORBIDDEN if is_known else HTTPStatus.UNAUTHORIZED
 
 
 def require_admin(scope: Scope) -> None:
-    """Demand a key of admins, where there are any. Raises RequestError, 401 without a key and 403 with another."""
+    """Demand an admin key, if any are set. Raises RequestError, 401 without a key and 403 with another."""
     status = scope.get(_FOR_ADMINS, HTTPStatus.OK)
     if status != HTTPStatus.OK:
         raise RequestError(

@@ -51,7 +51,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Part:
+class RowRange:
     """Rows of one job that are in one batch."""
 
     job: Job
@@ -93,12 +93,12 @@ class BatchQueue:
         self._jobs.clear()
         self.waiting = 0
 
-    def take_batch(self) -> list[Part]:
+    def take_batch(self) -> list[RowRange]:
         """Make up a batch: a fair share for each job that can share one with the first, then as much more as fits."""
         key, room = self._jobs[0].batch_key, self._jobs[0].runtime.batch_size
         share = max(1, room // len(self._jobs))
         others: list[Job] = []
-        parts: list[Part] = []
+        parts: list[RowRange] = []
         while room and self._jobs:
             job = self._jobs.popleft()
             if job.batch_key != key:
@@ -108,7 +108,7 @@ class BatchQueue:
             room -= len(parts[-1])
         for place, part in enumerate(parts):
             more = _take(part.job, room)
-            parts[place] = Part(part.job, part.start, more.stop)
+            parts[place] = RowRange(part.job, part.start, more.stop)
             room -= len(more)
         # Jobs that could not share this batch go first next time, those that had their share last.
         self._jobs.extendleft(reversed(others))
@@ -117,8 +117,8 @@ class BatchQueue:
         return parts
 
 
-def _take(job: Job, most: int) -> Part:
+def _take(job: Job, most: int) -> RowRange:
     """The next rows of a job, at most so many; none if none are left."""
     start = job.taken
     job.taken = min(start + most, job.n)
-    return Part(job, start, job.taken)
+    return RowRange(job, start, job.taken)

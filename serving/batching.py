@@ -22,7 +22,7 @@ from gan.images.encoding import Images
 from gan.latents import Inputs, join
 from gan.manifest import IMAGES
 from gan.runtimes.base import Runtime
-from serving.batch_queue import BatchQueue, Generated, Job, Part
+from serving.batch_queue import BatchQueue, Generated, Job, RowRange
 
 _log = logging.getLogger("bentoml.gan")
 
@@ -42,7 +42,7 @@ class DeviceLostError(GanServiceError):
 class _Batch:
     """A batch that the device works on."""
 
-    parts: list[Part]
+    parts: list[RowRange]
     wait: Callable[[], Images]  # returns the images once they are there
     started: float
 
@@ -219,7 +219,7 @@ class Batcher:
             except BaseException as error:  # whatever it is, a caller waits for it
                 future.set_exception(error)
 
-    def _start(self, parts: list[Part]) -> _Batch:
+    def _start(self, parts: list[RowRange]) -> _Batch:
         started = time.perf_counter()
         for part in parts:
             part.job.started = part.job.started or started
@@ -240,7 +240,7 @@ class Batcher:
             # Some row is to blame; by itself it fails its own request only.
             return [self._results(self._start([part]))[0] for part in batch.parts]
 
-    def _finish_part(self, part: Part, result: Images | Exception) -> None:
+    def _finish_part(self, part: RowRange, result: Images | Exception) -> None:
         job = part.job
         if isinstance(result, Exception):
             self._withdraw(job)

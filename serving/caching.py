@@ -4,7 +4,6 @@ import hashlib
 from functools import cache
 from importlib.metadata import version
 
-from gan.model_folder import ONNX, TORCHSCRIPT
 from gan.processors import hardware
 from serving.encoding import ENCODER
 from serving.models import LoadedModel
@@ -42,9 +41,9 @@ def _programs(model: LoadedModel) -> str:
 
     Other processors round otherwise too: images are equal to within one grey level everywhere, and bit for bit on equal ones.
     """
-    runtime, manifest = model.runtime.name, model.folder.manifest
-    file, library = (TORCHSCRIPT, "torch") if runtime.startswith("torchscript") else (ONNX, "onnxruntime")
-    return f"{model.folder.title} {manifest.files[file]} {manifest.classes} {runtime} {_version(library)} {hardware()} {ENCODER} "
+    runtime, manifest = model.runtime, model.folder.manifest
+    program = f"{manifest.files[runtime.file]} {manifest.classes} {runtime.name} {_version(runtime.library)}"
+    return f"{model.folder.title} {program} {hardware()} {ENCODER} "
 
 
 _version = cache(version)  # which reads files

@@ -44,7 +44,7 @@ ENCODER = f"2-pillow-{PIL.__version__}-numpy-{np.__version__}-zlib-{zlib.ZLIB_RU
 
 
 @dataclass(frozen=True)
-class Sheet:
+class GridOptions:
     """Layout and enlargement of images that are shown as one."""
 
     columns: int | None = None  # of the grid; None: as close to a square as possible
@@ -52,16 +52,16 @@ class Sheet:
     quality: int = 90  # 1 ... 100, JPEG and WebP only
 
 
-def encode(format: Format, images: Images, origins: Origins, sheet: Sheet) -> bytes:
+def encode(format: Format, images: Images, origins: Origins, grid_options: GridOptions) -> bytes:
     """The body of an answer; images are uint8 [n, height, width, channels]."""
     if format == "zip":
-        return _zip(images, _names(origins.seeds, len(images)), sheet.scale, origins.origin_of_image)
+        return _zip(images, _names(origins.seeds, len(images)), grid_options.scale, origins.origin_of_image)
     if format == "npz":
         return _npz(images, origins.seeds, origins.rows.get("label"))
     if format == "json":
-        return _json(images, origins, sheet.scale)
-    whole = encoding.enlarge(encoding.grid(images, sheet.columns), sheet.scale)
-    return encoding.encode(whole, format, sheet.quality, origins.origin_of_sheet())
+        return _json(images, origins, grid_options.scale)
+    whole = encoding.enlarge(encoding.grid(images, grid_options.columns), grid_options.scale)
+    return encoding.encode(whole, format, grid_options.quality, origins.origin_of_sheet())
 
 
 def _png(image: NDArray[np.uint8], scale: int, origin: str | None) -> bytes:

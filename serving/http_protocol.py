@@ -1,4 +1,4 @@
-"""HTTP/1.1 at the port: uvicorn's protocol, with the gaps closed through which a request loses its body or passes for two.
+"""HTTP/1.1 at the port: uvicorn's protocol, made safe against lost request bodies and request smuggling.
 
 llhttp (httptools) parses the bytes, and refuses most of what a proxy before us could read in another way. What it leaves is here:
 upgrades are not supported, so they are ignored as RFC 9110 allows and the body is delivered; errors are answered in turn, as
@@ -243,7 +243,10 @@ class StrictHttpProtocol(HttpToolsProtocol):
 
 
 def _ending_unless_continued(cycle: RequestResponseCycle, app: ASGIApp) -> ASGIApp:
-    """An application that ends the connection if it answers before it has asked for the body, which may then come or not."""
+    """Wrap an application: end the connection if it answers before the client was sent 100 Continue.
+
+    Such a client may send the body or leave it out (RFC 9110, section 10.1.1): what follows could not be told apart.
+    """
 
     async def ending(scope: Scope, receive: Receive, send: Send) -> None:
         async def end(message: Message) -> None:

@@ -22,7 +22,7 @@ class Metrics:
         self.queue_seconds = Histogram("gan_queue_seconds", "What a request waited for the device", buckets=_SECONDS)
         self.infer_seconds = Histogram("gan_infer_seconds", "What the device spent on a batch", buckets=_SECONDS)
         self.encode_seconds = Histogram("gan_encode_seconds", "What a request's images took to encode", buckets=_SECONDS)
-        self.queue_images = Gauge("gan_queue_pictures", "Images that no batch has taken yet", multiprocess_mode="livesum")
+        self.queued_images = Gauge("gan_queue_pictures", "Images that no batch has taken yet", multiprocess_mode="livesum")
         self.batch_images = Histogram("gan_batch_pictures", "Images in a batch", buckets=(1, 2, 4, 8, 16, 32, 64))
         self.dropped = Counter("gan_dropped_requests_total", "Requests given up before they were answered", ["reason"])
         self.refused = Counter("gan_refused_requests_total", "Requests that were not let in", ["reason"])

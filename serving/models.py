@@ -12,9 +12,9 @@ import numpy as np
 
 from gan import model_folder, runtimes
 from gan.errors import ModelFolderError
-from gan.latents import inputs
+from gan.latents import inputs_of_seeds
 from gan.model_folder import ModelFolder
-from gan.runtimes.base import OnDevice, Runtime, at_once
+from gan.runtimes.base import RunExclusively, Runtime, run_inline
 from serving.errors import RequestError
 from serving.folders import SameNameError, verify
 from serving.settings import Settings
@@ -50,8 +50,8 @@ class FolderGone:
 class Models:
     """All models of a service, loaded and warm. Readers see a complete set of models, whichever thread changes it."""
 
-    def __init__(self, settings: Settings, on_device: OnDevice = at_once) -> None:
-        """`on_device` runs something where it has the device alone, also while other requests are answered.
+    def __init__(self, settings: Settings, on_device: RunExclusively = run_inline) -> None:
+        """`on_device` runs work while no batch is on the device; requests go on being answered.
 
         Raises ModelFolderError if the default model is bad. Other bad folders are left out.
         """
@@ -203,11 +203,11 @@ class Models:
         loaded = runtimes.load(
             folder, settings.runtime, settings.device, settings.precision, settings.threads, on_device=self._on_device
         )
-        shape = self._on_device(lambda: runtimes.generate_images(loaded, inputs([0], manifest.space)).shape)
+        shape = self._on_device(lambda: runtimes.generate_images(loaded, inputs_of_seeds([0], manifest.input_spec)).shape)
         if shape != (1, manifest.height, manifest.width, manifest.channels):
             raise ModelFolderError(
                 f"{folder.path} draws images of another shape, {shape}, than its manifest says: "
-                f"{model_folder.export_again(folder.path)}"
+                f"{model_folder.export_again_hint(folder.path)}"
             )
         return LoadedModel(folder, loaded)
 

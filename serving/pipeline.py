@@ -55,7 +55,7 @@ class Pipeline:
         if images[..., 0].size * prepared.scale**2 <= _SMALL_ANSWER:
             body = prepared.encode(images, rows, title)
         else:
-            await self.answers.room(images.size * prepared.scale**2, held)
+            await self.answers.reserve(images.size * prepared.scale**2, held)
             body = await self._encoders.run(prepared.encode, images, rows, title, held=held)
         seconds = {"queue": generated.queue_seconds, "infer": generated.infer_seconds, "encode": time.perf_counter() - started}
         metrics().queue_seconds.observe(seconds["queue"])

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan.images.encoding import Images
-from gan.latents import SEEDS, Inputs, inputs, interpolate, seed_range
+from gan.latents import SEEDS, Inputs, inputs_of_seeds, interpolate, seed_range
 from gan.manifest import Manifest
 from serving import encoding, filenames
-from serving.encoding import ANIMATION_MEDIA_TYPES, MEDIA_TYPES, AnimationFormat, Format, Sheet
+from serving.encoding import ANIMATION_MEDIA_TYPES, MEDIA_TYPES, AnimationFormat, Format, GridOptions
 from serving.errors import field_error
 from serving.messages import shown
 from serving.origins import Origins
@@ -20,9 +20,9 @@ from serving.request_checks import (
     check_animation,
     check_exclusions,
     given_inputs,
+    grid_options,
     inputs_from_noise,
     noise_array,
-    sheet_of,
     truncation_of,
 )
 from serving.schema import GenerateRequest, InterpolateRequest
@@ -63,7 +63,7 @@ class PreparedRequest(Protocol):
 
 @dataclass(frozen=True)
 class PreparedGeneration:
-    """Images, each by itself or in one sheet."""
+    """Images, each by itself or together in one grid."""
 
     n: int
     seeds: list[int] | None  # None for images from noise
@@ -72,7 +72,7 @@ class PreparedGeneration:
     manifest: Manifest
     reproducible: bool  # whether the same request always gives the same images
     format: Format
-    sheet: Sheet
+    grid_options: GridOptions
 
     @classmethod
     def prepare(
@@ -93,7 +93,8 @@ class PreparedGeneration:
             n, source = (len(request.seeds), "seeds") if request.seeds else (request.n or 1, "n")
         if n > settings.max_n:
             raise field_error((source,), f"at most {settings.max_n} images in one request, not {shown(n)}")
-        sheet = sheet_of(request, n, manifest, settings)
+        kind = request.format or accepted()
+        options = grid_options(request, n, kind, manifest, settings)
         if noise is not None:
             if noise.shape[1] != manifest.z_dim:
                 raise field_error(("noise", 0), f"a latent vector of this model has {manifest.z_dim} numbers, not {noise.shape[1]}")
@@ -104,7 +105,7 @@ class PreparedGeneration:
             given = given_inputs(request, n, manifest)
         reproducible = noise is not None or request.seeds is not None or request.seed is not None
         truncation = truncation_of(request, manifest)
-        return cls(n, seeds, given, truncation, manifest, reproducible, request.format or accepted(), sheet)
+        return cls(n, seeds, given, truncation, manifest, reproducible, kind, options)
 
     @property
     def media_type(self) -> str:
@@ -119,22 +120,22 @@ class PreparedGeneration:
     @property
     def scale(self) -> int:
         """See PreparedRequest."""
-        return self.sheet.scale
+        return self.grid_options.scale
 
     def inputs(self) -> Inputs:
         """See PreparedRequest."""
         if self.seeds is None:
             return self.given
-        return inputs(self.seeds, self.manifest.space, self.truncation) | self.given
+        return inputs_of_seeds(self.seeds, self.manifest.input_spec, self.truncation) | self.given
 
     def encode(self, images: Images, rows: Inputs, model: str) -> bytes:
         """See PreparedRequest."""
         origins = Origins(model, self.manifest, self.seeds, rows, self.truncation)
-        return encoding.encode(self.format, images, origins, self.sheet)
+        return encoding.encode(self.format, images, origins, self.grid_options)
 
     def parameters(self) -> bytes:
         """All that the response body depends on, beside the model's version and the programs that generate and encode."""
-        parameters = repr((self.seeds, self.truncation, self.format, self.sheet, list(self.given)))
+        parameters = repr((self.seeds, self.truncation, self.format, self.grid_options, list(self.given)))
         return b"".join([parameters.encode(), *(values.tobytes() for values in self.given.values())])
 
 
@@ -163,7 +164,7 @@ class PreparedInterpolation:
         scale, fps, kind = request.scale or 1, request.fps or 12.0, request.format or "webp"
         check_animation(request, kind, frames, fps, manifest, settings)
         given, truncation = given_inputs(request, len(seeds), manifest), truncation_of(request, manifest)
-        loop, quality = request.loop or False, request.quality or Sheet.quality
+        loop, quality = request.loop or False, request.quality or GridOptions.quality
         return cls(frames, seeds, given, truncation, loop, manifest, kind, fps, scale, quality)
 
     @property
@@ -178,8 +179,8 @@ class PreparedInterpolation:
 
     def inputs(self) -> Inputs:
         """See PreparedRequest."""
-        stops = inputs(self.seeds, self.manifest.space, self.truncation) | self.given
-        return interpolate(stops, self.n, self.loop, self.manifest.space)
+        stops = inputs_of_seeds(self.seeds, self.manifest.input_spec, self.truncation) | self.given
+        return interpolate(stops, self.n, self.loop, self.manifest.input_spec)
 
     def encode(self, images: Images, rows: Inputs, model: str) -> bytes:
         """See PreparedRequest."""

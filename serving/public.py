@@ -4,14 +4,14 @@ from typing import Any, Literal
 
 from gan import manifest as stored
 from gan.latents import Code, Distribution
-from gan.manifest import Architecture, Export, Imported, Input, Metric, Network, Output, Part, Sampling, Trained
+from gan.manifest import Architecture, Export, Imported, Input, ManifestModel, Metric, Network, Output, Sampling, Trained
 
 # Fields of the origin's environment and configuration that are not shown; the latter contain paths
 HIDDEN_ENVIRONMENT = {"git_revision", "hardware"}
 _HIDDEN_CONFIG = {"data", "inception_weights", "out", "models"}
 
 
-class Manifest(Part):
+class Manifest(ManifestModel):
     """A model's manifest: its fields, and beside them those of version 1, for programs that know that one."""
 
     format_version: Literal[2]

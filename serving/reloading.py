@@ -26,7 +26,7 @@ class Reloads(Generic[Loaded]):
         self._thread = anyio.CapacityLimiter(1)
 
     async def __call__(self, name: str) -> Loaded:
-        """The result of a load that begins from now on. Raises what it raises, and RequestError, 429 or 504.
+        """Wait for a load that begins after this call; returns its result. Raises what it raises, and RequestError, 429 or 504.
 
         A load under way may have read the folder before it was changed, and is not shared.
         """

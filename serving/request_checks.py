@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gan.images.encoding import grid_shape
 from gan.latents import Code, Inputs, code_dtype
 from gan.manifest import Manifest
-from serving.encoding import IMAGE_FORMATS, AnimationFormat, Sheet
+from serving.encoding import IMAGE_FORMATS, AnimationFormat, Format, GridOptions
 from serving.errors import field_error
 from serving.labels import ClassNames, one_for_each
 from serving.messages import shown
@@ -16,15 +17,15 @@ from serving.schema import NOISE_LIMIT, GenerateRequest, InterpolateRequest
 from serving.settings import Settings
 
 # The formats that a field has a meaning for, where these are not all formats
-_USES: dict[str, tuple[str, ...]] = {
+_FORMATS_OF_FIELD: dict[str, tuple[str, ...]] = {
     "columns": IMAGE_FORMATS,
     "scale": (*IMAGE_FORMATS, "zip", "json"),
     "quality": ("webp", "jpeg"),
 }
-_ANIMATION_USES: dict[str, tuple[str, ...]] = {"scale": ("webp", "gif", "png", "zip"), "quality": ("webp",)}
+_ANIMATION_FORMATS_OF_FIELD: dict[str, tuple[str, ...]] = {"scale": ("webp", "gif", "png", "zip"), "quality": ("webp",)}
 
 
-def _check_uses(request: GenerateRequest | InterpolateRequest, uses: dict[str, tuple[str, ...]]) -> None:
+def _check_fields_of_format(request: GenerateRequest | InterpolateRequest, uses: dict[str, tuple[str, ...]]) -> None:
     for field, formats in uses.items():
         if getattr(request, field) is not None and request.format is not None and request.format not in formats:
             raise field_error((field,), f"has no meaning for {request.format}, only for {', '.join(formats)}")
@@ -33,14 +34,19 @@ def _check_uses(request: GenerateRequest | InterpolateRequest, uses: dict[str, t
 # The longest duration of one frame, which equal frames become: hundredths of a second in 16 bits, thousandths in 24
 _MOST_SECONDS = {"gif": 655, "webp": 16_777}
 
+# The largest height and width: 14 bits in WebP, 16 in GIF and JPEG, of which libjpeg leaves some out
+_MOST_PIXELS_OF_A_SIDE = {"webp": 16_383, "jpeg": 65_500, "gif": 65_535}
+
 
 def check_animation(
     request: InterpolateRequest, format: AnimationFormat, frames: int, fps: float, manifest: Manifest, settings: Settings
 ) -> None:
     """Fields without a meaning for the format, and the bounds on its duration and its pixels. Raises RequestError."""
-    _check_uses(request, _ANIMATION_USES)
+    _check_fields_of_format(request, _ANIMATION_FORMATS_OF_FIELD)
     _check_duration(format, frames, fps)
-    _check_pixels("frames", frames, request.scale or 1, manifest, settings)
+    scale = request.scale or 1
+    _check_pixels("frames", frames, scale, manifest, settings)
+    _check_sides("scale" if scale > 1 else "format", format, manifest.height * scale, manifest.width * scale)
 
 
 def _check_duration(format: AnimationFormat, frames: int, fps: float) -> None:
@@ -58,22 +64,32 @@ def _check_pixels(field: str, n: int, scale: int, manifest: Manifest, settings: 
         )
 
 
+def _check_sides(field: str, format: str, height: int, width: int) -> None:
+    most = _MOST_PIXELS_OF_A_SIDE.get(format)
+    if most is not None and max(height, width) > most:
+        raise field_error((field,), f"comes to {width}x{height} pixels; a {format} may have {most} a side, a png any number")
+
+
 def check_exclusions(request: GenerateRequest, noise: bool) -> None:
-    """Seeds with n, a list of seeds, and noise exclude each other, even where they would agree."""
+    """Check that the request has only one of: seed with n, a list of seeds, noise."""
     for present, field, others in ((noise, "noise", ("seeds", "seed", "n", "truncation")), (request.seeds, "seeds", ("seed", "n"))):
         for other in others:
             if present and getattr(request, other) is not None:
                 raise field_error((other,), f"excludes {field}; give one of them")
 
 
-def sheet_of(request: GenerateRequest, n: int, manifest: Manifest, settings: Settings) -> Sheet:
+def grid_options(request: GenerateRequest, n: int, format: Format, manifest: Manifest, settings: Settings) -> GridOptions:
     """How n images are laid out and enlarged. Raises RequestError."""
-    _check_uses(request, _USES)
+    _check_fields_of_format(request, _FORMATS_OF_FIELD)
     if request.columns is not None and request.columns > n:
         raise field_error(("columns",), f"at most as many as there are images, {n}")
     scale = request.scale or 1
     _check_pixels("n", n, scale, manifest, settings)
-    return Sheet(request.columns, scale, request.quality or Sheet.quality)
+    if format in IMAGE_FORMATS:
+        rows, columns = grid_shape(n, request.columns)
+        field = "columns" if request.columns is not None else "scale" if scale > 1 else "n"
+        _check_sides(field, format, rows * manifest.height * scale, columns * manifest.width * scale)
+    return GridOptions(request.columns, scale, request.quality or GridOptions.quality)
 
 
 def truncation_of(request: GenerateRequest | InterpolateRequest, manifest: Manifest) -> float | None:
@@ -114,11 +130,11 @@ def _labels(given: Any, n: int, classes: list[str], in_query: bool) -> NDArray[n
 def inputs_from_noise(request: GenerateRequest, noise: NDArray[np.float32], manifest: Manifest) -> Inputs:
     """The latent vectors with labels and codes, which must all be given. Raises RequestError."""
     given = given_inputs(request, len(noise), manifest)
-    for name in manifest.space.names[1:]:
+    for name in manifest.input_spec.names[1:]:
         if name not in given:
             where = ("label",) if name == "label" else ("codes", name)
             raise field_error(where, "must be given with noise, which has no seed to draw it from")
-    return {"z": noise, **{name: given[name] for name in manifest.space.names[1:]}}
+    return {"z": noise, **{name: given[name] for name in manifest.input_spec.names[1:]}}
 
 
 def _code_value(value: float, code: Code) -> float:

@@ -21,7 +21,7 @@ import torch
 from filelock import FileLock
 from onnxscript._framework_apis import torch_2_5
 
-from gan.latents import InputSpec, inputs
+from gan.latents import InputSpec, inputs_of_seeds
 
 # BentoML reads these when it is first imported. What was decoded or trained once is there for all workers of pytest-xdist, which
 # inherit the cache; figures are each worker's own.
@@ -68,7 +68,7 @@ class Trained:
 
 def latents(seeds, z_dim: int = 100, truncation: float | None = None):
     """The latent vectors of an unconditional model, float32 [n, z_dim]."""
-    return inputs(seeds, InputSpec(z_dim), truncation)["z"]
+    return inputs_of_seeds(seeds, InputSpec(z_dim), truncation)["z"]
 
 
 def train(folder: Path, *flags: str, data: Path = SMALL_DATA) -> Trained:

@@ -1,5 +1,6 @@
 """A network family and an engine of another package, in a few lines each: trained by the command and served over HTTP."""
 
+from importlib.metadata import version
 from math import prod
 
 import numpy as np
@@ -10,17 +11,18 @@ from torch import nn
 from torch.nn import functional
 
 from gan import model_folder, runtimes
-from gan.latents import inputs
+from gan.latents import inputs_of_seeds
 from gan.networks import families, family
+from serving import caching
 from tests.conftest import train
 from tests.test_whole_path import arrays, serving
 
 
 class Generator(family.Generator):
-    def __init__(self, space, channels, size, width):
+    def __init__(self, input_spec, channels, size, width):
         super().__init__()
-        self.space, self.shape = space, (channels, *size)
-        self.layer = nn.Linear(space.z_dim, prod(self.shape))
+        self.input_spec, self.shape = input_spec, (channels, *size)
+        self.layer = nn.Linear(input_spec.z_dim, prod(self.shape))
 
     def forward(self, z):
         return torch.tanh(self.layer(z)).view(-1, *self.shape)
@@ -29,7 +31,7 @@ class Generator(family.Generator):
 class Discriminator(family.Discriminator):
     def __init__(self, channels, size, width, classes=None, norm="none"):
         super().__init__()
-        self.features = width
+        self.feature_count = width
         self.first, self.last = nn.Linear(channels * prod(size), width), nn.Linear(width, 1)
 
     def forward_features(self, images, label=None):
@@ -46,7 +48,8 @@ def initialise(network, random):
 class MatrixEngine:
     """Computes the toy generator with NumPy, from its weights."""
 
-    name, most_rows, in_flight, one_shape, makes_uint8 = "numpy-cpu", 4, 1, None, False
+    name, file, library = "numpy-cpu", "generator.safetensors", "numpy"
+    max_batch_size, in_flight, fixed_batch_size, makes_uint8 = 4, 1, None, False
 
     def __init__(self, folder, *_):
         weights = load(folder.content(model_folder.WEIGHTS))
@@ -68,14 +71,19 @@ def registered():
     del families._registered["toy"], runtimes.ENGINES["numpy"]
 
 
-def test_a_family_and_an_engine_of_another_package_are_trained_and_served(tmp_path, registered):
+def test_a_family_and_an_engine_of_another_package_are_trained_and_served(tmp_path, registered, monkeypatch):
     found = train(tmp_path, "--arch", "toy", "--width", "8", "--images", "128", "--batch-size", "64")
     folder = model_folder.read(found.model)
     assert (folder.manifest.architecture.name, folder.manifest.architecture.arguments) == ("toy", {"width": 8})
-    rows = inputs(range(6), folder.manifest.space)
+    rows = inputs_of_seeds(range(6), folder.manifest.input_spec)
     expected = runtimes.generate_images(runtimes.load(folder, "onnx"), rows).astype(int)
     with serving(found.models, runtime="numpy") as client:
         shown = arrays(client, seed=0, n=6)["images"]
         assert np.abs(shown - expected).max() <= 1
         assert np.array_equal(arrays(client, seed=3)["images"][0], shown[3])
         assert client.get("/models").json()["models"][0]["architecture"]["name"] == "toy"
+        before = client.get("/generate?seed=3").headers["etag"]
+        monkeypatch.setattr(caching, "_version", lambda library: f"a later {library}")
+        assert client.get("/generate?seed=3").headers["etag"] != before
+        monkeypatch.setattr(caching, "_version", {"numpy": version("numpy")}.__getitem__)
+        assert client.get("/generate?seed=3").headers["etag"] == before

@@ -69,7 +69,9 @@ def test_no_package_imports_itself_through_others():
     assert circle(by_package(imports())) == []
 
 
-@pytest.mark.parametrize(("package", "others"), [("gan", {"serving", "training"}), ("serving", {"training"}), ("training", {"serving"})])
+@pytest.mark.parametrize(
+    ("package", "others"), [("gan", {"serving", "training"}), ("serving", {"training"}), ("training", {"serving"})]
+)
 def test_the_service_does_not_know_the_training_nor_the_other_way(package, others):
     for module, imported in imports().items():
         if module.partition(".")[0] == package:

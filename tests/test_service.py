@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from gan.latents import InputSpec, inputs
+from gan.latents import InputSpec, inputs_of_seeds
 from serving.app import Api
 from serving.batching import DeviceLostError
 from serving.models import Models
@@ -212,9 +212,9 @@ def test_drawing_reports_to_nobody(tmp_path):
     code = """
 from pathlib import Path
 from gan import model_folder, runtimes
-from gan.latents import inputs
+from gan.latents import inputs_of_seeds
 folder = model_folder.read(model_folder.discover(Path("models"))[0])
-runtimes.generate_images(runtimes.load(folder, "onnx", threads=1), inputs([0], folder.manifest.space))
+runtimes.generate_images(runtimes.load(folder, "onnx", threads=1), inputs_of_seeds([0], folder.manifest.input_spec))
 """
     quiet = {"ORT_DISABLE_TELEMETRY", "CI"}  # either would silence ONNX Runtime by itself
     environment = {name: value for name, value in os.environ.items() if name not in quiet}
@@ -362,7 +362,7 @@ def test_a_service_that_has_lost_its_device_is_neither_ready_nor_alive(trained, 
 
     monkeypatch.setattr(instance._batcher._queue, "take_batch", panic)
     with pytest.raises(DeviceLostError):
-        asyncio.run(instance._batcher.submit(None, inputs([0], InputSpec(100))))
+        asyncio.run(instance._batcher.submit(None, inputs_of_seeds([0], InputSpec(100))))
     instance.close()
     assert before == (True, True)
     assert (instance.__is_ready__(), instance.__is_alive__()) == (False, False)

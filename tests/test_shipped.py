@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from gan import model_folder
-from gan.networks.layers.conditioning import tensors
+from gan.networks.layers.conditioning import inputs_as_tensors
 from gan.runtimes.torchscript import load_module
 from tests.test_whole_path import image, serving
 
@@ -45,7 +45,7 @@ def test_every_one_is_for_programs_of_2024_and_can_change_type(name):
     model = onnx.load_model_from_string(folder.content(model_folder.ONNX))
     assert (model.ir_version, [opset.version for opset in model.opset_import]) == (9, [18])
     module = load_module(folder.content(model_folder.TORCHSCRIPT), torch.device("cpu"), torch.float16)
-    values = tensors(range(2), folder.manifest.space)
+    values = inputs_as_tensors(range(2), folder.manifest.input_spec)
     assert module(values[0].half(), *values[1:]).dtype == torch.float16
 
 

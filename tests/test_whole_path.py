@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from gan.latents import inputs
+from gan.latents import inputs_of_seeds
 from gan.model_folder import read_manifest
 from serving.app import Api
 from serving.batching import Batcher
@@ -54,7 +54,7 @@ def arrays(client, **fields):
 
 def assert_served_as_drawn(client, generator, seeds):
     """All images of these seeds, alone and together."""
-    drawn = generate_images(generator, inputs(seeds, generator.space)).transpose(0, 2, 3, 1).astype(int)
+    drawn = generate_images(generator, inputs_of_seeds(seeds, generator.input_spec)).transpose(0, 2, 3, 1).astype(int)
     assert drawn.std() > 10  # there is something to see
     together = arrays(client, seeds=list(seeds))["images"]
     assert together.shape == drawn.shape

@@ -27,14 +27,19 @@ def to_uint8_range(x: Any, low: float = -1.0, high: float = 1.0) -> Any:
     return ((x - low) * (255 / (high - low)) + 0.5).clip(0, 255)
 
 
+def grid_shape(n: int, columns: int | None = None) -> tuple[int, int]:
+    """Rows and columns of a grid of n images, by default as close to a square as possible."""
+    columns = columns or math.ceil(math.sqrt(n))
+    return math.ceil(n / columns), columns
+
+
 def grid(images: Images, columns: int | None = None) -> NDArray[np.uint8]:
     """Lay images side by side without a gap, row by row -> uint8 [rows * height, columns * width, channels].
 
     By default as close to a square as possible. Empty cells of the last row are black.
     """
     n, height, width, channels = images.shape
-    columns = columns or math.ceil(math.sqrt(n))
-    rows = math.ceil(n / columns)
+    rows, columns = grid_shape(n, columns)
     sheet = np.zeros((rows * columns, height, width, channels), np.uint8)
     sheet[:n] = images
     return sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2).reshape(rows * height, columns * width, channels)

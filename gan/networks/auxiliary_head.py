@@ -14,22 +14,22 @@ class AuxiliaryHead(nn.Module):
 
     def __init__(
         self,
-        features: int,  # of the discriminator, as its `forward_features` returns them
-        codes: tuple[Code, ...],  # one or more, in the order of `Space.codes`
+        feature_count: int,  # of the discriminator, as its `forward_features` returns them
+        codes: tuple[Code, ...],  # one or more, in the order of `InputSpec.codes`
         width: int = 128,  # units of the hidden layer
     ) -> None:
         super().__init__()
         self.parts = [code.categories or 1 for code in codes]
         self.is_categorical = [code.categories is not None for code in codes]
         self.layers = nn.Sequential(
-            nn.Linear(features, width, bias=False),  # the normalisation has one
+            nn.Linear(feature_count, width, bias=False),  # the normalisation has one
             nn.BatchNorm1d(width),
             nn.LeakyReLU(0.1),
             nn.Linear(width, sum(self.parts)),
         )
 
     def forward(self, features: Tensor) -> list[Tensor]:
-        """float [n, features] -> in the order of the codes: logits, float [n, categories], or the mean, float [n].
+        """float [n, feature_count] -> in the order of the codes: logits, float [n, categories], or the mean, float [n].
 
         A continuous code is normal about its mean with a standard deviation of 1, as in the paper's code; a learned one lets
         the loss fall without bound.

@@ -17,7 +17,7 @@ from gan.networks.layers.norms import Norm, check_norm
 
 _NORMS: tuple[Norm, ...] = ("batch", "none", "spectral")
 
-REFERENCE_SPACE = InputSpec(z_dim=100)
+REFERENCE_INPUT_SPEC = InputSpec(z_dim=100)
 
 # The paper's 64x64 network stops doubling its channels at eight times the outermost width; larger images keep to that,
 # else a 256x256 network would start with 4,096 channels.
@@ -37,7 +37,7 @@ class Generator(family.Generator):
 
     def __init__(
         self,
-        space: InputSpec = REFERENCE_SPACE,  # latent vectors, and the label and the codes if there are any
+        input_spec: InputSpec = REFERENCE_INPUT_SPEC,  # latent vectors, and the label and the codes if there are any
         channels: int = 1,  # of an image: 1 grey, 3 RGB
         size: Size = (32, 32),  # of an image in pixels, one that `base_grid` takes
         width: int = 128,  # channels of the outermost hidden layer; doubles at each layer towards the latent
@@ -45,11 +45,11 @@ class Generator(family.Generator):
         """Raises ValueError for a size that `base_grid` does not take."""
         super().__init__()
         grid = base_grid(size)
-        self.space = space
+        self.input_spec = input_spec
         outer, *_ = hidden = _widths(grid.doublings, width)
         layers: list[nn.Module] = [
             nn.ConvTranspose2d(
-                space.z_dim + conditioning.size(space),
+                input_spec.z_dim + conditioning.condition_size(input_spec),
                 hidden[-1],
                 kernel_size=(grid.rows, grid.columns),
                 stride=1,
@@ -69,12 +69,12 @@ class Generator(family.Generator):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor, *label_and_codes: Tensor) -> Tensor:
-        """float [n, z_dim], and the rest of `space.names`, each [n] -> float [n, channels, height, width] in [-1, 1].
+        """float [n, z_dim], and the rest of `input_spec.names`, each [n] -> float [n, channels, height, width] in [-1, 1].
 
         Label and codes stand beside the latent vector (Mirza and Osindero 2014, arXiv 1411.1784, section 4.1).
         """
         if label_and_codes:
-            z = torch.cat([z, conditioning.vector(self.space, label_and_codes, like=z)], 1)
+            z = torch.cat([z, conditioning.condition_vector(self.input_spec, label_and_codes, like=z)], 1)
         images: Tensor = self.layers(z[:, :, None, None])
         return images
 
@@ -95,7 +95,7 @@ class Discriminator(family.Discriminator):
         check_norm("dcgan", norm, _NORMS)
         grid = base_grid(size)
         hidden = _widths(grid.doublings, width)
-        self.features = hidden[-1] * grid.rows * grid.columns
+        self.feature_count = hidden[-1] * grid.rows * grid.columns
         layers: list[nn.Module] = [
             spectral_norm.normalised(nn.Conv2d(channels, hidden[0], kernel_size=4, stride=2, padding=1, bias=False), norm),
             nn.LeakyReLU(0.2, inplace=True),
@@ -109,7 +109,7 @@ class Discriminator(family.Discriminator):
         last = nn.Conv2d(hidden[-1], 1, kernel_size=(grid.rows, grid.columns), stride=1, padding=0, bias=False)
         layers.append(spectral_norm.normalised(last, norm))
         self.layers = nn.Sequential(*layers)
-        self.embedding = None if classes is None else spectral_norm.normalised(nn.Embedding(classes, self.features), norm)
+        self.embedding = None if classes is None else spectral_norm.normalised(nn.Embedding(classes, self.feature_count), norm)
 
     def forward_features(self, images: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See `family.Discriminator`.
@@ -138,7 +138,7 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
         elif isinstance(module, nn.BatchNorm2d):
             module.weight.normal_(1.0, 0.02, generator=random)
             module.bias.zero_()
-    spectral_norm.start(network, random)
+    spectral_norm.init_power_iteration(network, random)
 
 
 FAMILY = family.Family("dcgan", Generator, Discriminator, initialise, _NORMS)

@@ -46,14 +46,14 @@ def get(name: str) -> "Family":
 
 def generator(
     name: str,
-    space: InputSpec,
+    input_spec: InputSpec,
     channels: int,  # of an image: 1 grey, 3 RGB
     size: Size,  # height and width of an image in pixels
     arguments: dict[str, Any],  # {"width": ...}; r3gan takes "blocks" too
 ) -> "Generator":
     """A generator of the family, its weights still to be drawn or loaded. Raises ValueError for what the family cannot be."""
     family = get(name)
-    return family.generator(space, channels, size, **family.check(arguments))
+    return family.generator(input_spec, channels, size, **family.check(arguments))
 
 
 def discriminator(

@@ -1,4 +1,4 @@
-"""What a network family is: its two networks, their start weights, and what it can be asked to be."""
+"""The declaration of a network family: its two networks, their start weights, and the arguments they take."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,16 +15,16 @@ from gan.networks.layers.norms import Norm
 class Generator(nn.Module):
     """Base of all generators: inputs by name to images."""
 
-    space: InputSpec  # what `forward` takes, in the order of `space.names`
+    input_spec: InputSpec  # what `forward` takes, in the order of `input_spec.names`
 
 
 class Discriminator(nn.Module):
     """Base of all discriminators: images, and labels if there are any, to logits."""
 
-    features: int  # length of the vectors that `forward_features` returns beside the logits
+    feature_count: int  # length of the vectors that `forward_features` returns beside the logits
 
     def forward_features(self, images: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Logits as `forward` returns them, float [n], and the features that the last layer computes them from, [n, features]."""
+        """Logits as `forward` returns them, float [n], and the features that the last layer takes, float [n, feature_count]."""
         raise NotImplementedError
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
@@ -48,13 +48,13 @@ class Family:
     """One network family; `gan.networks.families` finds it by its name."""
 
     name: str
-    generator: Callable[..., Generator]  # (space, channels, size, **arguments)
+    generator: Callable[..., Generator]  # (input_spec, channels, size, **arguments)
     discriminator: Callable[..., Discriminator]  # (channels, size, classes=…, norm=…, **arguments)
     initialise: Callable[[nn.Module, torch.Generator], None]  # draws either network's start weights; it is in training mode
     norms: tuple[Norm, ...]  # normalisations that the discriminator takes, its paper's own first
     arguments: type[BaseModel] = WidthArguments
     defaults: Mapping[str, Any] = field(default_factory=dict)  # settings of a run that the paper has otherwise than the reference
-    discriminator_takes_label: bool = False  # among its inputs, so that its features tell the label in any case
+    discriminator_takes_label: bool = False  # its features depend on the label, so that no auxiliary head can learn from them
 
     def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments, as the networks take them. Raises ValueError for a name or a value that they do not take."""

@@ -33,27 +33,27 @@ class Generator(family.Generator):
 
     def __init__(
         self,
-        space: InputSpec,  # latent vectors, and the label and the codes if there are any
+        input_spec: InputSpec,  # latent vectors, and the label and the codes if there are any
         channels: int,  # of an image: 1 grey, 3 RGB
         size: Size,  # of an image in pixels, any
         width: int,  # units of each hidden layer; the paper has 1200
     ) -> None:
         super().__init__()
-        self.space = space
+        self.input_spec = input_spec
         self.shape = (channels, *size)
-        units = [space.z_dim + conditioning.size(space), width, width, prod(self.shape)]
+        units = [input_spec.z_dim + conditioning.condition_size(input_spec), width, width, prod(self.shape)]
         layers: list[nn.Module] = []
         for before, after in pairwise(units):
             layers += [nn.Linear(before, after), nn.ReLU()]
         self.layers = nn.Sequential(*layers[:-1], nn.Tanh())
 
     def forward(self, z: Tensor, *label_and_codes: Tensor) -> Tensor:
-        """float [n, z_dim], and the rest of `space.names`, each [n] -> float [n, channels, height, width] in [-1, 1].
+        """float [n, z_dim], and the rest of `input_spec.names`, each [n] -> float [n, channels, height, width] in [-1, 1].
 
         Label and codes stand beside the latent vector (Mirza and Osindero 2014, arXiv 1411.1784, section 4.1).
         """
         if label_and_codes:
-            z = torch.cat([z, conditioning.vector(self.space, label_and_codes, like=z)], 1)
+            z = torch.cat([z, conditioning.condition_vector(self.input_spec, label_and_codes, like=z)], 1)
         pixels: Tensor = self.layers(z)
         return pixels.view(-1, *self.shape)
 
@@ -95,11 +95,12 @@ class Discriminator(family.Discriminator):
                 f"the mlp discriminator has a fifth of the width as units: take a width of {_PIECES} or more, not {width}"
             )
         self.classes = classes
-        self.features = width // _PIECES
+        self.feature_count = width // _PIECES
         self.trunk = nn.Sequential(
-            Maxout(channels * prod(size) + (classes or 0), self.features, norm), Maxout(self.features, self.features, norm)
+            Maxout(channels * prod(size) + (classes or 0), self.feature_count, norm),
+            Maxout(self.feature_count, self.feature_count, norm),
         )
-        self.last = spectral_norm.normalised(nn.Linear(self.features, 1), norm)
+        self.last = spectral_norm.normalised(nn.Linear(self.feature_count, 1), norm)
 
     def forward_features(self, images: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See `family.Discriminator`."""
@@ -119,7 +120,7 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
         if isinstance(module, nn.Linear):
             spectral_norm.weight_of(module).uniform_(-reach, reach, generator=random)
             module.bias.zero_()
-    spectral_norm.start(network, random)
+    spectral_norm.init_power_iteration(network, random)
 
 
 FAMILY = family.Family(

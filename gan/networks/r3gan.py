@@ -112,7 +112,7 @@ class Generator(family.Generator):
 
     def __init__(
         self,
-        space: InputSpec,  # latent vectors, and the label and the codes if there are any; the paper's have 64 components
+        input_spec: InputSpec,  # latent vectors, and the label and the codes if there are any; the paper's have 64 components
         channels: int,  # of an image: 1 grey, 3 RGB
         size: Size,  # of an image in pixels, one that `base_grid` takes
         width: int,  # channels of stages of up to 32 pixels, a multiple of 16; each beyond has half, but not below 16
@@ -120,12 +120,12 @@ class Generator(family.Generator):
     ) -> None:
         """Raises ValueError for a size that `base_grid` does not take, and for a width that is not a multiple of 16."""
         super().__init__()
-        self.space = space
+        self.input_spec = input_spec
         widths = _widths(size, width)
         grid = base_grid(size)
-        conditional = conditioning.size(space) > 0
-        self.embedding = nn.Linear(conditioning.size(space), _CONDITION, bias=False) if conditional else None
-        self.scale = nn.Linear(space.z_dim + (_CONDITION if conditional else 0), width, bias=False)
+        conditional = conditioning.condition_size(input_spec) > 0
+        self.embedding = nn.Linear(conditioning.condition_size(input_spec), _CONDITION, bias=False) if conditional else None
+        self.scale = nn.Linear(input_spec.z_dim + (_CONDITION if conditional else 0), width, bias=False)
         self.basis = nn.Parameter(torch.randn(width, grid.rows, grid.columns))
         layers: list[nn.Module] = _residual(width, blocks)
         for before, after in pairwise(widths):
@@ -133,12 +133,13 @@ class Generator(family.Generator):
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], channels, kernel_size=1, bias=False))
 
     def forward(self, z: Tensor, *label_and_codes: Tensor) -> Tensor:
-        """float [n, z_dim], and the rest of `space.names`, each [n] -> float [n, channels, height, width], in eval mode in [-1, 1].
+        """float [n, z_dim], and the rest of `input_spec.names`, each [n] -> float [n, channels, height, width].
 
-        Label and codes, embedded together, stand beside the latent vector.
+        Values are in [-1, 1] in eval mode. Label and codes, embedded together, are appended to the latent vector.
         """
         if self.embedding is not None:
-            z = torch.cat([z, self.embedding(conditioning.vector(self.space, label_and_codes, like=z)).type_as(z)], 1)
+            condition = conditioning.condition_vector(self.input_spec, label_and_codes, like=z)
+            z = torch.cat([z, self.embedding(condition).type_as(z)], 1)
         images: Tensor = self.layers(self.basis * self.scale(z)[:, :, None, None])
         return images if self.training else images.clamp(-1, 1)
 
@@ -161,7 +162,7 @@ class Discriminator(family.Discriminator):
         widths = _widths(size, width)
         grid = base_grid(size)
         self.classes = classes
-        self.features = width
+        self.feature_count = width
         layers: list[nn.Module] = [nn.Conv2d(channels, widths[-1], kernel_size=1, bias=False)]
         for before, after in pairwise(reversed(widths)):
             layers += [*_residual(before, blocks), Downsample(before, after)]

@@ -76,7 +76,7 @@ class Generator(family.Generator):
 
     def __init__(
         self,
-        space: InputSpec,  # latent vectors, and the label and the codes if there are any
+        input_spec: InputSpec,  # latent vectors, and the label and the codes if there are any
         channels: int,  # of an image: 1 grey, 3 RGB
         size: Size,  # of an image in pixels, one that `base_grid` takes
         width: int,  # half the channels of a block: the paper's 256 are a width of 128
@@ -84,29 +84,29 @@ class Generator(family.Generator):
         """Raises ValueError for a size that `base_grid` does not take."""
         super().__init__()
         grid = base_grid(size)
-        self.space = space
-        self.codes = replace(space, classes=None)  # what stands beside the latent vector; the label does not
+        self.input_spec = input_spec
+        self.codes = replace(input_spec, classes=None)  # what is appended to the latent vector; the label is not
         self.grid = (2 * width, grid.rows, grid.columns)
         widths = [
             _narrowed(2 * width, max(doubling - _PAPERS_DOUBLINGS, 0), smallest=width // 4)
             for doubling in range(grid.doublings + 1)
         ]
-        self.first = nn.Linear(space.z_dim + conditioning.size(self.codes), 2 * width * grid.rows * grid.columns)
-        self.blocks = nn.ModuleList(UpBlock(before, after, space.classes) for before, after in pairwise(widths))
+        self.first = nn.Linear(input_spec.z_dim + conditioning.condition_size(self.codes), 2 * width * grid.rows * grid.columns)
+        self.blocks = nn.ModuleList(UpBlock(before, after, input_spec.classes) for before, after in pairwise(widths))
         self.norm = nn.BatchNorm2d(widths[-1])
         self.last = nn.Conv2d(widths[-1], channels, kernel_size=3, padding=1)
 
     def forward(self, z: Tensor, *label_and_codes: Tensor) -> Tensor:
-        """float [n, z_dim], and the rest of `space.names`, each [n] -> float [n, channels, height, width] in [-1, 1].
+        """float [n, z_dim], and the rest of `input_spec.names`, each [n] -> float [n, channels, height, width] in [-1, 1].
 
         The label chooses the gains and biases of the normalisation; codes stand beside the latent vector.
         """
         label, codes = None, label_and_codes
-        if self.space.classes is not None:
+        if self.input_spec.classes is not None:
             label, *others = label_and_codes
             codes = tuple(others)
         if codes:
-            z = torch.cat([z, conditioning.vector(self.codes, codes, like=z)], 1)
+            z = torch.cat([z, conditioning.condition_vector(self.codes, codes, like=z)], 1)
         images: Tensor = self.first(z).view(-1, *self.grid)
         for block in self.blocks:
             images = block(images, label)
@@ -161,7 +161,7 @@ class Discriminator(family.Discriminator):
         check_norm("resnet", norm, _NORMS)
         halvings = base_grid(size).doublings - 1
         self.classes = classes
-        self.features = width
+        self.feature_count = width
         beyond = max(halvings + 1 - _PAPERS_DOUBLINGS, 0)
         widths = [_narrowed(width, max(beyond - block, 0), smallest=width // 4) for block in range(halvings)]
         self.blocks = nn.Sequential(
@@ -208,7 +208,7 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
                 init.zeros_(module.bias)
     if isinstance(network, Discriminator) and network.embedding is not None:
         init.xavier_uniform_(spectral_norm.weight_of(network.embedding), generator=random)
-    spectral_norm.start(network, random)
+    spectral_norm.init_power_iteration(network, random)
 
 
 def _doubled(images: Tensor) -> Tensor:

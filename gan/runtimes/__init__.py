@@ -11,11 +11,11 @@ from gan.images.encoding import Images
 from gan.latents import Inputs, count, select
 from gan.manifest import IMAGES
 from gan.model_folder import ModelFolder
-from gan.runtimes.base import DeviceName, Engine, OnDevice, Outputs, PrecisionName, Runtime, at_once
+from gan.runtimes.base import DeviceName, Engine, Outputs, PrecisionName, RunExclusively, Runtime, run_inline
 
 # (folder, device, precision, processor threads or None for as many as help, on_device) -> an engine for the folder's generator.
 # Raises ModelFolderError for a file that it cannot load, or a device that is not there.
-Load = Callable[[ModelFolder, DeviceName, PrecisionName, int | None, OnDevice], Engine]
+Load = Callable[[ModelFolder, DeviceName, PrecisionName, int | None, RunExclusively], Engine]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class EngineKind:
 def _of_module(name: str, package: str, remedy: str) -> Load:
     """The `load` of a module of this package, which is imported when it is first asked for."""
 
-    def load(folder: ModelFolder, device: DeviceName, precision: PrecisionName, threads: int | None, on: OnDevice) -> Engine:
+    def load(folder: ModelFolder, device: DeviceName, precision: PrecisionName, threads: int | None, on: RunExclusively) -> Engine:
         try:
             module = import_module(f"gan.runtimes.{name}")
         except ImportError as error:
@@ -67,11 +67,11 @@ def load(
     device: DeviceName = "auto",
     precision: PrecisionName = "float32",  # float16 on a GPU only
     threads: int | None = None,  # processor threads; None: as many as help
-    on_device: OnDevice = at_once,  # used for that part of the loading which must have the device alone
+    on_device: RunExclusively = run_inline,  # used for that part of the loading which must have the device alone
 ) -> Runtime:
     """Make ready to run. Raises ModelFolderError for a file that the engine cannot load or a device that is not there."""
     loaded = ENGINES[engine].load(folder, device, precision, threads, on_device)
-    return Runtime(loaded, folder.manifest.space, tuple(folder.manifest.outputs))
+    return Runtime(loaded, folder.manifest.input_spec, tuple(folder.manifest.outputs))
 
 
 def generate(runtime: Runtime, rows: Inputs) -> Outputs:

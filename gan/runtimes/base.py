@@ -1,4 +1,4 @@
-"""From rows of a network's inputs to rows of its outputs: what an engine does, and what every engine gets for nothing."""
+"""From rows of a network's inputs to rows of its outputs: the protocol of an engine, and what `Runtime` adds to every engine."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan.images.encoding import to_uint8_range
-from gan.latents import Inputs, InputSpec, count, inputs, select
+from gan.latents import Inputs, InputSpec, count, inputs_of_seeds, select
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 PrecisionName = Literal["float32", "float16"]
@@ -23,15 +23,15 @@ _BATCH_SECONDS = 0.25
 T = TypeVar("T")
 
 
-class OnDevice(Protocol):
-    """Runs work when no other thread uses the device."""
+class RunExclusively(Protocol):
+    """Runs work while no other thread uses the device."""
 
     def __call__(self, work: Callable[[], T], /) -> T:
         """Block until the work is done; return what it returns, raise what it raises."""
         ...
 
 
-def at_once(work: Callable[[], T], /) -> T:
+def run_inline(work: Callable[[], T], /) -> T:
     """Run the work now, for programs in which nothing else uses the device."""
     return work()
 
@@ -62,13 +62,15 @@ class Engine(Protocol):
     """
 
     name: str  # library and device, for people, metrics and ETags
-    most_rows: int  # of a batch; more would not be faster
+    file: str  # that it runs, a name in the manifest's `files`
+    library: str  # that runs it, a distribution's name, whose version may change the last bits of results
+    max_batch_size: int  # rows; more would not be faster
     in_flight: int  # batches that may be started before the first of them is waited for
-    one_shape: bool | None  # whether all batches must have the same number of rows; None: `Runtime` compares rows to find out
+    fixed_batch_size: bool | None  # whether all batches need the same number of rows; None: `Runtime` finds out
     makes_uint8: bool  # whether it has taken the step to uint8 images itself, on its device
 
     def start(self, rows: Inputs) -> Callable[[], Outputs]:
-        """Begin to compute 1 to `most_rows` rows; the function returned waits for them."""
+        """Begin to compute 1 to `max_batch_size` rows; the function returned waits for them."""
         ...
 
 
@@ -82,13 +84,13 @@ class Runtime:
     def __init__(self, engine: Engine, spec: InputSpec, outputs: tuple[OutputSpec, ...]) -> None:
         """Runs some rows to choose the size of batches. Raises what the engine raises."""
         self._engine, self._outputs = engine, outputs
-        self.name, self.in_flight = engine.name, engine.in_flight
+        self.name, self.file, self.library, self.in_flight = engine.name, engine.file, engine.library, engine.in_flight
         # A function of the outputs' size alone: where batches are padded, another size could give other bits after a restart.
-        self.batch_size = rows_in_a_batch(engine.most_rows, outputs)
-        probe = inputs(range(self.batch_size), spec)
-        self._pad = not rows_agree(engine, probe) if engine.one_shape is None else engine.one_shape
+        self.batch_size = rows_in_a_batch(engine.max_batch_size, outputs)
+        probe = inputs_of_seeds(range(self.batch_size), spec)
+        self._pad = not rows_agree(engine, probe) if engine.fixed_batch_size is None else engine.fixed_batch_size
         if not self._pad:
-            self.batch_size = _in_time(engine, probe)
+            self.batch_size = _batch_size_within_limit(engine, probe)
 
     def start(self, rows: Inputs) -> Callable[[], Outputs]:
         """Begin to compute 1 to `batch_size` rows; the function returned waits for the outputs, by name."""
@@ -97,7 +99,11 @@ class Runtime:
 
         def finish() -> Outputs:
             found = {name: values[:n] for name, values in wait().items()}
-            return found if self._engine.makes_uint8 else {spec.name: finished(found[spec.name], spec) for spec in self._outputs}
+            return (
+                found
+                if self._engine.makes_uint8
+                else {spec.name: to_declared_output(found[spec.name], spec) for spec in self._outputs}
+            )
 
         return finish
 
@@ -119,8 +125,11 @@ def rows_agree(engine: Engine, probe: Inputs) -> bool:
     return True
 
 
-def finished(values: NDArray[Any], spec: OutputSpec) -> NDArray[Any]:
-    """An output as its description asks for: images [n, channels, height, width] as uint8 [n, height, width, channels]."""
+def to_declared_output(values: NDArray[Any], spec: OutputSpec) -> NDArray[Any]:
+    """Convert an output to the type that the manifest declares.
+
+    Images [n, channels, height, width] become uint8 [n, height, width, channels].
+    """
     if spec.to_uint8 is None:
         return values
     images: NDArray[np.uint8] = to_uint8_range(values, *spec.to_uint8).astype(np.uint8).transpose(0, 2, 3, 1)
@@ -143,7 +152,7 @@ def least_seconds(engine: Engine, rows: Inputs, runs: int = 4) -> float:
     return min(seconds)
 
 
-def _in_time(engine: Engine, probe: Inputs) -> int:
+def _batch_size_within_limit(engine: Engine, probe: Inputs) -> int:
     size = count(probe)
     while size > 1 and least_seconds(engine, select(probe, slice(size)), runs=1) > _BATCH_SECONDS:
         size //= 2

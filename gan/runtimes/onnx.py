@@ -7,10 +7,10 @@ import numpy as np
 import onnxruntime
 
 from gan.errors import ModelFolderError
-from gan.latents import Inputs, inputs
-from gan.model_folder import ONNX, ModelFolder, export_again
+from gan.latents import Inputs, inputs_of_seeds
+from gan.model_folder import ONNX, ModelFolder, export_again_hint
 from gan.processors import usable_processors
-from gan.runtimes.base import DeviceName, OnDevice, Outputs, PrecisionName, least_seconds, rows_agree, rows_in_a_batch
+from gan.runtimes.base import DeviceName, Outputs, PrecisionName, RunExclusively, least_seconds, rows_agree, rows_in_a_batch
 
 # A batch that one thread computes in less gains little from others, which are then left to the event loop and the encoders.
 ONE_THREAD_SECONDS = 0.010
@@ -20,9 +20,10 @@ class OnnxEngine:
     """One session of ONNX Runtime."""
 
     name = "onnx-cpu"
-    most_rows = 16  # as fast for each image as larger batches, and sooner done
+    file, library = ONNX, "onnxruntime"
+    max_batch_size = 16  # as fast for each image as larger batches, and sooner done
     in_flight = 1  # the processor computes while `start` is called
-    one_shape: bool | None = None
+    fixed_batch_size: bool | None = None
     makes_uint8 = False
 
     def __init__(self, content: bytes, threads: int) -> None:
@@ -46,7 +47,7 @@ class OnnxEngine:
         return found
 
 
-def load(folder: ModelFolder, device: DeviceName, precision: PrecisionName, threads: int | None, _: OnDevice) -> OnnxEngine:
+def load(folder: ModelFolder, device: DeviceName, precision: PrecisionName, threads: int | None, _: RunExclusively) -> OnnxEngine:
     """Open the file, with one thread where more gain little and change no bit. Raises ModelFolderError."""
     if device == "cuda":
         raise ModelFolderError("GAN_DEVICE=cuda needs GAN_RUNTIME=torchscript: ONNX Runtime runs on the processor here")
@@ -57,13 +58,15 @@ def load(folder: ModelFolder, device: DeviceName, precision: PrecisionName, thre
         return _with_threads(folder, content, threads)
     except Exception as error:  # ONNX Runtime's own errors share no base class below Exception
         reason = str(error).partition("\n")[0]
-        raise ModelFolderError(f"ONNX Runtime cannot run {folder.path / ONNX} ({reason}): {export_again(folder.path)}") from error
+        raise ModelFolderError(
+            f"ONNX Runtime cannot run {folder.path / ONNX} ({reason}): {export_again_hint(folder.path)}"
+        ) from error
 
 
 def _with_threads(folder: ModelFolder, content: bytes, threads: int | None) -> OnnxEngine:
     engine = OnnxEngine(content, threads or usable_processors())
     manifest = folder.manifest
-    probe = inputs(range(rows_in_a_batch(engine.most_rows, tuple(manifest.outputs))), manifest.space)
+    probe = inputs_of_seeds(range(rows_in_a_batch(engine.max_batch_size, tuple(manifest.outputs))), manifest.input_spec)
     together = engine.run(probe)
     if threads is not None or usable_processors() == 1:
         return engine
@@ -73,5 +76,5 @@ def _with_threads(folder: ModelFolder, content: bytes, threads: int | None) -> O
     # The clock may choose otherwise after a restart, so both must compute the same in a batch of any size.
     same = all(map(np.array_equal, alone.run(probe), together))
     for one in (engine, alone):
-        one.one_shape = not rows_agree(one, probe)
-    return alone if same and alone.one_shape == engine.one_shape else engine
+        one.fixed_batch_size = not rows_agree(one, probe)
+    return alone if same and alone.fixed_batch_size == engine.fixed_batch_size else engine

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from gan.errors import ModelFolderError
 from gan.images.encoding import Images, to_uint8_range
-from gan.latents import Inputs, InputSpec, inputs
-from gan.model_folder import TORCHSCRIPT, ModelFolder, export_again
+from gan.latents import Inputs, InputSpec, inputs_of_seeds
+from gan.model_folder import TORCHSCRIPT, ModelFolder, export_again_hint
 from gan.processors import usable_processors
-from gan.runtimes.base import DeviceName, OnDevice, Outputs, PrecisionName, at_once, rows_in_a_batch
+from gan.runtimes.base import DeviceName, Outputs, PrecisionName, RunExclusively, rows_in_a_batch, run_inline
 
 
 class FixedTypeError(Exception):
@@ -31,7 +31,8 @@ class TorchScriptEngine:
     graph, which replays all kernels of a batch with one call, is of one shape.
     """
 
-    one_shape = makes_uint8 = True
+    file, library = TORCHSCRIPT, "torch"
+    fixed_batch_size = makes_uint8 = True
 
     def __init__(
         self,
@@ -39,7 +40,7 @@ class TorchScriptEngine:
         device: DeviceName = "auto",
         precision: PrecisionName = "float32",
         threads: int | None = None,
-        on_device: OnDevice = at_once,
+        on_device: RunExclusively = run_inline,
     ) -> None:
         """Raises ModelFolderError."""
         (output,) = folder.manifest.outputs
@@ -53,28 +54,28 @@ class TorchScriptEngine:
             raise ModelFolderError("GAN_PRECISION=float16 needs a GPU, and torch sees none here: leave it unset")
         self._dtype = torch.float16 if precision == "float16" else torch.float32
         self.name = f"torchscript-{self._device.type}" + ("-float16" if precision == "float16" else "")
-        self.most_rows = rows_in_a_batch(64 if on_gpu else 8, (output,))
+        self.max_batch_size = rows_in_a_batch(64 if on_gpu else 8, (output,))
         self.in_flight = 2 if on_gpu else 1
-        self._slots: list[_Slot] = []
+        self._slots: list[_CudaGraphBuffers] = []
         torch.set_num_threads(threads or min(torch.get_num_threads(), usable_processors()))
         # TensorFloat-32 would cost the promise of one grey level; autotuning, that of the same bytes after a restart.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
-        self._names = folder.manifest.space.names
+        self._names = folder.manifest.input_spec.names
         content = folder.content(TORCHSCRIPT)
         try:
             self._module = load_module(content, self._device, self._dtype)
             # While a CUDA graph is captured no other thread may ask anything of the device.
-            on_device(lambda: self._warm_up(folder.manifest.space))
+            on_device(lambda: self._warm_up(folder.manifest.input_spec))
         except FixedTypeError as error:
             raise ModelFolderError(
-                f"GAN_PRECISION={precision}: {folder.path / TORCHSCRIPT} {error}: {export_again(folder.path)}, "
+                f"GAN_PRECISION={precision}: {folder.path / TORCHSCRIPT} {error}: {export_again_hint(folder.path)}, "
                 "or leave GAN_PRECISION unset"
             ) from error
         except (RuntimeError, ValueError) as error:
             reason = str(error).strip().rpartition("\n")[2]  # torch's own trace comes before it
             raise ModelFolderError(
-                f"torch cannot run {folder.path / TORCHSCRIPT} ({reason}): {export_again(folder.path)}"
+                f"torch cannot run {folder.path / TORCHSCRIPT} ({reason}): {export_again_hint(folder.path)}"
             ) from error
 
     def start(self, rows: Inputs) -> Callable[[], Outputs]:
@@ -94,8 +95,11 @@ class TorchScriptEngine:
         return [rows[name] for name in self._names]
 
     @torch.inference_mode()
-    def _warm_up(self, space: InputSpec) -> None:
-        probe = [torch.from_numpy(values).to(self._device) for values in self._in_order(inputs(range(self.most_rows), space))]
+    def _warm_up(self, input_spec: InputSpec) -> None:
+        probe = [
+            torch.from_numpy(values).to(self._device)
+            for values in self._in_order(inputs_of_seeds(range(self.max_batch_size), input_spec))
+        ]
         if self._device.type == "cpu":
             for _ in range(_WARM_UP_RUNS):
                 self._levels(probe)
@@ -106,10 +110,10 @@ class TorchScriptEngine:
                 self._levels(probe)
         aside.synchronize()
         copies = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        self._slots = [_Slot(self._levels, probe, copies) for _ in range(self.in_flight)]
+        self._slots = [_CudaGraphBuffers(self._levels, probe, copies) for _ in range(self.in_flight)]
 
     def _levels(self, batch: list[Tensor]) -> Tensor:
-        """Inputs in the network's order, on its device -> uint8 [most_rows, height, width, channels]."""
+        """Inputs in the network's order, on its device -> uint8 [max_batch_size, height, width, channels]."""
         images = self._module(*(values.to(self._dtype) if values.is_floating_point() else values for values in batch))
         levels: Tensor = to_uint8_range(images.float(), *self._range).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
         return levels
@@ -130,7 +134,7 @@ def load_module(content: bytes, device: torch.device, dtype: torch.dtype) -> tor
         return module  # type: ignore[no-any-return]
 
 
-class _Slot:
+class _CudaGraphBuffers:
     """Room for one batch on a GPU: a CUDA graph, which launches all kernels in one go, with the memory that it reads and writes.
 
     With two of them the copy of one batch to the processor runs beside the kernels of the next.

@@ -32,7 +32,7 @@ def test_a_manifest_of_version_1_is_read_as_the_same_model():
     assert (manifest.z_dim, manifest.latent, manifest.classes) == (before["z_dim"], before["latent"], before["classes"])
     assert (manifest.channels, manifest.height, manifest.width) == (1, 32, 32)
     assert [one.name for one in manifest.inputs] == ["z", "label"]
-    assert manifest.space == InputSpec(100, "normal", 10)
+    assert manifest.input_spec == InputSpec(100, "normal", 10)
     assert manifest.architecture == Architecture(**before["architecture"])
     assert manifest.networks["generator"].files == {
         "weights": "generator.safetensors",

@@ -103,9 +103,9 @@ def test_small_answers_are_neither_counted_nor_held_up():
         await asyncio.sleep(0)
         with ExitStack() as held:
             answers.check(LARGE)
-            await answers.room(LARGE, held)
+            await answers.reserve(LARGE, held)
             async with asyncio.timeout(10):
-                await answers.room(2**16, held)
+                await answers.reserve(2**16, held)
             answers.check(2**16)
         for task in unread:
             task.cancel()
@@ -186,7 +186,7 @@ def test_there_is_room_in_the_order_of_asking_and_for_any_answer_that_is_alone()
 
         async def encode(name, size, done):
             with ExitStack() as held:
-                await answers.room(size, held)
+                await answers.reserve(size, held)
                 order.append(name)
                 await done.wait()
 
@@ -208,7 +208,7 @@ def test_there_is_room_in_the_order_of_asking_and_for_any_answer_that_is_alone()
             event.set()
         await asyncio.gather(*tasks.values(), return_exceptions=True)
         with ExitStack() as held:
-            await answers.room(99 * LARGE, held)
+            await answers.reserve(99 * LARGE, held)
 
     asyncio.run(scenario())
 
@@ -219,7 +219,7 @@ def test_unread_answers_leave_no_room_to_encode_others():
         sending = delivery(answers, caller, application(b"a" * LARGE))
         await asyncio.sleep(0)
         with ExitStack() as held:
-            waiting = asyncio.create_task(answers.room(LARGE, held))
+            waiting = asyncio.create_task(answers.reserve(LARGE, held))
             await asyncio.sleep(0.01)
             assert not waiting.done()
             caller.reads.set()

@@ -275,6 +275,8 @@ def test_the_rows_that_wait_are_reported_once_a_batch_and_once_none_are_left():
         later = await start(batcher, device, rows(*range(20, 36)), rows(*range(40, 60)))
         device.go.set()
         await asyncio.gather(*first, *later)
+        for _ in device.batches[1:]:  # so that the next arrival is that of the next batch
+            await arrived(device)
         device.go.clear()
         running = await start(batcher, device, rows(*range(20, 40)))
         await arrived(device)

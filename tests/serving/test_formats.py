@@ -334,3 +334,28 @@ def test_one_model_by_name(client):
     (manifest,) = client.get("/models").json()["models"]
     assert client.get("/models/fashion-mnist-dcgan").json() == manifest
     assert client.get(f"/models/fashion-mnist-dcgan@{manifest['version']}").json() == manifest
+
+
+@pytest.mark.parametrize(
+    ("request_body", "accept", "field", "size"),
+    [
+        ({"n": 256, "columns": 1, "scale": 2, "format": "webp"}, "*/*", "columns", "64x16384"),
+        ({"n": 256, "columns": 256, "scale": 2}, "image/webp", "columns", "16384x64"),
+        ({"n": 256, "columns": 1, "scale": 8, "format": "jpeg"}, "*/*", "columns", "256x65536"),
+        ({"n": 1, "scale": 512, "format": "webp"}, "*/*", "scale", "16384x16384"),
+    ],
+)
+def test_an_image_longer_than_its_format_allows_is_refused(trained, request_body, accept, field, size):
+    with serving(trained.models, max_pixels=2**30) as client:
+        answer = client.post("/generate", json={"seed": 1, **request_body}, headers={"Accept": accept})
+        assert f"comes to {size} pixels" in refused(answer, 422, (field,))["detail"]
+        png = client.post("/generate", json={"seed": 1, "n": 256, "columns": 1, "scale": 2, "format": "png"})
+        assert pixels(png.content).shape == (16_384, 64)
+
+
+@pytest.mark.parametrize("name", ["webp", "gif"])
+def test_an_animation_larger_than_its_format_allows_is_refused(trained, name):
+    with serving(trained.models, max_pixels=2**34) as client:
+        request_body = {"seeds": [1, 2], "frames": 2, "scale": 2100, "format": name}
+        answer = client.post("/interpolate", json=request_body)
+    refused(answer, 422, ("scale",))

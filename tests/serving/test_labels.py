@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from starlette.testclient import TestClient
 
 from gan import atomic, model_folder
-from gan.latents import Code, InputSpec, draw
+from gan.latents import Code, InputSpec, inputs_of_seed
 from gan.manifest import MANIFEST, generator_inputs
 from gan.model_folder import ONNX, TORCHSCRIPT, WEIGHTS
 from gan.networks import dcgan
@@ -48,7 +48,7 @@ def coded(trained, tmp_path_factory):
         export.export_torchscript(generator, path / TORCHSCRIPT)
         files = model_folder.digests(path, [WEIGHTS, ONNX, TORCHSCRIPT])
         changes = {"name": "coded", "version": files[WEIGHTS][:12], "files": files}
-        changes["inputs"] = generator_inputs(generator.space, None)
+        changes["inputs"] = generator_inputs(generator.input_spec, None)
         (path / MANIFEST).write_text(manifest.model_copy(update=changes).model_dump_json())
 
     atomic.write_atomically(folder, fill)
@@ -100,10 +100,10 @@ def test_a_label_by_name_and_by_index(labelled_client):
 
 
 def test_without_a_label_the_seed_has_one_and_asking_for_it_changes_nothing(labelled_client):
-    space = InputSpec(100, classes=10)
+    input_spec = InputSpec(100, classes=10)
     found = arrays(labelled_client, seed=5, n=20)
     assert found["labels"].dtype == np.int64
-    assert found["labels"].tolist() == [draw(seed, space).label for seed in range(5, 25)]
+    assert found["labels"].tolist() == [inputs_of_seed(seed, input_spec).label for seed in range(5, 25)]
     asked = arrays(labelled_client, seed=5, n=20, label=found["labels"].tolist())
     assert np.array_equal(asked["images"], found["images"])
 
@@ -178,7 +178,7 @@ def test_an_interpolation_keeps_one_label(labelled_client):
     bags = frames(label="Bag")
     ends = arrays(labelled_client, seeds=[5, 6], label="Bag")["images"]
     assert np.array_equal(bags[[0, -1]], ends)
-    first = draw(5, InputSpec(100, classes=10)).label
+    first = inputs_of_seed(5, InputSpec(100, classes=10)).label
     assert np.array_equal(frames(), frames(label=first))
 
 
@@ -196,7 +196,7 @@ def test_rows_of_different_labels_share_a_batch(labelled_client):
 
 def test_codes_by_name(coded_client):
     plain = arrays(coded_client, seed=7, n=3)["images"]
-    drawn = [draw(seed, InputSpec(20, codes=CODES)).codes for seed in (7, 8, 9)]
+    drawn = [inputs_of_seed(seed, InputSpec(20, codes=CODES)).codes for seed in (7, 8, 9)]
     own = {name: [codes[name] for codes in drawn] for name in ("shape", "slant")}
     assert np.array_equal(arrays(coded_client, seed=7, n=3, codes=own)["images"], plain)
     one_for_all = arrays(coded_client, seed=7, n=3, codes={"shape": 2, "slant": -0.5})["images"]
@@ -208,7 +208,7 @@ def test_codes_by_name(coded_client):
 
 
 def test_asking_for_one_code_leaves_the_other(coded_client):
-    slant = draw(7, InputSpec(20, codes=CODES)).codes["slant"]
+    slant = inputs_of_seed(7, InputSpec(20, codes=CODES)).codes["slant"]
     asked = arrays(coded_client, seed=7, codes={"shape": 1})["images"]
     assert np.array_equal(asked, arrays(coded_client, seed=7, codes={"shape": 1, "slant": slant})["images"])
 
@@ -260,7 +260,9 @@ def test_a_image_says_the_codes_that_lead_back_to_it(coded_client):
         return json.loads(told_origin(coded_client.post("/generate", json=asked).content))
 
     own = said(seed=7)
-    assert own["codes"] == {name: pytest.approx(value) for name, value in draw(7, InputSpec(20, codes=CODES)).codes.items()}
+    assert own["codes"] == {
+        name: pytest.approx(value) for name, value in inputs_of_seed(7, InputSpec(20, codes=CODES)).codes.items()
+    }
     again = {name: own[name] for name in ("model", "seed", "codes")}
     alone = coded_client.post("/generate", json={"seed": 7}).content
     assert coded_client.post("/generate", json=again).content == alone

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gan import runtimes
-from gan.latents import InputSpec, inputs
+from gan.latents import InputSpec, inputs_of_seeds
 from gan.manifest import IMAGES
 from serving import encoding
 from serving.app import Api
@@ -28,7 +28,7 @@ from tests.serving.test_threads import Work, begun
 class Images(Device):
     """The held device, drawing 32x32 images of the first latent component's bits."""
 
-    name = "held"
+    name, file, library = "held", "generator.onnx", "onnxruntime"
 
     def start(self, rows):
         z = rows["z"]
@@ -212,7 +212,9 @@ def test_ten_thousand_images_under_mixed_load_are_the_bytes_they_are_alone(train
     differing = 0
     for (seeds, truncation), answer in zip(wanted, answers, strict=True):
         together = np.load(io.BytesIO(answer.content))["images"]
-        alone = np.concatenate([runtimes.generate_images(drawer, inputs([seed], InputSpec(100), truncation)) for seed in seeds])
+        alone = np.concatenate(
+            [runtimes.generate_images(drawer, inputs_of_seeds([seed], InputSpec(100), truncation)) for seed in seeds]
+        )
         differing += int((together != alone).any((1, 2, 3)).sum())
     assert differing == 0
 

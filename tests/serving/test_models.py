@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from gan import model_folder, runtimes
 from gan.errors import ModelFolderError
-from gan.latents import inputs
+from gan.latents import inputs_of_seeds
 from serving.app import Api
 from serving.batching import Batcher
 from serving.errors import RequestError
@@ -179,8 +179,12 @@ def test_a_folder_exchanged_while_it_is_read_is_read_once_more(two_models, monke
     monkeypatch.setattr(model_folder, "read", read)
     (model,) = Models(Settings(models=two_models)).all()
     assert model.folder.title == plain(SHIPPED).title
-    expected = runtimes.generate_images(runtimes.load(plain(SHIPPED), "onnx"), inputs(range(3), model.folder.manifest.space))
-    assert np.array_equal(runtimes.generate_images(model.runtime, inputs(range(3), model.folder.manifest.space)), expected)
+    expected = runtimes.generate_images(
+        runtimes.load(plain(SHIPPED), "onnx"), inputs_of_seeds(range(3), model.folder.manifest.input_spec)
+    )
+    assert np.array_equal(
+        runtimes.generate_images(model.runtime, inputs_of_seeds(range(3), model.folder.manifest.input_spec)), expected
+    )
 
 
 def test_no_model_at_all(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from gan import model_folder
-from gan.latents import InputSpec, draw
+from gan.latents import InputSpec, inputs_of_seed
 from serving.filenames import content_disposition, stem
 from tests.conftest import latents
 from tests.gan.images.test_encoding import told
@@ -39,7 +39,7 @@ def origin(client, **asked):
 def test_a_image_says_what_it_is_of(labelled, title, name):
     asked = {"seed": 7, "label": "Bag", "truncation": 0.5, "format": name}
     assert origin(labelled, **asked) == {"model": title, "seed": 7, "label": "Bag", "truncation": 0.5}
-    own = GARMENTS[draw(7, InputSpec(100, classes=10)).label]
+    own = GARMENTS[inputs_of_seed(7, InputSpec(100, classes=10)).label]
     assert origin(labelled, seed=7, format=name) == {"model": title, "seed": 7, "label": own, "truncation": None}
     both = origin(labelled, seeds=[7, 3], label=["Bag", 0], format=name)
     assert both == {"model": title, "seeds": [7, 3], "labels": ["Bag", "T-shirt/top"], "truncation": None}

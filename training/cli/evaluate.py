@@ -147,7 +147,7 @@ def _evaluate(command: _CommandLine) -> None:
             raise EvaluationTargetError(
                 f"--pairs {command.pairs}: cannot be written ({error.strerror}); give another file"
             ) from error
-    why = evaluator.doubt or why
+    why = evaluator.caveat or why
     if command.as_json:
         print(json.dumps(_as_json(about, data, why, evaluation), indent=2, allow_nan=False))
     else:

@@ -98,7 +98,7 @@ class TrainingRun:
         run_dir.check_data(folder, self._config.data, fingerprint, images, images_may_change)
         files.write_config(folder, self._config)
         record(folder, str(self._hardware))
-        evaluator = setup.evaluator_of(self._config, self._labelled_dataset, self._features)
+        evaluator = setup.make_evaluator(self._config, self._labelled_dataset, self._features)
         _log.info(f"checkpoints are measured by {evaluator.extractor.protocol}")
         _log.info((f"resumed from {resumed_from}\n" if resumed_from else "") + f"run: {folder}")
         return evaluator
@@ -186,7 +186,7 @@ def _evaluator_again(folder: Path, config: TrainingConfig) -> Evaluator:
     labelled_dataset, features = setup.load(config, folder)
     dataset = labelled_dataset if config.conditional else labelled_dataset.without_labels()
     run_dir.check_data(folder, config.data, dataset.fingerprint, len(dataset.images), may_change=False)
-    return setup.evaluator_of(config, labelled_dataset, features)
+    return setup.make_evaluator(config, labelled_dataset, features)
 
 
 def _restore(state: TrainingState, paths: list[Path]) -> Path | None:
@@ -211,10 +211,10 @@ def _is_done(folder: Path, config: TrainingConfig) -> bool:
     if best is None:
         return False
     try:
-        last = checkpoint.read_progress(checkpoint.checkpoints(folder)[-1])
+        last = checkpoint.read_metadata(checkpoint.checkpoints(folder)[-1])
         origin = model_folder.read(folder / "model").manifest.origin
         exported = origin.pictures_seen if isinstance(origin, Trained) else None
-        return config.is_reached(last.seen, last.seconds) and exported == checkpoint.read_progress(best).seen
+        return config.is_reached(last.seen, last.seconds) and exported == checkpoint.read_metadata(best).seen
     except (CheckpointError, ModelFolderError):
         return False
 

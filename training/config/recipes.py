@@ -74,7 +74,7 @@ RECIPES: dict[RecipeName, dict[str, Any]] = {
         "learning_rate_end": 5e-5,
         "penalty_end": 0.1,
         "beta2_end": 0.99,
-        "ema_half_life": 5_000_000,  # which grows from nothing there too, see training.schedule
+        "ema_half_life": 5_000_000,  # which grows from nothing there too, see training.engine.schedules
     },
 }
 

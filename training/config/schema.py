@@ -24,10 +24,10 @@ class TrainingConfig(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        codes = [code.name for code in self.space(None).codes]
+        codes = [code.name for code in self.input_spec(None).codes]
         if len(set(codes)) < len(codes) or {"z", "label"} & set(codes):
             raise ValueError("--codes: every code needs a name of its own, and z and label are taken")
-        if any(code.categories is not None and code.categories < 2 for code in self.space(None).codes):
+        if any(code.categories is not None and code.categories < 2 for code in self.input_spec(None).codes):
             raise ValueError("--codes: a code like kind=10 needs at least two kinds")
         family = families.get(self.arch)
         if self.discriminator_norm not in family.norms:
@@ -65,7 +65,7 @@ class TrainingConfig(Settings):
             name: getattr(self, name) for name in families.get(self.arch).arguments.model_fields if name in type(self).model_fields
         }
 
-    def space(self, classes: int | None) -> InputSpec:
+    def input_spec(self, classes: int | None) -> InputSpec:
         """What the generator draws from; `classes` is None for a model without labels."""
         named = [code.partition("=") for code in self.codes.split(",") if code]
         return InputSpec(self.z_dim, self.latent, classes, tuple(Code(name, int(k) if k else None) for name, _, k in named))

@@ -44,7 +44,7 @@ class Settings(BaseModel):
     resolution: str = "32"
     """of the images in pixels: 32, 28, 64, or 48x64 for a width of 48 and a height of 64; sides must halve at least twice"""
     fit: Literal["crop", "pad"] = "crop"
-    """how a image of another shape is brought to it: cut to its middle, or given a margin"""
+    """how an image of another shape is made to fit: cropped to its middle, or given a margin"""
     background: str = "white"
     """what shows through transparent images and fills margins: a colour's name or #rrggbb"""
     max_bad: Share = 0.01

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training.data.dataset import composed
+from training.data.dataset import nfc
 
-Path = tuple[str, ...]  # the folders of an image, and its own name
+PathParts = tuple[str, ...]  # the folders of an image, and its own name
 
 _TRAINING = "train|training|trainval|trn"
 _TEST = "test|testing|tst|val|valid|validation|dev|eval|evaluation|hold[-_ ]?out|held[-_ ]?out|pred"
@@ -35,10 +35,10 @@ def natural(name: str) -> tuple[Any, ...]:
 
 def in_natural_order(labels: Iterable[str]) -> tuple[str, ...]:
     """The names of the classes in natural order, each once."""
-    return tuple(sorted({composed(label) for label in labels}, key=natural))
+    return tuple(sorted({nfc(label) for label in labels}, key=natural))
 
 
-def arrange(paths: Sequence[Path]) -> list[Place]:
+def arrange(paths: Sequence[PathParts]) -> list[Place]:
     """Infer the class and split of each image. Folders that contain all others are ignored.
 
     Folders called train and test, or by other words for these, are no classes: images in the latter are held out, and the
@@ -61,7 +61,7 @@ def arrange(paths: Sequence[Path]) -> list[Place]:
     return [Place(label, side) for label, side in zip(labels, sides, strict=True)]
 
 
-def _beside_splits(paths: Sequence[Path]) -> set[str]:
+def _beside_splits(paths: Sequence[PathParts]) -> set[str]:
     """The folders beside those for training and testing that have inner folders of the same names: masks, copies, samples."""
     matches = {top: _SPLIT.fullmatch(top) for top in {path[0] for path in paths if len(path) > 2}}
     splits = {top: match["training"] is None for top, match in matches.items() if match is not None}
@@ -71,7 +71,7 @@ def _beside_splits(paths: Sequence[Path]) -> set[str]:
     return {path[0] for path in paths} - set(splits) if inner[True] & inner[False] else set()
 
 
-def _unwrapped(paths: Sequence[Path]) -> list[Path]:
+def _unwrapped(paths: Sequence[PathParts]) -> list[PathParts]:
     """Remove the folders that contain everything."""
     found = list(paths)
     while found and all(len(path) > 1 and path[0] == found[0][0] for path in found):
@@ -79,7 +79,7 @@ def _unwrapped(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _domains_inside(paths: list[Path]) -> list[Path]:
+def _domains_inside(paths: list[PathParts]) -> list[PathParts]:
     """Replace trainA by train/A, if all folders have such names."""
     matches = [_DOMAIN.fullmatch(path[0]) if len(path) > 1 else None for path in paths]
     if not _sides(["" if match is None else match["split"] for match in matches]):
@@ -97,10 +97,10 @@ def _sides(folders: Sequence[str]) -> list[bool | None] | None:
     return [is_test[folder] for folder in folders] if set(is_test.values()) == {True, False} else None
 
 
-def _labels(paths: Sequence[Path], sides: Sequence[bool | None]) -> list[str | None]:
+def _labels(paths: Sequence[PathParts], sides: Sequence[bool | None]) -> list[str | None]:
     tops = [path[0] if len(path) > 1 else None for path in paths]
     learned = {top for top, side in zip(tops, sides, strict=True) if not side}
     classes = in_natural_order(top for top in learned if top is not None)
     if None in learned or len(classes) < 2:
         return [None] * len(paths)
-    return [top if top is not None and composed(top) in classes else None for top in tops]
+    return [top if top is not None and nfc(top) in classes else None for top in tops]

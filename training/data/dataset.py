@@ -49,8 +49,8 @@ class Dataset:
 
     def in_order(self, classes: Sequence[str]) -> "Dataset":
         """The set with its classes spelled and sorted as in a model or run; the set itself if these are other classes."""
-        own = {composed(name): index for index, name in enumerate(self.classes)}
-        indices = [own.get(composed(name), -1) for name in classes]
+        own = {nfc(name): index for index, name in enumerate(self.classes)}
+        indices = [own.get(nfc(name), -1) for name in classes]
         if self.labels is None or tuple(classes) == self.classes or sorted(own.values()) != sorted(indices):
             return self
         moved = np.argsort(np.array(indices, np.int64))
@@ -95,12 +95,12 @@ class Dataset:
         return self.images[order], None if self.labels is None else self.labels[order]
 
 
-def composed(name: str) -> str:
+def nfc(name: str) -> str:
     """A name in Unicode's composed form (NFC), as people type it; a Mac's file system separates letters and their accents."""
-    return unicodedata.normalize("NFC", spelled(name))
+    return unicodedata.normalize("NFC", escape_undecodable(name))
 
 
-def spelled(name: str) -> str:
+def escape_undecodable(name: str) -> str:
     """A name for people and text files: bytes in it that are not UTF-8 are written as escapes."""
     return name.encode("utf-8", "backslashreplace").decode()
 

@@ -21,9 +21,9 @@ from gan.images.decoding import Options, bombs_are_errors
 from gan.images.fitting import Changes, total
 from training.data import cache_limit
 from training.data.classes import in_natural_order
-from training.data.dataset import composed, fingerprint, spelled
+from training.data.dataset import escape_undecodable, fingerprint, nfc
 from training.data.image_files import Files, ImageFile
-from training.data.memmap import Outcome, decode_into, digest_of, find_depth, in_threads, keep
+from training.data.memmap import Outcome, decode_into, digest_of, find_depth, in_threads, keep_rows
 from training.data.memory import memory_limit
 from training.data.split import split_indices
 from training.errors import DataError
@@ -163,17 +163,17 @@ def _fill(folder: Path, files: Files, digests: Sequence[bytes], options: Options
     channels = 1 if all(outcome.grey for outcome in decoded_ones) else 3
     for name, rows in good.items():
         if rows:
-            keep(folder / name, rows, channels)
+            keep_rows(folder / name, rows, channels)
         else:
             (folder / name).unlink()
     used = {name: [outcomes[name][row].file for row in rows] for name, rows in good.items()}
     images = np.load(folder / _PICTURES, mmap_mode="r")
     classes, labels = _labels(used[_PICTURES])
     record = Record(
-        source=spelled(files.source),
+        source=escape_undecodable(files.source),
         sizes={path.name: path.stat().st_size for path in folder.iterdir()},
         classes=list(classes),
-        former_classes=sorted({spelled(file.label) for file in used[_PICTURES] if file.label is not None}),
+        former_classes=sorted({escape_undecodable(file.label) for file in used[_PICTURES] if file.label is not None}),
         labels=labels,
         held_out_labels=_class_indices(used.get(_HELD_OUT, []), classes),
         changes=total(outcome.changes for outcome in decoded_ones),
@@ -195,7 +195,7 @@ def _labels(files: Sequence[ImageFile]) -> tuple[tuple[str, ...], list[int]]:
 
 def _class_indices(files: Sequence[ImageFile], classes: Sequence[str]) -> list[int]:
     indices = {name: index for index, name in enumerate(classes)}
-    return [-1 if file.label is None else indices.get(composed(file.label), -1) for file in files]
+    return [-1 if file.label is None else indices.get(nfc(file.label), -1) for file in files]
 
 
 def _explain(outcome: Outcome) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from gan.images.formats import SUFFIXES, is_image, suffix_of
 from training.data.classes import arrange, in_natural_order
-from training.data.dataset import composed, slug
+from training.data.dataset import nfc, slug
 from training.data.labels import LABEL_FILES, Labels, read_labels
 from training.data.listing import File, Listing, list_folder, list_zip
 from training.errors import DataError
@@ -121,7 +121,7 @@ def _label(images: Sequence[ImageFile], labels: Sequence[Labels]) -> tuple[tuple
     found, no_classes = [], ""
     for image in images:
         about = max((one for one in labels if one.covers(image.name)), key=lambda one: len(one.file), default=None)
-        label = None if about is None else about.labels.get(composed(image.name))
+        label = None if about is None else about.labels.get(nfc(image.name))
         if label is None and not image.held_out and not no_classes:
             file = labels[0].file if about is None else about.file
             unusable = about.unusable if about is not None else ""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from training.data.dataset import composed
+from training.data.dataset import nfc
 
 LABEL_FILES = ("dataset.json", "metadata.jsonl", "metadata.csv")
 _SEPARATORS = ",;\t"
@@ -40,7 +40,7 @@ def read_labels(name: str, content: bytes) -> Labels | None:
     if rows is None:
         return None
     folder = PurePosixPath(name).parent
-    files = [composed((folder / file.replace("\\", "/")).as_posix()) for file, _ in rows]
+    files = [nfc((folder / file.replace("\\", "/")).as_posix()) for file, _ in rows]
     if (strange := next((label for _, label in rows if not _is_class(label)), None)) is not None:
         reason = f"its label {reprlib.repr(strange)} is neither a word nor a number, nor a list of zeros and one 1"
         return Labels(name, dict.fromkeys(files), reason)
@@ -109,4 +109,4 @@ def _text(label: Any) -> str | None:
         return str(label.index(1))
     if isinstance(label, float) and label.is_integer():
         return str(int(label))
-    return composed(str(label))
+    return nfc(str(label))

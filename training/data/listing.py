@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from gan.images.formats import HEAD, hint, suffix_of
-from training.data.dataset import spelled
+from training.data.dataset import escape_undecodable
 from training.data.zip_names import names_of
 from training.errors import DataError
 
@@ -41,7 +41,7 @@ class File:
     @property
     def title(self) -> str:
         """The name for people, with escapes for what is not text."""
-        return spelled(self.name)
+        return escape_undecodable(self.name)
 
     @contextmanager
     def reading(self) -> Iterator[IO[bytes]]:

@@ -126,8 +126,8 @@ class _DecodingBudget:
                 yield content
 
 
-def keep(path: Path, rows: Sequence[int], channels: int) -> None:
-    """Reduce the .npy file at `path` to some of its images, at least one, and to `channels` channels."""
+def keep_rows(path: Path, rows: Sequence[int], channels: int) -> None:
+    """Rewrite the .npy file at `path` with only these rows, at least one, and with `channels` channels."""
     images = np.load(path, mmap_mode="r")
     n, stored, height, width = images.shape
     if (len(rows), channels) == (n, stored):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.dataset import composed
+from training.data.dataset import nfc
 
 _SMALLEST_SET = 200  # a smaller set needs all its images
 _ONE_IN = 20
@@ -60,13 +60,13 @@ def split_indices(
     if len(test) >= LEAST_HELD_OUT:
         return training, sorted(sorted(test, key=lambda place: (digests[place], place))[:_MOST_OF_A_TEST_SPLIT])
     classes = [labels[place] for place in training]
-    names = None if None in classes else [composed(str(label)) for label in classes]
+    names = None if None in classes else [nfc(str(label)) for label in classes]
     held_out = {training[place] for place in held_out_indices([digests[place] for place in training], names)}
     return [place for place in training if place not in held_out], sorted(held_out)
 
 
 def halves(held_out: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """Indices, ascending, of held-out images [h, c, height, width] to choose models by, and of those to report by.
+    """Split held-out images [h, c, height, width]: ascending indices of the selection half, and of the test half.
 
     An image stays in its half when others are added, removed or reordered, and so do all copies of it. None where there are fewer
     than 1,000, or so many copies that one half would be small: one set then has to serve both.

@@ -25,7 +25,7 @@ class CheckpointError(GanServiceError):
         self.reason = reason
 
 
-class Progress(BaseModel):
+class CheckpointMetadata(BaseModel):
     """Metadata of a checkpoint. The names are those on disk."""
 
     model_config = ConfigDict(ser_json_inf_nan="constants")  # pydantic's null for them could not be read again
@@ -38,7 +38,7 @@ class Progress(BaseModel):
     scalers: list[dict[str, Any]] = [{}, {}]  # TrainingState.scalers
 
 
-def write(folder: Path, tensors: dict[str, Tensor], progress: Progress, config: TrainingConfig) -> Path:
+def write(folder: Path, tensors: dict[str, Tensor], progress: CheckpointMetadata, config: TrainingConfig) -> Path:
     """Write checkpoint-<images seen>.safetensors and delete all but the last three and the best; returns its path."""
     path = folder / f"checkpoint-{progress.seen:09d}.safetensors"
     # safetensors stores dense tensors only, so channels-last ones are copied to the standard layout.
@@ -52,7 +52,7 @@ def write(folder: Path, tensors: dict[str, Tensor], progress: Progress, config: 
     return path
 
 
-def read(path: Path) -> tuple[dict[str, Tensor], Progress]:
+def read(path: Path) -> tuple[dict[str, Tensor], CheckpointMetadata]:
     """Read what `write` was given, without the configuration. Raises CheckpointError if any byte has changed."""
     try:
         with safe_open(path, "pt") as file:
@@ -60,16 +60,16 @@ def read(path: Path) -> tuple[dict[str, Tensor], Progress]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is not a dict
         if metadata.pop("digest", None) != _digest(tensors, metadata):
             raise ValueError("its content does not fit its digest")
-        return tensors, Progress.model_validate_json(metadata["progress"])
+        return tensors, CheckpointMetadata.model_validate_json(metadata["progress"])
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise CheckpointError(path, error) from error
 
 
-def read_progress(path: Path) -> Progress:
+def read_metadata(path: Path) -> CheckpointMetadata:
     """Read a checkpoint's metadata only. Raises CheckpointError."""
     try:
         with safe_open(path, "pt") as file:
-            return Progress.model_validate_json((file.metadata() or {})["progress"])
+            return CheckpointMetadata.model_validate_json((file.metadata() or {})["progress"])
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise CheckpointError(path, error) from error
 
@@ -84,7 +84,7 @@ def ranked(folder: Path) -> list[Path]:
 
     Checkpoints that were not measured, or under another protocol than the latest, come last, the latest of them first.
     """
-    found = _progress(folder)
+    found = _metadata_of_all(folder)
     newest_first = list(reversed(found))
     protocol = next((found[path].protocol for path in newest_first if found[path].measures), "")
     return sorted(
@@ -94,15 +94,16 @@ def ranked(folder: Path) -> list[Path]:
 
 def measures_of(folder: Path, protocol: str) -> list[dict[str, float]]:
     """Measures of a run's readable checkpoints under one protocol, oldest first."""
-    return [progress.measures for progress in _progress(folder).values() if progress.measures and progress.protocol == protocol]
+    found = _metadata_of_all(folder).values()
+    return [metadata.measures for metadata in found if metadata.measures and metadata.protocol == protocol]
 
 
-def _progress(folder: Path) -> dict[Path, Progress]:
+def _metadata_of_all(folder: Path) -> dict[Path, CheckpointMetadata]:
     """Metadata of every readable checkpoint, oldest first."""
     found = {}
     for path in checkpoints(folder):
         try:
-            found[path] = read_progress(path)
+            found[path] = read_metadata(path)
         except CheckpointError:
             continue
     return found
@@ -110,8 +111,8 @@ def _progress(folder: Path) -> dict[Path, Progress]:
 
 def _best_of_each_protocol(folder: Path) -> list[Path]:
     """Best checkpoint of each protocol: a run may return to a protocol that it was measured under before."""
-    worst_first = sorted(_progress(folder).items(), key=lambda item: distance(item[1].measures), reverse=True)
-    return list({progress.protocol: path for path, progress in worst_first if progress.measures}.values())
+    worst_first = sorted(_metadata_of_all(folder).items(), key=lambda item: distance(item[1].measures), reverse=True)
+    return list({metadata.protocol: path for path, metadata in worst_first if metadata.measures}.values())
 
 
 def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:

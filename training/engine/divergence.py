@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gan.images import encoding
-from gan.latents import Inputs, inputs
+from gan.latents import Inputs, inputs_of_seeds
 from gan.networks.family import Generator
 from training.config.schema import TrainingConfig
 from training.data import Dataset
@@ -85,7 +85,7 @@ def measure(
 
     Changes no state, and is a function of the weights alone.
     """
-    rows = inputs(range(config.measure), state.space)
+    rows = inputs_of_seeds(range(config.measure), state.input_spec)
     images = generate_images(state.finished_generator(hardware.device), rows)
     found = {**checkpoint_evaluator.measure(images), "spread": _relative_spread(images, dataset.images)}
     boundary = OBJECTIVES[config.objective].boundary

@@ -4,6 +4,7 @@ import json
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from gan import atomic
 from gan.images import encoding
-from gan.latents import inputs
+from gan.latents import inputs_of_seeds
 from gan.networks.family import Generator
 from training.config.schema import TrainingConfig
 from training.engine.distributed import Group
@@ -39,9 +40,9 @@ class RunLogger:
     def __init__(self, state: TrainingState, config: TrainingConfig, folder: Path, group: Group) -> None:
         """Drop what a killed run wrote after the checkpoint that `state` is at: those steps will be repeated."""
         self._state, self._config, self._folder, self._group = state, config, folder, group
-        self._names: list[str] = []
-        self._sum: Tensor | None = None
-        self._steps, self._images = 0, 0
+        self._sums: dict[str, Tensor] = {}  # of each statistic since the last tick
+        self._steps: Counter[str] = Counter()  # in which it was reported
+        self._images = 0
         self._started = self._reported = time.perf_counter()
         if group.is_first:
             for file in (report.STATS, report.WARNINGS):
@@ -77,26 +78,27 @@ class RunLogger:
             self._thread_hook(failed)
 
     def add(self, measured: dict[str, Tensor], images: int) -> None:
-        """Add the scalars of one step of `images` images; they stay on the device."""
-        values = torch.stack([value.detach() for value in measured.values()])
-        self._names = list(measured)
-        self._sum = values if self._sum is None else self._sum + values
-        self._steps += 1
+        """Add the statistics of one step of `images` images; they stay on the device. A step may leave some of them out."""
+        for name, value in measured.items():
+            self._sums[name] = self._sums[name] + value.detach() if name in self._sums else value.detach()
+        self._steps.update(measured.keys())
         self._images += images
         self._bar.update(images)
 
     def tick(self) -> dict[str, float]:
-        """The means since the last tick, over all processes, with images seen, seconds and speed. Waits for the device."""
-        assert self._sum is not None
-        means = self._group.mean(self._sum / self._steps).tolist()
+        """Images seen, seconds, speed, and the mean of each statistic since the last tick. Waits for the device.
+
+        A mean is over the steps that report the statistic, and over all processes.
+        """
+        means = self._group.mean(torch.stack([total / self._steps[name] for name, total in self._sums.items()])).tolist()
         now = time.perf_counter()
         row = {
             "pictures": self._state.seen,
             "seconds": round(self._state.seconds, 3),
             "pictures_per_second": round(self._images / (now - self._started), 1),
-            **dict(zip(self._names, means, strict=True)),
+            **dict(zip(self._sums, means, strict=True)),
         }
-        self._sum, self._steps, self._images, self._started = None, 0, 0, now
+        self._sums, self._steps, self._images, self._started = {}, Counter(), 0, now
         return row
 
     def write(self, row: Mapping[str, float | str]) -> None:
@@ -139,7 +141,7 @@ class RunLogger:
 
 def sample_grid(finished: Generator) -> encoding.Images:
     """Generate seeds 0 to 63 by a finished generator, uint8 [8 height, 8 width, channels]."""
-    return encoding.grid(generate_images(finished, inputs(GRID_SEEDS, finished.space)).transpose(0, 2, 3, 1))
+    return encoding.grid(generate_images(finished, inputs_of_seeds(GRID_SEEDS, finished.input_spec)).transpose(0, 2, 3, 1))
 
 
 def _expected_length(config: TrainingConfig, state: TrainingState) -> int:

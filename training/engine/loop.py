@@ -62,7 +62,7 @@ def train(
             losses: dict[str, Loss] = {}
             for number in _discriminator_steps(config, state.seen):
                 due = [phase for phase in phases if number % phase.every == 0]
-                batch = make_minibatch(dataset, config, state.space, state.seen, rows, hardware.device)
+                batch = make_minibatch(dataset, config, state.input_spec, state.seen, rows, hardware.device)
                 with hardware.autocast(), torch.set_grad_enabled(any(phase.module is state.generator for phase in due)):
                     fake = generator(*batch.inputs)
                 for phase in due:

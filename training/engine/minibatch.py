@@ -34,7 +34,7 @@ class Minibatch:
 def make_minibatch(
     dataset: Dataset,
     config: TrainingConfig,
-    space: InputSpec,
+    input_spec: InputSpec,
     seen: int,
     rows: slice,  # of the whole batch, that this process computes
     device: torch.device,
@@ -50,7 +50,7 @@ def make_minibatch(
     if config.mirror:
         mirrored = random.random(config.batch_size) < 0.5
         images[mirrored] = images[mirrored, ..., ::-1].copy()
-    z, *codes = sample_latents(config, space, seen)
+    z, *codes = sample_latents(config, input_spec, seen)
     inputs = [z, *([] if labels is None else [labels]), *codes]
     return Minibatch(
         to_network(images[rows], device),
@@ -61,13 +61,13 @@ def make_minibatch(
     )
 
 
-def sample_latents(config: TrainingConfig, space: InputSpec, seen: int) -> list[NDArray[Any]]:
+def sample_latents(config: TrainingConfig, input_spec: InputSpec, seen: int) -> list[NDArray[Any]]:
     """Latent vectors [batch, z_dim] and codes, each [batch], of the step that follows `seen` images."""
     random = np.random.default_rng([config.seed, seen, _LATENTS])
-    shape = (config.batch_size, space.z_dim)
-    z = random.standard_normal(shape, np.float32) if space.distribution == "normal" else random.uniform(-1, 1, shape)
+    shape = (config.batch_size, input_spec.z_dim)
+    z = random.standard_normal(shape, np.float32) if input_spec.distribution == "normal" else random.uniform(-1, 1, shape)
     sampled: list[NDArray[Any]] = [z.astype(np.float32)]
-    for code in space.codes:
+    for code in input_spec.codes:
         n, k = config.batch_size, code.categories
         sampled.append((random.uniform(-1, 1, n) if k is None else random.integers(k, size=n)).astype(code_dtype(code)))
     return sampled

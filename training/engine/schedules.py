@@ -10,7 +10,7 @@ _RAMP = 0.05  # of the images seen: the longest half-life of the average until i
 
 
 def annealed(start: float, end: float | None, config: TrainingConfig, seen: int) -> float:
-    """From start to end along a half cosine over --anneal-images, then the end, as in R3GAN; the start if there is no end."""
+    """From `start` to `end` along a half cosine over --anneal-images, then `end`, as in R3GAN; `start` if `end` is None."""
     if end is None or config.anneal_images is None:
         return start
     return end + (start - end) * (1 + math.cos(math.pi * min(seen / config.anneal_images, 1))) / 2

@@ -37,19 +37,19 @@ def load(config: TrainingConfig, folder: Path | None) -> tuple[Dataset, FeatureN
             return as_begun(source.load(labelled=True)), "classifier"
         except DataError as error:
             _log.warning(f"measured without labels, since {error}")
-    known = as_begun(source.load(labelled=config.conditional or config.features == "classifier"))
-    if config.features == "classifier" and not has_labels(known):
+    labelled_dataset = as_begun(source.load(labelled=config.conditional or config.features == "classifier"))
+    if config.features == "classifier" and not has_labels(labelled_dataset):
         raise UsageError(f"--features classifier: {config.data} has only one class; take --features random")
     if config.features == "auto":
-        return known, "classifier" if has_labels(known) else "random"
-    return known, config.features
+        return labelled_dataset, "classifier" if has_labels(labelled_dataset) else "random"
+    return labelled_dataset, config.features
 
 
-def evaluator_of(config: TrainingConfig, known: Dataset, features: FeatureName) -> Evaluator:
+def make_evaluator(config: TrainingConfig, labelled_dataset: Dataset, features: FeatureName) -> Evaluator:
     """Evaluator of checkpoints and of the finished model. Raises UsageError for features that are not available, DiskError."""
     try:
         with writing_to(cache_root(), "start again"):  # classifiers are cached there
-            return Evaluator.from_dataset(known, features, inception_weights=config.inception_weights, progress=True)
+            return Evaluator.from_dataset(labelled_dataset, features, inception_weights=config.inception_weights, progress=True)
     except (FeaturesUnavailableError, ValueError) as error:
         raise UsageError(f"--features {features}: {error}") from error
 

@@ -15,10 +15,10 @@ from torch.optim.swa_utils import update_bn
 from gan.latents import Code, InputSpec
 from gan.networks import auxiliary_head, families
 from gan.networks.family import Generator
-from gan.networks.layers.conditioning import tensors
+from gan.networks.layers.conditioning import inputs_as_tensors
 from training.config.schema import TrainingConfig
 from training.engine import checkpoint
-from training.engine.checkpoint import CheckpointError, Progress
+from training.engine.checkpoint import CheckpointError, CheckpointMetadata
 from training.engine.device import Hardware
 from training.engine.step import DiscriminatorWithHeads
 
@@ -57,8 +57,8 @@ class TrainingState:
     @classmethod
     def start(cls, config: TrainingConfig, channels: int, classes: int | None, hardware: Hardware) -> "TrainingState":
         """Fresh networks with the weights that the run's seed gives; `classes` is None for an unconditional run."""
-        space = config.space(classes)
-        generator = families.generator(config.arch, space, channels, config.size, config.arguments)
+        input_spec = config.input_spec(classes)
+        generator = families.generator(config.arch, input_spec, channels, config.size, config.arguments)
         discriminator = families.discriminator(
             config.arch, channels, config.size, classes, config.discriminator_norm, config.arguments
         )
@@ -66,9 +66,9 @@ class TrainingState:
         for network in (generator, discriminator):
             families.initialise(config.arch, network, random)
         aux_head = None
-        targets = (*((Code("label", classes),) if config.aux_classifier_weight else ()), *space.codes)
+        targets = (*((Code("label", classes),) if config.aux_classifier_weight else ()), *input_spec.codes)
         if targets:
-            aux_head = auxiliary_head.AuxiliaryHead(discriminator.features, targets)
+            aux_head = auxiliary_head.AuxiliaryHead(discriminator.feature_count, targets)
             auxiliary_head.initialise(aux_head, random)
         with_heads = DiscriminatorWithHeads(discriminator, aux_head)
         for module in (generator, with_heads):
@@ -84,9 +84,9 @@ class TrainingState:
         )
 
     @property
-    def space(self) -> InputSpec:
+    def input_spec(self) -> InputSpec:
         """Inputs of the generator: latent distribution, classes and codes."""
-        return self.generator.space
+        return self.generator.input_spec
 
     @torch.no_grad()
     def update_average(self, weight: float) -> None:
@@ -115,7 +115,7 @@ class TrainingState:
         firsts = range(0, _CALIBRATION_BATCHES * _CALIBRATION_BATCH_SIZE, _CALIBRATION_BATCH_SIZE)
         # update_bn passes the first element of each batch to the network: here the list of all its inputs.
         batches = [
-            [[values.to(device) for values in tensors(range(first, first + _CALIBRATION_BATCH_SIZE), self.space)]]
+            [[values.to(device) for values in inputs_as_tensors(range(first, first + _CALIBRATION_BATCH_SIZE), self.input_spec)]]
             for first in firsts
         ]
         update_bn(batches, _Unpacking(network))
@@ -131,7 +131,7 @@ class TrainingState:
     def save(self, folder: Path, config: TrainingConfig) -> Path:
         """Write a checkpoint atomically and delete all but the last three and the best; returns its path."""
         scalers = [scaler.state_dict() for scaler in self.scalers]
-        progress = Progress(
+        progress = CheckpointMetadata(
             seen=self.seen,
             seconds=self.seconds,
             measures=self.measures,

@@ -137,7 +137,7 @@ def generator_loss(discriminator: nn.Module, config: TrainingConfig, batch: Mini
     objective, augmented = OBJECTIVES[config.objective], _augmentation(config, batch)
     has_aux = bool(config.aux_classifier_weight or config.codes)
     fake_logits, aux_outputs = discriminator(augmented(fake, 2), batch.label, aux=has_aux)
-    if objective.compares:
+    if objective.generator_uses_real_logits:
         real_logits, _ = discriminator(augmented(batch.real.detach(), 3), batch.label)
     else:
         real_logits = torch.zeros_like(fake_logits)  # which the objective does not use

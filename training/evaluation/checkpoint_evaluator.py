@@ -24,7 +24,7 @@ class CheckpointEvaluator:
         self._real = extractor(reference)
         self.real = self._measure(extractor(others))  # the yardstick: the measures of real images that are not in the reference
         counts = real.describe_comparison(size, len(reference), real.default_side, f"seeds 0 to {size - 1}")
-        self.protocol = f"{extractor.protocol}; {counts}; k = {metrics.NEIGHBOUR}"
+        self.protocol = f"{extractor.protocol}; {counts}; k = {metrics.K_NEIGHBOURS}"
 
     def measure(self, fake: NDArray[np.uint8]) -> dict[str, float]:
         """frechet (or fid), precision and recall of the images of seeds 0 … size - 1, uint8 [size, c, h, w].

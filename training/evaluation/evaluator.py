@@ -14,7 +14,7 @@ from training.evaluation.checkpoint_evaluator import CheckpointEvaluator
 from training.evaluation.classifier import Classifier
 from training.evaluation.comparison import Evaluation, evaluate
 from training.evaluation.feature_extractors import Extractor, FeatureName, classifier_network, inception_network, random_network
-from training.evaluation.real_images import Part, RealImages, RealSide, SampleSet
+from training.evaluation.real_images import HeldOutHalf, RealImages, RealSide, SampleSet
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Evaluator:
     extractor: Extractor
     classifier: Classifier | None  # None without labels
     classes: tuple[str, ...] = ()  # names of the labels
-    doubt: str = ""  # a sentence for people if these are not the features asked for
+    caveat: str = ""  # a sentence for people if these are not the features asked for
 
     @classmethod
     def from_dataset(
@@ -51,13 +51,13 @@ class Evaluator:
         found = _classifier(dataset, selection, progress) if has_labels(dataset) else None
         if features == "classifier" and found is None:
             raise ValueError("classifier features need labels of two classes or more")
-        doubt = ""
+        caveat = ""
         if found is not None and found.guesses:
-            doubt = _doubt(found, features)
-            _log.warning(doubt)
+            caveat = _caveat(found, features)
+            _log.warning(caveat)
             found = None
         learned = classifier_network(found) if features == "classifier" and found is not None else None
-        return cls(selection, test, inception or learned or random_network(), found, dataset.classes, doubt)
+        return cls(selection, test, inception or learned or random_network(), found, dataset.classes, caveat)
 
     def checkpoint_evaluator(self, size: int) -> CheckpointEvaluator:
         """Quick measures of `size` images, for checkpoints and to choose between models."""
@@ -67,7 +67,7 @@ class Evaluator:
         self,
         samples: Iterable[SampleSet],  # each of the same number of images, with the channels and size of the real ones
         *,
-        part: Part = "test",
+        part: HeldOutHalf = "test",
         against: RealSide | None = None,  # None: held-out images where there are any
         seeds: str = "",  # of all samples together, for the protocol
         progress: bool = False,
@@ -125,7 +125,7 @@ def _classifier(dataset: Dataset, selection: RealImages, progress: bool) -> Clas
     )
 
 
-def _doubt(classifier: Classifier, features: FeatureName) -> str:
+def _caveat(classifier: Classifier, features: FeatureName) -> str:
     instead = " by features of a random network, and" if features == "classifier" else ""
     return (
         f"a classifier of the {classifier.record.classes} classes is right about {classifier.record.accuracy:.1%} of "

@@ -17,7 +17,7 @@ from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, p
 from training.evaluation.classifier import to_input
 
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000  # torch-fidelity's; smaller sets take all they have
-NEIGHBOUR = 5  # whose distance is an image's radius, for precision, recall, density and coverage (Naeem et al. 2020, section 4)
+K_NEIGHBOURS = 5  # whose distance is an image's radius, for precision, recall, density and coverage (Naeem et al. 2020, section 4)
 SCORE_SPLITS = 10  # Salimans et al. 2016
 FEWEST = 10  # images on either side that can be measured at all
 
@@ -49,7 +49,7 @@ def precision_recall(real: NDArray[np.float32], fake: NDArray[np.float32]) -> tu
     found = prc_features_to_metric(
         _tensor(fake),
         _tensor(real),
-        prc_neighborhood=NEIGHBOUR,
+        prc_neighborhood=K_NEIGHBOURS,
         prc_batch_size=_CHUNK,
         save_cpu_ram=True,
         verbose=False,
@@ -57,7 +57,7 @@ def precision_recall(real: NDArray[np.float32], fake: NDArray[np.float32]) -> tu
     return float(found[KEY_METRIC_PRECISION]), float(found[KEY_METRIC_RECALL])
 
 
-def density_coverage(real: NDArray[np.float32], fake: NDArray[np.float32], neighbour: int = NEIGHBOUR) -> tuple[float, float]:
+def density_coverage(real: NDArray[np.float32], fake: NDArray[np.float32], neighbour: int = K_NEIGHBOURS) -> tuple[float, float]:
     """Density, 0 or more and 1 for equal sets on average, and coverage, 0 to 1 (Naeem et al. 2020, section 3).
 
     With R_i the distance of the real x_i to its k-th nearest real neighbour: density is the mean over generated y of how many
@@ -138,7 +138,7 @@ def parameters(name: str, real: int, fake: int) -> str:
     if name in ("kid", "kernel_distance"):
         return f"mean over {KID_SUBSETS} subsets of {kid_subset_size(real, fake)}, cubic kernel"
     if name in ("precision", "recall", "density", "coverage"):
-        return f"k = {NEIGHBOUR}"
+        return f"k = {K_NEIGHBOURS}"
     return f"{SCORE_SPLITS} splits" if name in ("score", "inception_score") else ""
 
 

@@ -10,9 +10,12 @@ from training.evaluation import metrics
 from training.evaluation.subsets import fixed_subset
 
 RealSide = Literal["held-out", "training"]
-Part = Literal["selection", "test"]
+HeldOutHalf = Literal["selection", "test"]
 
-FIRST_SEED: dict[Part, int] = {"selection": 0, "test": 2**31}  # so that no seed that chose a model is among those it is reported by
+FIRST_SEED: dict[HeldOutHalf, int] = {
+    "selection": 0,
+    "test": 2**31,
+}  # so that no seed that chose a model is among those it is reported by
 
 _SEED = 2020
 
@@ -44,7 +47,7 @@ class RealImages:
     held_out: NDArray[np.uint8] | None = None  # [h, c, h, w], images it was not trained on; None if there are none
     held_out_labels: NDArray[np.int64] | None = None  # [h], if there are labels
     about: str = ""  # the data set, for the protocol
-    part: Part = "selection"  # what the held-out images are for; nothing was chosen by those of the test part
+    part: HeldOutHalf = "selection"  # what the held-out images are for; nothing was chosen by those of the test part
 
     @property
     def default_side(self) -> RealSide:
@@ -74,7 +77,7 @@ class RealImages:
         return f"{generated} generated against {references} {side} pictures{about}, {self.describe_purpose(side, seeds)}"
 
     def describe_purpose(self, side: RealSide, seeds: str = "") -> str:
-        """The part of a protocol about the purpose of the comparison: training images never test anything."""
+        """What a protocol says about the purpose, selection or test; against training images it is always selection."""
         part = self.part if side == "held-out" else "selection"
         return f"{part}, {seeds}" if seeds else part
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from gan import model_folder, runtimes
 from gan.images import encoding
-from gan.latents import inputs, seed_range
+from gan.latents import inputs_of_seeds, seed_range
 from gan.manifest import Manifest, Trained
 from training import data
 from training.data import MAX_PIXELS, Dataset, Fit
@@ -115,7 +115,7 @@ class ModelSampler:
         images, labels = [], []
         with tqdm(total=len(seeds), desc="drawing", unit="pic", leave=False, disable=None) as bar:
             for start in range(0, len(seeds), 256):
-                rows = inputs(seeds[start : start + 256], manifest.space, manifest.sampling.truncation)
+                rows = inputs_of_seeds(seeds[start : start + 256], manifest.input_spec, manifest.sampling.truncation)
                 images.append(runtimes.generate_images(self._runtime, rows).transpose(0, 3, 1, 2))
                 if "label" in rows:
                     labels.append(rows["label"])

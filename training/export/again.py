@@ -11,7 +11,7 @@ from safetensors.torch import load
 
 from gan import atomic, model_folder, runtimes
 from gan.errors import ModelFolderError
-from gan.latents import inputs
+from gan.latents import inputs_of_seeds
 from gan.manifest import MANIFEST, Manifest
 from gan.model_folder import CARD, ONNX, TORCHSCRIPT, WEIGHTS, ModelFolder
 from gan.networks import families
@@ -62,7 +62,7 @@ def _build_generator(folder: ModelFolder) -> Generator:
         raise ModelFolderError(f"{folder.path} was imported from another program: import it again instead of exporting it")
     name, arguments = manifest.architecture.name, manifest.architecture.arguments
     try:
-        generator = families.generator(name, manifest.space, manifest.channels, (manifest.height, manifest.width), arguments)
+        generator = families.generator(name, manifest.input_spec, manifest.channels, (manifest.height, manifest.width), arguments)
         generator.load_state_dict(load(folder.content(WEIGHTS)))
     except (ValueError, TypeError, RuntimeError, SafetensorError) as error:
         raise ModelFolderError(
@@ -93,7 +93,7 @@ def _changed(before: Runtime, after: Runtime, manifest: Manifest, seeds: int) ->
     """Number of seeds from 0 to `seeds` - 1 whose images differ in any byte."""
     changed = 0
     for start in range(0, seeds, _BATCH_SIZE):
-        rows = inputs(range(start, min(start + _BATCH_SIZE, seeds)), manifest.space)
+        rows = inputs_of_seeds(range(start, min(start + _BATCH_SIZE, seeds)), manifest.input_spec)
         differs: NDArray[np.bool_] = runtimes.generate_images(before, rows) != runtimes.generate_images(after, rows)
         changed += int(differs.any((1, 2, 3)).sum())
     return changed

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from gan import atomic, model_folder
 from gan.images import encoding
-from gan.latents import inputs
+from gan.latents import inputs_of_seeds
 from gan.manifest import (
     GENERATOR_FILES,
     IMAGES,
@@ -29,7 +29,7 @@ from gan.manifest import (
 )
 from gan.model_folder import CARD, DISCRIMINATOR, ONNX, SAMPLES, TORCHSCRIPT, WEIGHTS
 from gan.networks.family import Generator
-from gan.networks.layers.conditioning import tensors
+from gan.networks.layers.conditioning import inputs_as_tensors
 from training.config.schema import TrainingConfig
 from training.data import Dataset
 from training.engine.logger import sample_grid
@@ -70,7 +70,7 @@ def export_model(
         manifest = Manifest(
             name=name,
             version=files[WEIGHTS][:12],
-            inputs=generator_inputs(state.space, dataset.classes or None),
+            inputs=generator_inputs(state.input_spec, dataset.classes or None),
             outputs=[image_output(channels, height, width)],
             networks={
                 "generator": Network(
@@ -119,15 +119,15 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def export_onnx(generator: Generator, path: Path) -> None:
-    """Export to ONNX: `space.names`, such as z [n, z_dim], -> images [n, channels, height, width], any n; weights inside."""
+    """Export to ONNX: `input_spec.names`, such as z [n, z_dim], -> images [n, channels, height, width], any n; weights inside."""
     n = torch.export.Dim("n")
-    first, *others = tensors(range(2), generator.space)
+    first, *others = inputs_as_tensors(range(2), generator.input_spec)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "# The axis name", UserWarning)  # all inputs share the one name on purpose
         program = torch.onnx.export(
             generator,
             (first, *others),
-            input_names=generator.space.names,
+            input_names=generator.input_spec.names,
             output_names=[IMAGES],
             dynamic_shapes=({0: n}, *([tuple({0: n} for _ in others)] if others else [])),
             dynamo=True,
@@ -147,7 +147,7 @@ def export_torchscript(generator: Generator, path: Path) -> None:
     with warnings.catch_warnings():
         # torch calls TorchScript deprecated but keeps it; it is the one format that runs without the network's source.
         warnings.simplefilter("ignore", FutureWarning)
-        torch.jit.save(torch.jit.trace(generator, tuple(tensors(range(2), generator.space))), path)  # type: ignore[no-untyped-call]
+        torch.jit.save(torch.jit.trace(generator, tuple(inputs_as_tensors(range(2), generator.input_spec))), path)  # type: ignore[no-untyped-call]
 
 
 def compare(generator: Generator, folder: Path) -> dict[str, Export]:
@@ -155,7 +155,7 @@ def compare(generator: Generator, folder: Path) -> dict[str, Export]:
 
     Raises ExportError if one is over the tolerance.
     """
-    rows = inputs(range(COMPARED_LATENTS), generator.space)
+    rows = inputs_of_seeds(range(COMPARED_LATENTS), generator.input_spec)
     values = [torch.from_numpy(column) for column in rows.values()]
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)

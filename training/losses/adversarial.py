@@ -83,7 +83,7 @@ class Objective:
 
     discriminator: Callable[[Tensor, Tensor], Tensor]  # (real, fake) -> [n]
     generator: Callable[[Tensor, Tensor], Tensor]  # (fake, real) -> [n]
-    compares: bool = False  # whether the generator's loss uses the real logits too
+    generator_uses_real_logits: bool = False  # whether the generator's loss uses the real logits too
     is_log_odds: bool = False  # whether a logit is the log-odds that an image is real, so that V(D, G) is defined
     boundary: float | None = None  # logit above which an image is classified as real; None where the loss has no such threshold
 
@@ -95,5 +95,5 @@ OBJECTIVES: dict[ObjectiveName, Objective] = {
     "hinge": Objective(hinge_discriminator, wasserstein_generator, boundary=0.0),
     "wgan": Objective(wasserstein_discriminator, wasserstein_generator),
     "wgan-gp": Objective(wasserstein_discriminator, wasserstein_generator),
-    "relativistic": Objective(relativistic_discriminator, relativistic_generator, compares=True),
+    "relativistic": Objective(relativistic_discriminator, relativistic_generator, generator_uses_real_logits=True),
 }

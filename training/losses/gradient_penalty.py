@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-_UNDER_THE_ROOT = 1e-4  # a bare norm has no gradient at 0
+_SQRT_EPS = 1e-4  # a bare norm has no gradient at 0
 
 
 def squared_gradient_norm(logits: Tensor, images: Tensor) -> Tensor:
@@ -28,4 +28,4 @@ def wasserstein_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor,
     """
     interp_alpha = interp_alpha.view(-1, *[1] * (real.dim() - 1))
     between = real.lerp(fake, interp_alpha).requires_grad_()
-    return ((squared_gradient_norm(discriminator(between), between) + _UNDER_THE_ROOT).sqrt() - 1).square()
+    return ((squared_gradient_norm(discriminator(between), between) + _SQRT_EPS).sqrt() - 1).square()

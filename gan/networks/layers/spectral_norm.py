@@ -30,8 +30,8 @@ def weight_of(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding) 
 
 
 @torch.no_grad()
-def start(network: nn.Module, random: torch.Generator) -> None:
-    """Draw the vectors of all power iterations anew and let them settle; for use after the weights were drawn.
+def init_power_iteration(network: nn.Module, random: torch.Generator) -> None:
+    """Draw the vectors of all power iterations anew and let them settle; call it after the weights are drawn.
 
     torch draws them when it builds the layers, from its global generator: they would depend on more than the run's seed.
     Does nothing to a network without spectral normalisation; one with it must be in training mode.

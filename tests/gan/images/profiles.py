@@ -16,7 +16,7 @@ def grey_profile(gamma: float) -> bytes:
     return _profile(b"GRAY", {b"kTRC": b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256))})
 
 
-def _profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
+def _profile(input_spec: bytes, tags: dict[bytes, bytes]) -> bytes:
     tags = {b"desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"test\0" + bytes(78), b"wtpt": _xyz(0.9642, 1.0, 0.8249), **tags}
     table, body = b"", b""
     start = 128 + 4 + 12 * len(tags)
@@ -24,7 +24,7 @@ def _profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
         content += bytes(-len(content) % 4)
         table += name + struct.pack(">II", start + len(body), len(content))
         body += content
-    head = struct.pack(">4s4s4s4s", b"lcms", b"\2\x10\0\0", b"mntr", space) + b"XYZ " + bytes(12) + b"acsp" + bytes(28)
+    head = struct.pack(">4s4s4s4s", b"lcms", b"\2\x10\0\0", b"mntr", input_spec) + b"XYZ " + bytes(12) + b"acsp" + bytes(28)
     head += struct.pack(">iii", 63190, 65536, 54061)
     return struct.pack(">I", start + len(body)) + head + bytes(124 - len(head)) + struct.pack(">I", len(tags)) + table + body
 

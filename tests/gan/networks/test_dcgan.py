@@ -10,7 +10,7 @@ from torch import nn
 from gan.images.encoding import grid, to_uint8_range
 from gan.latents import Code, InputSpec
 from gan.networks import dcgan
-from gan.networks.layers.conditioning import tensors
+from gan.networks.layers.conditioning import inputs_as_tensors
 
 
 def parameters(network):
@@ -47,7 +47,7 @@ def test_the_innermost_kernels_are_the_base_grid(size, base):
     assert dcgan.Generator(size=size, width=4).layers[0].kernel_size == base
     discriminator = dcgan.Discriminator(size=size, width=4)
     assert discriminator.layers[-1].kernel_size == base
-    assert discriminator.features == discriminator.layers[-1].in_channels * base[0] * base[1]
+    assert discriminator.feature_count == discriminator.layers[-1].in_channels * base[0] * base[1]
 
 
 def test_channels_stop_doubling_at_eight_times_the_width():
@@ -66,7 +66,7 @@ def test_the_weights_that_ship_fit_and_draw_what_they_drew():
     generator = dcgan.Generator()
     generator.load_state_dict(load_file(folder / "generator.safetensors"))
     with torch.no_grad():
-        levels = to_uint8_range(generator.eval()(*tensors(range(64), dcgan.REFERENCE_SPACE))).to(torch.uint8)
+        levels = to_uint8_range(generator.eval()(*inputs_as_tensors(range(64), dcgan.REFERENCE_INPUT_SPEC))).to(torch.uint8)
     sheet = grid(levels.permute(0, 2, 3, 1).numpy())[:, :, 0]
     shipped = np.asarray(Image.open(folder / "samples.png"))
     assert np.abs(sheet.astype(int) - shipped).max() <= 1
@@ -96,8 +96,8 @@ def test_start_weights_are_those_of_the_paper_and_of_the_seed():
 
 
 def test_label_and_codes_stand_beside_the_latent_vector():
-    space = InputSpec(10, classes=3, codes=(Code("kind", 4), Code("slant")))
-    generator = dcgan.Generator(space, width=4)
+    input_spec = InputSpec(10, classes=3, codes=(Code("kind", 4), Code("slant")))
+    generator = dcgan.Generator(input_spec, width=4)
     assert generator.layers[0].in_channels == 10 + 3 + 4 + 1
     seen = []
     generator.layers[0].register_forward_pre_hook(lambda _, given: seen.append(given[0][:, :, 0, 0]))
@@ -115,7 +115,7 @@ def test_the_logits_are_the_last_layers_of_the_features():
     discriminator = dcgan.Discriminator(3, (28, 28), width=4, classes=3)
     images, label = torch.randn(5, 3, 28, 28), torch.arange(5) % 3
     logits, features = discriminator.forward_features(images, label)
-    assert features.shape == (5, discriminator.features)
+    assert features.shape == (5, discriminator.feature_count)
     plain = features @ discriminator.layers[-1].weight.flatten()
     projection = torch.stack([features[n] @ discriminator.embedding.weight[n % 3] for n in range(5)])
     torch.testing.assert_close(logits, plain + projection, rtol=1e-5, atol=1e-4)

@@ -7,10 +7,10 @@ import onnxruntime
 import pytest
 import torch
 
-from gan.latents import Code, InputSpec, inputs
+from gan.latents import Code, InputSpec, inputs_of_seeds
 from gan.networks import families
 from gan.networks.families import discriminator, generator, initialise
-from gan.networks.layers.conditioning import tensors
+from gan.networks.layers.conditioning import inputs_as_tensors
 from training.export.export import export_onnx, export_torchscript
 from training.losses.adversarial import OBJECTIVES
 from training.losses.gradient_penalty import squared_gradient_norm
@@ -20,9 +20,9 @@ SPACE = InputSpec(12, classes=3, codes=(Code("kind", 4), Code("slant")))
 SIZES = [(16, 16), (28, 28), (32, 32), (64, 48), (64, 64)]
 
 
-def make(name, space=SPACE, channels=1, size=(16, 16), norm=None, seed=0, width=16):
-    drawing = generator(name, space, channels, size, {"width": width})
-    judging = discriminator(name, channels, size, space.classes, norm or families.get(name).norms[0], {"width": width})
+def make(name, input_spec=SPACE, channels=1, size=(16, 16), norm=None, seed=0, width=16):
+    drawing = generator(name, input_spec, channels, size, {"width": width})
+    judging = discriminator(name, channels, size, input_spec.classes, norm or families.get(name).norms[0], {"width": width})
     random = torch.Generator().manual_seed(seed)
     for network in (drawing, judging):
         initialise(name, network, random)
@@ -38,16 +38,16 @@ def test_a_name_is_taken_once_and_an_unknown_one_is_told_of_the_others():
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("channels", "space"), [(1, SPACE), (3, InputSpec(12)), (3, InputSpec(12, codes=SPACE.codes))])
-def test_images_of_any_size_and_their_gradients(name, size, channels, space):
-    drawing, judging = make(name, space, channels, size)
-    values = tensors(range(4), space)
-    label = values[1] if space.classes else None
+@pytest.mark.parametrize(("channels", "input_spec"), [(1, SPACE), (3, InputSpec(12)), (3, InputSpec(12, codes=SPACE.codes))])
+def test_images_of_any_size_and_their_gradients(name, size, channels, input_spec):
+    drawing, judging = make(name, input_spec, channels, size)
+    values = inputs_as_tensors(range(4), input_spec)
+    label = values[1] if input_spec.classes else None
     images = drawing(*values)
     assert images.shape == (4, channels, *size)
     logits, features = judging.forward_features(images, label)
     assert logits.shape == (4,)
-    assert features.shape == (4, judging.features)
+    assert features.shape == (4, judging.feature_count)
     logits.sum().backward()
     for network in (drawing, judging):
         gradients = [parameter.grad for parameter in network.parameters()]
@@ -134,7 +134,7 @@ def test_gradients_of_a_gradient_penalty_are_right(name):
 def test_exports_draw_what_the_network_draws_in_any_batch(name, tmp_path):
     drawing, _ = make(name, channels=3, size=(28, 28))
     with torch.no_grad():
-        drawing(*tensors(range(64), SPACE))  # running statistics that are not the start's
+        drawing(*inputs_as_tensors(range(64), SPACE))  # running statistics that are not the start's
         for parameter in drawing.parameters():
             parameter.add_(0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     drawing.eval()
@@ -144,7 +144,7 @@ def test_exports_draw_what_the_network_draws_in_any_batch(name, tmp_path):
     session = onnxruntime.InferenceSession(tmp_path / "generator.onnx", providers=["CPUExecutionProvider"])
     traced = torch.jit.load(tmp_path / "generator.pt")
     for n in (1, 5):
-        rows = inputs(range(n), SPACE)
+        rows = inputs_of_seeds(range(n), SPACE)
         values = [torch.from_numpy(column) for column in rows.values()]
         with torch.no_grad():
             expected = drawing(*values)
@@ -158,7 +158,7 @@ def test_a_few_steps_of_adam_teach_both_networks_and_explode_nothing(name):
     # The first GAN's start weights, which do not depend on the width, are for wide layers: narrow ones hardly move at first.
     drawing, judging = make(name, width=320 if name == "mlp" else 16)
     game = OBJECTIVES["nonsaturating"]
-    values = tensors(range(16), SPACE)
+    values = inputs_as_tensors(range(16), SPACE)
     real = torch.linspace(-1, 1, 256).view(1, 1, 16, 16).expand(16, -1, -1, -1)
 
     def discriminator_loss():
@@ -183,7 +183,7 @@ def test_a_few_steps_of_adam_teach_both_networks_and_explode_nothing(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_both_networks_work_in_bfloat16(name):
     drawing, judging = make(name)
-    values = tensors(range(8), SPACE)
+    values = inputs_as_tensors(range(8), SPACE)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         images = drawing(*values)
         logits = judging(images, values[1])

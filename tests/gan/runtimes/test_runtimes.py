@@ -8,10 +8,10 @@ import torch
 
 from gan import model_folder, runtimes
 from gan.errors import ModelFolderError
-from gan.latents import InputSpec, count, inputs, select
+from gan.latents import InputSpec, count, inputs_of_seeds, select
 from gan.manifest import generator_inputs
 from gan.runtimes import base, onnx
-from gan.runtimes.base import Runtime, at_once
+from gan.runtimes.base import Runtime, run_inline
 from tests.conftest import BACKENDS
 
 SHIPPED = Path(__file__).parents[3] / "models" / "fashion-mnist-dcgan"
@@ -29,7 +29,7 @@ def folder(trained):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_image_is_the_same_bytes_whatever_is_beside_it(folder, backend):
     drawer = runtimes.load(folder, *backend, threads=2)
-    rows = inputs(range(70), folder.manifest.space)
+    rows = inputs_of_seeds(range(70), folder.manifest.input_spec)
     singly = alone(drawer, rows)
     assert singly.shape == (70, 32, 32, 1)
     assert singly.dtype == np.uint8
@@ -41,14 +41,14 @@ def test_a_image_is_the_same_bytes_whatever_is_beside_it(folder, backend):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_reloaded_runtime_draws_the_same_bytes(folder, backend):
-    rows = inputs(range(5), folder.manifest.space)
+    rows = inputs_of_seeds(range(5), folder.manifest.input_spec)
     first, second = (runtimes.generate_images(runtimes.load(folder, *backend, threads=2), rows) for _ in range(2))
     assert np.array_equal(first, second)
 
 
 @pytest.mark.parametrize("backend", BACKENDS[1:])
 def test_runtimes_agree_within_one_grey_level(folder, backend):
-    rows = inputs(range(64), folder.manifest.space)
+    rows = inputs_of_seeds(range(64), folder.manifest.input_spec)
     expected = runtimes.generate_images(runtimes.load(folder, "onnx", "cpu", threads=2), rows).astype(int)
     assert np.abs(runtimes.generate_images(runtimes.load(folder, *backend, threads=2), rows) - expected).max() <= 1
 
@@ -62,7 +62,7 @@ def test_a_runtime_whose_shapes_disagree_gets_one_shape(folder, monkeypatch):
     monkeypatch.setattr(onnx.OnnxEngine, "run", batch_dependent)
     drawer = runtimes.load(folder, "onnx", threads=1)
     assert drawer.batch_size == 16
-    rows = inputs(range(5), folder.manifest.space)
+    rows = inputs_of_seeds(range(5), folder.manifest.input_spec)
     assert np.array_equal(
         runtimes.generate_images(drawer, rows),
         np.concatenate([runtimes.generate_images(drawer, select(rows, slice(row, row + 1))) for row in range(count(rows))]),
@@ -118,7 +118,7 @@ def test_half_precision_is_not_for_torch_on_a_processor_either(folder):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_half_precision_draws_nearly_the_same_and_the_same_every_time(folder):
-    rows = inputs(range(70), folder.manifest.space)
+    rows = inputs_of_seeds(range(70), folder.manifest.input_spec)
     exact, half, again = (
         runtimes.generate_images(runtimes.load(folder, "torchscript", "cuda", precision), rows).astype(int)
         for precision in ("float32", "float16", "float16")
@@ -137,7 +137,7 @@ def test_one_thread_is_taken_where_more_gain_little_and_only_if_it_draws_the_sam
             if differs:
                 one = np.float32(1e-3)
                 patch.setattr(onnx.OnnxEngine, "run", lambda self, some: [plain(self, some)[0] + one * (self.threads == 1)])
-            return onnx.load(folder, "auto", "float32", None, at_once).threads
+            return onnx.load(folder, "auto", "float32", None, run_inline).threads
 
     assert threads(limit=0) == 2
     assert threads(limit=1000) == 1
@@ -147,7 +147,8 @@ def test_one_thread_is_taken_where_more_gain_little_and_only_if_it_draws_the_sam
 class Doubling:
     """Returns twice z after `seconds` for each row, and notes the sizes of batches."""
 
-    name, most_rows, in_flight, one_shape, makes_uint8 = "doubling", 16, 1, None, False
+    name, file, library = "doubling", "generator.onnx", "numpy"
+    max_batch_size, in_flight, fixed_batch_size, makes_uint8 = 16, 1, None, False
 
     def __init__(self, seconds=0.0):
         self.seconds, self.sizes = seconds, []
@@ -169,7 +170,7 @@ class Spec:
 
 def test_outputs_that_are_no_images_stay_numbers():
     runtime = Runtime(Doubling(), InputSpec(3), (Spec(3),))
-    rows = inputs(range(40), InputSpec(3))
+    rows = inputs_of_seeds(range(40), InputSpec(3))
     (found,) = runtimes.generate(runtime, rows).values()
     assert found.dtype == np.float32
     assert np.array_equal(found, 2 * rows["z"])
@@ -193,7 +194,7 @@ def test_an_engine_of_another_package_runs_a_model(folder):
 
     runtimes.register("another", load, "for tests")
     try:
-        rows = inputs(range(3), folder.manifest.space)
+        rows = inputs_of_seeds(range(3), folder.manifest.input_spec)
         found = runtimes.generate_images(runtimes.load(folder, "another"), rows)
         assert np.array_equal(found, runtimes.generate_images(runtimes.load(folder, "onnx"), rows))
         with pytest.raises(ValueError, match="there is an engine another already"):

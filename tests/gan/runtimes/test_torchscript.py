@@ -14,7 +14,7 @@ from gan.latents import Code, InputSpec
 from gan.manifest import MANIFEST
 from gan.model_folder import TORCHSCRIPT
 from gan.networks import families
-from gan.networks.layers.conditioning import tensors
+from gan.networks.layers.conditioning import inputs_as_tensors
 from gan.runtimes import torchscript
 from gan.runtimes.torchscript import FixedTypeError, TorchScriptEngine, load_module
 from training.export.export import export_torchscript
@@ -23,8 +23,8 @@ CPU = torch.device("cpu")
 SHIPPED = Path(__file__).parents[3] / "models" / "fashion-mnist"
 
 
-def network(name, space):
-    made = families.generator(name, space, 1, (16, 16), {"width": 16})
+def network(name, input_spec):
+    made = families.generator(name, input_spec, 1, (16, 16), {"width": 16})
     families.initialise(name, made, torch.Generator().manual_seed(0))
     for parameter in made.parameters():  # some of R3GAN's begin as zeros
         parameter.data.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
@@ -41,17 +41,19 @@ def types_of_constants(module):
 
 @pytest.mark.parametrize("name", families.names())
 @pytest.mark.parametrize(
-    "space", [InputSpec(12), InputSpec(12, classes=3, codes=(Code("kind", 4), Code("slant")))], ids=["plain", "coded"]
+    "input_spec", [InputSpec(12), InputSpec(12, classes=3, codes=(Code("kind", 4), Code("slant")))], ids=["plain", "coded"]
 )
-def test_a_loaded_module_computes_in_the_type_that_is_asked_for(name, space, tmp_path):
-    generator = network(name, space)
+def test_a_loaded_module_computes_in_the_type_that_is_asked_for(name, input_spec, tmp_path):
+    generator = network(name, input_spec)
     export_torchscript(generator, tmp_path / TORCHSCRIPT)
     with torch.no_grad():
-        exact = generator(*tensors(range(4), space))
+        exact = generator(*inputs_as_tensors(range(4), input_spec))
         for dtype, tolerance in ((torch.float32, 1e-5), (torch.float16, 2e-2)):
             module = load_module((tmp_path / TORCHSCRIPT).read_bytes(), CPU, dtype)
             assert types_of_constants(module) == {dtype}
-            drawn = module(*(value.to(dtype) if value.is_floating_point() else value for value in tensors(range(4), space)))
+            drawn = module(
+                *(value.to(dtype) if value.is_floating_point() else value for value in inputs_as_tensors(range(4), input_spec))
+            )
             assert drawn.dtype == dtype
             assert torch.allclose(drawn.float(), exact, atol=tolerance)
 
@@ -98,7 +100,7 @@ def test_the_first_images_are_drawn_where_the_device_can_be_had_alone(monkeypatc
 
 
 def test_a_batch_that_cannot_be_started_leaves_its_place_free():
-    slot = torchscript._Slot.__new__(torchscript._Slot)  # as it would be made on a GPU
+    slot = torchscript._CudaGraphBuffers.__new__(torchscript._CudaGraphBuffers)  # as it would be made on a GPU
     slot.free, slot._inputs, slot._staged = True, [], [torch.zeros(1)]
     with pytest.raises(ValueError, match="zip"):
         slot.start([])

@@ -93,7 +93,7 @@ class Step:
         images, labels = self.dataset.batch(self.config.seed, 0, 8)
         self.real = torch.from_numpy(images).float() / 127.5 - 1
         self.label = None if labels is None else torch.from_numpy(labels)
-        z, *self.codes = (torch.from_numpy(values) for values in minibatch.sample_latents(self.config, self.before.space, 0))
+        z, *self.codes = (torch.from_numpy(values) for values in minibatch.sample_latents(self.config, self.before.input_spec, 0))
         self.inputs = [z, *([] if labels is None else [self.label]), *self.codes]
         self.fake = self.before.generator.train()(*self.inputs)
 

@@ -7,12 +7,15 @@ import torch
 
 from training.config.schema import TrainingConfig
 from training.engine import checkpoint
-from training.engine.checkpoint import Progress
+from training.engine.checkpoint import CheckpointMetadata
 
 
 def write(folder, seen, measures, protocol="p"):
     return checkpoint.write(
-        folder, {"x": torch.ones(2)}, Progress(seen=seen, seconds=1.0, measures=measures, protocol=protocol), TrainingConfig()
+        folder,
+        {"x": torch.ones(2)},
+        CheckpointMetadata(seen=seen, seconds=1.0, measures=measures, protocol=protocol),
+        TrainingConfig(),
     )
 
 
@@ -21,7 +24,7 @@ def test_a_distance_that_is_no_number_ranks_last_and_can_be_read_again(tmp_path,
     best = write(tmp_path, 64, {"frechet": 2.0})
     for seen, distance in ((128, value), (192, 3.0), (256, value), (320, 4.0)):
         write(tmp_path, seen, {"frechet": distance})
-    ranked = [checkpoint.read_progress(path).seen for path in checkpoint.ranked(tmp_path)]
+    ranked = [checkpoint.read_metadata(path).seen for path in checkpoint.ranked(tmp_path)]
     assert ranked == [64, 192, 320, 256]
     assert best in checkpoint.checkpoints(tmp_path)
     read = checkpoint.read(tmp_path / "checkpoint-000000256.safetensors")[1].measures["frechet"]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from gan.latents import InputSpec, inputs
-from gan.networks.layers.conditioning import tensors
+from gan.latents import InputSpec, inputs_of_seeds
+from gan.networks.layers.conditioning import inputs_as_tensors
 from tests.conftest import SMALL_DATA
 from training import data
 from training.config.schema import TrainingConfig
@@ -320,7 +320,7 @@ def test_the_average_copies_buffers_but_not_batch_statistics():
 @pytest.mark.parametrize("arch", ["mlp", "dcgan", "resnet", "r3gan"])
 def test_buffers_of_present_generators_are_batch_statistics_or_constants(arch):
     state = start(TrainingConfig(arch=arch, width={"mlp": 40, "r3gan": 16}.get(arch, 4), batch_size=2))
-    state.generator.train()(torch.randn(2, state.space.z_dim))
+    state.generator.train()(torch.randn(2, state.input_spec.z_dim))
     for name, buffer in state.generator.named_buffers():
         statistic = name.rpartition(".")[2] in ("running_mean", "running_var", "num_batches_tracked")
         assert statistic or torch.equal(buffer, state.average.get_buffer(name)), name
@@ -329,7 +329,7 @@ def test_buffers_of_present_generators_are_batch_statistics_or_constants(arch):
 def test_finished_generators_have_statistics_that_fit_their_weights(whole_run):
     state = whole_run[1]
     finished = state.finished_generator()
-    z = tensors(range(2000, 2512), InputSpec(100))[0]
+    z = inputs_as_tensors(range(2000, 2512), InputSpec(100))[0]
     with torch.no_grad():
         as_served, by_batch = finished(z), finished.train()(z)
     # In training mode each batch is normalised by itself; fitting running statistics do the same but for sampling noise.
@@ -369,5 +369,5 @@ def test_generators_are_calibrated_and_drawn_from_where_they_are_asked_to_be(mon
             drawn.append(z.device.type)
             return torch.zeros(len(z), 1, 4, 4)
 
-    assert generate_images(Generator(), inputs(range(3), InputSpec(100))).shape == (3, 1, 4, 4)
+    assert generate_images(Generator(), inputs_of_seeds(range(3), InputSpec(100))).shape == (3, 1, 4, 4)
     assert drawn == ["meta"]

@@ -12,11 +12,11 @@ from safetensors.torch import load, load_file, save_file
 
 from gan import model_folder, runtimes
 from gan.images import encoding
-from gan.latents import Code, InputSpec, inputs
+from gan.latents import Code, InputSpec, inputs_of_seeds
 from gan.manifest import MANIFEST
 from gan.model_folder import CARD, ONNX, SAMPLES, TORCHSCRIPT, WEIGHTS
 from gan.networks import dcgan, families
-from gan.networks.layers.conditioning import tensors
+from gan.networks.layers.conditioning import inputs_as_tensors
 from tests.conftest import train
 from training.cli.export import main
 from training.engine import checkpoint
@@ -40,17 +40,17 @@ def test_exports_take_any_number_of_latents_and_stand_alone(generator, tmp_path)
     model = onnx.load(tmp_path / ONNX)
     onnx.checker.check_model(model, full_check=True)
     assert [value.name for value in (*model.graph.input, *model.graph.output)] == ["z", "pictures"]
-    z = tensors(range(5), InputSpec(100))[0]
+    z = inputs_as_tensors(range(5), InputSpec(100))[0]
     alone = torch.jit.load(tmp_path / TORCHSCRIPT)(z[:1])
     torch.testing.assert_close(torch.jit.load(tmp_path / TORCHSCRIPT)(z)[:1], alone)
 
 
 @pytest.mark.parametrize("name", families.names())
 @pytest.mark.parametrize(
-    "space", [InputSpec(12), InputSpec(12, classes=3, codes=(Code("kind", 4), Code("slant")))], ids=["plain", "coded"]
+    "input_spec", [InputSpec(12), InputSpec(12, classes=3, codes=(Code("kind", 4), Code("slant")))], ids=["plain", "coded"]
 )
-def test_every_family_is_exported_for_programs_of_2024(name, space, tmp_path):
-    network = families.generator(name, space, 3, (16, 16), {"width": 16})
+def test_every_family_is_exported_for_programs_of_2024(name, input_spec, tmp_path):
+    network = families.generator(name, input_spec, 3, (16, 16), {"width": 16})
     families.initialise(name, network, torch.Generator().manual_seed(0))
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # of which the terminal is to be free
@@ -133,7 +133,7 @@ def test_tildes_are_expanded(tmp_path, capsys, monkeypatch):
 def test_a_folder_is_exported_again_and_stays_the_same_model(folder, tmp_path, capsys, linked):
     (folder / "notes").write_text("of somebody")
     before = model_folder.read(folder)
-    images = runtimes.generate_images(runtimes.load(before, "onnx"), inputs(range(40), before.manifest.space))
+    images = runtimes.generate_images(runtimes.load(before, "onnx"), inputs_of_seeds(range(40), before.manifest.input_spec))
     assert images.std() > 10
     if linked:
         (tmp_path / "link").symlink_to(folder)
@@ -143,7 +143,9 @@ def test_a_folder_is_exported_again_and_stays_the_same_model(folder, tmp_path, c
     assert f"{after.title} was exported again" in capsys.readouterr().out
     with_the_same_exports = before.manifest.model_copy(update={"files": after.manifest.files, "networks": after.manifest.networks})
     assert after.manifest == with_the_same_exports
-    assert np.array_equal(runtimes.generate_images(runtimes.load(after, "onnx"), inputs(range(40), after.manifest.space)), images)
+    assert np.array_equal(
+        runtimes.generate_images(runtimes.load(after, "onnx"), inputs_of_seeds(range(40), after.manifest.input_spec)), images
+    )
     assert onnx.load(folder / ONNX).ir_version == 9
     assert list(torch.jit.load(folder / TORCHSCRIPT).parameters())
     assert (folder / "notes").read_text() == "of somebody"
@@ -210,7 +212,7 @@ def test_the_exported_model_draws_what_the_last_grid_of_the_run_showed(trained):
     shown, shipped = (np.asarray(Image.open(path)).astype(int) for path in (last, trained.model / SAMPLES))
     assert np.array_equal(shown, shipped)
     runtime = runtimes.load(model_folder.read(trained.model), "onnx", "cpu")
-    served = encoding.grid(runtimes.generate_images(runtime, inputs(range(64), InputSpec(100))))
+    served = encoding.grid(runtimes.generate_images(runtime, inputs_of_seeds(range(64), InputSpec(100))))
     assert np.abs(shown - served[..., 0]).max() <= 1
 
 

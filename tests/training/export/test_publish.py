@@ -169,11 +169,11 @@ def test_a_classifier_that_guesses_chooses_nothing(monkeypatch, capsys):
     found = Evaluator.from_dataset(shuffled, "classifier")
     assert (found.extractor.name, found.classifier) == ("random", None)
     warning = capsys.readouterr().err
-    assert warning == f"warning: {found.doubt}\n"
+    assert warning == f"warning: {found.caveat}\n"
     assert "no better than guessing: models are measured by features of a random network, and not by class" in warning
     assert "selection" in found.checkpoint_evaluator(100).protocol
     sure = Evaluator.from_dataset(known, "classifier")
-    assert (sure.extractor.name, sure.doubt) == ("classifier", "")
+    assert (sure.extractor.name, sure.caveat) == ("classifier", "")
     assert capsys.readouterr().err == ""
 
 

@@ -77,7 +77,7 @@ def test_an_objective_says_whether_its_generator_looks_at_real_images(name):
     objective, real = OBJECTIVES[name], torch.tensor([0.3], requires_grad=True)
     loss = objective.generator(torch.tensor([0.1], requires_grad=True), real).sum()
     (gradient,) = torch.autograd.grad(loss, real, allow_unused=True)
-    assert (gradient is not None) == objective.compares
+    assert (gradient is not None) == objective.generator_uses_real_logits
 
 
 def test_logits_are_log_odds_where_the_loss_is_a_likelihood():
@@ -87,7 +87,7 @@ def test_logits_are_log_odds_where_the_loss_is_a_likelihood():
         logit = torch.tensor([0.7])
         real = objective.discriminator(logit, nothing) - objective.discriminator(nothing, nothing) / 2
         fake = objective.discriminator(nothing, logit) - objective.discriminator(nothing, nothing) / 2
-        if not objective.compares and (-real).exp() + (-fake).exp() == pytest.approx(1):
+        if not objective.generator_uses_real_logits and (-real).exp() + (-fake).exp() == pytest.approx(1):
             found.append(name)
     assert found == [name for name, objective in OBJECTIVES.items() if objective.is_log_odds] == ["minimax", "nonsaturating"]
 
