@@ -1,6 +1,6 @@
-"""Quality of the article's loop over time: `python -m benchmarks.quality runs/article --minutes 30`.
+"""Quality of a plain DCGAN loop over time: `python -m benchmarks.quality runs/plain --minutes 30`.
 
-Measured as a run's checkpoints are, into a folder like a run's, so that `python -m training.compare runs/article RUN …` compares
+Measured as a run's checkpoints are, into a folder like a run's, so that `python -m training.compare runs/plain RUN …` compares
 the loop with runs. As in those, measuring counts as time; unlike theirs, its generator is the one that is trained, with no moving
 average.
 """
@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from benchmarks.peers import article
+from benchmarks.peers import plain_dcgan
 from gan.latents import InputSpec, inputs_of_seeds
 from training.config import files
 from training.config.schema import TrainingConfig
@@ -38,7 +38,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
 
-    config = TrainingConfig(name="article", batch_size=_BATCH_SIZE, precision="float32", measure=given.measure)
+    config = TrainingConfig(name="plain-dcgan", batch_size=_BATCH_SIZE, precision="float32", measure=given.measure)
     dataset = load(config.data, config.size, labelled=True)
     checkpoint_evaluator = Evaluator.from_dataset(dataset, "classifier").checkpoint_evaluator(given.measure)
     rows = inputs_of_seeds(range(given.measure), InputSpec(config.z_dim))
@@ -62,7 +62,7 @@ def main() -> None:
 
     with tqdm(unit="pic", unit_scale=True) as bar:
         start = perf_counter()
-        article.train(dataset.images, _BATCH_SIZE, after_step)
+        plain_dcgan.train(dataset.images, _BATCH_SIZE, after_step)
 
 
 if __name__ == "__main__":

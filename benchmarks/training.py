@@ -1,4 +1,4 @@
-"""Images per second of a training step, against the article's loop: `python -m benchmarks.training`.
+"""Images per second of a training step, against a plain DCGAN loop: `python -m benchmarks.training`.
 
 The same networks, batch and data on both sides, each in a process of its own, taking turns so that a machine that drifts
 drifts for all. Prints every round and the ratio of the medians.
@@ -15,14 +15,14 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.peers import article
+from benchmarks.peers import plain_dcgan
 from training.config.schema import TrainingConfig
 from training.data import load
 from training.engine.device import Hardware
 from training.engine.loop import train
 from training.engine.state import TrainingState
 
-SIDES = ("article", "ours", "ours-float32")
+SIDES = ("plain", "ours", "ours-float32")
 _WARM_UP_STEPS = 4
 
 
@@ -53,8 +53,8 @@ def measure(side: str, data: str, batch_size: int, seconds: float) -> float:
         data=data, batch_size=batch_size, images=10**12, precision=precision, sample_every=10**12, checkpoint_every=10**12
     )
     dataset = load(config.data, config.size)
-    if side == "article":
-        article.train(dataset.images, batch_size, lambda _: clock())
+    if side == "plain":
+        plain_dcgan.train(dataset.images, batch_size, lambda _: clock())
     else:
         hardware = Hardware.choose(config)
         state = TrainingState.start(config, dataset.images.shape[1], None, hardware)
@@ -84,11 +84,11 @@ def main() -> None:
             command += ["--batch-size", str(given.batch_size), "--seconds", str(given.seconds)]
             output = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout
             rates[side].append(json.loads(output.splitlines()[-1]))
-    article = statistics.median(rates["article"])
+    plain = statistics.median(rates["plain"])
     print(f"| batch {given.batch_size} | images/s, each round | median | ratio |\n|---|---|---|---|")
     for side, found in rates.items():
         median = statistics.median(found)
-        print(f"| {side} | {' '.join(f'{rate:.0f}' for rate in found)} | {median:.0f} | {median / article:.2f} |")
+        print(f"| {side} | {' '.join(f'{rate:.0f}' for rate in found)} | {median:.0f} | {median / plain:.2f} |")
 
 
 if __name__ == "__main__":

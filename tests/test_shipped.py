@@ -23,13 +23,13 @@ def client():
         yield client
 
 
-def test_the_conditional_model_is_the_default_and_the_articles_stands_beside_it(client):
+def test_the_conditional_model_is_the_default_and_dcgans_stands_beside_it(client):
     listed = client.get("/models").json()
     assert listed["default"] == "fashion-mnist"
-    garments, article = listed["models"]
-    assert (garments["name"], article["name"]) == ("fashion-mnist", "fashion-mnist-dcgan")
+    garments, dcgan = listed["models"]
+    assert (garments["name"], dcgan["name"]) == ("fashion-mnist", "fashion-mnist-dcgan")
     assert "Sneaker" in garments["classes"]
-    assert article["classes"] is None
+    assert dcgan["classes"] is None
 
 
 @pytest.mark.parametrize("name", ["fashion-mnist", "fashion-mnist-dcgan"])

@@ -19,7 +19,7 @@ from training.disk import writing_to
 from training.tracking import run_dir
 
 _EXAMPLES = """examples:
-  python -m training.run                                       the article's recipe on Fashion-MNIST
+  python -m training.run                                       the recipe dcgan on Fashion-MNIST
   python -m training.run --minutes 30 --width 64               half the width: sooner to a fair image
   python -m training.run --data ./my-pictures --name shoes     any folder of images; --recipe auto chooses the rest
   python -m training.run --data ./my-pictures --dry-run        what that would be, how long it would take, and a preview

@@ -12,7 +12,7 @@ RECIPES: dict[RecipeName, dict[str, Any]] = {
     "auto": {},
     # The first GAN (Goodfellow et al. 2014, arXiv 1406.2661). Adam stands for its momentum.
     "gan": {"arch": "mlp"},
-    # The article's: its networks and settings (Radford et al. 2016, arXiv 1511.06434).
+    # Networks and settings of DCGAN's paper (Radford et al. 2016, arXiv 1511.06434).
     "dcgan": {},
     # Least squares instead of cross-entropy (Mao et al. 2017, arXiv 1611.04076).
     "lsgan": {"objective": "lsgan"},
@@ -113,9 +113,7 @@ def choose(count: int, height: int, width: int, channels: int) -> list[Choice]:
         found.append(Choice("r1", 0.1, f"so few as {count:,} images are learned sooner by a discriminator with gentle slopes"))
         found.append(Choice("penalty_every", 4, "which costs less than a penalty in every step"))
     found.append(
-        Choice(
-            "width", 64, f"half the article's, for {'grey' if channels == 1 else 'coloured'} images this size, is thrice as fast"
-        )
+        Choice("width", 64, f"half of dcgan's, for {'grey' if channels == 1 else 'coloured'} images this size, is thrice as fast")
     )
     return found
 

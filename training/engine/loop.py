@@ -18,10 +18,10 @@ from training.engine.distributed import Group
 from training.engine.divergence import DivergenceMonitor, measure, not_finite, warnings_of
 from training.engine.logger import RunLogger
 from training.engine.minibatch import make_minibatch
-from training.engine.phases import make_phases
+from training.engine.phases import Phase, make_phases
 from training.engine.schedules import ema_weight, set_schedules
 from training.engine.state import TrainingState
-from training.engine.step import Loss, has_gradient_penalty
+from training.engine.step import Loss
 from training.evaluation.checkpoint_evaluator import CheckpointEvaluator
 
 _STEPS_PER_TICK = 16
@@ -39,9 +39,9 @@ def train(
 ) -> bool:
     """Train until the configured length is reached, and save. False if asked to stop before that. Raises DivergenceError."""
     hardware.prepare()
-    _use_fast_layers(state, config, hardware)
     generator, discriminator = group.wrap(state.generator.train()), group.wrap(state.discriminator.train())
     phases = make_phases(state, discriminator, config, hardware)
+    _use_fast_layers(phases, hardware)
     rows = group.rows(config.batch_size)
     monitor = DivergenceMonitor(folder, state.monitor_state)
 
@@ -146,12 +146,12 @@ class _Checkpoints:
         state.save(self.folder, self.config)
 
 
-def _use_fast_layers(state: TrainingState, config: TrainingConfig, hardware: Hardware) -> None:
+def _use_fast_layers(phases: list[Phase], hardware: Hardware) -> None:
     """Faster layers for bfloat16 on a CPU; they have no second derivatives, which a gradient penalty takes."""
     if hardware.precision == torch.bfloat16 and hardware.device.type == "cpu":
-        use_fast_weight_gradients(state.generator)
-        if not has_gradient_penalty(config):
-            use_fast_weight_gradients(state.discriminator)
+        plain = {phase.module for phase in phases if phase.second_derivatives}
+        for network in {phase.module for phase in phases} - plain:
+            use_fast_weight_gradients(network)
 
 
 def _discriminator_steps(config: TrainingConfig, seen: int) -> range:

@@ -30,6 +30,7 @@ class Phase:
     every: int  # discriminator steps from one update to the next
     frozen: tuple[nn.Module, ...] = ()  # networks in the loss whose weights need no gradients
     constrain: Callable[[], None] | None = None  # called after each update
+    second_derivatives: bool = False  # whether the loss contains gradients of the module
 
     def update(self, batch: Minibatch, fake: Tensor) -> Loss:
         """Take one step of the optimiser; returns the loss before it."""
@@ -75,6 +76,7 @@ def _discriminator_phase(state: TrainingState, discriminator: nn.Module, config:
         state.scalers[1],
         loss,
         every=1,
+        second_derivatives=has_gradient_penalty(config),
         constrain=None if config.weight_clip is None else partial(_clip, state.discriminator.discriminator, config.weight_clip),
     )
 

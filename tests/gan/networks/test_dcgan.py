@@ -17,12 +17,12 @@ def parameters(network):
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def test_the_reference_networks_have_the_articles_size():
+def test_the_reference_networks_have_the_size_of_the_dcgan_tutorial():
     assert parameters(dcgan.Generator()) == 3_444_480
     assert parameters(dcgan.Discriminator()) == 2_633_216
 
 
-def test_the_reference_generator_is_the_articles_layer_by_layer():
+def test_the_reference_generator_is_dcgans_layer_by_layer():
     convolutions = [layer for layer in dcgan.Generator().layers if isinstance(layer, nn.ConvTranspose2d)]
     found = [
         (layer.in_channels, layer.out_channels, layer.kernel_size[0], layer.stride[0], layer.padding[0]) for layer in convolutions
@@ -31,7 +31,7 @@ def test_the_reference_generator_is_the_articles_layer_by_layer():
     assert all(layer.bias is None for layer in convolutions)
 
 
-def test_the_reference_discriminator_is_the_articles_layer_by_layer():
+def test_the_reference_discriminator_is_dcgans_layer_by_layer():
     layers = list(dcgan.Discriminator().layers)
     convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
     found = [

@@ -1,5 +1,6 @@
 """Phases of a step: what an update does, and that one more joins without a change of the loop."""
 
+import json
 from dataclasses import dataclass
 
 import pytest
@@ -27,7 +28,7 @@ class SquaredError:
     total: Tensor
 
     def statistics(self, _):
-        return {}
+        return {"loss_encoder": self.total}
 
 
 def phase_of(network, loss, **others):
@@ -61,6 +62,7 @@ def test_an_update_trains_its_network_alone():
 def test_one_more_phase_joins_at_its_own_steps_and_changes_no_other(tmp_path, monkeypatch, stops):
     dataset, hardware = data.load(CONFIG.data, CONFIG.size), Hardware.choose(CONFIG)
     encoder, updated_at = nn.Linear(32 * 32, 100), []
+    losses = []
 
     def start():
         return TrainingState.start(CONFIG, 1, None, hardware)
@@ -75,7 +77,9 @@ def test_one_more_phase_joins_at_its_own_steps_and_changes_no_other(tmp_path, mo
         def loss(batch, fake):
             updated_at.append(state.seen)
             z = batch.inputs[0]
-            return SquaredError((encoder(fake.detach().float().flatten(1)) - z).square().mean())
+            error = SquaredError((encoder(fake.detach().float().flatten(1)) - z).square().mean())
+            losses.append(error.total.item())
+            return error
 
         return [*make_phases(state, *others), phase_of(encoder, loss, every=4)]
 
@@ -88,5 +92,32 @@ def test_one_more_phase_joins_at_its_own_steps_and_changes_no_other(tmp_path, mo
         state.restore(checkpoints(tmp_path / "more")[-1])
     more = train(state, tmp_path / "more")
     assert updated_at == [3 * BATCH, 7 * BATCH, 11 * BATCH]
+    last = json.loads((tmp_path / "more" / "stats.jsonl").read_text().splitlines()[-1])
+    ticks = losses[1:] if stops else losses  # a resumed run begins its means anew
+    assert last["loss_encoder"] == pytest.approx(sum(ticks) / len(ticks))
     for name, tensor in plain._tensors().items():
         assert torch.equal(tensor, more._tensors()[name]), name
+
+
+def test_a_lazy_regulariser_of_the_generator_is_a_phase(tmp_path, monkeypatch):
+    """Path length (Karras et al. 2020, section 3.2), which takes gradients of gradients of the generator."""
+    dataset, hardware = data.load(CONFIG.data, CONFIG.size), Hardware.choose(CONFIG)
+    lengths = []
+
+    def with_path_length(state, *others):
+        def loss(batch, _):
+            z = batch.inputs[0].clone().requires_grad_()
+            images = state.generator(z)
+            (gradient,) = torch.autograd.grad((images * torch.randn_like(images)).sum(), z, create_graph=True)
+            lengths.append(gradient.norm(dim=1).mean().item())
+            return SquaredError(gradient.square().sum(1).mean())
+
+        regulariser = phase_of(state.generator, loss, every=4, second_derivatives=True)
+        return [*make_phases(state, *others), regulariser]
+
+    monkeypatch.setattr(loop, "make_phases", with_path_length)
+    state = TrainingState.start(CONFIG, 1, None, hardware)
+    torch.manual_seed(0)
+    loop.train(state, dataset, CONFIG, hardware, tmp_path, None, lambda: False)
+    assert len(lengths) == 3
+    assert lengths[-1] < 0.9 * lengths[0]

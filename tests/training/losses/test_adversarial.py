@@ -9,7 +9,7 @@ from training.losses.adversarial import OBJECTIVES, code_error
 REAL, FAKE = torch.linspace(-5, 5, 7, dtype=torch.float64), torch.linspace(4, -6, 7, dtype=torch.float64)
 
 
-def test_the_articles_losses_are_binary_cross_entropy_of_the_sigmoid_one_value_per_image():
+def test_non_saturating_losses_are_binary_cross_entropy_of_the_sigmoid_one_value_per_image():
     objective = OBJECTIVES["nonsaturating"]
     ones, zeros = torch.ones_like(REAL), torch.zeros_like(FAKE)
     both = binary_cross_entropy(REAL.sigmoid(), ones, reduction="none") + binary_cross_entropy(

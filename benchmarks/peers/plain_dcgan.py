@@ -1,4 +1,4 @@
-"""The article's loop as usually written: float32, sigmoid and BCE, Adam, `.item()` for each loss, on a GPU if there is one."""
+"""A DCGAN loop as usually written: float32, sigmoid and BCE, Adam, `.item()` for each loss, on a GPU if there is one."""
 
 from collections.abc import Callable
 
