@@ -34,7 +34,7 @@ from serving.http_protocol import protect
 from serving.metrics import metrics
 from serving.models import Models
 from serving.schema import GenerateRequest
-from serving.settings import Settings
+from serving.settings import Settings, misspelt
 from serving.startup_check import check_in_a_child
 
 _log = logging.getLogger("bentoml.gan")
@@ -138,6 +138,8 @@ class GanService:
             metrics_folder.keep(metrics_folder.own_folder(_home))
         try:
             settings = Settings()
+            for name, meant in misspelt(os.environ).items():
+                _log.warning("%s is no setting of this program: did you mean %s?", name, meant)
             _warn_about_keys(settings.keys(), settings.keys_of_admins())
             check_in_a_child(settings)
         except ValidationError as error:

@@ -1,5 +1,6 @@
 """model.json as bytes -> a manifest, whichever version of this program wrote it."""
 
+import reprlib
 from pathlib import Path
 from typing import Literal
 
@@ -82,20 +83,28 @@ class _AnyVersion(BaseModel):
     format_version: int = 1
 
 
+def _what_is_wrong(error: ValidationError) -> str:
+    """The first wrong field, the reason, a closing bracket and the remedy."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"]) or "the whole file"
+    if first["type"] == "json_invalid":
+        return f"{field}: {first['msg']}): copy the model folder again, or save the file as UTF-8 if an editor has changed it"
+    given = reprlib.repr(first["input"])
+    if field == "name":
+        return f"name: {given}): give it 1 to 100 of the letters a-z, digits, dots, _ and -, a letter or digit first"
+    return f"{field}: {first['msg']}, not {given}): copy the model folder again, or update this program if a newer one wrote it"
+
+
 def parse_manifest(text: bytes, where: str) -> Manifest:
     """The manifest in the model.json found at `where`, which may be of version 1. Raises ModelFolderError as `read` does."""
+    text = text.removeprefix(b"\xef\xbb\xbf")  # the byte order mark that editors on Windows write
     try:
         if _AnyVersion.model_validate_json(text).format_version == 1:
             manifest = _Version1.model_validate_json(text).as_version_2()
         else:
             manifest = Manifest.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        remedy = "" if first["type"] == "json_invalid" else ", or update this program if a newer one wrote it"
-        raise ModelFolderError(
-            f"{where} is not a manifest this version understands ({field}: {first['msg']}): copy the model folder again{remedy}"
-        ) from error
+        raise ModelFolderError(f"{where} is not a manifest this version understands ({_what_is_wrong(error)}") from error
     for name in [*manifest.files, *(name for network in manifest.networks.values() for name in network.files.values())]:
         if Path(name).name != name or name in ("", "..", MANIFEST) or "\0" in name:
             raise ModelFolderError(f"{where} names a file that is none of its folder's ({name!r}): do not use this model folder")

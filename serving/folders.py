@@ -1,5 +1,6 @@
 """Verification of a folder of models at the start, and the choice of the default model."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,11 +25,19 @@ class SameNameError(ModelFolderError):
     """A good model folder whose model has the name of another one."""
 
     def __init__(self, path: Path, other: Path, name: str) -> None:
-        self.path = path
+        self.path, self.name = path, name
         super().__init__(
             f"{path} and {other} hold models of one name, {name}, and the second is served: remove one of them, "
             f'or change "name" in {path / MANIFEST}'
         )
+
+
+class DeadLinkError(ModelFolderError):
+    """A link in the folder of models that leads nowhere, or to itself."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(f"{path} is a link to nowhere: put back what it leads to, or remove it")
 
 
 def verify(settings: Settings) -> Verified:
@@ -38,7 +47,7 @@ def verify(settings: Settings) -> Verified:
     of the bad, or there is none.
     """
     good: list[ModelFolder] = []
-    bad: list[tuple[str, ModelFolderError]] = _links_to_nowhere(settings.models)
+    bad: list[tuple[str, ModelFolderError]] = [(error.path.name, error) for error in dead_links(settings.models)]
     for path in model_folder.discover(settings.models):
         try:
             good.append(model_folder.read(path))
@@ -92,9 +101,18 @@ def _name(path: Path) -> str:
         return path.name
 
 
-def _links_to_nowhere(models: Path) -> list[tuple[str, ModelFolderError]]:
-    return [
-        (path.name, ModelFolderError(f"{path} is a link to nowhere: put back what it leads to, or remove it"))
-        for path in (sorted(models.iterdir()) if models.is_dir() else [])
-        if path.is_symlink() and not path.exists() and not path.name.startswith(".")
-    ]
+def dead_links(models: Path) -> list[DeadLinkError]:
+    """An error for each link in the folder of models that leads nowhere."""
+    entries = sorted(models.iterdir()) if models.is_dir() else []
+    return [DeadLinkError(path) for path in entries if path.is_symlink() and not path.exists() and not path.name.startswith(".")]
+
+
+def state_of(folder: Path) -> frozenset[tuple[str, int, int, int, int]]:
+    """Name, inode, mode, size and time of every file of a folder: another set once any of them changes."""
+    files = set()
+    with suppress(OSError):  # it may be gone already, or not readable
+        for path in folder.iterdir():
+            with suppress(OSError):
+                status = path.stat()
+                files.add((path.name, status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns))
+    return frozenset(files)

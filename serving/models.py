@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
@@ -16,7 +15,7 @@ from gan.latents import inputs_of_seeds
 from gan.model_folder import ModelFolder
 from gan.runtimes.base import RunExclusively, Runtime, run_inline
 from serving.errors import RequestError
-from serving.folders import SameNameError, verify
+from serving.folders import DeadLinkError, SameNameError, dead_links, state_of, verify
 from serving.settings import Settings
 
 
@@ -58,8 +57,10 @@ class Models:
         self._settings, self._on_device = settings, on_device
         self._changing = threading.Lock()
         self._changing_folders: dict[Path, object] = {}
-        self._states = {path: _state(path) for path in model_folder.discover(settings.models)}  # when last loaded or refused
-        self._same_names: set[Path] = set()  # folders left out because another one has their model's name
+        self._states = {path: state_of(path) for path in model_folder.discover(settings.models)}  # when last loaded or refused
+        self._same_names: dict[Path, str] = {}  # folders left out because another one has their model's name, and that name
+        self._dead_links: set[Path] = set()  # links to nowhere that the last scan found, and those that were reported
+        self._reported_links: set[Path] = set()
         self._missing: set[str] = set()  # models whose folder the last scan did not find
         self._displaced: set[str] = set()  # models whose folder now holds another model
         self._reported_gone: set[str] = set()  # models of either kind that are served all the same, as was reported
@@ -67,13 +68,14 @@ class Models:
         try:
             self._load_all()
         except ModelFolderError:
-            if all(_state(path) == state for path, state in self._states.items()):
+            if all(state_of(path) == state for path, state in self._states.items()):
                 raise
             self._load_all()  # a folder was exchanged while it was read
 
     def _load_all(self) -> None:
         folders, self.default, self.left_out = verify(self._settings)
-        self._same_names = {error.path for error in self.left_out if isinstance(error, SameNameError)}
+        self._same_names = {error.path: error.name for error in self.left_out if isinstance(error, SameNameError)}
+        self._reported_links = {error.path for error in self.left_out if isinstance(error, DeadLinkError)}
         self._by_name: dict[str, LoadedModel] = {}
         for name, folder in folders.items():
             try:
@@ -134,12 +136,22 @@ class Models:
             self._models_missing = True
             return
         self._models_missing = False
+        yield from self._new_dead_links()
+        with self._changing:  # a folder that returns, even unchanged, must be found changed
+            for path in self._states.keys() - set(paths):
+                del self._states[path]
         yield from self._load_changed(paths)
         yield from self._drop_missing(paths)
 
+    def _new_dead_links(self) -> Iterator[ModelFolderError]:
+        errors = {error.path: error for error in dead_links(self._settings.models)}
+        found, lasting = set(errors), set(errors) & self._dead_links  # one that only this scan finds may be about to be replaced
+        yield from (errors[path] for path in sorted(lasting - self._reported_links))
+        self._dead_links, self._reported_links = found, found & (self._reported_links | lasting)
+
     def _load_changed(self, paths: list[Path]) -> Iterator[LoadedModel | ModelFolderError]:
         for path in paths:
-            state = _state(path)
+            state = state_of(path)
             before, settled = self._states.get(path), self._changing_folders.pop(path, None) == state
             if state == before:
                 continue
@@ -155,6 +167,9 @@ class Models:
         missing = {
             name: model for name, model in self._by_name.items() if model.folder.path not in paths or name in self._displaced
         }
+        for path, name in self._same_names.items():
+            if name in missing and path in self._states:  # another folder has a model of this name: the next scan loads it
+                self._changing_folders[path] = self._states.pop(path)
         for name, model in missing.items():
             if name not in self._missing or (name == self.default and name in self._reported_gone):
                 continue
@@ -165,9 +180,6 @@ class Models:
                     self._reported_gone.add(name)
                 else:
                     self._by_name = {other: kept for other, kept in self._by_name.items() if other != name}
-                # If this folder returns, or another one has a model of its name, the next scans must find it changed.
-                for path in {model.folder.path, *self._same_names} - ({model.folder.path} & set(paths)):
-                    self._states.pop(path, None)
             yield FolderGone(model, still_served=name == self.default)
         self._missing = set(missing)
         self._reported_gone &= self._missing
@@ -178,18 +190,19 @@ class Models:
             try:
                 return self._load_once(path)
             except ModelFolderError:
-                if _state(path) == self._states[path]:
+                if state_of(path) == self._states.get(path):
                     raise
                 return self._load_once(path)  # it was exchanged while it was read
 
     def _load_once(self, path: Path) -> LoadedModel:
-        self._states[path] = _state(path)
-        self._same_names.discard(path)
+        self._states[path] = state_of(path)
+        self._same_names.pop(path, None)
         folder = model_folder.read(path)
         name = folder.manifest.name
         served = self._by_name.get(name)
-        if served and served.folder.path != path and served.folder.path in model_folder.discover(self._settings.models):
-            self._same_names.add(path)
+        elsewhere = served is not None and name not in self._displaced and served.folder.path != path
+        if served and elsewhere and served.folder.path in model_folder.discover(self._settings.models):
+            self._same_names[path] = name
             raise SameNameError(path, served.folder.path, name)
         loaded = self._load(folder)
         displaced = {other for other, model in self._by_name.items() if model.folder.path == path}
@@ -223,14 +236,3 @@ class Models:
             if folder_name == name:
                 return path
         return None
-
-
-def _state(folder: Path) -> frozenset[tuple[str, int, int, int, int]]:
-    """Name, inode, mode, size and time of every file of a folder: another set once any of them changes."""
-    files = set()
-    with suppress(OSError):  # it may be gone already, or not readable
-        for path in folder.iterdir():
-            with suppress(OSError):
-                status = path.stat()
-                files.add((path.name, status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns))
-    return frozenset(files)

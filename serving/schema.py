@@ -196,12 +196,16 @@ def read_npy(body: bytes) -> NDArray[np.float32]:
     and checked against the body's length.
     """
     descr, fortran_order, shape, start = _npy_header(body)
-    if descr != "<f4" or fortran_order or len(shape) != 2:
-        order = " in Fortran order" if fortran_order else ""
-        raise field_error(
-            ("noise",), f"must be float32 [n, z_dim] in C order, not {descr[:20]} {shape[:4]}{order}; use astype('<f4')"
-        )
-    if 0 in shape or len(body) - start != 4 * shape[0] * shape[1]:
+    if descr != "<f4":
+        raise field_error(("noise",), f"must be float32 [n, z_dim], not {descr[:20]}; convert it by astype('<f4')")
+    if len(shape) != 2:
+        remedy = "; make it one row by array[None]" if len(shape) == 1 else ""
+        raise field_error(("noise",), f"must have two dimensions, [n, z_dim], not {shape[:4]}{remedy}")
+    if fortran_order:
+        raise field_error(("noise",), "must be in C order, not in Fortran order; convert it by numpy.ascontiguousarray")
+    if 0 in shape:
+        raise field_error(("noise",), f"must have at least one row and one column, not {shape}")
+    if len(body) - start != 4 * shape[0] * shape[1]:
         raise field_error(("noise",), f"holds {len(body) - start} bytes of numbers, not those of {shape} float32")
     noise = np.frombuffer(body, np.float32, offset=start).reshape(shape)
     inside = np.abs(noise) <= NOISE_LIMIT  # not a number is not inside

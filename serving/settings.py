@@ -1,6 +1,8 @@
 """The settings of the service, each an environment variable or a secret file."""
 
 import os
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +16,7 @@ from gan.runtimes.base import DeviceName, PrecisionName
 from serving.cors import origin
 
 _SECRETS = Path("/run/secrets")  # where Docker, Podman and Compose mount the secrets of a container
+_YEAR = 365 * 24 * 3600.0  # seconds; waits for much longer overflow
 _ABOUT_ENGINES = "; ".join(f"{name} {kind.about}" for name, kind in ENGINES.items())
 
 
@@ -49,7 +52,7 @@ class Settings(BaseSettings):
     """for the torchscript runtime: auto takes the GPU where there is one"""
     precision: PrecisionName = "float32"
     """float16 draws faster on a GPU, and some images then differ from float32's by a few grey levels"""
-    threads: int | None = Field(None, gt=0)
+    threads: int | None = Field(None, gt=0, le=1024)
     """processor threads that draw; by default as many as the processor has, or one where more gain little"""
     max_n: int = Field(256, gt=0)
     """the most images that one request may ask for"""
@@ -67,9 +70,9 @@ class Settings(BaseSettings):
     """seconds after which a request is given up with 504, and before that a body that has not come, with 408"""
     keep_alive: float = Field(75.0, gt=0, allow_inf_nan=False)
     """seconds that an idle connection is kept for the next request; longer than the load balancer before it keeps one"""
-    drain: float = Field(2.0, ge=0)
+    drain: float = Field(2.0, ge=0, le=_YEAR, allow_inf_nan=False)
     """seconds between SIGTERM and closing the port, in which /readyz and new requests get 503, so that load balancers turn away"""
-    watch: float = Field(2.0, ge=0)
+    watch: float = Field(2.0, ge=0, le=_YEAR, allow_inf_nan=False)
     """seconds between two looks at the folder of models for new versions, which are then served without a restart; 0: never"""
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     """keys, separated by commas; with any, everything but health and the pages needs one as Authorization: Bearer KEY"""
@@ -87,7 +90,12 @@ class Settings(BaseSettings):
     @field_validator("api_keys", "admin_keys", mode="before")
     @classmethod
     def _split_keys(cls, keys: Any) -> Any:
-        return tuple(key.strip() for key in keys.split(",") if key.strip()) if isinstance(keys, str) else keys
+        if not isinstance(keys, str):
+            return keys
+        found = tuple(key.strip() for key in keys.split(",") if key.strip())
+        if not found:  # such as "$A,$B" of two unset variables, which must not open the service
+            raise ValueError("holds no keys: separate keys by commas, or unset it to open the service to all")
+        return found
 
     @field_validator("fetch", mode="before")
     @classmethod
@@ -113,6 +121,17 @@ class Settings(BaseSettings):
     def keys_of_admins(self) -> tuple[SecretStr, ...]:
         """All keys of admins, from both sources. Raises KeyFileError for a file without any."""
         return self.admin_keys + _keys_in(self.admin_keys_file, "GAN_ADMIN_KEYS_FILE")
+
+
+def misspelt(names: Iterable[str]) -> dict[str, str]:
+    """Environment variables that are no settings but look like one -> the setting's name.
+
+    Others that begin with GAN_ may be somebody else's: Kubernetes sets such for every service that is called gan.
+    """
+    settings = [f"GAN_{name.upper()}" for name in Settings.model_fields]
+    strangers = [name for name in names if name.upper().startswith("GAN") and name.upper() not in settings]
+    near = {name: get_close_matches(name.upper().replace("-", "_"), settings, n=1, cutoff=0.85) for name in strangers}
+    return {name: found[0] for name, found in near.items() if found}
 
 
 def _keys_in(file: Path | None, setting: str) -> tuple[SecretStr, ...]:

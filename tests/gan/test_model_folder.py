@@ -79,6 +79,24 @@ def test_a_manifest_that_is_not_json_is_refused(folder):
         model_folder.read(folder)
 
 
+@pytest.mark.parametrize("name", ["my shoes", "Shöes", "", "x" * 200])
+def test_a_name_that_cannot_be_is_refused_with_what_names_are_made_of(folder, name):
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    (folder / MANIFEST).write_text(json.dumps({**manifest, "name": name}))
+    with pytest.raises(ModelFolderError, match=r"name: '.*'\): give it 1 to 100 of the letters a-z") as error:
+        model_folder.read(folder)
+    assert "copy the model folder" not in str(error.value)
+
+
+def test_a_manifest_that_an_editor_saved_is_read_or_the_encoding_named(folder):
+    text = (folder / MANIFEST).read_text()
+    (folder / MANIFEST).write_text(text, encoding="utf-8-sig")
+    assert model_folder.read(folder).manifest.name
+    (folder / MANIFEST).write_text(text, encoding="utf-16")
+    with pytest.raises(ModelFolderError, match="or save the file as UTF-8"):
+        model_folder.read(folder)
+
+
 def test_a_file_the_manifest_does_not_list_is_not_used(folder):
     with pytest.raises(ModelFolderError, match="not listed"):
         model_folder.read(folder).content("encoder.safetensors")

@@ -204,3 +204,20 @@ def test_what_is_no_npy_file_is_refused(client, body):
 )
 def test_an_npy_file_of_another_kind_of_array_is_refused(client, header):
     refused(client.post("/generate", content=with_header(header.encode(), latents([7]).tobytes()), headers=NPY), 422, ("noise",))
+
+
+@pytest.mark.parametrize(
+    ("array", "remedy"),
+    [
+        (np.zeros((2, 100), np.float64), "must be float32 [n, z_dim], not <f8; convert it by astype('<f4')"),
+        (np.asfortranarray(np.zeros((2, 100), np.float32)), "convert it by numpy.ascontiguousarray"),
+        (np.zeros(100, np.float32), "must have two dimensions, [n, z_dim], not [100]; make it one row by array[None]"),
+        (np.zeros((1, 2, 100), np.float32), "must have two dimensions, [n, z_dim], not [1, 2, 100]"),
+        (np.zeros((0, 100), np.float32), "must have at least one row and one column, not [0, 100]"),
+    ],
+)
+def test_arrays_of_another_kind_are_refused_with_the_remedy_that_helps(client, array, remedy):
+    file = io.BytesIO()
+    np.save(file, array)
+    answer = client.post("/generate", content=file.getvalue(), headers={"Content-Type": "application/x-npy"})
+    assert refused(answer, 422, ("noise",))["detail"].endswith(remedy)

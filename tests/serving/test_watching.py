@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 from gan.runtimes import base, torchscript
 from serving.app import Api
 from serving.batching import Batcher
+from serving.folders import DeadLinkError
 from serving.metrics import metrics
 from serving.models import FolderGone, Models
 from serving.settings import Settings
@@ -115,6 +116,21 @@ def test_a_renamed_folder_is_the_same_model(reload_client, reload_api, models):
     assert reload_client.post("/models/hats/reload").status_code == 200
 
 
+@pytest.mark.parametrize("name", ["hats", "shoes"])  # shoes is the default model
+def test_a_folder_renamed_and_back_is_served_all_the_while(reload_client, reload_api, models, caplog, name):
+    before = served(reload_client)
+    for _ in range(2):
+        (models / name).rename(models / "headgear")
+        for _ in range(4):
+            scans(reload_api, 1)
+            assert served(reload_client) == before
+        (models / "headgear").rename(models / name)
+        for _ in range(4):
+            scans(reload_api, 1)
+            assert served(reload_client) == before
+    assert not any("gone" in record.message for record in caplog.records)
+
+
 def test_a_folder_that_holds_another_model_now_is_no_longer_the_first_one(reload_client, reload_api, trained, models):
     _, shoes = served(reload_client)
     gloves = write(trained, models / "hats", scale=3.0, name="gloves")
@@ -131,8 +147,45 @@ def test_a_second_folder_of_one_name_is_said_once_and_served_once_the_first_is_g
     assert served(reload_client) == [hats, shoes]
     assert sum("hold models of one name, hats" in record.message for record in caplog.records) == 1
     shutil.rmtree(models / "hats")
-    scans(reload_api, 4)
-    assert served(reload_client) == [others, shoes]
+    found = []
+    for _ in range(4):
+        scans(reload_api, 1)
+        found.append(served(reload_client))
+    assert [hats, shoes] in found
+    assert [shoes] not in found  # without a gap
+    assert found[-1] == [others, shoes]
+    assert sum("hold models of one name" in record.message for record in caplog.records) == 1
+
+
+def test_the_second_folder_of_a_name_is_served_without_a_gap_once_the_first_holds_another_model(
+    reload_client, reload_api, trained, models
+):
+    _, shoes = served(reload_client)
+    others = write(trained, models / "copy", scale=3.0, name="hats")
+    scans(reload_api, 3)
+    gloves = write(trained, models / "hats", scale=4.0, name="gloves")
+    found = []
+    for _ in range(4):
+        scans(reload_api, 1)
+        found.append([title for title in served(reload_client) if title.startswith("hats@")])
+    assert [] not in found
+    assert served(reload_client) == sorted([others, gloves, shoes])
+
+
+def test_a_link_to_nowhere_is_reported_once(reload_client, reload_api, models, caplog):
+    refusals = reloads("refused")
+    (models / "dangling").symlink_to(models / "nowhere")
+    (models / "loop").symlink_to(models / "loop")
+    scans(reload_api, 1)
+    assert reloads("refused") == refusals  # it may be about to be replaced
+    scans(reload_api, 3)
+    assert [name for name in ("dangling", "loop") if f"{models / name} is a link to nowhere" in caplog.text] == ["dangling", "loop"]
+    assert reloads("refused") == refusals + 2
+    (models / "dangling").unlink()
+    scans(reload_api, 2)
+    (models / "dangling").symlink_to(models / "nowhere")
+    scans(reload_api, 3)
+    assert reloads("refused") == refusals + 3
 
 
 def test_one_left_out_at_the_start_is_served_once_it_is_mended(trained, models):
@@ -157,8 +210,8 @@ def test_a_link_to_a_model_folder_is_one(trained, models):
     (found,) = [found for _ in range(3) for found in there.scan()]
     assert found.folder.title == there.get("hats").folder.title != before
     shutil.rmtree(models.parent / "hats-2")
-    (gone,) = [found for _ in range(3) for found in there.scan()]
-    assert isinstance(gone, FolderGone)
+    found = [found for _ in range(5) for found in there.scan()]
+    assert [type(one) for one in found] == [DeadLinkError, FolderGone]
 
 
 def test_only_what_must_have_the_device_alone_is_done_in_its_thread(trained, models, monkeypatch):
