@@ -20,7 +20,7 @@ from gan.latents import InputSpec, inputs_of_seeds
 from training.config import files
 from training.config.schema import TrainingConfig
 from training.data import load
-from training.engine.divergence import generate_images
+from training.engine.checkpoint_quality import generate_nchw
 from training.evaluation.evaluator import Evaluator
 from training.tracking.report import STATS
 
@@ -53,7 +53,7 @@ def main() -> None:
         seconds = perf_counter() - start
         over = seconds >= 60 * given.minutes
         if over or before // given.every < seen // given.every:
-            found = checkpoint_evaluator.measure(generate_images(copy.deepcopy(generator).eval(), rows))
+            found = checkpoint_evaluator.measure(generate_nchw(copy.deepcopy(generator).eval(), rows))
             with (given.folder / STATS).open("a") as file:
                 file.write(json.dumps(checkpoint_evaluator.row(seen, seconds, found)) + "\n")
             bar.set_postfix(found)

@@ -131,7 +131,7 @@ class Output(Array):
     range: tuple[float, float]  # of the values; becomes 0 to 255
 
     @property
-    def to_uint8(self) -> tuple[float, float]:
+    def uint8_source_range(self) -> tuple[float, float]:
         """The range that becomes 0 to 255."""
         return self.range
 

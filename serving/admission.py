@@ -47,7 +47,7 @@ class Admission:
         return RequestError(HTTPStatus.TOO_MANY_REQUESTS, f"{detail}; try again in {retry_after} s", retry_after=retry_after)
 
 
-class Bodies:
+class ByteBudget:
     """Bytes of request bodies being read or parsed, bounded over all requests together: parsing takes many times as much."""
 
     def __init__(self, limit: int, what: str = "large bodies") -> None:

@@ -35,7 +35,7 @@ class DeviceLostError(GanServiceError):
     """The device's thread has ended. This process generates nothing any more."""
 
     def __init__(self) -> None:
-        super().__init__("the thread that draws has ended; the log says why")
+        super().__init__("the thread that runs models has ended; the log says why")
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Batcher:
         except BaseException:
             # A runtime's errors do not come here; what does is a fault of ours, or a library that gives up. Without this, all
             # callers would wait for ever.
-            _log.critical("nothing can be drawn any more: the thread that draws has ended", exc_info=True)
+            _log.critical("nothing can be generated any more: the thread that runs models has ended", exc_info=True)
             self._fail_all()
             self._on_death()
 
@@ -208,7 +208,7 @@ class Batcher:
             self._report_worked = True
         except Exception as error:  # such as a full disk under the metrics, which is no reason to generate nothing
             if self._report_worked:  # once, since a full disk often has the log on it too
-                _log.error("images are drawn, but not counted (%s: %s)", type(error).__name__, error)
+                _log.error("images are generated, but not counted (%s: %s)", type(error).__name__, error)
             self._report_worked = False
 
     def _run_calls(self) -> None:

@@ -17,7 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from serving.admission import Bodies
+from serving.admission import ByteBudget
 from serving.errors import RequestError, problem
 from serving.http_head import check_head
 from serving.http_limits import RequestSize
@@ -33,14 +33,14 @@ def protect(config: uvicorn.Config, settings: Settings) -> None:
     """Let a server that is about to open its port read requests with StrictHttpProtocol."""
     config.timeout_keep_alive = settings.keep_alive  # type: ignore[assignment]  # a float does as well
     config.http_protocol_class = partial(  # type: ignore[assignment]  # called with keywords, as a class would be
-        StrictHttpProtocol, deadline=settings.deadline, heads=Bodies(_UNFINISHED_HEADS, "requests")
+        StrictHttpProtocol, deadline=settings.deadline, heads=ByteBudget(_UNFINISHED_HEADS, "requests")
     )
 
 
 class StrictHttpProtocol(HttpToolsProtocol):
     """The parser and the clocks of one connection."""
 
-    def __init__(self, *args: Any, deadline: float, heads: Bodies, **keywords: Any) -> None:
+    def __init__(self, *args: Any, deadline: float, heads: ByteBudget, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         self.parser = httptools.HttpRequestParser(self)  # without uvicorn's leniency towards what follows the last request
         self._deadline = deadline  # seconds for a request to come

@@ -219,7 +219,7 @@ class Models:
         shape = self._on_device(lambda: runtimes.generate_images(loaded, inputs_of_seeds([0], manifest.input_spec)).shape)
         if shape != (1, manifest.height, manifest.width, manifest.channels):
             raise ModelFolderError(
-                f"{folder.path} draws images of another shape, {shape}, than its manifest says: "
+                f"{folder.path} generates images of another shape, {shape}, than its manifest says: "
                 f"{model_folder.export_again_hint(folder.path)}"
             )
         return LoadedModel(folder, loaded)

@@ -30,7 +30,7 @@ _HEADERS = {
     "X-Model": ("name@version of the model.", {"type": "string"}),
     "Content-Disposition": ("A name for the answer as a file.", {"type": "string"}),
     "X-Seed": ("Seed of the first image; absent for images from noise.", {"type": "integer"}),
-    "Server-Timing": ("Milliseconds spent waiting (queue), drawing (infer) and encoding (encode).", {"type": "string"}),
+    "Server-Timing": ("Milliseconds spent waiting (queue), running the model (infer) and encoding (encode).", {"type": "string"}),
 }
 _PROBLEM: dict[str, Any] = {
     "title": "Problem",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.requests import Request
 
-from serving.admission import Bodies
+from serving.admission import ByteBudget
 from serving.contents import as_utf8, unpacked
 from serving.deadline import body_deadline, caller_disconnects, run_before_deadline
 from serving.errors import RequestError, field_error
@@ -33,8 +33,8 @@ class RequestReader:
     def __init__(self, settings: Settings) -> None:
         self._max_body = settings.max_body  # bytes
         self._deadline = settings.deadline  # seconds
-        self._bodies = Bodies(_LARGE_BODIES * settings.max_body)
-        self._beginnings = Bodies(_BEGINNINGS, "bodies")
+        self._bodies = ByteBudget(_LARGE_BODIES * settings.max_body)
+        self._beginnings = ByteBudget(_BEGINNINGS, "bodies")
         # One at a time: lists of numbers take forty times the memory of their text.
         self._parser = Threads(1, "parse")
 

@@ -51,9 +51,9 @@ class Settings(BaseSettings):
     device: DeviceName = "auto"
     """for the torchscript runtime: auto takes the GPU where there is one"""
     precision: PrecisionName = "float32"
-    """float16 draws faster on a GPU, and some images then differ from float32's by a few grey levels"""
+    """float16 is faster on a GPU, and some images then differ from float32's by a few grey levels"""
     threads: int | None = Field(None, gt=0, le=1024)
-    """processor threads that draw; by default as many as the processor has, or one where more gain little"""
+    """processor threads of the runtime; by default as many as the processor has, or one where more gain little"""
     max_n: int = Field(256, gt=0)
     """the most images that one request may ask for"""
     max_frames: int = Field(240, gt=1)

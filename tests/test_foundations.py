@@ -49,7 +49,7 @@ class MatrixEngine:
     """Computes the toy generator with NumPy, from its weights."""
 
     name, file, library = "numpy-cpu", "generator.safetensors", "numpy"
-    max_batch_size, in_flight, fixed_batch_size, makes_uint8 = 4, 1, None, False
+    max_batch_size, in_flight, needs_fixed_batch_size, makes_uint8 = 4, 1, None, False
 
     def __init__(self, folder, *_):
         weights = load(folder.content(model_folder.WEIGHTS))

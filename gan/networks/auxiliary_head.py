@@ -1,4 +1,4 @@
-"""What InfoGAN adds: a network that guesses the codes an image was drawn from (Chen et al. 2016, arXiv 1606.03657).
+"""InfoGAN's Q: a network that predicts the codes that an image was generated from (Chen et al. 2016, arXiv 1606.03657).
 
 The auxiliary classifier of AC-GAN is the same network, for one more category.
 """
@@ -40,9 +40,9 @@ class AuxiliaryHead(nn.Module):
 
 
 @torch.no_grad()
-def initialise(posterior: AuxiliaryHead, random: torch.Generator) -> None:
+def initialise(aux_head: AuxiliaryHead, random: torch.Generator) -> None:
     """Start weights of the paper's code: N(0, 0.02), biases 0; the gains of batch normalisation 1."""
-    for module in posterior.modules():
+    for module in aux_head.modules():
         if isinstance(module, nn.Linear):
             module.weight.normal_(0.0, 0.02, generator=random)
             if module.bias is not None:

@@ -114,7 +114,7 @@ class Discriminator(family.Discriminator):
     def forward_features(self, images: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See `family.Discriminator`.
 
-        A logit is the log-odds that an image is real and, with labels, shows what its label says: then the projection of its
+        A logit scores that an image is real and, with labels, shows what its label says: then the projection of its
         features on the label's embedding is added (Miyato and Koyama 2018, arXiv 1802.05637, figure 1d). The features do not
         know the label, so that it can be read off them.
         """

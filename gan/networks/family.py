@@ -30,7 +30,8 @@ class Discriminator(nn.Module):
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         """float [n, channels, height, width] in [-1, 1], labels int64 [n] -> logits, float [n].
 
-        A logit is the log-odds that an image is real and, with labels, shows what its label says.
+        A logit is the unbounded score that an image is real and, with labels, shows what its label says; under objectives with
+        `is_log_odds` the log-odds of that.
         """
         return self.forward_features(images, label)[0]
 

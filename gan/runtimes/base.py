@@ -50,7 +50,7 @@ class OutputSpec(Protocol):
         ...
 
     @property
-    def to_uint8(self) -> tuple[float, float] | None:
+    def uint8_source_range(self) -> tuple[float, float] | None:
         """The range that becomes 0 to 255 in uint8 images [n, height, width, channels]; None: the output stays as it is."""
         ...
 
@@ -66,7 +66,7 @@ class Engine(Protocol):
     library: str  # that runs it, a distribution's name, whose version may change the last bits of results
     max_batch_size: int  # rows; more would not be faster
     in_flight: int  # batches that may be started before the first of them is waited for
-    fixed_batch_size: bool | None  # whether all batches need the same number of rows; None: `Runtime` finds out
+    needs_fixed_batch_size: bool | None  # whether all batches need the same number of rows; None: `Runtime` finds out
     makes_uint8: bool  # whether it has taken the step to uint8 images itself, on its device
 
     def start(self, rows: Inputs) -> Callable[[], Outputs]:
@@ -88,7 +88,7 @@ class Runtime:
         # A function of the outputs' size alone: where batches are padded, another size could give other bits after a restart.
         self.batch_size = rows_in_a_batch(engine.max_batch_size, outputs)
         probe = inputs_of_seeds(range(self.batch_size), spec)
-        self._pad = not rows_agree(engine, probe) if engine.fixed_batch_size is None else engine.fixed_batch_size
+        self._pad = not rows_agree(engine, probe) if engine.needs_fixed_batch_size is None else engine.needs_fixed_batch_size
         if not self._pad:
             self.batch_size = _batch_size_within_limit(engine, probe)
 
@@ -130,9 +130,9 @@ def to_declared_output(values: NDArray[Any], spec: OutputSpec) -> NDArray[Any]:
 
     Images [n, channels, height, width] become uint8 [n, height, width, channels].
     """
-    if spec.to_uint8 is None:
+    if spec.uint8_source_range is None:
         return values
-    images: NDArray[np.uint8] = to_uint8_range(values, *spec.to_uint8).astype(np.uint8).transpose(0, 2, 3, 1)
+    images: NDArray[np.uint8] = to_uint8_range(values, *spec.uint8_source_range).astype(np.uint8).transpose(0, 2, 3, 1)
     return images
 
 

@@ -23,7 +23,7 @@ class OnnxEngine:
     file, library = ONNX, "onnxruntime"
     max_batch_size = 16  # as fast for each image as larger batches, and sooner done
     in_flight = 1  # the processor computes while `start` is called
-    fixed_batch_size: bool | None = None
+    needs_fixed_batch_size: bool | None = None
     makes_uint8 = False
 
     def __init__(self, content: bytes, threads: int) -> None:
@@ -76,5 +76,5 @@ def _with_threads(folder: ModelFolder, content: bytes, threads: int | None) -> O
     # The clock may choose otherwise after a restart, so both must compute the same in a batch of any size.
     same = all(map(np.array_equal, alone.run(probe), together))
     for one in (engine, alone):
-        one.fixed_batch_size = not rows_agree(one, probe)
-    return alone if same and alone.fixed_batch_size == engine.fixed_batch_size else engine
+        one.needs_fixed_batch_size = not rows_agree(one, probe)
+    return alone if same and alone.needs_fixed_batch_size == engine.needs_fixed_batch_size else engine

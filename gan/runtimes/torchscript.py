@@ -32,7 +32,7 @@ class TorchScriptEngine:
     """
 
     file, library = TORCHSCRIPT, "torch"
-    fixed_batch_size = makes_uint8 = True
+    needs_fixed_batch_size = makes_uint8 = True
 
     def __init__(
         self,
@@ -44,8 +44,8 @@ class TorchScriptEngine:
     ) -> None:
         """Raises ModelFolderError."""
         (output,) = folder.manifest.outputs
-        assert output.to_uint8 is not None, "the step to uint8 is part of the graph"
-        self._output, self._range = output.name, output.to_uint8
+        assert output.uint8_source_range is not None, "the step to uint8 is part of the graph"
+        self._output, self._range = output.name, output.uint8_source_range
         if device == "cuda" and not torch.cuda.is_available():
             raise ModelFolderError("GAN_DEVICE=cuda: torch sees no GPU here; leave GAN_DEVICE unset")
         self._device = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")

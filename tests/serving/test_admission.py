@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client import REGISTRY
 
-from serving.admission import Admission, Bodies
+from serving.admission import Admission, ByteBudget
 from serving.errors import RequestError
 from serving.settings import Settings
 
@@ -64,7 +64,7 @@ def test_a_full_queue_of_small_images_never_meets_the_bound_in_bytes_and_one_of_
 
 
 def test_bodies_may_fill_their_bound_to_the_last_byte_and_not_one_more():
-    bodies, before = Bodies(100), refused("bodies")
+    bodies, before = ByteBudget(100), refused("bodies")
     with bodies.hold() as first, bodies.hold() as second:
         first(60)
         second(40)

@@ -614,7 +614,7 @@ def test_that_batches_are_not_counted_is_logged_once_until_they_are_again(caplog
 
     asyncio.run(scenario())
     batcher.close()
-    assert caplog.text.count("images are drawn, but not counted (OSError: no space left)") == 2
+    assert caplog.text.count("images are generated, but not counted (OSError: no space left)") == 2
 
 
 def test_an_end_that_was_asked_for_is_no_loss(caplog):

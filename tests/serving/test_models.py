@@ -112,7 +112,7 @@ HARMS = [
     (link_to_nowhere, "second is a link to nowhere"),
     (
         say_another_shape,
-        r"second draws images of another shape, \(1, 32, 32, 1\), than its manifest says: export the model again",
+        r"second generates images of another shape, \(1, 32, 32, 1\), than its manifest says: export the model again",
     ),
     (exchange_the_network, r"ONNX Runtime cannot run .*: export the model again \(python -m training.export \S+/second\)"),
 ]

@@ -10,7 +10,7 @@ from gan.model_folder import read_manifest
 from tests.conftest import QUICKLY_MEASURED
 from training import data
 from training.config.schema import TrainingConfig
-from training.engine import divergence, setup
+from training.engine import checkpoint_quality, setup
 from training.run import main
 from training.tracking import run_dir
 
@@ -87,9 +87,9 @@ def test_equal_images_teach_nothing(tmp_path, capsys):
 def test_the_spread_of_equal_images_divides_nothing():
     drawn = np.random.default_rng(0).integers(0, 256, (64, 1, 8, 8)).astype(np.uint8)
     equal = np.full((64, 1, 8, 8), 9, np.uint8)
-    assert divergence._relative_spread(drawn, equal) == 1
-    assert divergence._relative_spread(equal, drawn) == 0
-    assert divergence._relative_spread(drawn, drawn) == 1
+    assert checkpoint_quality._relative_spread(drawn, equal) == 1
+    assert checkpoint_quality._relative_spread(equal, drawn) == 0
+    assert checkpoint_quality._relative_spread(drawn, drawn) == 1
 
 
 def test_the_limit_of_pixels_is_a_flag(tmp_path, capsys):

@@ -22,8 +22,8 @@ from gan.images.fitting import Changes, total
 from training.data import cache_limit
 from training.data.classes import in_natural_order
 from training.data.dataset import escape_undecodable, fingerprint, nfc
+from training.data.decode_files import Outcome, decode_into, digest_of, find_depth, in_threads, keep_rows
 from training.data.image_files import Files, ImageFile
-from training.data.memmap import Outcome, decode_into, digest_of, find_depth, in_threads, keep_rows
 from training.data.memory import memory_limit
 from training.data.split import split_indices
 from training.errors import DataError

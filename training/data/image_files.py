@@ -79,9 +79,9 @@ def find_files(source: str) -> Files:
         if _is_image(file):
             images.append(file)
         else:
-            listing.ignore(file)
+            listing.count_ignored(file)
     if not images:
-        account = f"; {listing.account}" if listing.account else ""
+        account = f"; {listing.ignored_summary}" if listing.ignored_summary else ""
         raise DataError(f"--data {source}: no images there; it needs files that end in {', '.join(sorted(SUFFIXES))}{account}")
     placed, no_classes = _label(_place(images, listing), labels)
     if without_labels and not labels:
@@ -138,7 +138,7 @@ def _label(images: Sequence[ImageFile], labels: Sequence[Labels]) -> tuple[tuple
 
 
 def _notes(listing: Listing, images: Sequence[ImageFile], labels: Sequence[Labels]) -> tuple[str, ...]:
-    notes = [listing.account] if listing.account else []
+    notes = [listing.ignored_summary] if listing.ignored_summary else []
     if listing.encoding is not None:
         notes.append(f"the names in the zip file are taken for {listing.encoding}; if they look wrong, pack it with names in UTF-8")
     if any(image.title != image.name for image in images):

@@ -73,12 +73,12 @@ class Listing:
     passed_over: Counter[str] = field(default_factory=Counter)  # number of each kind
     encoding: str | None = None  # guessed for the names in a zip file
 
-    def ignore(self, file: File) -> None:
+    def count_ignored(self, file: File) -> None:
         """Count a file as ignored."""
         self.passed_over[suffix_of(file.name) or "without an ending"] += 1
 
     @property
-    def account(self) -> str:
+    def ignored_summary(self) -> str:
         """'passed over: 12 .heic, 3 .txt'; '' if no file was ignored."""
         kinds = sorted(self.passed_over.items(), key=lambda kind: (-kind[1], kind[0]))
         said = ", ".join(f"{count:,} {_PLURAL.sub('', kind) if count == 1 else kind}" for kind, count in kinds)

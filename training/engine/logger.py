@@ -20,8 +20,8 @@ from gan.images import encoding
 from gan.latents import inputs_of_seeds
 from gan.networks.family import Generator
 from training.config.schema import TrainingConfig
+from training.engine.checkpoint_quality import generate_nchw
 from training.engine.distributed import Group
-from training.engine.divergence import generate_images
 from training.engine.state import TrainingState
 from training.errors import DivergenceError
 from training.tracking import report
@@ -121,7 +121,7 @@ class RunLogger:
             _log.warning(f"after {self._state.seen:,} images: {message}", extra={"stream": "stdout"})
             self._remember(message)
 
-    def show(self) -> None:
+    def write_samples(self) -> None:
         """Write the sample grid, the same 64 seeds each time, and the report with it."""
         if self._group.is_first:
             sheet = sample_grid(self._state.finished_generator(self._state.device))
@@ -141,7 +141,7 @@ class RunLogger:
 
 def sample_grid(finished: Generator) -> encoding.Images:
     """Generate seeds 0 to 63 by a finished generator, uint8 [8 height, 8 width, channels]."""
-    return encoding.grid(generate_images(finished, inputs_of_seeds(GRID_SEEDS, finished.input_spec)).transpose(0, 2, 3, 1))
+    return encoding.grid(generate_nchw(finished, inputs_of_seeds(GRID_SEEDS, finished.input_spec)).transpose(0, 2, 3, 1))
 
 
 def _expected_length(config: TrainingConfig, state: TrainingState) -> int:

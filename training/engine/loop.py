@@ -12,10 +12,11 @@ from torch import Tensor
 from training.config.schema import TrainingConfig
 from training.data import Dataset
 from training.engine.checkpoint import measures_of
+from training.engine.checkpoint_quality import measure_checkpoint
 from training.engine.conv_weight_grad import use_fast_weight_gradients
 from training.engine.device import Hardware
 from training.engine.distributed import Group
-from training.engine.divergence import DivergenceMonitor, measure, not_finite, warnings_of
+from training.engine.divergence import DivergenceMonitor, not_finite, warnings_of
 from training.engine.logger import RunLogger
 from training.engine.minibatch import make_minibatch
 from training.engine.phases import Phase, make_phases
@@ -48,7 +49,7 @@ def train(
     with RunLogger(state, config, folder, group) as log:
         checkpoints = _Checkpoints(state, dataset, config, hardware, folder, checkpoint_evaluator, group, monitor, log, state.seen)
         if state.seen == 0:
-            log.show()
+            log.write_samples()
         now = perf_counter()
         over = group.any(config.is_reached(state.seen, state.seconds))  # by the slowest clock, so that all go on or none
         if checkpoints.is_measure_missing(over):
@@ -90,10 +91,10 @@ def train(
             if checkpoint_due:
                 checkpoints.save(measured=True)
             if grid_due or checkpoint_due:
-                log.show()
+                log.write_samples()
         if state.seen > checkpoints.saved_at:
             checkpoints.save(measured=False)  # a run that is asked to stop may not have the time
-            log.show()
+            log.write_samples()
     return over
 
 
@@ -135,7 +136,7 @@ class _Checkpoints:
         """Measure the checkpoint and save it again, with its measures."""
         state, log = self.state, self.log
         try:
-            found = _finite(measure(state, self.dataset, self.config, self.hardware, evaluator))
+            found = _finite(measure_checkpoint(state, self.dataset, self.config, self.hardware, evaluator))
         except (ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
             # A number that only describes the run does not end it.
             log.warn([f"this checkpoint was not measured: {str(error).partition(chr(10))[0] or type(error).__name__}"])

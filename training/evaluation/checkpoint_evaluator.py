@@ -18,7 +18,7 @@ class CheckpointEvaluator:
         *,
         size: int = 1000,  # generated images, of seeds 0 … size - 1, and at most as many real ones
     ) -> None:
-        reference, others = real.reference_and_yardstick(real.default_side, size)
+        reference, others = real.reference_and_baseline(real.default_side, size)
         self.held_out, self.held_out_labels = real.held_out, real.held_out_labels
         self._extract = extractor
         self._real = extractor(reference)

@@ -96,7 +96,7 @@ class _Comparison:
         self, real: RealImages, extractor: Extractor, size: int, against: RealSide, classifier: Classifier | None, progress: bool
     ) -> None:
         self.data, self.extractor, self.side, self.classifier, self._progress = real, extractor, against, classifier, progress
-        self._images, _ = real.reference_and_yardstick(against, size)
+        self._images, _ = real.reference_and_baseline(against, size)
         self.references = len(self._images)
         self._reference = extractor(self._images, progress=progress)
         held_out = None if real.held_out is None else at_most(real.held_out, _MOST_QUERIES)
@@ -107,7 +107,7 @@ class _Comparison:
             self._add_yardstick(metrics.class_measures(predicted, real.held_out_labels, classifier.record.classes))
 
     def measure(self, sample: SampleSet, turn: int) -> _Result:
-        _, others = self.data.reference_and_yardstick(self.side, len(sample.images), turn)
+        _, others = self.data.reference_and_baseline(self.side, len(sample.images), turn)
         if len(others):
             self._add_yardstick(self._by_features(others)[0])
             self._add_yardstick({"sliced_wasserstein": metrics.sliced_wasserstein(self._images, others)})

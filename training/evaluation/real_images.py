@@ -20,14 +20,14 @@ FIRST_SEED: dict[HeldOutHalf, int] = {
 _SEED = 2020
 
 
-def at_most(images: NDArray[np.uint8], size: int, turn: int = 0) -> NDArray[np.uint8]:
+def at_most(images: NDArray[np.uint8], size: int, set_index: int = 0) -> NDArray[np.uint8]:
     """A fixed random subset of the images, or all if there are no more than `size`.
 
     Subsets of different turns are disjoint; once too few images are left for a whole one it is empty.
     """
     if len(images) <= size:
-        return images[: 0 if turn else None]
-    indices = fixed_subset(len(images), size, seed=_SEED, part=turn)
+        return images[: 0 if set_index else None]
+    indices = fixed_subset(len(images), size, seed=_SEED, part=set_index)
     return images[indices if len(indices) == size else indices[:0]]
 
 
@@ -54,22 +54,22 @@ class RealImages:
         """The real images to compare with by default: held-out ones where there are any."""
         return "training" if self.held_out is None else "held-out"
 
-    def reference_and_yardstick(self, against: RealSide, n: int, turn: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def reference_and_baseline(self, against: RealSide, n: int, set_index: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Reference images for `n` generated ones, and other real images as a yardstick: n of each, or all there are.
 
-        The reference is the same each turn; the yardsticks of different turns are disjoint, and empty once no images are left.
+        The reference is the same each set_index; the yardsticks of different turns are disjoint, and empty once no images are left.
         Raises ValueError for held-out images where there are none.
         """
         if against == "held-out":
             if self.held_out is None:
                 raise ValueError("there are no held-out images to compare with: compare with training images")
-            return at_most(self.held_out, n), at_most(self.train, n, turn)
+            return at_most(self.held_out, n), at_most(self.train, n, set_index)
         if self.held_out is not None:
-            return at_most(self.train, n), at_most(self.held_out, n, turn)
+            return at_most(self.train, n), at_most(self.held_out, n, set_index)
         order = np.random.RandomState(_SEED).permutation(len(self.train))
         half = min(n, max(len(order) // 2, metrics.FEWEST))
         others = order[half : half + n] if len(order) - half >= metrics.FEWEST else order[:0]
-        return self.train[np.sort(order[:half])], self.train[np.sort(others[: 0 if turn else None])]
+        return self.train[np.sort(order[:half])], self.train[np.sort(others[: 0 if set_index else None])]
 
     def describe_comparison(self, generated: int, references: int, side: RealSide, seeds: str = "") -> str:
         """The part of a protocol about the images; `seeds` says for people from which seeds the generated ones are."""

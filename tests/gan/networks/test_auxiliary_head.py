@@ -8,12 +8,12 @@ CODES = (Code("kind", 3), Code("slant"), Code("shape", 5), Code("weight"))
 
 
 def test_each_code_gets_its_own_part_in_order():
-    posterior = auxiliary_head.AuxiliaryHead(7, CODES, width=6).eval()
+    aux_head = auxiliary_head.AuxiliaryHead(7, CODES, width=6).eval()
     features = torch.randn(4, 7)
-    kind, slant, shape, weight = posterior(features)
+    kind, slant, shape, weight = aux_head(features)
     assert [part.shape for part in (kind, slant, shape, weight)] == [(4, 3), (4,), (4, 5), (4,)]
     together = torch.cat([kind, slant[:, None], shape, weight[:, None]], 1)
-    first, norm, _, last = posterior.layers
+    first, norm, _, last = aux_head.layers
     hidden = features @ first.weight.T / (1 + norm.eps) ** 0.5
     hidden = torch.where(hidden > 0, hidden, 0.1 * hidden)
     assert torch.allclose(together, hidden @ last.weight.T + last.bias, atol=1e-6)
@@ -21,8 +21,8 @@ def test_each_code_gets_its_own_part_in_order():
 
 def test_the_papers_head_has_its_size():
     # After 1,024 units: 128 normalised ones, then ten categories and two means
-    posterior = auxiliary_head.AuxiliaryHead(1024, (Code("digit", 10), Code("a"), Code("b")))
-    assert sum(parameter.numel() for parameter in posterior.parameters()) == 1024 * 128 + 2 * 128 + 128 * 12 + 12
+    aux_head = auxiliary_head.AuxiliaryHead(1024, (Code("digit", 10), Code("a"), Code("b")))
+    assert sum(parameter.numel() for parameter in aux_head.parameters()) == 1024 * 128 + 2 * 128 + 128 * 12 + 12
 
 
 def test_start_weights_are_those_of_the_papers_code_and_of_the_seed():
@@ -40,13 +40,13 @@ def test_start_weights_are_those_of_the_papers_code_and_of_the_seed():
 
 def test_it_learns_codes_that_the_features_hold():
     random = torch.Generator().manual_seed(0)
-    posterior = auxiliary_head.AuxiliaryHead(6, (Code("kind", 3), Code("slant")), width=16)
-    auxiliary_head.initialise(posterior, random)
-    optimiser = torch.optim.Adam(posterior.parameters(), lr=1e-2)
+    aux_head = auxiliary_head.AuxiliaryHead(6, (Code("kind", 3), Code("slant")), width=16)
+    auxiliary_head.initialise(aux_head, random)
+    optimiser = torch.optim.Adam(aux_head.parameters(), lr=1e-2)
     kind, slant = torch.randint(3, (64,), generator=random), torch.rand(64, generator=random)
     features = torch.cat([torch.nn.functional.one_hot(kind, 3), slant[:, None].expand(-1, 3)], 1)
     for _ in range(100):
-        logits, mean = posterior(features)
+        logits, mean = aux_head(features)
         loss = torch.nn.functional.cross_entropy(logits, kind) + 0.5 * (mean - slant).square().mean()
         optimiser.zero_grad()
         loss.backward()

@@ -148,7 +148,7 @@ class Doubling:
     """Returns twice z after `seconds` for each row, and notes the sizes of batches."""
 
     name, file, library = "doubling", "generator.onnx", "numpy"
-    max_batch_size, in_flight, fixed_batch_size, makes_uint8 = 16, 1, None, False
+    max_batch_size, in_flight, needs_fixed_batch_size, makes_uint8 = 16, 1, None, False
 
     def __init__(self, seconds=0.0):
         self.seconds, self.sizes = seconds, []
@@ -162,7 +162,7 @@ class Doubling:
 class Spec:
     """An output that stays as it is."""
 
-    name, to_uint8 = "twice", None
+    name, uint8_source_range = "twice", None
 
     def __init__(self, values):
         self.values = values

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.training.data.conftest import save
 from tests.training.data.mixed import EMOJI
 from training import data
-from training.data import decode_cache, memmap
+from training.data import decode_cache, decode_files
 from training.errors import DataError
 
 
@@ -28,8 +28,8 @@ def folder(tmp_path):
 def decoded(monkeypatch):
     """Contents that were decoded."""
     contents = []
-    original = memmap.decode
-    monkeypatch.setattr(memmap, "decode", lambda content, options: contents.append(content) or original(content, options))
+    original = decode_files.decode
+    monkeypatch.setattr(decode_files, "decode", lambda content, options: contents.append(content) or original(content, options))
     return contents
 
 
@@ -139,8 +139,8 @@ def test_the_limit_is_a_quarter_of_the_memory():
 
 def test_many_files_are_decoded_in_parts(monkeypatch, tmp_path):
     # Ten files at a time, and the grey ones among them reduced to one channel four at a time
-    monkeypatch.setattr(memmap, "_AT_ONCE", 10)
-    monkeypatch.setattr(memmap, "_COPIED_AT_ONCE", 4 * 3 * 16 * 16)
+    monkeypatch.setattr(decode_files, "_AT_ONCE", 10)
+    monkeypatch.setattr(decode_files, "_COPIED_AT_ONCE", 4 * 3 * 16 * 16)
     for number in range(35):
         save(tmp_path / f"{number:02d}.png", number, mode="L")
     (tmp_path / "07.png").write_bytes(b"")
@@ -154,10 +154,10 @@ import fcntl, sys, time
 from pathlib import Path
 from training import data
 from training.cli.console import log_lines
-from training.data import memmap
+from training.data import decode_files
 
 folder, waits, go, decoded = map(Path, sys.argv[1:])
-decode, flock = memmap.decode, fcntl.flock
+decode, flock = decode_files.decode, fcntl.flock
 
 def wait_and_decode(content, options):
     while not go.exists():
@@ -171,7 +171,7 @@ def say_and_lock(file, how):
         waits.touch()
     flock(file, how)
 
-memmap.decode, fcntl.flock = wait_and_decode, say_and_lock
+decode_files.decode, fcntl.flock = wait_and_decode, say_and_lock
 with log_lines():
     print(data.load(str(folder), (16, 16)).fingerprint)
 """

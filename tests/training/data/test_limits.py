@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.training.data.conftest import save
 from training import data
-from training.data import cache_limit, listing, memmap
+from training.data import cache_limit, decode_files, listing
 from training.data.memory_budget import Budget
 
 
@@ -72,10 +72,10 @@ def test_what_is_held_at_once_is_bounded(tmp_path, monkeypatch):
     for number in range(20):
         Image.fromarray(np.random.default_rng(number).integers(0, 256, (20, 20, 3), np.uint8)).save(tmp_path / f"{number}.png")
     size = max(path.stat().st_size for path in tmp_path.iterdir())
-    monkeypatch.setattr(memmap, "usable_processors", lambda: 8)
-    monkeypatch.setattr(memmap, "memory_limit", lambda: 4 * 2 * size)  # two of them
+    monkeypatch.setattr(decode_files, "usable_processors", lambda: 8)
+    monkeypatch.setattr(decode_files, "memory_limit", lambda: 4 * 2 * size)  # two of them
     held, most, lock = 0, 0, threading.Lock()
-    read, decode = listing.File.read, memmap.decode
+    read, decode = listing.File.read, decode_files.decode
 
     def counted_read(file):
         nonlocal held, most
@@ -92,7 +92,7 @@ def test_what_is_held_at_once_is_bounded(tmp_path, monkeypatch):
         return decode(content, options)
 
     monkeypatch.setattr(listing.File, "read", counted_read)
-    monkeypatch.setattr(memmap, "decode", counted_decode)
+    monkeypatch.setattr(decode_files, "decode", counted_decode)
     assert len(load(tmp_path).images) == 20
     assert most <= 2
 
@@ -190,7 +190,9 @@ def test_what_killed_processes_leave_is_removed(sets, cache):
 
 
 def test_a_process_that_is_killed_while_it_decodes_leaves_nothing_for_ever(sets, cache, tmp_path):
-    command = "import os, signal, training.data.memmap as s; s.decode = lambda *_: os.kill(os.getpid(), signal.SIGKILL); " + _LOAD
+    command = (
+        "import os, signal, training.data.decode_files as s; s.decode = lambda *_: os.kill(os.getpid(), signal.SIGKILL); " + _LOAD
+    )
     ran = subprocess.run([sys.executable, "-c", command, str(sets[0])], cwd=Path(__file__).parents[3])
     assert ran.returncode == -9
     assert any(path.is_dir() for path in (cache / "decoded").glob(".*"))
@@ -228,5 +230,5 @@ def test_a_cache_that_can_only_be_read_is_read(sets, cache, monkeypatch):
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(os, "utime", refuse)
-    monkeypatch.setattr(memmap, "decode", refuse)
+    monkeypatch.setattr(decode_files, "decode", refuse)
     assert len(load(sets[0]).images) == 8

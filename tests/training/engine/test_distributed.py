@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 # Networks without batch statistics, and everything random within a step.
 FLAGS = [
     *("--data", str(SMALL_DATA), "--recipe", "r3gan", "--width", "16", "--gradient-penalty", "1", "--augment", "diffaugment"),
-    *("--mirror", "--batch-size", "16", "--images", "128", "--threads", "1", "--precision", "float32"),
+    *("--mirror", "--batch-size", "16", "--images", "128", "--threads", "1", "--precision", "float32", "--features", "random"),
     *QUICKLY_MEASURED,
 ]
 

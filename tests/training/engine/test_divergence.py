@@ -8,8 +8,9 @@ import torch
 from tests.conftest import SMALL_DATA
 from training import data
 from training.config.schema import TrainingConfig
+from training.engine.checkpoint_quality import measure_checkpoint, spread
 from training.engine.device import Hardware
-from training.engine.divergence import DivergenceMonitor, measure, spread, warnings_of
+from training.engine.divergence import DivergenceMonitor, warnings_of
 from training.engine.state import TrainingState
 from training.errors import DivergenceError
 from training.evaluation.evaluator import Evaluator
@@ -83,8 +84,8 @@ def test_a_checkpoint_is_measured_by_its_weights_alone(dataset):
     state = TrainingState.start(CONFIG, 1, None, Hardware.choose(CONFIG))
     before = copy.deepcopy(state._tensors())
     checkpoint_evaluator = Evaluator.from_dataset(dataset, "random").checkpoint_evaluator(100)
-    found = measure(state, dataset, CONFIG, Hardware.choose(CONFIG), checkpoint_evaluator)
-    assert measure(state, dataset, CONFIG, Hardware.choose(CONFIG), checkpoint_evaluator) == found
+    found = measure_checkpoint(state, dataset, CONFIG, Hardware.choose(CONFIG), checkpoint_evaluator)
+    assert measure_checkpoint(state, dataset, CONFIG, Hardware.choose(CONFIG), checkpoint_evaluator) == found
     assert found.keys() == {"frechet", "precision", "recall", "spread", "accuracy_fake", "accuracy_held_out"}
     assert found["frechet"] > 3 * checkpoint_evaluator.real["frechet"]  # an untrained generator is far from the data
     assert found["spread"] < 0.5
@@ -95,7 +96,7 @@ def test_a_checkpoint_is_measured_by_its_weights_alone(dataset):
 def test_accuracy_counts_fakes_below_and_real_images_over_the_boundary(dataset, monkeypatch, boundary, fake, held_out):
     monkeypatch.setitem(OBJECTIVES, "nonsaturating", replace(OBJECTIVES["nonsaturating"], boundary=boundary))
     state = TrainingState.start(CONFIG, 1, None, Hardware.choose(CONFIG))
-    found = measure(
+    found = measure_checkpoint(
         state, dataset, CONFIG, Hardware.choose(CONFIG), Evaluator.from_dataset(dataset, "random").checkpoint_evaluator(100)
     )
     assert (found["accuracy_fake"], found["accuracy_held_out"]) == (fake, held_out)

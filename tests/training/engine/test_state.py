@@ -14,10 +14,11 @@ from training import data
 from training.config.schema import TrainingConfig
 from training.engine import loop
 from training.engine.checkpoint import CheckpointError, checkpoints, measures_of, ranked
+from training.engine.checkpoint_quality import generate_nchw
 from training.engine.device import Hardware
-from training.engine.divergence import DivergenceError, generate_images
 from training.engine.minibatch import to_network
 from training.engine.state import TrainingState
+from training.errors import DivergenceError
 from training.evaluation.evaluator import Evaluator
 
 CONFIG = TrainingConfig(data=str(SMALL_DATA), width=8, images=256, batch_size=32, threads=1, checkpoint_every=64, measure=100)
@@ -139,7 +140,9 @@ def test_weights_that_leave_the_numbers_are_not_saved(dataset, tmp_path, monkeyp
 
 def test_the_last_three_checkpoints_and_the_best_are_kept(dataset, tmp_path, monkeypatch):
     scores = iter([9.0, 2.0, 5.0, 6.0, 4.0, 7.0])
-    monkeypatch.setattr(loop, "measure", lambda *_: {"frechet": next(scores), "spread": 1.0, "recall": 1.0, "precision": 1.0})
+    monkeypatch.setattr(
+        loop, "measure_checkpoint", lambda *_: {"frechet": next(scores), "spread": 1.0, "recall": 1.0, "precision": 1.0}
+    )
     folder = tmp_path / "run"
     train(dataset, folder, config=CONFIG.model_copy(update={"images": 384}))
     assert [path.name for path in checkpoints(folder)] == [f"checkpoint-{seen:09d}.safetensors" for seen in (128, 256, 320, 384)]
@@ -149,7 +152,9 @@ def test_the_last_three_checkpoints_and_the_best_are_kept(dataset, tmp_path, mon
 
 def test_checkpoints_are_ranked_by_numbers_of_one_protocol(dataset, tmp_path, monkeypatch):
     scores = iter([1.0, 2.0])
-    monkeypatch.setattr(loop, "measure", lambda *_: {"frechet": next(scores), "spread": 1.0, "recall": 1.0, "precision": 1.0})
+    monkeypatch.setattr(
+        loop, "measure_checkpoint", lambda *_: {"frechet": next(scores), "spread": 1.0, "recall": 1.0, "precision": 1.0}
+    )
     state = train(dataset, tmp_path / "run", config=CONFIG.model_copy(update={"images": 64}))
     assert "100 generated against 100 held-out pictures of fashion-mnist (" in state.protocol
     longer = CONFIG.model_copy(update={"images": 128, "measure": 110})
@@ -164,7 +169,7 @@ def test_who_asks_to_stop_does_not_wait_for_measures_and_changes_no_choice(datas
     def measured(*_):
         raise AssertionError("a run that is asked to stop saves at once")
 
-    monkeypatch.setattr(loop, "measure", measured)
+    monkeypatch.setattr(loop, "measure_checkpoint", measured)
     train(dataset, tmp_path / "run", stop_after=1)
     (path,) = checkpoints(tmp_path / "run")
     assert resumed(tmp_path / "run").measures == {}
@@ -195,7 +200,7 @@ def test_a_checkpoint_that_cannot_be_measured_ends_no_run(dataset, tmp_path, mon
             raise failure
         return failure
 
-    monkeypatch.setattr(loop, "measure", measured)
+    monkeypatch.setattr(loop, "measure_checkpoint", measured)
     folder = tmp_path / "run"
     assert train(dataset, folder, config=CONFIG.model_copy(update={"images": 128})).seen == 128
     message = json.loads((folder / "warnings.jsonl").read_text().splitlines()[0])["message"]
@@ -209,7 +214,7 @@ def test_a_checkpoint_that_was_not_yet_measured_when_the_run_was_killed_is_measu
     dataset, whole_run, tmp_path, monkeypatch, killed_at
 ):
     folder, whole = whole_run
-    measure = loop.measure
+    measure = loop.measure_checkpoint
 
     def killed(state, *rest):
         if state.seen == killed_at:
@@ -217,7 +222,7 @@ def test_a_checkpoint_that_was_not_yet_measured_when_the_run_was_killed_is_measu
         return measure(state, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "measure", killed)
+        patch.setattr(loop, "measure_checkpoint", killed)
         with pytest.raises(KeyboardInterrupt):
             train(dataset, tmp_path / "parts")
     assert resumed(tmp_path / "parts").measures == {}
@@ -369,5 +374,5 @@ def test_generators_are_calibrated_and_drawn_from_where_they_are_asked_to_be(mon
             drawn.append(z.device.type)
             return torch.zeros(len(z), 1, 4, 4)
 
-    assert generate_images(Generator(), inputs_of_seeds(range(3), InputSpec(100))).shape == (3, 1, 4, 4)
+    assert generate_nchw(Generator(), inputs_of_seeds(range(3), InputSpec(100))).shape == (3, 1, 4, 4)
     assert drawn == ["meta"]

@@ -118,7 +118,7 @@ def test_the_yardstick_is_of_as_many_sets(small):
     fresh = [SampleSet(small.images[rows]) for rows in (slice(356, 406), slice(406, 456), slice(456, 506))]
     found = evaluate(fresh, test, feature_extractors.random_network())
     # Other training images each time: 250 of the 256 are used after five turns, and then there are none.
-    turns = [test.reference_and_yardstick("held-out", 50, turn)[1] for turn in range(6)]
+    turns = [test.reference_and_baseline("held-out", 50, turn)[1] for turn in range(6)]
     assert [len(turn) for turn in turns] == [50] * 5 + [0]
     assert len({image.tobytes() for turn in turns for image in turn}) == len(np.unique(np.concatenate(turns), axis=0)) >= 240
     reals = [by_name(evaluate([SampleSet(turn)], test, feature_extractors.random_network()))["frechet"].value for turn in turns[:3]]
