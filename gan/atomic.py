@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 TEMPORARY = ".gan-tmp-"  # how the names of what is still being written begin; a killed process leaves it behind
@@ -90,6 +91,9 @@ def _exchange(one: Path, other: Path) -> bool:
 def _remove(path: Path) -> None:
     """Remove the file, link or folder at this path, if there is one."""
     if path.is_dir() and not path.is_symlink():
+        with suppress(OSError):
+            for parent, _, _ in os.walk(path):
+                Path(parent).chmod(0o700)  # what it replaces may be read-only
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

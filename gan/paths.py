@@ -11,8 +11,10 @@ def expand(path: str) -> str:
     """~ and ~user at the start, and $NAME and ${NAME} anywhere, as a shell takes them; other text stays as it is.
 
     A $NAME that the environment does not have stays too, since it may belong to the name. Raises ValueError for a user who is not
-    there.
+    there, and for an empty path, which would mean the current folder.
     """
+    if not path:
+        raise ValueError("is empty, as a variable that is not set: give a path, or . for the current folder")
     expanded = os.path.expanduser(os.path.expandvars(path))  # noqa: PTH111, pathlib has no words for ~ amid other text
     user = expanded.partition("/")[0]
     if user.startswith("~") and not os.path.lexists(user):

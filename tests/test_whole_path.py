@@ -84,7 +84,7 @@ def test_images_in_images_out(tmp_path, in_memory):
 def test_a_folder_of_anything_is_trained_on_in_colour_and_served_by_class(tmp_path, in_memory, capsys, flags, size):
     write_mixed(tmp_path / "emoji")
     where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), *QUICKLY_MEASURED]
-    command = ["--data", str(tmp_path / "emoji"), "--max-bad", "2%", "--conditional", "--width", "8", "--images", "480"]
+    command = ["--data", str(tmp_path / "emoji"), "--max-bad", "2%", "--conditional", "--width", "8", "--images", "800"]
     assert main([*command, *where, *flags]) == 0
     said = capsys.readouterr().out
     for name in DAMAGED:

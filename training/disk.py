@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gan.atomic import TEMPORARY
 from training.errors import DiskError
 
 _REMEDIES = {
@@ -39,11 +40,24 @@ def explain(error: OSError, folder: Path, then: str) -> str:
         room = f", which has {shutil.disk_usage(place).free / 2**20:,.0f} MiB left"
     except OSError:
         room = ""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR) and isinstance(error.filename, (str, bytes)):
+        return f"cannot write to {_missing(Path(os.fsdecode(error.filename)), error)}, then {then}"
     written = place if error.filename else folder
     if error.errno == errno.EISDIR:  # a folder where a file is to be written
         named = error.filename2 or error.filename
         written = Path(os.fsdecode(named)) if isinstance(named, (str, bytes)) else folder
     return f"cannot write to {written} ({error.strerror or error}), on the disk at {mount}{room}: {remedy}, then {then}"
+
+
+def _missing(path: Path, error: OSError) -> str:
+    """The path, the reason and the remedy, where a folder that should hold the file, or a link's target, is missing or a file."""
+    whole = Path(os.path.realpath(path))
+    missing = next((one for one in (*reversed(whole.parents), whole) if not one.exists()), whole)
+    if path.name.startswith(TEMPORARY) and error.errno == errno.ENOENT:  # people know the folder, not this file
+        path = path.parent
+    if error.errno == errno.ENOTDIR:
+        return f"{path} ({error.strerror}): move that file away"
+    return f"{path} ({missing} is missing): put it back, or, if it was moved, give the place where it is now"
 
 
 def _existing(path: Path) -> Path:

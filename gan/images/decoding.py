@@ -131,7 +131,11 @@ def open_image(content: bytes) -> Image.Image:
     except UnidentifiedImageError as error:
         raise ValueError(explain(content)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(f"{error}; raise --max-pixels if the image is your own") from error
+        size = re.search(r"\d+", str(error))  # the limit that Pillow names is twice the one that is set
+        pixels = size.group() if size else "too many"
+        raise ValueError(
+            f"it has {pixels} pixels, over --max-pixels {Image.MAX_IMAGE_PIXELS}: raise that if it is your own"
+        ) from error
 
 
 def _is_grey(image: Image.Image) -> bool:

@@ -25,7 +25,6 @@ PATH = TypeAdapter(UserPath)
         ("a~b", "a~b"),
         ("./~/b", "~/b"),  # a folder that is called so
         ("runs", "runs"),
-        ("", "."),
     ],
 )
 def test_paths_are_expanded_as_a_shell_does(monkeypatch, given, expected):
@@ -34,6 +33,11 @@ def test_paths_are_expanded_as_a_shell_does(monkeypatch, given, expected):
     monkeypatch.setenv("AWAY", "~")
     monkeypatch.delenv("NOTHING", raising=False)
     assert PATH.validate_python(given) == Path(expected)
+
+
+def test_an_empty_path_is_not_the_current_folder():
+    with pytest.raises(ValidationError, match="is empty, as a variable that is not set"):
+        PATH.validate_python("")
 
 
 def test_the_home_of_another_user():

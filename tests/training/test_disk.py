@@ -23,7 +23,7 @@ REASONS = {
     errno.EACCES: "let this user write there",
     errno.EFBIG: "ulimit -f",
     errno.EIO: "does not work as it should",
-    errno.ENOENT: "see that the folder exists",
+    errno.ENXIO: "see that the folder exists",
 }
 
 
@@ -48,8 +48,30 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
 
 
 def test_a_file_that_is_known_is_named(tmp_path):
-    with pytest.raises(DiskError, match=f"cannot write to {tmp_path} "), writing_to(Path("/elsewhere"), "start again"):
+    said = f"^cannot write to {tmp_path}/no/file \\({tmp_path}/no is missing\\): put it back.*, then start again$"
+    with pytest.raises(DiskError, match=said), writing_to(Path("/elsewhere"), "start again"):
         (tmp_path / "no" / "file").write_bytes(b"")
+
+
+def test_a_run_that_was_moved_while_it_trained_is_said_to_be_missing(tmp_path):
+    said = f"cannot write to {tmp_path}/run \\({tmp_path}/run is missing\\)"
+    with pytest.raises(DiskError, match=said), writing_to(tmp_path, "go on"):
+        write_bytes_atomically(tmp_path / "run" / "stats.jsonl", b"")
+
+
+def test_the_target_of_a_link_that_leads_nowhere_is_named(tmp_path):
+    (tmp_path / "stats.jsonl").symlink_to(tmp_path / "away" / "stats.jsonl")
+    with pytest.raises(DiskError, match=f"stats.jsonl \\({tmp_path}/away is missing\\)"), writing_to(tmp_path, "go on"):
+        (tmp_path / "stats.jsonl").open("a")
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / "model").touch()
+    with (
+        pytest.raises(DiskError, match=r"/model \(a file is in the way of a folder\): move that file away"),
+        writing_to(tmp_path, "go on"),
+    ):
+        atomic.write_atomically(tmp_path / "model", lambda _: None, replace=True)
 
 
 def fail(*_, **__):

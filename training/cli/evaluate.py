@@ -5,6 +5,7 @@ import math
 import sys
 from collections.abc import Sequence
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -33,6 +34,12 @@ _EXAMPLES = """examples:
 def _check_size(resolution: str) -> str:
     parse_size(resolution)
     return resolution
+
+
+def _check_png(file: Path | None) -> Path | None:
+    if file is not None and file.suffix.lower() != ".png":
+        raise ValueError("must end in .png, the format that is written")
+    return file
 
 
 class _CommandLine(Flags):
@@ -66,7 +73,7 @@ class _CommandLine(Flags):
     """the first seed; by default 2147483648 for test, and 0 for selection, as checkpoints have it"""
     resolution: Annotated[str, AfterValidator(_check_size)] = "32"
     """for a folder of images: the size in pixels that they and the data are brought to, such as 48x64; a model has its own"""
-    pairs: UserPath | None = None
+    pairs: Annotated[UserPath | None, AfterValidator(_check_png)] = None
     """a PNG file to write: the generated images nearest to training images, each next to that one"""
     as_json: bool = Field(False, validation_alias="json")
     """print JSON instead of a table"""
@@ -77,7 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status, 2 for a command that cannot be carried out as given."""
     given = parse(_CommandLine, "training.evaluate", _EXAMPLES, sys.argv[1:] if arguments is None else arguments)
     try:
-        return run_command("training.evaluate", lambda: _evaluate(_CommandLine.model_validate(given)))
+        return run_command(
+            "training.evaluate", lambda: _evaluate(_CommandLine.model_validate(given)), "take fewer --samples, or free some"
+        )
     except KeyboardInterrupt:
         return 130
 

@@ -4,9 +4,17 @@ import argparse
 import sys
 
 from gan.errors import GanServiceError
+from gan.latents import SEEDS
 from gan.paths import user_path
 from training.cli.console import log_lines
 from training.export.again import export_again
+
+
+def _seeds(text: str) -> int:
+    seeds = int(text)
+    if not 1 <= seeds <= SEEDS:
+        raise argparse.ArgumentTypeError(f"give 1 to {SEEDS}, not {text}: images must be compared before files are replaced")
+    return seeds
 
 
 @log_lines()
@@ -19,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="example: python -m training.export models/shoes",
     )
     parser.add_argument("folders", nargs="+", type=user_path, metavar="MODEL", help="a model folder")
-    parser.add_argument("--seeds", type=int, default=1000, help="images to compare before and after, %(default)s by default")
+    parser.add_argument("--seeds", type=_seeds, default=1000, help="images to compare before and after, %(default)s by default")
     parser.add_argument("--take-changes", action="store_true", help="export even if some of these images change")
     options = parser.parse_args(arguments)
     for folder in options.folders:

@@ -1,6 +1,7 @@
 """Flags of the commands from settings classes, and messages for wrong ones."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -64,8 +65,17 @@ def _is_text(argument: str) -> bool:
     return True
 
 
-def run_command(program: str, work: Callable[[], int | None]) -> int:
-    """Run a command's work; returns its exit status, 0 if it has none, or that of the error, which is printed."""
+# What torch, oneDNN, CUDA and the loader of libraries say where others raise MemoryError
+_OUT_OF_MEMORY = re.compile(
+    "out of memory|allocate memory|could not create a (primitive|memory)|failed to map segment", re.IGNORECASE
+)
+
+
+def run_command(program: str, work: Callable[[], int | None], with_less_memory: str = "free some") -> int:
+    """Run a command's work; returns its exit status, 0 if it has none, or that of the error, which is printed.
+
+    `with_less_memory` is the remedy where there is not enough.
+    """
     try:
         return work() or 0
     except ValidationError as error:
@@ -74,6 +84,12 @@ def run_command(program: str, work: Callable[[], int | None]) -> int:
     except GanServiceError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return error.exit_status
+    except (MemoryError, RuntimeError, ImportError) as error:
+        if not (isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error))):
+            raise
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        print(f"{program}: there is not enough memory ({reason}): {with_less_memory}", file=sys.stderr)
+        return 1
 
 
 def explain(program: str, error: ValidationError) -> str:

@@ -63,7 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(given)
 
     try:
-        return run_command("training.run", work)
+        remedy = (
+            "take a smaller --batch-size, --width or --measure, or free some; --resume latest goes on from the last "
+            "checkpoint of a run that had begun"
+        )
+        return run_command("training.run", work, remedy)
     except KeyboardInterrupt:
         print("training.run: stopped; --resume latest goes on with a run that had begun", file=sys.stderr)
         return 128 + signal.SIGINT

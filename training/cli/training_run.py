@@ -6,14 +6,12 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan import model_folder
-from gan.errors import ModelFolderError
-from gan.manifest import Metric, Trained
+from gan.manifest import Metric
+from training.cli import resuming
 from training.config import files
 from training.config.schema import TrainingConfig
 from training.disk import writing_to
 from training.engine import checkpoint, setup
-from training.engine.checkpoint import CheckpointError
 from training.engine.device import Hardware
 from training.engine.distributed import Group
 from training.engine.estimate import print_estimate
@@ -23,7 +21,7 @@ from training.engine.stopping import StopSignal
 from training.errors import UsageError
 from training.evaluation.evaluator import Evaluator
 from training.export.export import export_model
-from training.export.publish import measure_model, promote, publish, rank_models
+from training.export.publish import check_replaceable, measure_model, promote, publish, rank_models
 from training.tracking import report, run_dir
 from training.tracking.environment import record
 
@@ -44,6 +42,9 @@ class TrainingRun:
             self._labelled_dataset, self._features = setup.load(config, folder)  # with labels if there are any, to measure by
         self._dataset = self._labelled_dataset if config.conditional else self._labelled_dataset.without_labels()
         setup.check_enough(config, self._dataset, group)
+        self._name = config.name or f"{self._dataset.name}-{config.recipe}"
+        if options.promote:
+            check_replaceable(options.models / self._name)
         self._log_settings()
         self._state = self._build_networks()
 
@@ -59,7 +60,8 @@ class TrainingRun:
             writing_to(folder, f"go on with: python -m training.run --resume {folder}"),
             run_dir.locked(folder) if self._group.is_first else nullcontext(),
         ):
-            resumed_from = _restore(self._state, checkpoint.checkpoints(folder)[::-1])
+            resuming.check_something_to_resume(folder)
+            resumed_from = resuming.restore(self._state, checkpoint.checkpoints(folder)[::-1])
             evaluator = self._start(folder, resumed_from, images_may_change) if self._group.is_first else None
             return self._train(folder, evaluator)
 
@@ -113,7 +115,7 @@ class TrainingRun:
         if not finished:
             print(f"stopped and saved; go on with: python -m training.run --resume {folder}", file=sys.stderr)
             return 128 + stop.number
-        _restore(self._state, checkpoint.ranked(folder))
+        resuming.restore(self._state, checkpoint.ranked(folder))
         self._export(folder, evaluator)
         _publish(folder, self._options, self._config, evaluator)
         return 0
@@ -129,9 +131,8 @@ class TrainingRun:
                 _log.warning(f"the model was not measured: {error}")
                 return []
 
-        name = config.name or f"{self._dataset.name}-{config.recipe}"
         environment = record(folder, str(self._hardware))  # as it was when the run was started
-        manifest = export_model(folder / "model", name, self._state, self._dataset, config, environment, measure)
+        manifest = export_model(folder / "model", self._name, self._state, self._dataset, config, environment, measure)
         _log.info(
             f"exported {manifest.name}@{manifest.version}, of the best checkpoint, after {self._state.seen:,} images, "
             f"to {folder / 'model'}; the report: {report.write(folder)}"
@@ -144,8 +145,12 @@ def run(options: "Options", config: TrainingConfig, folder: Path | None, images_
         logging.getLogger("training").setLevel(logging.WARNING)
     if options.resume and folder is None:
         _log.info(f"nothing to resume in {options.out}: starting anew")
-    if folder is not None and _is_done(folder, config):
+    if folder is not None and resuming.is_done(folder, config):
         _log.info(f"{folder} is done; its model is in {folder}/model")
+        stored = files.read_config(folder)
+        if changed := [name for name, value in config if getattr(stored, name) != value]:
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+            _log.warning(f"{flags} changed nothing, since the run is done: to go on with other settings, give more --images too")
         if group.is_first and not options.dry_run:
             with run_dir.locked(folder):
                 _publish(folder, options, config)
@@ -187,36 +192,6 @@ def _evaluator_again(folder: Path, config: TrainingConfig) -> Evaluator:
     dataset = labelled_dataset if config.conditional else labelled_dataset.without_labels()
     run_dir.check_data(folder, config.data, dataset.fingerprint, len(dataset.images), may_change=False)
     return setup.make_evaluator(config, labelled_dataset, features)
-
-
-def _restore(state: TrainingState, paths: list[Path]) -> Path | None:
-    """Load the first checkpoint that is whole; None where there is none. Raises CheckpointError if all are unusable."""
-    for path in paths:
-        try:
-            state.restore(path)
-        except CheckpointError as error:
-            if path == paths[-1]:
-                raise CheckpointError(
-                    path, f"{error.reason}; no other one is whole: start a new run, or bring a copy back"
-                ) from error
-            _log.warning(f"{error}: going on from the next one")
-        else:
-            return path
-    return None
-
-
-def _is_done(folder: Path, config: TrainingConfig) -> bool:
-    """Whether the last checkpoint is at the run's end and the exported model was made from the best one."""
-    best = next(iter(checkpoint.ranked(folder)), None)
-    if best is None:
-        return False
-    try:
-        last = checkpoint.read_metadata(checkpoint.checkpoints(folder)[-1])
-        origin = model_folder.read(folder / "model").manifest.origin
-        exported = origin.pictures_seen if isinstance(origin, Trained) else None
-        return config.is_reached(last.seen, last.seconds) and exported == checkpoint.read_metadata(best).seen
-    except (CheckpointError, ModelFolderError):
-        return False
 
 
 def _too_large(error: Exception) -> UsageError:

@@ -29,6 +29,9 @@ _FREE_TO_CHANGE = {
     "measure_sets",
 }
 
+# Settings that decide which tensors the networks have, so that no checkpoint fits others
+_NETWORKS = ("arch", "width", "blocks", "z_dim", "resolution", "conditional", "codes", "discriminator_norm")
+
 
 def read_config(folder: Path) -> TrainingConfig:
     """Read the configuration of a run. Raises UsageError if its file cannot be read or is not a configuration."""
@@ -88,6 +91,11 @@ def check_changes(folder: Path, before: TrainingConfig, after: TrainingConfig, a
     unknown = set(allowed) - set(TrainingConfig.model_fields) - {PICTURES}
     if unknown:
         raise UsageError(f"--change {min(unknown)}: there is no such setting; name them as in {CONFIG}")
+    if shape := [name for name in _NETWORKS if name in allowed and getattr(before, name) != getattr(after, name)]:
+        was = ", ".join(f"{name} {getattr(before, name)}" for name in shape)
+        raise UsageError(
+            f"--change {shape[0]}: the networks of {folder} have {was} and stay as they are; start a new run for others"
+        )
     changes = [
         name
         for name in TrainingConfig.model_fields

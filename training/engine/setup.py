@@ -57,7 +57,7 @@ def make_evaluator(config: TrainingConfig, labelled_dataset: Dataset, features: 
 def check_enough(config: TrainingConfig, dataset: Dataset, group: Group) -> None:
     """Raises UsageError for too few images, or a batch larger than the data or not divisible by the processes."""
     if len(dataset.images) < _FEWEST_IMAGES:
-        raise UsageError(f"--data {config.data}: {len(dataset.images)} images are too few to learn from; bring {_FEWEST_IMAGES}")
+        raise UsageError(f"--data {config.data}: {_FEWEST_IMAGES} images are the least to learn from, not {len(dataset.images)}")
     if dataset.is_one_image:
         raise UsageError(f"--data {config.data}: all {len(dataset.images)} images are the same; bring some that differ")
     if len(dataset.images) < config.batch_size:

@@ -145,7 +145,7 @@ def inception_network(weights: Path | None = None, *, device: str = "cpu") -> Ex
             torch.load(weights, weights_only=True)
         network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"], str(path)).to(device)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0] or "it is empty or no file of weights"
         raise FeaturesUnavailableError(
             f"the weights of Inception V3 are not available from {weights or URL_INCEPTION_V3} ({reason}): download that file "
             "elsewhere and give it with --inception-weights, or take --features classifier or random"

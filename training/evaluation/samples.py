@@ -58,11 +58,18 @@ class SeedRange:
 
 def find_model(target: Path) -> Path | None:
     """The model folder that the target is or contains; None for a folder of images. Raises EvaluationTargetError."""
+    if target.is_file():
+        raise EvaluationTargetError(
+            f"{target} is a file; give a model folder, a run's folder or a folder of images (a zip of images: unpack it)"
+        )
     if not target.is_dir():
         raise EvaluationTargetError(f"{target}: there is no such folder; give a model folder, a run's folder or a folder of images")
     if (target / "model.json").is_file():
         return target
     if not (target / "config.yaml").is_file():
+        inside = sorted(path for path in target.iterdir() if any((path / name).is_file() for name in ("model.json", "config.yaml")))
+        if inside:
+            raise EvaluationTargetError(f"{target} holds models or runs; give one of them, such as {inside[0]}")
         return None
     if not (target / "model" / "model.json").is_file():
         raise EvaluationTargetError(

@@ -1,6 +1,7 @@
 """Re-export: write the exported files of a model folder again, from its weights."""
 
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def export_again(path: Path, seeds: int, take_changes: bool = False) -> Manifest
     images would change without `take_changes`, or an export is over its tolerance; ModelFolderError for bad weights.
     """
     path = path.resolve()  # the folder itself if this is a link
+    _check_replaceable(path)
     old = ModelFolder(path, model_folder.read_manifest(path))
     generator = _build_generator(old)
     written: list[Manifest] = []
@@ -55,6 +57,17 @@ def export_again(path: Path, seeds: int, take_changes: bool = False) -> Manifest
     return written[0]
 
 
+def _check_replaceable(path: Path) -> None:
+    """Raises ModelFolderError for a folder that is no model's, or whose files may not or cannot be replaced."""
+    if not (path / MANIFEST).exists() and (path / "model" / MANIFEST).is_file():
+        raise ModelFolderError(f"{path} is a run: give the folder of its model, {path / 'model'}")
+    if path.is_dir() and not os.access(path, os.W_OK):
+        raise ModelFolderError(f"{path} is read-only: export a copy, or make it writable (chmod u+w)")
+    for name in (ONNX, TORCHSCRIPT):
+        if (path / name).is_dir():
+            raise ModelFolderError(f"{path / name} is a folder where a file belongs: remove it")
+
+
 def _build_generator(folder: ModelFolder) -> Generator:
     """Build the network of a model folder with its weights. Raises ModelFolderError."""
     manifest = folder.manifest
@@ -65,8 +78,9 @@ def _build_generator(folder: ModelFolder) -> Generator:
         generator = families.generator(name, manifest.input_spec, manifest.channels, (manifest.height, manifest.width), arguments)
         generator.load_state_dict(load(folder.content(WEIGHTS)))
     except (ValueError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(" ".join(str(error).splitlines()[:2]).split())  # torch lists every tensor
         raise ModelFolderError(
-            f"{folder.path / WEIGHTS} are not the weights of the network in {MANIFEST} ({error}): copy the model folder again"
+            f"{folder.path / WEIGHTS} are not the weights of the network in {MANIFEST} ({reason}): copy the model folder again"
         ) from error
     return generator.eval()
 

@@ -57,6 +57,12 @@ def publish(model: Path, models: Path) -> None:
         raise _not_copied(model, target, error) from error
 
 
+def check_replaceable(target: Path) -> None:
+    """Raises UsageError if something is there that --promote could not replace."""
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"--promote: {target} is a file: move it away, or give another --name")
+
+
 def promote(model: Path, models: Path, rank: Callable[[list[Path]], list[Metric]]) -> None:
     """Publish a finished model, and replace the one of its name there if that is worse: has the larger Fréchet distance.
 
@@ -84,7 +90,7 @@ def promote(model: Path, models: Path, rank: Callable[[list[Path]], list[Metric]
 
     _log.info(f"measuring {target} and the new model by the selection images")
     before, after = rank([target, model])
-    distances = f"{after.name}: {after.value:.4g}, and {before.value:.4g} of {old.name}@{old.version} ({after.protocol})"
+    distances = f"{after.name}: {after.value:.6g}, and {before.value:.6g} of {old.name}@{old.version} ({after.protocol})"
     if not after.value < before.value:
         _log.info(f"{target} was left as it is, since the new model is not better. {distances}")
         return

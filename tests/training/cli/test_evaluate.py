@@ -154,6 +154,9 @@ def test_other_classes_are_refused(conditional, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["no-such-folder"], "no-such-folder: there is no such folder"),
+        ([__file__], f"{__file__} is a file; give a model folder"),
+        (["models"], "models holds models or runs; give one of them, such as models/fashion-mnist"),
+        (["models/fashion-mnist", "--pairs", "p.jpg"], "--pairs: Value error, must end in .png"),
         ([str(SMALL_DATA), "--seed-start", "-1"], "--seed-start: Input should be greater than or equal to 0"),
         ([str(SMALL_DATA), "--samples", "some"], "--samples: "),
         ([str(SMALL_DATA), "--features", "vgg"], "--features: "),

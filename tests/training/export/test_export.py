@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import warnings
 from pathlib import Path
@@ -245,3 +246,28 @@ def test_the_discriminator_can_be_built_again_from_the_folder(tmp_path, recipe):
 def test_an_exported_file_tells_nothing_of_the_machine(trained):
     for file in (ONNX, TORCHSCRIPT):
         assert str(Path(__file__).parents[3]).encode() not in (trained.model / file).read_bytes()
+
+
+@pytest.mark.parametrize("seeds", ["0", "-5", "4294967297", "many"])
+def test_images_are_always_compared(capsys, folder, seeds):
+    with pytest.raises(SystemExit):
+        main([str(folder), "--seeds", seeds])
+    assert "--seeds" in capsys.readouterr().err
+
+
+def test_a_read_only_folder_is_left_alone(capsys, folder, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may write anywhere
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert command(folder) == 1
+    assert "is read-only: export a copy" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_run_and_a_folder_in_the_place_of_a_file_are_named(capsys, folder, tmp_path):
+    folder.rename(tmp_path / "model")
+    assert command(tmp_path) == 1
+    assert f"{tmp_path} is a run: give the folder of its model, {tmp_path / 'model'}" in capsys.readouterr().err
+    (tmp_path / "model" / ONNX).unlink()
+    (tmp_path / "model" / ONNX).mkdir()
+    assert command(tmp_path / "model") == 1
+    assert f"{tmp_path / 'model' / ONNX} is a folder where a file belongs" in capsys.readouterr().err
