@@ -4,7 +4,7 @@ PORT ?= 3000
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-KIND := $(if $(filter-out 0,$(GPU)),gpu,cpu)
+KIND := $(if $(filter-out 0,$(GPU)),gpu,$(if $(filter-out 0,$(OPENVINO)),openvino,cpu))
 
 export BENTOML_DO_NOT_TRACK := True
 
@@ -35,10 +35,10 @@ bench: .venv/bench ## measure a training step and the service, each against its 
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.serving
 
-bento: .venv/serving ## build the bento gan-service; GPU=1 for one that uses CUDA
+bento: .venv/serving ## build the bento gan-service; OPENVINO=1 for one that runs OpenVINO, GPU=1 for one that uses CUDA
 	@deploy/bento.sh $(KIND)
 
-container: .venv/deploy ## build the bento and its container image with docker or podman; GPU=1 as above
+container: .venv/deploy ## build the bento and its container image with docker or podman; OPENVINO=1, GPU=1 as above
 	@tag=$$(deploy/bento.sh $(KIND)) && $(BIN)/python -m deploy.image "$$tag"
 
 test-container: .venv/development ## build the container image, run it hardened, and test it; installs podman where there is no engine
@@ -46,9 +46,9 @@ test-container: .venv/development ## build the container image, run it hardened,
 
 lock: ## renew constraints.txt, and with it the packages of the container images, from the newest versions that pyproject.toml allows
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/pip install --quiet --disable-pip-version-check '.[train,bench,deploy,dev]'
+	build/lock/bin/pip install --quiet --disable-pip-version-check '.[train,openvino,bench,deploy,dev]'
 	build/lock/bin/pip freeze --exclude gan-service | grep -v ' @ ' > constraints.txt
-	$(foreach kind,cpu gpu,build/lock/bin/uv pip compile --quiet pyproject.toml $(if $(filter gpu,$(kind)),--extra gpu) --constraint constraints.txt \
+	$(foreach kind,cpu openvino gpu,build/lock/bin/uv pip compile --quiet pyproject.toml $(if $(filter-out cpu,$(kind)),--extra $(kind)) --constraint constraints.txt \
 		--universal --python-version 3.11 --generate-hashes --no-header --no-annotate --output-file deploy/requirements-$(kind).txt &&) true
 
 .venv/bin/python:
@@ -63,7 +63,7 @@ lock: ## renew constraints.txt, and with it the packages of the container images
 	@touch $@
 
 .venv/bench: .venv/training
-	$(PIP) --editable '.[train,bench]'
+	$(PIP) --editable '.[train,openvino,bench]'
 	@touch $@
 
 .venv/deploy: .venv/serving
@@ -71,7 +71,7 @@ lock: ## renew constraints.txt, and with it the packages of the container images
 	@touch $@
 
 .venv/development: .venv/training
-	$(PIP) --editable '.[train,deploy,dev]'
+	$(PIP) --editable '.[train,openvino,deploy,dev]'
 	@touch $@
 
 .PHONY: help serve test train fashion-mnist bench bento container test-container lock

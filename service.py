@@ -11,7 +11,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Literal
 
 import bentoml
 import uvicorn
@@ -43,16 +43,17 @@ _log = logging.getLogger("bentoml.gan")
 class BuildArguments(BaseModel):
     """Arguments of `bentoml build --arg NAME=VALUE`. A bento keeps those it was built with."""
 
-    gpu: bool = False
-    """whether the image contains torch with CUDA and generates with it"""
+    kind: Literal["cpu", "openvino", "gpu"] = "cpu"
+    """what the image contains beside ONNX Runtime, and generates with: OpenVINO, or torch with CUDA"""
 
 
-_gpu = bentoml.use_arguments(BuildArguments).gpu
+_kind = bentoml.use_arguments(BuildArguments).kind
+_RUNTIMES = {"openvino": "openvino", "gpu": "torchscript"}
 _PYTHON = "3.11"
-_packages = Path(__file__).parent / "deploy" / f"requirements-{'gpu' if _gpu else 'cpu'}.txt"  # pinned, with hashes; `make lock`
+_packages = Path(__file__).parent / "deploy" / f"requirements-{_kind}.txt"  # pinned, with hashes; `make lock`
 
 # Only what bentofile.yaml cannot express. Any other distro brings a layer with a compiler and git, four times the size of this
-# service, and the switch between two lists of packages has no name there.
+# service, and the switch between the lists of packages has no name there.
 _image = (
     bentoml.images.Image(base_image=f"python:{_PYTHON}-slim", python_version=_PYTHON, distro="none", lock_python_packages=False)
     .run("pip install --no-cache-dir --root-user-action ignore uv==0.13.9")  # BentoML would take any version, and keep its cache
@@ -121,7 +122,7 @@ class Dispatcher(Service["GanService"]):  # type: ignore[misc]
 @bentoml.service(
     name="gan-service",
     image=_image,
-    envs=[{"name": "GAN_RUNTIME", "value": "torchscript"}] if _gpu else [],
+    envs=[{"name": "GAN_RUNTIME", "value": _RUNTIMES[_kind]}] if _kind in _RUNTIMES else [],
     service_class=Dispatcher,
 )
 class GanService:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the bento gan-service, for the processor or for a GPU, and prints its tag. The same commit gives the same files.
-#   deploy/bento.sh cpu|gpu
+# Builds the bento gan-service, for the processor (with ONNX Runtime or OpenVINO) or for a GPU, and prints its tag. The same commit gives the same files.
+#   deploy/bento.sh cpu|openvino|gpu
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bentoml=${BENTOML:-.venv/bin/bentoml}
@@ -12,7 +12,7 @@ contents+=(bentofile.yaml README.md deploy)
 version=$(git rev-parse --short=12 HEAD)
 [ -z "$(git status --porcelain -- "${contents[@]}")" ] || version+=-changed
 arguments=()
-[ "$1" = cpu ] || { version+=-$1; arguments+=(--arg gpu=true); }
+[ "$1" = cpu ] || { version+=-$1; arguments+=(--arg "kind=$1"); }
 tag=gan-service:$version
 
 "$bentoml" delete --yes "$tag" > build/bento.log 2>&1 || true # of an earlier build

@@ -15,7 +15,6 @@ from typing import Any, cast
 import bentoml
 import bentoml.container
 from bentoml._internal.bento.bento import BentoInfoV2
-from pydantic import TypeAdapter
 
 from deploy import sbom
 from gan import model_folder
@@ -112,8 +111,8 @@ def main(tag: str) -> None:
     build(bento, engine, image)
     OUT.mkdir(parents=True, exist_ok=True)
     bill, licences = take_stock(image, bento, engine, OUT)
-    gpu = TypeAdapter(bool).validate_python(bento.info.args.get("gpu", False))  # as service.py reads it
-    subprocess.run([engine, "tag", image, f"{bento.tag.name}:{'gpu' if gpu else 'latest'}"], check=True)
+    kind = bento.info.args.get("kind", "cpu")
+    subprocess.run([engine, "tag", image, f"{bento.tag.name}:{'latest' if kind == 'cpu' else kind}"], check=True)
     size = int(subprocess.check_output([engine, "image", "inspect", image, "--format", "{{.Size}}"]))
     print(
         HOW_TO_RUN.format(
@@ -122,9 +121,9 @@ def main(tag: str) -> None:
             sbom=bill.relative_to(HERE.parent),
             licences=licences.relative_to(HERE.parent),
             engine=engine,
-            memory="4g" if gpu else "1g",
+            memory="4g" if kind == "gpu" else "1g",
             # So that a GPU that cannot be reached stops the start
-            options=f"{_GPUS[engine]} --env GAN_DEVICE=cuda " if gpu else "",
+            options=f"{_GPUS[engine]} --env GAN_DEVICE=cuda " if kind == "gpu" else "",
         )
     )
 

@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     device: DeviceName = "auto"
     """for the torchscript runtime: auto takes the GPU where there is one"""
     precision: PrecisionName = "float32"
-    """float16 is faster on a GPU, and some images then differ from float32's by a few grey levels"""
+    """bfloat16 with openvino, float16 with torchscript on a GPU: faster, and images differ from float32's by some grey levels"""
     threads: int | None = Field(None, gt=0, le=1024)
     """processor threads of the runtime; by default as many as the processor has, or one where more gain little"""
     max_n: int = Field(256, gt=0)

@@ -24,6 +24,7 @@ class EngineKind:
 
     load: Load
     about: str  # for the list of settings
+    precisions: tuple[PrecisionName, ...] = ("float32",)  # of GAN_PRECISION
 
 
 def _of_module(name: str, package: str, remedy: str) -> Load:
@@ -50,26 +51,38 @@ ENGINES: dict[str, EngineKind] = {
     "torchscript": EngineKind(
         _of_module("torchscript", "torch", "install the extra 'gpu', or leave GAN_RUNTIME unset"),
         "needs torch and can use a GPU",
+        ("float32", "float16"),
+    ),
+    "openvino": EngineKind(
+        _of_module("openvino", "openvino", "install the extra 'openvino', or leave GAN_RUNTIME unset"),
+        "is faster on the processor, most of all in bfloat16",
+        ("float32", "bfloat16"),
     ),
 }
 
 
-def register(name: str, load: Load, about: str) -> None:
+def register(name: str, load: Load, about: str, precisions: tuple[PrecisionName, ...] = ("float32",)) -> None:
     """Add an engine of another package. Raises ValueError if there is one of its name."""
     if name in ENGINES:
         raise ValueError(f"there is an engine {name} already")
-    ENGINES[name] = EngineKind(load, about)
+    ENGINES[name] = EngineKind(load, about, precisions)
 
 
 def load(
     folder: ModelFolder,
     engine: str,  # a name in ENGINES
     device: DeviceName = "auto",
-    precision: PrecisionName = "float32",  # float16 on a GPU only
+    precision: PrecisionName = "float32",  # one of the engine's
     threads: int | None = None,  # processor threads; None: as many as help
     on_device: RunExclusively = run_inline,  # used for that part of the loading which must have the device alone
 ) -> Runtime:
-    """Make ready to run. Raises ModelFolderError for a file that the engine cannot load or a device that is not there."""
+    """Make ready to run.
+
+    Raises ModelFolderError for a file that the engine cannot load, or a precision or device that it does not have.
+    """
+    if precision not in ENGINES[engine].precisions:
+        others = " or ".join(name for name, kind in ENGINES.items() if precision in kind.precisions)
+        raise ModelFolderError(f"GAN_PRECISION={precision} needs GAN_RUNTIME={others}, not {engine}: leave it unset for float32")
     loaded = ENGINES[engine].load(folder, device, precision, threads, on_device)
     return Runtime(loaded, folder.manifest.input_spec, tuple(folder.manifest.outputs))
 

@@ -87,7 +87,11 @@ def test_the_same_commit_gives_the_same_contents_wherever_it_is_built(cpu, tmp_p
 def test_it_holds_the_service_and_the_named_models_and_nothing_else(cpu):
     names = [Path(name).relative_to("src") for name in contents(cpu) if name.startswith("src/")]
     assert {name.parts[0] for name in names} == {"service.py", "LICENSE", "bentofile.yaml", "gan", "serving", "deploy", "models"}
-    assert {name.parts[1] for name in names if name.parts[0] == "deploy"} == {"requirements-cpu.txt", "requirements-gpu.txt"}
+    assert {name.parts[1] for name in names if name.parts[0] == "deploy"} == {
+        "requirements-cpu.txt",
+        "requirements-gpu.txt",
+        "requirements-openvino.txt",
+    }
     asked_for = yaml.safe_load((ROOT / "bentofile.yaml").read_text())["include"]
     models = {name.parts[1] for name in names if name.parts[0] == "models"}
     assert models == {line.split("/")[1] for line in asked_for if line.startswith("models/")}
@@ -132,6 +136,12 @@ def test_a_gpu_image_differs_by_torch_with_cuda_and_the_runtime_alone(cpu, gpu):
     }
 
 
+def test_an_openvino_image_differs_by_openvino_and_the_runtime_alone(checkout, cpu):
+    found = build(checkout, "openvino")
+    assert {name for name, _ in packages(found).items() - packages(cpu).items()} == {"openvino", "openvino-telemetry"}
+    assert 'ENV GAN_RUNTIME="openvino"\n' in containerfile(bentoml.bentos.Bento.from_path(str(found)))
+
+
 def test_the_image_gets_the_environment_that_the_bento_asks_for(gpu):
     text = containerfile(bentoml.bentos.Bento.from_path(str(gpu)))
     assert 'ENV GAN_RUNTIME="torchscript"\n' in text
@@ -140,7 +150,7 @@ def test_the_image_gets_the_environment_that_the_bento_asks_for(gpu):
     assert "USER 1034:1034" in text
 
 
-@pytest.mark.parametrize(("kind", "extra"), [("cpu", None), ("gpu", "gpu")])
+@pytest.mark.parametrize(("kind", "extra"), [("cpu", None), ("openvino", "openvino"), ("gpu", "gpu")])
 def test_the_lists_are_those_of_pyproject_in_the_versions_of_the_constraints(kind, extra):
     listed = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / f"deploy/requirements-{kind}.txt").read_text(), re.MULTILINE))
     lines = (ROOT / "constraints.txt").read_text().split()

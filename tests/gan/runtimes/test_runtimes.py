@@ -54,12 +54,12 @@ def test_runtimes_agree_within_one_grey_level(folder, backend):
 
 
 def test_a_runtime_whose_shapes_disagree_gets_one_shape(folder, monkeypatch):
-    plain = onnx.OnnxEngine.run
+    plain = onnx.OnnxEngine.start
 
     def batch_dependent(self, some):
-        return [plain(self, some)[0] + np.float32(0.1 * (count(some) == 5))]
+        return lambda: {name: values + np.float32(0.1 * (count(some) == 5)) for name, values in plain(self, some)().items()}
 
-    monkeypatch.setattr(onnx.OnnxEngine, "run", batch_dependent)
+    monkeypatch.setattr(onnx.OnnxEngine, "start", batch_dependent)
     drawer = runtimes.load(folder, "onnx", threads=1)
     assert drawer.batch_size == 16
     rows = inputs_of_seeds(range(5), folder.manifest.input_spec)
@@ -69,7 +69,10 @@ def test_a_runtime_whose_shapes_disagree_gets_one_shape(folder, monkeypatch):
     )
 
 
-@pytest.mark.parametrize(("name", "file"), [("onnx", model_folder.ONNX), ("torchscript", model_folder.TORCHSCRIPT)])
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("onnx", model_folder.ONNX), ("openvino", model_folder.ONNX), ("torchscript", model_folder.TORCHSCRIPT)],
+)
 def test_a_file_that_cannot_be_run_is_named(folder, tmp_path, name, file):
     (tmp_path / file).write_bytes(b"no model")
     files = model_folder.digests(tmp_path, [file])
@@ -84,7 +87,7 @@ def test_a_file_that_cannot_be_run_is_named(folder, tmp_path, name, file):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["onnx", "torchscript"])
+@pytest.mark.parametrize("name", ["onnx", "openvino", "torchscript"])
 def test_a_folder_exchanged_after_it_was_checked_draws_nothing_under_the_old_name(folder, tmp_path, name):
     shutil.copytree(folder.path, tmp_path / "shoes")
     checked = model_folder.read(tmp_path / "shoes")
@@ -106,7 +109,7 @@ def test_a_missing_gpu_is_said(folder):
 
 
 def test_half_precision_needs_a_gpu(folder):
-    with pytest.raises(ModelFolderError, match="GAN_PRECISION=float16 needs a GPU"):
+    with pytest.raises(ModelFolderError, match="GAN_PRECISION=float16 needs GAN_RUNTIME=torchscript, not onnx"):
         runtimes.load(folder, "onnx", "cpu", "float16")
 
 
@@ -128,15 +131,20 @@ def test_half_precision_draws_nearly_the_same_and_the_same_every_time(folder):
 
 
 def test_one_thread_is_taken_where_more_gain_little_and_only_if_it_draws_the_same(folder, monkeypatch):
-    monkeypatch.setattr(onnx, "usable_processors", lambda: 2)
+    monkeypatch.setattr(base, "usable_processors", lambda: 2)
 
     def threads(limit, differs=False):
-        monkeypatch.setattr(onnx, "ONE_THREAD_SECONDS", limit)
-        plain = onnx.OnnxEngine.run
+        monkeypatch.setattr(base, "ONE_THREAD_SECONDS", limit)
+        plain = onnx.OnnxEngine.start
         with monkeypatch.context() as patch:
             if differs:
                 one = np.float32(1e-3)
-                patch.setattr(onnx.OnnxEngine, "run", lambda self, some: [plain(self, some)[0] + one * (self.threads == 1)])
+
+                def start(self, some):
+                    outputs = plain(self, some)()
+                    return lambda: {name: values + one * (self.threads == 1) for name, values in outputs.items()}
+
+                patch.setattr(onnx.OnnxEngine, "start", start)
             return onnx.load(folder, "auto", "float32", None, run_inline).threads
 
     assert threads(limit=0) == 2
