@@ -4,11 +4,11 @@ import base64
 import io
 import json
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from typing import Any, Literal
 
 import numpy as np
@@ -40,7 +40,7 @@ ANIMATION_MEDIA_TYPES: dict[AnimationFormat, str] = {
 IMAGE_FORMATS: tuple[Format, ...] = ("png", "webp", "jpeg")
 
 # Part of every ETag: another version may write other bytes for the same pixels. Increase the number when this module does.
-ENCODER = f"2-pillow-{PIL.__version__}-numpy-{np.__version__}-zlib-{zlib.ZLIB_RUNTIME_VERSION}"
+ENCODER = f"2-pillow-{PIL.__version__}-numpy-{np.__version__}-zlib-ng-{version('zlib-ng')}"
 
 
 @dataclass(frozen=True)

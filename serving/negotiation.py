@@ -1,6 +1,7 @@
 """The Accept header -> a format (RFC 9110, section 12.5.1)."""
 
 import re
+from functools import lru_cache
 from http import HTTPStatus
 
 from serving.encoding import MEDIA_TYPES, Format
@@ -10,6 +11,7 @@ from serving.errors import RequestError
 _OTHER_NAMES = {"*": "*/*", "image/jpg": "image/jpeg"}
 
 
+@lru_cache(maxsize=256)  # clients send the same few headers again and again
 def choose_format(accept: str) -> Format:
     """The format with the highest weight; png where the header is empty or accepts all. Raises RequestError, 406, for none."""
     # A quoted parameter may contain separators.
