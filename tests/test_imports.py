@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("gan", "serving", "training")
-COMMANDS = ("training.run", "training.evaluate", "training.compare", "training.export.__main__", "serving.store")
+COMMANDS = ("gan.bench", "training.run", "training.evaluate", "training.compare", "training.export.__main__", "serving.store")
 
 
 def module_name(path: Path) -> str:
