@@ -24,7 +24,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gan.errors import GanServiceError
-from serving import metrics_folder
+from serving import metrics_folder, workers
 from serving.app import Api
 from serving.auth import SWAGGER_FILES, RequireKey
 from serving.batching import Batcher
@@ -65,12 +65,19 @@ _BENTOML_GENERATE = "/bento/generate"
 _BENTOML_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/schema.json", _BENTOML_GENERATE}) | SWAGGER_FILES
 
 # BentoML has no setting for this, and reads it once this file is loaded.
-_home = Path(BentoMLContainer.bentoml_home.get())
-BentoMLContainer.prometheus_multiproc_dir.set(str(metrics_folder.own_folder(_home)))
+_folder = metrics_folder.own_folder(Path(BentoMLContainer.bentoml_home.get()))
+BentoMLContainer.prometheus_multiproc_dir.set(str(_folder))
 
 _SHORT_KEY = 16  # letters
 
 api = Api()
+
+
+def _workers() -> int:
+    try:
+        return Settings().workers
+    except ValidationError:
+        return 1  # `check` reports what is wrong
 
 
 def _record_batch(images: int, seconds: float) -> None:
@@ -123,6 +130,7 @@ class Dispatcher(Service["GanService"]):  # type: ignore[misc]
     name="gan-service",
     image=_image,
     envs=[{"name": "GAN_RUNTIME", "value": _RUNTIMES[_kind]}] if _kind in _RUNTIMES else [],
+    workers=_workers(),
     service_class=Dispatcher,
 )
 class GanService:
@@ -136,13 +144,15 @@ class GanService:
             # A container's first process has no default action for it, and BentoML sets its own later.
             signal.signal(signal.SIGTERM, _exit)
         with suppress(OSError):  # BentoML uses a folder elsewhere then
-            metrics_folder.keep(metrics_folder.own_folder(_home))
+            metrics_folder.keep(_folder)
         try:
             settings = Settings()
             for name, meant in misspelt(os.environ).items():
                 _log.warning("%s is no setting of this program: did you mean %s?", name, meant)
             _warn_about_keys(settings.keys(), settings.keys_of_admins())
             check_in_a_child(settings)
+            if "BENTOML_CONTAINERIZED" in os.environ:  # where BentoML starts no other worker in the place of one
+                workers.end_with_the_first(_folder)
         except ValidationError as error:
             first = error.errors()[0]
             reason = first["msg"].removeprefix("Value error, ")
@@ -152,10 +162,13 @@ class GanService:
 
     def __init__(self) -> None:
         settings = self._settings = Settings()
-        self._ready = self._in_own_process = False
+        self._ready = self._in_own_process = self._lost = False
         self._batcher = Batcher(_record_batch, self._terminate, metrics().queued_images.set)
         models = Models(settings, self._batcher.call)
         api.open(models, self._batcher, settings)
+        self._shared = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", _folder))  # with the other workers
+        workers.forget_dead(self._shared)
+        workers.mark(self._shared)
         self._ready = True
         for model in models.all():
             _log.info("ready: %s on %s", model.folder.title, model.runtime.name)
@@ -217,6 +230,8 @@ class GanService:
         """Stop the threads, after the last answer."""
         self._closing.set()
         self._batcher.close()
+        if not self._lost:
+            workers.unmark(self._shared)
 
     def __metrics__(self, text: str) -> str:
         """/metrics: the values that processes share, and those of this moment."""
@@ -225,6 +240,7 @@ class GanService:
     def _terminate(self) -> None:
         """End a process that has lost its device as SIGTERM does; BentoML or the container's engine starts another."""
         if self._in_own_process:
+            self._lost = True
             os.kill(os.getpid(), signal.SIGTERM)
 
     def __is_ready__(self) -> bool:

@@ -17,6 +17,7 @@ from gan.runtimes.base import RunExclusively, Runtime, run_inline
 from serving.errors import RequestError
 from serving.folders import DeadLinkError, SameNameError, dead_links, state_of, verify
 from serving.settings import Settings
+from serving.workers import threads_of_worker
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ class Models:
     def _load(self, folder: ModelFolder) -> LoadedModel:
         settings, manifest = self._settings, folder.manifest
         loaded = runtimes.load(
-            folder, settings.runtime, settings.device, settings.precision, settings.threads, on_device=self._on_device
+            folder, settings.runtime, settings.device, settings.precision, threads_of_worker(settings), on_device=self._on_device
         )
         shape = self._on_device(lambda: runtimes.generate_images(loaded, inputs_of_seeds([0], manifest.input_spec)).shape)
         if shape != (1, manifest.height, manifest.width, manifest.channels):

@@ -17,6 +17,7 @@ from serving.models import LoadedModel
 from serving.prepared_requests import PreparedRequest
 from serving.settings import Settings
 from serving.threads import Threads
+from serving.workers import threads_of_worker
 
 # Images whose latent vectors are made, and pixels that are encoded, within a millisecond: less than it takes to pass them to
 # a thread and back under load
@@ -30,7 +31,7 @@ class Pipeline:
     """The stages that every request for images passes through. `answers` also bounds what other applications send."""
 
     def __init__(self, batcher: Batcher, settings: Settings) -> None:
-        encoders = settings.threads or usable_processors()
+        encoders = threads_of_worker(settings) or usable_processors()
         self._batcher = batcher
         self.admission = Admission(settings.queue, settings.queue_bytes, lambda: batcher.images_per_second)
         # As large as there may be, three bytes a pixel: one from each encoder, and one that is being read

@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     """bfloat16 with openvino, float16 with torchscript on a GPU: faster, and images differ from float32's by some grey levels"""
     threads: int | None = Field(None, gt=0, le=1024)
     """processor threads of the runtime; by default as many as the processor has, or one where more gain little"""
+    workers: int = Field(1, gt=0, le=256)
+    """processes that serve, for many processors; each has its share of the threads, and bounds of its own on queue and bodies"""
     max_n: int = Field(256, gt=0)
     """the most images that one request may ask for"""
     max_frames: int = Field(240, gt=1)

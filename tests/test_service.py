@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import re
 import select
 import shutil
 import signal
@@ -15,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx2
+import psutil
 import pytest
 
 from gan.latents import InputSpec, inputs_of_seeds
@@ -413,3 +415,58 @@ def test_a_caller_who_does_not_read_is_cut_off(trained):
         assert broken.poll(20_000)
         assert client.post("/generate", json={"seed": 1}).status_code == 200
         assert 'gan_dropped_requests_total{reason="not read"} 1.0' in client.get("/metrics").text
+
+
+def workers_of(process):
+    """Process ids of the workers that serve."""
+    children = psutil.Process(process.pid).children()
+    return [child.pid for child in children if "_bentoml_impl.worker.service" in child.cmdline()]
+
+
+def fresh(client, path, times=24):
+    """Answers over connections of their own, which the system gives to one worker or another."""
+    return [httpx2.get(f"{client.base_url}{path}".replace("//g", "/g"), timeout=60) for _ in range(times)]
+
+
+def test_two_workers_give_the_same_bytes_count_together_and_both_take_new_models(trained, tmp_path):
+    models = shutil.copytree(trained.models, tmp_path / "models")
+    settings = {"GAN_WORKERS": "2", "GAN_WATCH": "0.1", "GAN_MODELS": str(models), "GAN_DEFAULT_MODEL": "fashion-mnist-dcgan"}
+    with running(**settings) as client:
+        deadline = time.monotonic() + 60
+        while client.get("/metrics").text.count("gan_batch_pictures_count") < 1 or len(workers_of(client.process)) < 2:
+            assert time.monotonic() < deadline
+            fresh(client, "/generate?seed=7", 1)
+        before = count_of(client, "gan_request_seconds_count")
+        answers = fresh(client, "/generate?seed=7")
+        assert len({(answer.status_code, answer.content, answer.headers["etag"]) for answer in answers}) == 1
+        assert count_of(client, "gan_request_seconds_count") == before + len(answers)
+        shutil.copytree(ROOT / "models" / "fashion-mnist", models / "fashion-mnist")
+        while not all(answer.status_code == 200 for answer in fresh(client, "/generate?seed=7&model=fashion-mnist")):
+            assert time.monotonic() < deadline
+
+
+def count_of(client, name):
+    values = re.findall(rf"^{name}(?:{{.*}})? (.*)$", client.get("/metrics").text, re.MULTILINE)
+    return sum(map(float, values))
+
+
+def test_in_a_container_the_death_of_one_worker_ends_the_service_with_status_1(trained):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {"GAN_WORKERS": "2", "GAN_MODELS": str(trained.models), "GAN_DRAIN": "0"}
+    process = serve(port, **settings, BENTOML_CONTAINERIZED="true")
+    deadline = time.monotonic() + 60
+    while len(ready := [pid for pid in workers_of(process) if has_mark(pid)]) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.kill(ready[0], signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    with pytest.raises(httpx2.TransportError):
+        httpx2.get(f"http://127.0.0.1:{port}/readyz")
+
+
+def has_mark(pid):
+    folders = (Path(os.environ.get("BENTOML_HOME", "~/bentoml")).expanduser() / "gan-service-metrics").glob("*")
+    return any((folder / f"worker-{pid}.serving").exists() for folder in folders)

@@ -1,6 +1,7 @@
 """A finished generator -> a model folder; each exported file is compared with the network in memory."""
 
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -148,6 +149,16 @@ def export_torchscript(generator: Generator, path: Path) -> None:
         # torch calls TorchScript deprecated but keeps it; it is the one format that runs without the network's source.
         warnings.simplefilter("ignore", FutureWarning)
         torch.jit.save(torch.jit.trace(generator, tuple(inputs_as_tensors(range(2), generator.input_spec))), path)  # type: ignore[no-untyped-call]
+    _remove_debug_files(path)
+
+
+def _remove_debug_files(path: Path) -> None:
+    """Remove what TorchScript records of the source: paths of this machine, which no program needs."""
+    with zipfile.ZipFile(path) as archive:
+        kept = [(member, archive.read(member)) for member in archive.infolist() if not member.filename.endswith(".debug_pkl")]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for member, content in kept:
+            archive.writestr(zipfile.ZipInfo(member.filename), content)
 
 
 def compare(generator: Generator, folder: Path) -> dict[str, Export]:

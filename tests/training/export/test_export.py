@@ -1,7 +1,9 @@
 import json
 import os
+import re
 import shutil
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -271,3 +273,25 @@ def test_a_run_and_a_folder_in_the_place_of_a_file_are_named(capsys, folder, tmp
     (tmp_path / "model" / ONNX).mkdir()
     assert command(tmp_path / "model") == 1
     assert f"{tmp_path / 'model' / ONNX} is a folder where a file belongs" in capsys.readouterr().err
+
+
+def contents(folder):
+    """All bytes of a model folder's files, and of what is compressed within them."""
+    for path in folder.iterdir():
+        yield path.read_bytes()
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                yield from map(archive.read, archive.namelist())
+
+
+def test_exported_files_name_no_path_of_the_machine(folder):
+    packages, ours = (str(Path(file).parents[level]).encode() for file, level in ((torch.__file__, 1), (export.__file__, 2)))
+    for content in contents(folder):
+        assert packages not in content
+        assert ours not in content
+
+
+@pytest.mark.parametrize("name", ["fashion-mnist", "fashion-mnist-dcgan"])
+def test_the_files_that_ship_name_no_path_of_a_machine(name):
+    for content in contents(Path(__file__).parents[3] / "models" / name):
+        assert not re.search(rb"/(tmp|root|home|work)/[a-z0-9_.-]+/", content)
