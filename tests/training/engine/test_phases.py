@@ -14,7 +14,7 @@ from training.config.schema import TrainingConfig
 from training.engine import loop
 from training.engine.checkpoint import checkpoints
 from training.engine.device import Hardware
-from training.engine.phases import Phase, make_phases
+from training.engine.phases import Phase, _penalty_weight, make_phases
 from training.engine.state import TrainingState
 
 BATCH = 8
@@ -121,3 +121,69 @@ def test_a_lazy_regulariser_of_the_generator_is_a_phase(tmp_path, monkeypatch):
     loop.train(state, dataset, CONFIG, hardware, tmp_path, None, lambda: False)
     assert len(lengths) == 3
     assert lengths[-1] < 0.9 * lengths[0]
+
+
+def phases(**settings):
+    config = CONFIG.model_copy(update=settings)
+    hardware = Hardware.choose(config)
+    state = TrainingState.start(config, 1, None, hardware)
+    return state, make_phases(state, state.discriminator, config, hardware)
+
+
+@pytest.mark.parametrize(("settings", "penalised"), [({}, False), ({"r1": 1.0}, True), ({"gradient_penalty": 1.0}, True)])
+def test_a_run_has_two_phases_each_with_its_own_optimiser_and_scaler(settings, penalised):
+    state, (discriminator, generator) = phases(discriminator_norm="none", **settings)
+    assert (discriminator.module, discriminator.optimiser, discriminator.scaler, discriminator.every) == (
+        *(state.discriminator, state.discriminator_optimiser, state.scalers[1]),
+        1,
+    )
+    assert (generator.module, generator.optimiser, generator.scaler, generator.every) == (
+        *(state.generator, state.generator_optimiser, state.scalers[0]),
+        CONFIG.discriminator_steps,
+    )
+    assert (discriminator.second_derivatives, generator.second_derivatives) == (penalised, False)
+    assert generator.frozen == (state.discriminator,)
+
+
+def test_an_update_lets_the_scaler_adapt():
+    called = []
+
+    class Scaler:
+        def scale(self, loss):
+            called.append("scale")
+            return loss
+
+        def step(self, optimiser):
+            called.append("step")
+            optimiser.step()
+
+        def update(self):
+            called.append("update")
+
+    network = nn.Linear(3, 2)
+    optimiser = torch.optim.Adam(network.parameters())
+    phase = Phase("x", network, optimiser, Scaler(), lambda *_: SquaredError(network(torch.ones(1, 3)).square().mean()), every=1)
+    phase.update(None, None)
+    assert called == ["scale", "step", "update"]
+
+
+def test_penalties_come_every_so_many_steps_and_make_up_for_the_others():
+    config = CONFIG.model_copy(update={"r1": 1.0, "penalty_every": 4})
+    found = [_penalty_weight(config, step * BATCH) for step in range(6)]
+    assert found == [4.0, None, None, None, 4.0, None]
+    assert _penalty_weight(CONFIG, 0) is None
+
+
+def test_only_steps_without_penalties_are_computed_in_bfloat16(monkeypatch):
+    state, (discriminator, _) = phases(r1=1.0, penalty_every=2, discriminator_norm="none", precision="bfloat16")
+    seen = []
+
+    def loss(*_, **__):
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return SquaredError(torch.zeros(()))
+
+    monkeypatch.setattr("training.engine.phases.discriminator_loss", loss)
+    for step in range(4):
+        state.seen = step * BATCH
+        discriminator.loss(None, None)
+    assert seen == [False, True, False, True]
