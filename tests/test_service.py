@@ -32,13 +32,17 @@ def serve(port, **environment):
     return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True)
 
 
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 @contextmanager
 def running(**environment):
     """A client of a service that is ready; it must end well on SIGTERM."""
     environment = {"GAN_DRAIN": "0", **environment}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = serve(port, **environment)
     try:
         with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
@@ -451,9 +455,7 @@ def count_of(client, name):
 
 
 def test_in_a_container_the_death_of_one_worker_ends_the_service_with_status_1(trained):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     settings = {"GAN_WORKERS": "2", "GAN_MODELS": str(trained.models), "GAN_DRAIN": "0"}
     process = serve(port, **settings, BENTOML_CONTAINERIZED="true")
     deadline = time.monotonic() + 60
