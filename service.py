@@ -69,6 +69,7 @@ _folder = metrics_folder.own_folder(Path(BentoMLContainer.bentoml_home.get()))
 BentoMLContainer.prometheus_multiproc_dir.set(str(_folder))
 
 _SHORT_KEY = 16  # letters
+_GC_THRESHOLD = 10_000  # new objects between two garbage collections: a few dozen requests' worth, where 700 is one's
 
 api = Api()
 
@@ -176,6 +177,7 @@ class GanService:
         # under load, no longer delays all requests by some 50 ms.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(_GC_THRESHOLD)
         self._closing = threading.Event()
         if settings.watch:
             threading.Thread(target=self._watch, name="watch", daemon=True).start()

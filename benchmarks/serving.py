@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import overload
-from benchmarks.sides import ROOT, SIDES, Load, load, longest_block, process_memory, running
+from benchmarks.sides import ROOT, SIDES, Load, event_loop_seconds, load, longest_block, process_memory, running
 
 REFERENCE = ROOT / "models" / "fashion-mnist-dcgan"
 
@@ -35,6 +35,7 @@ def main() -> None:
         choices=[*PARTS],
         help="default: all but container",
     )
+    parser.add_argument("--before", type=Path, help="another checkout, which the part event-loop measures too")
     given = parser.parse_args()
     if shutil.which("wrk") is None:
         raise SystemExit("benchmarks.serving: wrk is not installed; it is in Debian's package wrk")
@@ -109,6 +110,23 @@ def start(given: argparse.Namespace) -> None:
             print(f"| {kind} | {gap:.0f} | {work:.0f} |")
 
 
+def event_loop(given: argparse.Namespace) -> None:
+    """Processor time of the event loop for an image, which bounds what one worker answers."""
+    checkouts = {"ours": ROOT, **({"before": given.before.resolve()} if given.before else {})}
+    found: dict[tuple[str, int], list[float]] = {}
+    for _ in range(given.rounds):
+        for name, root in checkouts.items():
+            with running("ours", REFERENCE, root, GAN_THREADS="1"):
+                load('{"seed": %d}', given.connections[0], 2)
+                for connections in given.connections:
+                    before = event_loop_seconds()
+                    answers = load('{"seed": %d}', connections, given.seconds).answers
+                    found.setdefault((name, connections), []).append(1e6 * (event_loop_seconds() - before) / answers)
+    print("\n### Event loop\n\n| connections | | µs an image, each round | median |\n|---|---|---|---|")
+    for (name, connections), times in sorted(found.items(), key=lambda one: one[0][1]):
+        print(f"| {connections} | {name} | {' '.join(f'{time:.0f}' for time in times)} | {statistics.median(times):.0f} |")
+
+
 def container(given: argparse.Namespace) -> None:
     """The container image that `make container` builds, beside the same service without a container."""
     sides = ("ours", "ours, in a container")
@@ -131,7 +149,15 @@ _KINDS = {
     "16 in a webp, enlarged 16 times": '{"seed": %d, "n": 16, "scale": 16, "format": "webp"}',
 }
 _PEERS = ("ours", "plain BentoML", "LitServe", "FastAPI, unbatched")
-PARTS = {"singles": singles, "half-width": half_width, "large": large, "overload": too_much, "start": start, "container": container}
+PARTS = {
+    "singles": singles,
+    "half-width": half_width,
+    "large": large,
+    "overload": too_much,
+    "start": start,
+    "event-loop": event_loop,
+    "container": container,
+}
 
 
 def _compare(title: str, sides: Sequence[str], model: Path, given: argparse.Namespace) -> None:

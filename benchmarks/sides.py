@@ -66,6 +66,7 @@ class Load:
     """Results of wrk."""
 
     rate: float  # answers per second that were right
+    answers: int
     p99: float  # milliseconds
     failed: int
 
@@ -78,6 +79,7 @@ def running(side: str, model: Path, root: Path = ROOT, **settings: str) -> Itera
     """
     environment = {
         **os.environ,
+        "PYTHONPATH": str(root),  # before the checkout that is installed
         "PEER_ONNX": str(model / "generator.onnx"),
         "PEER_PORT": str(PORT),
         "GAN_MODELS": str(model.parent),
@@ -131,17 +133,23 @@ def load(body: str, connections: int, seconds: float) -> Load:
     broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
     failed = (int(refused[1]) if refused else 0) + (sum(map(int, broken.groups())) if broken else 0)
     answered = int(match[1]) - (int(refused[1]) if refused else 0)
-    return Load(answered / float(match[2]), float(p99[1]) * {"us": 0.001, "ms": 1, "s": 1000}[p99[2]], failed)
+    return Load(answered / float(match[2]), answered, float(p99[1]) * {"us": 0.001, "ms": 1, "s": 1000}[p99[2]], failed)
 
 
 def process_memory() -> int:
     """Resident memory of the service's worker, in MB."""
-    workers = [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if "_bentoml_impl.worker.service" in " ".join(process.cmdline())
-    ]
-    return max(process.memory_info().rss for process in workers) // 2**20
+    return max(worker.memory_info().rss for worker in _workers()) // 2**20
+
+
+def event_loop_seconds() -> float:
+    """Processor seconds that the event loop of the service's worker has used: its first thread's."""
+    (worker,) = _workers()
+    return int(Path(f"/proc/{worker.pid}/task/{worker.pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def _workers() -> list[psutil.Process]:
+    found = psutil.Process().children(recursive=True)
+    return [process for process in found if "_bentoml_impl.worker.service" in " ".join(process.cmdline())]
 
 
 def longest_block() -> tuple[float, float]:

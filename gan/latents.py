@@ -91,7 +91,7 @@ def inputs_of_seed(
 def inputs_of_seeds(seeds: Sequence[int], input_spec: InputSpec, truncation: float | None = None) -> Inputs:
     """The inputs of these seeds; row i depends on seeds[i] alone. Raises as `inputs_of_seed`."""
     draws = [inputs_of_seed(seed, input_spec, truncation) for seed in seeds]
-    found: Inputs = {"z": np.stack([one.z for one in draws])}
+    found: Inputs = {"z": np.array([one.z for one in draws])}
     if input_spec.classes is not None:
         found["label"] = np.array([one.label for one in draws], np.int64)
     for code in input_spec.codes:

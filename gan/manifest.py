@@ -1,6 +1,7 @@
 """model.json: what is to be known of a model without opening its weights."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from math import prod
 from typing import Annotated, Any, Literal, Self
 
@@ -171,9 +172,16 @@ class Manifest(ManifestModel):
             raise ValueError("there is no generator among the networks")
         return self
 
-    # What serving and training ask for most
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, and nothing in it that was computed from fields that `update` replaces."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in _COMPUTED_ONCE:
+            copied.__dict__.pop(name, None)
+        return copied
 
-    @property
+    # What serving and training ask for most. Every request asks for some of it.
+
+    @cached_property
     def input_spec(self) -> InputSpec:
         """The inputs of the generator, as `gan.latents` generates them from a seed."""
         latent = self.inputs[0]
@@ -191,12 +199,12 @@ class Manifest(ManifestModel):
         """What the components are drawn from."""
         return self.input_spec.distribution
 
-    @property
+    @cached_property
     def codes(self) -> list[Code]:
         """InfoGAN's codes, in the networks' order."""
         return list(self.input_spec.codes)
 
-    @property
+    @cached_property
     def classes(self) -> list[str] | None:
         """Names of the labels; None for an unconditional model."""
         return next((one.names for one in self.inputs if one.role == "label"), None)
@@ -225,6 +233,9 @@ class Manifest(ManifestModel):
     def exports(self) -> dict[str, Export]:
         """How far the generator's exported files are from it, by their names."""
         return self.networks["generator"].exports
+
+
+_COMPUTED_ONCE = [name for name, value in vars(Manifest).items() if isinstance(value, cached_property)]
 
 
 def generator_inputs(input_spec: InputSpec, classes: Sequence[str] | None) -> list[Input]:

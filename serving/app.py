@@ -1,18 +1,17 @@
 """The HTTP routes of the service."""
 
 import asyncio
+import re
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import ExitStack
 from functools import cache, partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gan.errors import ModelFolderError
@@ -32,50 +31,67 @@ from serving.request_reading import RequestReader, header_items
 from serving.schema import GenerateRequest
 from serving.settings import Settings
 
+Handler = Callable[[Request], Awaitable[Response]]
+
 _REVALIDATE = {"Cache-Control": "no-cache"}
+_OF_MODEL = re.compile("/models/([^/]+)(/reload)?")
+_CLIENT_CLOSED_REQUEST = 499  # nginx's status for a caller that has disconnected, for the log and the metrics
 
 
 class Api:
     """The service's routes as an ASGI application. `open` must have been called before the first request."""
 
     def __init__(self) -> None:
-        self._app = Starlette(
-            routes=[
-                Route("/generate", self.generate, methods=["GET", "POST"]),
-                Route("/interpolate", self.interpolate, methods=["POST"]),
-                Route("/models", self.list_models, methods=["GET"]),
-                Route("/models/{name}", self.show_model, methods=["GET"]),
-                Route("/models/{name}/reload", self.reload_model, methods=["POST"]),
-                Route("/openapi.json", self.show_openapi, methods=["GET"]),
-                Route("/docs", self.show_docs, methods=["GET"]),
-                Route("/", self.show_playground, methods=["GET"]),
-            ],
-            exception_handlers={
-                RequestError: errors.answer_request_error,
-                HTTPException: errors.answer_http_exception,
-                ClientDisconnect: errors.answer_nobody,
-                Exception: errors.answer_unforeseen,
-            },
-        )
-        # /generate/ is not there, rather than somewhere else under a name that the caller's Host header chose.
-        self._app.router.redirect_slashes = False
+        self._routes: dict[str, dict[str, Handler]] = {
+            "/generate": {"GET": self.generate, "POST": self.generate},
+            "/interpolate": {"POST": self.interpolate},
+            "/models": {"GET": self.list_models},
+            "/models/{name}": {"GET": self.show_model},
+            "/models/{name}/reload": {"POST": self.reload_model},
+            "/openapi.json": {"GET": self.show_openapi},
+            "/docs": {"GET": self.show_docs},
+            "/": {"GET": self.show_playground},
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry."""
         started = time.perf_counter()
-        status = 0
-
-        async def note_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        route, response = self._match(scope), None
         try:
-            await self._pipeline.answers.deliver(self._app, scope, receive, note_status)
-        finally:  # Starlette answers unexpected exceptions, and then raises them again for the server's log
-            route = scope["route"].path if "route" in scope else "none"  # never text from the caller
-            metrics().request_seconds.labels(route, str(status)).observe(time.perf_counter() - started)
+            response = await self._handle(route, Request(scope, receive))
+            await self._pipeline.answers.deliver(response, scope, receive, send)
+        finally:
+            status = "0" if response is None else str(response.status_code)
+            metrics().request_seconds.labels(route, status).observe(time.perf_counter() - started)
+
+    def _match(self, scope: Scope) -> str:
+        """The route of a request's path, a key of `_routes`; "none" if no route has it."""
+        path: str = scope["path"]
+        if path in self._routes:
+            return path
+        named = _OF_MODEL.fullmatch(path)
+        if named is None:
+            return "none"
+        scope["path_params"] = {"name": named[1]}
+        return f"/models/{{name}}{named[2] or ''}"
+
+    async def _handle(self, route: str, request: Request) -> Response:
+        """The answer to a request, whatever happens."""
+        path, method = request.scope["path"], request.method
+        try:
+            handlers = self._routes.get(route)
+            if handlers is None:
+                raise errors.no_such_path(path)
+            handler = handlers.get("GET" if method == "HEAD" else method)
+            if handler is None:
+                raise errors.method_not_allowed(path, method, [*handlers, *(["HEAD"] if "GET" in handlers else [])])
+            return await handler(request)
+        except RequestError as error:
+            return errors.problem_of(error)
+        except ClientDisconnect:
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        except Exception as error:
+            return errors.unforeseen(method, path, error)
 
     def open(self, models: Models, batcher: Batcher, settings: Settings) -> None:
         """Set what the routes answer with, and report the models that are served and those that are not."""
@@ -92,10 +108,10 @@ class Api:
         """Run another application under the limits of our own routes: its request body is read first, its answer counted."""
         request = Request(scope, receive)
         try:
-            async with self._reader.body(request) as counted:
-                body = counted
+            with ExitStack() as held:
+                body = await self._reader.body(request, held)
         except RequestError as error:
-            await (await errors.answer_request_error(request, error))(scope, receive, send)
+            await errors.problem_of(error)(scope, receive, send)
             return
         except ClientDisconnect:
             return

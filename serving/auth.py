@@ -31,7 +31,7 @@ class RequireKey:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry."""
-        if scope["type"] == "lifespan":
+        if scope["type"] == "lifespan" or not (self._keys or self._admin_keys):
             await self._app(scope, receive, send)
             return
         sent = Headers(scope=scope).getlist("authorization")

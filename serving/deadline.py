@@ -1,8 +1,7 @@
 """Work under a deadline, for a caller who may disconnect before it is done."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -57,13 +56,3 @@ async def caller_disconnects(request: Request) -> None:
     """Wait until the caller of a request, whose body has been read, disconnects."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-@asynccontextmanager
-async def body_deadline(deadline: float) -> AsyncIterator[None]:
-    """Bound the time in which a body must come. Raises RequestError, 408, after so many seconds."""
-    try:
-        async with asyncio.timeout(deadline):
-            yield
-    except TimeoutError:
-        raise RequestError(HTTPStatus.REQUEST_TIMEOUT, f"the body did not come within {deadline:g} s; send it again") from None

@@ -4,9 +4,7 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 
 from gan.errors import GanServiceError
 
@@ -46,31 +44,24 @@ def problem(status: HTTPStatus, detail: str, errors: list[tuple[Location, str]],
     return JSONResponse(body, status.value, {"Cache-Control": "no-store", **(headers or {})}, media_type="application/problem+json")
 
 
-async def answer_request_error(_: Request, error: Exception) -> JSONResponse:
-    """Starlette's handler for RequestError."""
-    assert isinstance(error, RequestError)
+def problem_of(error: RequestError) -> JSONResponse:
+    """The answer that an error stands for."""
     return problem(error.status, error.detail, error.errors, error.headers)
 
 
-async def answer_http_exception(request: Request, error: Exception) -> JSONResponse:
-    """Starlette's handler for its router's errors: no such path, or a method that the path does not have."""
-    assert isinstance(error, HTTPException)
-    status = HTTPStatus(error.status_code)
-    detail = {
-        HTTPStatus.NOT_FOUND: f"there is no {request.url.path}; there are /generate, /interpolate, /models and /docs",
-        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.url.path} does not take {request.method}",
-    }.get(status, error.detail)
-    return problem(status, detail, [], error.headers)
+def no_such_path(path: str) -> RequestError:
+    """404 for a path that no route has."""
+    return RequestError(HTTPStatus.NOT_FOUND, f"there is no {path}; there are /generate, /interpolate, /models and /docs")
 
 
-async def answer_nobody(_: Request, __: Exception) -> Response:
-    """Starlette's handler for a caller that has disconnected; nginx's status for it goes into the log and the metrics."""
-    return Response(status_code=499)
+def method_not_allowed(path: str, method: str, allowed: list[str]) -> RequestError:
+    """405 for a method that the path does not have."""
+    return RequestError(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} does not take {method}", headers={"Allow": ", ".join(allowed)})
 
 
-async def answer_unforeseen(request: Request, error: Exception) -> JSONResponse:
-    """Starlette's handler for everything else: the traceback goes into the log, not to the caller."""
-    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+def unforeseen(method: str, path: str, error: Exception) -> JSONResponse:
+    """500 for a fault of ours: the traceback goes into the log, not to the caller."""
+    _log.error("%s %s failed", method, path, exc_info=error)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer; its log says why", [])
 
 

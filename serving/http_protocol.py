@@ -21,6 +21,7 @@ from serving.admission import ByteBudget
 from serving.errors import RequestError, problem
 from serving.http_head import check_head
 from serving.http_limits import RequestSize
+from serving.http_writing import HeadWithBody
 from serving.metrics import metrics
 from serving.settings import Settings
 
@@ -46,6 +47,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
         self._deadline = deadline  # seconds for a request to come
         self._heads = heads
         self._answering: RequestResponseCycle | None = None  # the request being answered
+        self._writing: HeadWithBody | None = None  # its answer
         self._reading = self._head_read = False  # whether a request has begun, and its headers have come
         self._no_more = False  # whether further bytes are ignored
         self._refusal = b""  # to be sent after the answers to the requests before it
@@ -172,12 +174,15 @@ class StrictHttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
+        self._writing = cycle.transport = HeadWithBody(cycle.transport)
         if cycle.waiting_for_100_continue:
             app = _ending_unless_continued(cycle, app)
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """The end of an answer: the next request in the pipeline is answered."""
+        if self._writing is not None:
+            self._writing.flush()
         super().on_response_complete()
         if self._refusal and not self._is_answering():
             self._end_with(self._refusal)

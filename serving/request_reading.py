@@ -1,18 +1,20 @@
 """HTTP request -> the fields it asks for: its query, or its body within bounds of size and time."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack
 from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
 
 from serving.admission import ByteBudget
 from serving.contents import as_utf8, unpacked
-from serving.deadline import body_deadline, caller_disconnects, run_before_deadline
+from serving.deadline import caller_disconnects, run_before_deadline
 from serving.errors import RequestError, field_error
 from serving.schema import GenerateRequest, InterpolateRequest, read_npy
 from serving.settings import Settings
@@ -42,50 +44,74 @@ class RequestReader:
         """The fields, and the latent vectors if the body is an .npy file of them. Raises RequestError."""
         if request.method != "POST":
             return GenerateRequest.from_query(request.query_params.multi_items()), None
-        if _media_type(request) == _NPY:
-            async with self.body(request) as body:
+        content_type = request.headers.get("content-type", "")
+        if _media_type(content_type) == _NPY:
+            with ExitStack() as held:
+                body = await self.body(request, held)
                 return GenerateRequest.from_query(request.query_params.multi_items()), read_npy(body)
-        return await self._read_json(GenerateRequest, request), None
+        return await self._read_json(GenerateRequest, request, content_type), None
 
     async def read_interpolate(self, request: Request) -> InterpolateRequest:
         """The fields. Raises RequestError."""
-        return await self._read_json(InterpolateRequest, request)
+        return await self._read_json(InterpolateRequest, request, request.headers.get("content-type", ""))
 
-    async def _read_json(self, kind: type[AnyRequest], request: Request) -> AnyRequest:
+    async def _read_json(self, kind: type[AnyRequest], request: Request, content_type: str) -> AnyRequest:
         """Parse a JSON body; what takes more than a millisecond or so, in a thread, to keep the event loop free."""
-        async with self.body(request) as body:
-            if body and not _is_json(_media_type(request)):
+        with ExitStack() as held:
+            body = await self.body(request, held)
+            media_type = _media_type(content_type)
+            if body and not _is_json(media_type):
                 raise RequestError(
                     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                    f"Content-Type: {_media_type(request) or 'missing'}; send application/json, or {_NPY} for noise",
+                    f"Content-Type: {media_type or 'missing'}; send application/json, or {_NPY} for noise",
                 )
-            for name, text in request.query_params.multi_items():
+            for name, text in request.query_params.multi_items() if request.scope["query_string"] else ():
                 if text.strip():
                     raise field_error((name[:100],), "is in the query; POST takes its fields in the body")
-            utf8 = as_utf8(body, _charset(request))
+            utf8 = as_utf8(body, _charset(content_type))
             if len(utf8) < _LARGE_BODY:
                 return kind.from_json(utf8)
             parsing = self._parser.run(kind.from_json, utf8)
             return await run_before_deadline(parsing, partial(caller_disconnects, request), self._deadline)
 
-    @asynccontextmanager
-    async def body(self, request: Request) -> AsyncIterator[bytes]:
-        """The whole body, counted until the context ends. Raises RequestError if it is too large, too slow, or one too many."""
+    async def body(self, request: Request, held: ExitStack) -> bytes:
+        """The whole body, counted until `held` is closed. Raises RequestError if it is too large, too slow, or one too many."""
+        coding = request.headers.get("content-encoding", "")
+        try:
+            async with asyncio.timeout(self._deadline):
+                first = await request.receive()
+                body: bytes = first.get("body", b"")
+                if first["type"] == "http.request" and len(body) <= _TINY_BODY and not first.get("more_body") and not coding:
+                    return body  # as most are
+                return await self._large_body(unpacked(_chunks(first, request), coding, self._max_body), held)
+        except TimeoutError:
+            raise RequestError(
+                HTTPStatus.REQUEST_TIMEOUT, f"the body did not come within {self._deadline:g} s; send it again"
+            ) from None
+
+    async def _large_body(self, chunks: AsyncIterator[bytes], held: ExitStack) -> bytes:
         body = bytearray()
-        with self._bodies.hold() as hold, self._beginnings.hold() as hold_beginning:
-            async with body_deadline(self._deadline):
-                coding = request.headers.get("content-encoding", "")
-                async for chunk in unpacked(request.stream(), coding, self._max_body):
-                    body += chunk
-                    if len(body) > self._max_body:
-                        raise RequestError(
-                            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                            f"the body is larger than {self._max_body} bytes; ask for fewer images",
-                        )
-                    # Each has a bound of its own, so that small ones come in whatever large ones do, and tiny ones always.
-                    hold(max(0, len(body) - _LARGE_BODY))
-                    hold_beginning(max(0, min(len(body), _LARGE_BODY) - _TINY_BODY))
-            yield bytes(body)
+        hold, hold_beginning = held.enter_context(self._bodies.hold()), held.enter_context(self._beginnings.hold())
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > self._max_body:
+                raise RequestError(
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {self._max_body} bytes; ask for fewer images"
+                )
+            # Each has a bound of its own, so that small ones come in whatever large ones do, and tiny ones always.
+            hold(max(0, len(body) - _LARGE_BODY))
+            hold_beginning(max(0, min(len(body), _LARGE_BODY) - _TINY_BODY))
+        return bytes(body)
+
+
+async def _chunks(message: Message, request: Request) -> AsyncIterator[bytes]:
+    """The parts of a body whose first message has been received. Raises ClientDisconnect."""
+    while message["type"] == "http.request":
+        yield message.get("body", b"")
+        if not message.get("more_body"):
+            return
+        message = await request.receive()
+    raise ClientDisconnect
 
 
 def header_items(request: Request, header: str) -> str:
@@ -93,8 +119,8 @@ def header_items(request: Request, header: str) -> str:
     return ", ".join(request.headers.getlist(header))
 
 
-def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _is_json(media_type: str) -> bool:
@@ -104,6 +130,6 @@ def _is_json(media_type: str) -> bool:
     )
 
 
-def _charset(request: Request) -> str:
-    parameters = (part.partition("=") for part in request.headers.get("content-type", "").split(";")[1:])
+def _charset(content_type: str) -> str:
+    parameters = (part.partition("=") for part in content_type.split(";")[1:])
     return next((value for name, _, value in parameters if name.strip().lower() == "charset"), "")

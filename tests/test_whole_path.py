@@ -14,7 +14,7 @@ from serving.app import Api
 from serving.batching import Batcher
 from serving.models import Models
 from serving.settings import Settings
-from tests.conftest import QUICKLY_MEASURED, SMALL_DATA, train
+from tests.conftest import QUICKLY_MEASURED, SMALL_DATA, train, with_lifespan
 from tests.training.data.mixed import CLASSES, DAMAGED, write_mixed
 from training.engine.checkpoint_quality import generate_nchw
 from training.export import export
@@ -38,7 +38,7 @@ def in_memory(monkeypatch):
 def serving(models, **given):
     api, settings, batcher = Api(), Settings(models=models, **given), Batcher()
     api.open(Models(settings), batcher, settings)
-    with TestClient(api) as client:
+    with TestClient(with_lifespan(api)) as client:
         yield client
     batcher.close()
 

@@ -3,6 +3,7 @@
 import io
 import math
 import struct
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -40,6 +41,9 @@ def grid(images: Images, columns: int | None = None) -> NDArray[np.uint8]:
     """
     n, height, width, channels = images.shape
     rows, columns = grid_shape(n, columns)
+    if rows * columns == 1:
+        only: NDArray[np.uint8] = images[0]
+        return only
     sheet = np.zeros((rows * columns, height, width, channels), np.uint8)
     sheet[:n] = images
     return sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2).reshape(rows * height, columns * width, channels)
@@ -47,7 +51,7 @@ def grid(images: Images, columns: int | None = None) -> NDArray[np.uint8]:
 
 def enlarge(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     """Enlarge each pixel of uint8 [height, width, channels] to a square of scale x scale."""
-    return image.repeat(scale, 0).repeat(scale, 1)
+    return image if scale == 1 else image.repeat(scale, 0).repeat(scale, 1)
 
 
 def encode(
@@ -104,9 +108,7 @@ def _small_png(image: NDArray[np.uint8]) -> bytes:
     height, width, channels = image.shape
     lines = np.zeros((height, 1 + width * channels), np.uint8)
     lines[:, 1:] = image.reshape(height, width * channels)
-    header = _PNG_HEADER.pack(width, height, 8, _PNG_GREY if channels == 1 else _PNG_RGB, 0, 0, 0)
-    chunks = (_png_chunk(b"IHDR", header), _png_chunk(b"IDAT", zlib_ng.compress(lines.tobytes(), 1)), _png_chunk(b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+    return b"".join([_png_start(width, height, channels), _png_chunk(b"IDAT", zlib_ng.compress(lines.tobytes(), 1)), _PNG_END])
 
 
 def _with_text(png: bytes, text: str) -> bytes:
@@ -117,6 +119,16 @@ def _with_text(png: bytes, text: str) -> bytes:
 
 def _png_chunk(kind: bytes, content: bytes) -> bytes:
     return b"".join([_PNG_LENGTH.pack(len(content)), kind, content, _PNG_LENGTH.pack(zlib_ng.crc32(content, zlib_ng.crc32(kind)))])
+
+
+@cache
+def _png_start(width: int, height: int, channels: int) -> bytes:
+    """The signature and the header."""
+    colours = _PNG_GREY if channels == 1 else _PNG_RGB
+    return b"\x89PNG\r\n\x1a\n" + _png_chunk(b"IHDR", _PNG_HEADER.pack(width, height, 8, colours, 0, 0, 0))
+
+
+_PNG_END = _png_chunk(b"IEND", b"")
 
 
 def _exif(text: str) -> bytes:

@@ -104,3 +104,12 @@ def test_networks_name_files_of_their_folder_only():
     manifest = imported(networks={"generator": Network(files={"onnx": "../generator.onnx"})})
     with pytest.raises(ModelFolderError, match="names a file that is none of its folder's"):
         parse_manifest(manifest.model_dump_json().encode(), "cats")
+
+
+def test_a_copy_with_other_inputs_has_other_classes():
+    manifest = parse(first())
+    assert len(manifest.classes) == 10
+    assert manifest.input_spec.classes == 10
+    changed = manifest.model_copy(update={"inputs": [one for one in manifest.inputs if one.role != "label"]})
+    assert (changed.classes, changed.input_spec.classes) == (None, None)
+    assert manifest.input_spec.classes == 10

@@ -10,7 +10,7 @@ from serving.app import Api
 from serving.batching import Batcher
 from serving.models import Models
 from serving.settings import Settings
-from tests.conftest import Trained
+from tests.conftest import Trained, with_lifespan
 
 
 @pytest.fixture(scope="session")
@@ -38,5 +38,5 @@ def reload_api(models: Path) -> Iterator[Api]:
 @pytest.fixture
 def reload_client(reload_api: Api) -> Iterator[TestClient]:
     """A client of these routes."""
-    with TestClient(reload_api, raise_server_exceptions=False) as client:
+    with TestClient(with_lifespan(reload_api), raise_server_exceptions=False) as client:
         yield client

@@ -22,7 +22,7 @@ from serving.app import Api
 from serving.batching import Batcher
 from serving.models import Models
 from serving.settings import Settings
-from tests.conftest import BACKENDS, latents
+from tests.conftest import BACKENDS, latents, with_lifespan
 from tests.gan.images.test_encoding import told as told_origin
 from tests.serving.test_api import refused
 from tests.serving.test_messages import post, told
@@ -60,7 +60,7 @@ def serving(models, **given):
     settings = Settings(models=models, **given)
     api, batcher = Api(), Batcher()
     api.open(Models(settings), batcher, settings)
-    with TestClient(api) as client:
+    with TestClient(with_lifespan(api)) as client:
         yield client
     batcher.close()
 

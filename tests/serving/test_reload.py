@@ -23,6 +23,7 @@ from gan.networks import dcgan
 from serving.auth import RequireKey
 from serving.models import Models
 from serving.settings import Settings
+from tests.conftest import with_lifespan
 from tests.serving.test_api import pixels, refused
 from training.export import export
 
@@ -221,7 +222,7 @@ def test_reloads_hold_up_no_other_request(reload_client, monkeypatch, trained, m
 
 def test_only_admins_may_reload_where_there_are_any(reload_api, models):
     def status(key, path="/models/shoes/reload"):
-        with TestClient(RequireKey(reload_api, [SecretStr("plain")], [SecretStr("chief")])) as client:
+        with TestClient(with_lifespan(RequireKey(reload_api, [SecretStr("plain")], [SecretStr("chief")]))) as client:
             return client.post(path, headers={"Authorization": f"Bearer {key}"}).status_code
 
     assert status("plain") == 403
