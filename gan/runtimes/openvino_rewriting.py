@@ -1,12 +1,5 @@
-"""Transposed convolutions as ordinary ones, in OpenVINO's graph: the same numbers, with engines' fast convolutions.
+"""Transposed convolutions as ordinary ones, in OpenVINO's graph; `gan.runtimes.phases` says how."""
 
-A transposed convolution with stride 2 writes output o = 2 i - pad + k for each input i and tap k, so an output of one parity only
-ever sees the taps of one parity. The outputs of each of the four parities of row and column are therefore an ordinary convolution
-with a quarter of the taps, and the four results are interleaved (Shi et al. 2016, arXiv 1609.07009). No product is wasted.
-"""
-
-from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,21 +8,14 @@ from numpy.typing import NDArray
 from openvino import opset13 as ops
 from openvino.utils.node_factory import NodeFactory
 
+from gan.runtimes.phases import phases_of
+
 # Operations on each value by itself, or with one constant for each channel: they may be done before interleaving, where OpenVINO
 # fuses them into the convolution.
 _POINTWISE = frozenset({"Relu", "Tanh", "Sigmoid", "Clamp", "Elu", "Gelu"})
 _BY_CHANNEL = frozenset({"Add", "Multiply", "Subtract", "Divide", "PRelu"})
 
 _factory = NodeFactory("opset13")
-
-
-@dataclass(frozen=True)
-class _Taps:
-    """The convolution along one axis for the outputs of one parity."""
-
-    start: int  # first tap of the kernel, of which every second one is used
-    before: int  # zeros added before the input
-    after: int  # and after it
 
 
 def rewrite(model: openvino.Model) -> int:
@@ -89,44 +75,23 @@ def _of_stride_two(node: Any) -> bool:
         return False
     kernel: NDArray[np.float32] = node.input_value(1).get_node().get_data()
     pads = list(attributes["pads_begin"])
-    found = [_taps(parity, pads[axis], kernel.shape[2 + axis], inputs[axis], outputs[axis]) for axis in (0, 1) for parity in (0, 1)]
-    axes = [taps for taps in found if taps is not None]
-    if len(axes) < len(found):
+    phases = phases_of(kernel, pads, inputs, outputs)
+    if phases is None:
         return False
-    rows, columns = axes[:2], axes[2:]
     tail = _pointwise_after(node)
-    phases = []
-    for row, column in product(rows, columns):
-        # OpenVINO's convolution correlates: the taps are turned round.
-        taps = kernel[:, :, row.start :: 2, column.start :: 2][:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
-        phase = ops.convolution(
-            node.input_value(0),
-            ops.constant(np.ascontiguousarray(taps)),
-            [1, 1],
-            [row.before, column.before],
-            [row.after, column.after],
-            [1, 1],
+    results = []
+    for phase in phases:
+        result = ops.convolution(
+            node.input_value(0), ops.constant(phase.kernel), [1, 1], list(phase.pads_begin), list(phase.pads_end), [1, 1]
         )
         for operation in tail:
-            phase = _repeat(operation, phase)
-        phases.append(phase)
-    interleaved = ops.depth_to_space(ops.concat(phases, 1), "blocks_first", 2)
+            result = _repeat(operation, result)
+        results.append(result)
+    interleaved = ops.depth_to_space(ops.concat(results, 1), "blocks_first", 2)
     if any(side % 2 for side in outputs):  # the last outputs of an odd side have one parity only
         interleaved = ops.slice(interleaved, np.array([0, 0]), np.array(outputs), np.array([1, 1]), np.array([2, 3]))
     (tail[-1] if tail else node).output(0).replace(interleaved.output(0))
     return True
-
-
-def _taps(parity: int, pad: int, taps: int, inputs: int, outputs: int) -> _Taps | None:
-    """The taps and the zeros around the input for outputs 2 q + parity; None if zeros would have to be taken away."""
-    start = (parity + pad) % 2
-    count = len(range(start, taps, 2))
-    if count == 0:
-        return None
-    # Output q sees input q + (parity + pad - start) / 2 - t by its t-th tap, start + 2 t.
-    before = count - 1 - (parity + pad - start) // 2
-    after = (outputs + 1) // 2 - inputs - before + count - 1
-    return _Taps(start, before, after) if before >= 0 and after >= 0 else None
 
 
 def _pointwise_after(node: Any) -> list[Any]:

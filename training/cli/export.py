@@ -29,10 +29,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folders", nargs="+", type=user_path, metavar="MODEL", help="a model folder")
     parser.add_argument("--seeds", type=_seeds, default=1000, help="images to compare before and after, %(default)s by default")
     parser.add_argument("--take-changes", action="store_true", help="export even if some of these images change")
+    parser.add_argument(
+        "--phases",
+        action="store_true",
+        help="write transposed convolutions of generator.onnx as ordinary ones, if ONNX Runtime is faster so on this machine",
+    )
     options = parser.parse_args(arguments)
     for folder in options.folders:
         try:
-            manifest = export_again(folder, options.seeds, options.take_changes)
+            manifest = export_again(folder, options.seeds, options.take_changes, options.phases)
         except (GanServiceError, OSError) as error:
             print(f"training.export: {folder}: {error}", file=sys.stderr)
             return 1

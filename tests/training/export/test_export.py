@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import re
@@ -24,7 +25,7 @@ from tests.conftest import train
 from training.cli.export import main
 from training.engine import checkpoint
 from training.errors import ExportError
-from training.export import export
+from training.export import again, export
 
 SHIPPED = Path(__file__).parents[3] / "models" / "fashion-mnist-dcgan"
 
@@ -154,6 +155,21 @@ def test_a_folder_is_exported_again_and_stays_the_same_model(folder, tmp_path, c
     assert (folder / "notes").read_text() == "of somebody"
     assert (folder / CARD).read_text() == (SHIPPED / CARD).read_text()  # which is not of our making, as far as it can tell
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "shoes"][not linked :]
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [((0.2, 0.1), "in phases"), ((0.1, 0.2), "as they are")])
+def test_phases_are_taken_where_they_are_faster(folder, capsys, monkeypatch, seconds, kept):
+    times = itertools.cycle(seconds)  # of the file as it was exported, and in phases
+    monkeypatch.setattr(again, "least_seconds", lambda *_: next(times))
+    assert command(folder, "--phases", "--take-changes") == 0
+    said = capsys.readouterr().out
+    assert f"ONNX Runtime generates {16 / seconds[0]:.0f} images a second, {16 / seconds[1]:.0f} with" in said
+    assert f"generator.onnx has them {kept}" in said
+    operations = [node.op_type for node in onnx.load(folder / ONNX).graph.node]
+    assert operations.count("ConvTranspose") == (1 if kept == "in phases" else 4)
+    assert model_folder.read(folder).manifest.exports[ONNX].largest_difference < 1e-5
+    assert command(folder, "--take-changes") == 0  # as it was before
+    assert [node.op_type for node in onnx.load(folder / ONNX).graph.node].count("ConvTranspose") == 4
 
 
 def test_a_folder_whose_exports_are_damaged_is_mended_by_exporting_again(folder, capsys):
