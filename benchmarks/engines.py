@@ -9,6 +9,7 @@ float images, each as its documentation recommends. torch.compile needs a C++ co
 """
 
 import argparse
+import os
 import platform
 import statistics
 import sys
@@ -104,8 +105,10 @@ def _openvino(batch: int, content: bytes, precision: str | None) -> Run:
 
 def _ours(folder: Path, runtime: str, precision: Any) -> Run:
     from gan import model_folder, runtimes
+    from gan.processors import usable_processors
 
-    loaded = runtimes.load(model_folder.read(folder), runtime, precision=precision)
+    # With all processors, as the others: by default a small network gets one, and leaves the others to the service.
+    loaded = runtimes.load(model_folder.read(folder), runtime, precision=precision, threads=usable_processors())
     return lambda rows: runtimes.generate_images(loaded, rows)
 
 
@@ -244,6 +247,25 @@ def print_table(title: str, rates: dict[str, list[float]]) -> None:
     print(f"\nBest of ours, {best}: {'; '.join(ratios)}.")
 
 
+def plot(title: str, rates: dict[str, list[float]], file: Path) -> None:
+    """Draw the medians as bars, with the lowest and highest round; ours in another colour."""
+    from matplotlib.figure import Figure
+
+    medians = {side: statistics.median(found) for side, found in rates.items()}
+    sides = sorted(medians, key=medians.__getitem__)
+    colours = ["#9aa5b1" if side not in SIDES else "#d1495b" if SIDES[side][1] else "#30638e" for side in sides]
+    spread = [[medians[side] - min(rates[side]) for side in sides], [max(rates[side]) - medians[side] for side in sides]]
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh(sides, [medians[side] for side in sides], xerr=spread, color=colours, error_kw={"lw": 0.8, "capsize": 2})
+    axes.bar_label(bars, [f"{medians[side]:,.0f}" for side in sides], padding=14, fontsize=8)
+    axes.margins(x=0.12)
+    axes.set_xlabel("images a second")
+    axes.set_title(title)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file, dpi=120)
+
+
 def main() -> None:
     """Measure and print the tables."""
     parser = argparse.ArgumentParser("python -m benchmarks.engines", description=__doc__)
@@ -251,12 +273,18 @@ def main() -> None:
     parser.add_argument("--batches", nargs="+", type=int, default=[16, 1], metavar="N", help="batch sizes, 16 and 1 by default")
     parser.add_argument("--rounds", type=int, default=5, help="for each side (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=2, help="of each round (default: %(default)s)")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw the first table as bars, a PNG or SVG file")
     given = parser.parse_args()
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "onnxruntime", "openvino"))
     print(f"{platform.machine()}, Python {platform.python_version()}, {versions}; {' '.join(sys.orig_argv[1:])}")
+    file = given.plot
     for name in given.networks:
         for batch in given.batches:
-            print_table(f"{name}, batch {batch}", measure(NETWORKS[name], batch, list(SIDES), given.rounds, given.seconds))
+            title, rates = f"{name}, batch {batch}", measure(NETWORKS[name], batch, list(SIDES), given.rounds, given.seconds)
+            print_table(title, rates)
+            if file is not None:
+                plot(f"The {title}, on {os.cpu_count()} processors", rates, file)
+                file = None
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ def main() -> None:
         raise SystemExit("benchmarks.serving: wrk is not installed; it is in Debian's package wrk")
     versions = ", ".join(f"{name} {version(name)}" for name in ("bentoml", "fastapi", "litserve", "onnxruntime"))
     print(f"{os.cpu_count()} processors; Python {platform.python_version()}, {versions}; {' '.join(sys.orig_argv[1:])}")
+    if settings := " ".join(f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("GAN_")):
+        print(f"ours with {settings}")
     for part in given.parts:
         PARTS[part](given)
 
@@ -58,18 +60,25 @@ def half_width(given: argparse.Namespace) -> None:
 
 def large(given: argparse.Namespace) -> None:
     """Requests for 64 images, four at a time, against the bare runtime in a loop."""
+    with tempfile.TemporaryDirectory() as folder:
+        for title, model in (("the reference network", REFERENCE), ("half its width", _half_width(Path(folder) / "half-width"))):
+            _large(f"{title}, ONNX Runtime", model, given, {})
+            _large(f"{title}, OpenVINO in bfloat16", model, given, {"GAN_RUNTIME": "openvino", "GAN_PRECISION": "bfloat16"})
+
+
+def _large(title: str, model: Path, given: argparse.Namespace, settings: dict[str, str]) -> None:
     bare, ours = [], {"npz": [], "png": []}
     for _ in range(given.rounds):
         command = [sys.executable, "-m", "benchmarks.peers.bare_loop", str(given.seconds)]
-        environment = {**os.environ, "PEER_ONNX": str(REFERENCE / "generator.onnx")}
+        environment = {**os.environ, **settings, "PEER_ONNX": str(model / "generator.onnx")}
         bare.append(float(subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout))
-        with running("ours", REFERENCE):
+        with running("ours", model, **settings):
             for name, found in ours.items():
                 body = '{"seed": %d, "n": 64, "format": "' + name + '"}'
                 load(body, 4, 2)
                 found.append(64 * load(body, 4, given.seconds).rate)
     print(
-        "\n### 64 images a request, four connections\n\n"
+        f"\n### 64 images a request, four connections: {title}\n\n"
         "| | images/s, each round | median | of the bare runtime |\n|---|---|---|---|"
     )
     for name, rates in (

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
 from gan.paths import UserPath, expand
+from gan.runtimes.base import PrecisionName
 from training.cli.console import log_lines
 from training.cli.flags import Flags, parse, run_command
 from training.config.values import Count, parse_size
@@ -63,6 +64,10 @@ class CommandLine(Flags):
     """how often: so many samples, each of other seeds, give each number its standard deviation; 1 is quickest"""
     seed_start: int | None = Field(None, ge=0, lt=2**32)
     """the first seed; by default 2147483648 for test, and 0 for selection, as checkpoints have it"""
+    runtime: Literal["onnx", "openvino", "torchscript"] = "onnx"
+    """what generates the images of a model, as GAN_RUNTIME says it to the service"""
+    precision: PrecisionName = "float32"
+    """that the runtime computes in, as GAN_PRECISION: what bfloat16 with openvino, or float16 with torchscript on a GPU, costs"""
     resolution: Annotated[str, AfterValidator(_check_size)] = "32"
     """for a folder of images: the size in pixels that they and the data are brought to, such as 48x64; a model has its own"""
     pairs: Annotated[UserPath | None, AfterValidator(_check_png)] = None

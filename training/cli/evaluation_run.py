@@ -8,10 +8,14 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from gan.manifest import Manifest
 from gan.model_folder import read_manifest
+from gan.runtimes import ENGINES
 from training.config.values import parse_size
 from training.data import Dataset
+from training.engine.device import forbid_tf32
 from training.errors import EvaluationTargetError
 from training.evaluation.comparison import Evaluation
 from training.evaluation.deviations import format_measure
@@ -79,8 +83,14 @@ class Target:
         if self.model is None:
             found, about = read_folder(command.target, self.source, samples=command.samples, sets=command.sets)
             return iter(found), about, ""
+        precisions = ENGINES[command.runtime].precisions
+        if command.precision not in precisions:
+            raise EvaluationTargetError(
+                f"--precision {command.precision}: --runtime {command.runtime} computes in {' or '.join(precisions)}"
+            )
         start = FIRST_SEED[command.on] if command.seed_start is None else command.seed_start
-        seeds, sampler = SeedRange(command.samples, start, command.sets), ModelSampler(self.model)
+        seeds = SeedRange(command.samples, start, command.sets)
+        sampler = ModelSampler(self.model, command.runtime, command.precision)
         return sampler.generate(seeds), sampler.describe(seeds), str(seeds)
 
     def check_classes(self, data: Dataset) -> None:
@@ -98,8 +108,12 @@ def evaluate(command: "CommandLine") -> str:
     samples, about, seeds = target.samples(command)
     first = match_dataset(next(samples), data)  # before a classifier is trained: an error must not come late
     target.check_classes(data)
+    forbid_tf32()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        evaluator = Evaluator.from_dataset(data, features, inception_weights=command.inception_weights, progress=True)
+        evaluator = Evaluator.from_dataset(
+            data, features, inception_weights=command.inception_weights, device=device, progress=True
+        )
         evaluation = evaluator.evaluate(
             chain([first], (match_dataset(sample, data) for sample in samples)),
             part=command.on,

@@ -42,9 +42,7 @@ class Hardware:
         """Apply the settings of the process."""
         torch.set_num_threads(self.threads)
         keep_freed_memory()
-        # No TensorFloat-32 on a GPU: its mantissa has 10 bits, too few for second derivatives.
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False
+        forbid_tf32()
         torch.backends.cudnn.benchmark = True  # all batches have one size, so the fastest kernels are searched for once
 
     def autocast(self) -> AbstractContextManager[None]:
@@ -67,6 +65,12 @@ class Hardware:
         else:
             name = f"{_cpu_name()}, {self.threads} thread{'s' if self.threads > 1 else ''}"
         return f"{name}, {str(self.precision).removeprefix('torch.')}"
+
+
+def forbid_tf32() -> None:
+    """No TensorFloat-32 on a GPU: its mantissa has 10 bits, too few for second derivatives, and for features that are compared."""
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def _has_bfloat16(device: torch.device) -> bool:

@@ -18,7 +18,7 @@ from training.engine.device import Hardware
 from training.engine.distributed import Group
 from training.engine.divergence import DivergenceMonitor, not_finite, warnings_of
 from training.engine.logger import RunLogger
-from training.engine.minibatch import make_minibatch
+from training.engine.minibatch import Minibatches, make_minibatch
 from training.engine.phases import Phase, make_phases
 from training.engine.schedules import ema_weight, set_schedules
 from training.engine.state import TrainingState
@@ -44,6 +44,7 @@ def train(
     phases = make_phases(state, discriminator, config, hardware)
     _use_fast_layers(phases, hardware)
     rows = group.rows(config.batch_size)
+    minibatches = Minibatches(lambda seen: make_minibatch(dataset, config, state.input_spec, seen, rows, hardware.device))
     monitor = DivergenceMonitor(folder, state.monitor_state)
 
     with RunLogger(state, config, folder, group) as log:
@@ -63,7 +64,9 @@ def train(
             losses: dict[str, Loss] = {}
             for number in _discriminator_steps(config, state.seen):
                 due = [phase for phase in phases if number % phase.every == 0]
-                batch = make_minibatch(dataset, config, state.input_spec, state.seen, rows, hardware.device)
+                batch = minibatches.at(state.seen)
+                if hardware.device.type == "cuda":  # which computes while the processor makes the next one
+                    minibatches.prefetch(state.seen + config.batch_size)
                 with hardware.autocast(), torch.set_grad_enabled(any(phase.module is state.generator for phase in due)):
                     fake = generator(*batch.inputs)
                 for phase in due:

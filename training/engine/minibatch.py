@@ -3,6 +3,8 @@
 So no random state has to be saved, and a resumed run gets the minibatches that it would have had.
 """
 
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +61,25 @@ def make_minibatch(
         upload(augment_params[:, rows], device),
         upload(interp_alpha[rows], device),
     )
+
+
+class Minibatches:
+    """The minibatches of a run, of which the next may be made in a thread while the networks are at work on another."""
+
+    def __init__(self, make: Callable[[int], Minibatch]) -> None:
+        """`make` gives the minibatch of the step that follows so many images."""
+        self._make = make
+        self._thread = ThreadPoolExecutor(1, "minibatch")
+        self._next: tuple[int, Future[Minibatch]] | None = None
+
+    def at(self, seen: int) -> Minibatch:
+        """The minibatch of the step that follows `seen` images."""
+        started, self._next = self._next, None
+        return started[1].result() if started is not None and started[0] == seen else self._make(seen)
+
+    def prefetch(self, seen: int) -> None:
+        """Begin to make a minibatch that will be asked for."""
+        self._next = seen, self._thread.submit(self._make, seen)
 
 
 def sample_latents(config: TrainingConfig, input_spec: InputSpec, seen: int) -> list[NDArray[Any]]:

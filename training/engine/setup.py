@@ -7,6 +7,7 @@ from training.config.schema import TrainingConfig
 from training.data import Dataset
 from training.data.decode_cache import cache_root
 from training.disk import writing_to
+from training.engine.device import Hardware
 from training.engine.distributed import Group
 from training.errors import DataError, FeaturesUnavailableError, UsageError
 from training.evaluation.evaluator import Evaluator, has_labels
@@ -46,10 +47,14 @@ def load(config: TrainingConfig, folder: Path | None) -> tuple[Dataset, FeatureN
 
 
 def make_evaluator(config: TrainingConfig, labelled_dataset: Dataset, features: FeatureName) -> Evaluator:
-    """Evaluator of checkpoints and of the finished model. Raises UsageError for features that are not available, DiskError."""
+    """Evaluator of checkpoints and of the finished model, on the run's device.
+
+    Raises UsageError for features that are not available, and DiskError.
+    """
     try:
         with writing_to(cache_root(), "start again"):  # classifiers are cached there
-            return Evaluator.from_dataset(labelled_dataset, features, inception_weights=config.inception_weights, progress=True)
+            weights, device = config.inception_weights, Hardware.choose(config).device
+            return Evaluator.from_dataset(labelled_dataset, features, inception_weights=weights, device=device, progress=True)
     except (FeaturesUnavailableError, ValueError) as error:
         raise UsageError(f"--features {features}: {error}") from error
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,8 @@ from gan.atomic import write_atomically
 from training.data.decode_cache import cache_root
 
 SIDE = 32  # pixels; images of any size are scaled to a square of it
+
+CPU = torch.device("cpu")
 
 _FORMAT = 1  # of the cached files and of the network; raised when either changes, so that all are trained anew
 _WEIGHTS, _RECORD = "classifier.safetensors", "classifier.json"
@@ -88,6 +90,7 @@ class Classifier:
 
     network: Network
     record: Record
+    device: torch.device = CPU  # that features and predictions are computed on
 
     @property
     def version(self) -> str:
@@ -108,13 +111,13 @@ class Classifier:
         return f"LeNet-like, {self.version}, {accuracy}"
 
 
-def to_input(images: NDArray[np.uint8], channels: int, side: int = SIDE) -> Tensor:
-    """uint8 [n, c, h, w] -> float32 [n, channels, side, side] in [-1, 1].
+def to_input(images: NDArray[np.uint8], channels: int, side: int = SIDE, device: torch.device = CPU) -> Tensor:
+    """uint8 [n, c, h, w] -> float32 [n, channels, side, side] in [-1, 1], on the device.
 
     Scaled bilinearly with antialiasing, as torch does; grey is repeated to RGB where 3 channels are wanted. Raises
     ValueError for any other change of channels.
     """
-    tensor = torch.from_numpy(np.array(images)).float().div_(127.5).sub_(1)
+    tensor = torch.from_numpy(np.array(images)).to(device).float().div_(127.5).sub_(1)
     if tensor.shape[1] != channels:
         if (tensor.shape[1], channels) != (1, 3):
             raise ValueError(f"pictures of {tensor.shape[1]} channels cannot be compared with those of {channels}")
@@ -132,6 +135,7 @@ def load_or_train(
     fingerprint: str,  # of images and labels: names the classifier in the cache
     held_out: tuple[NDArray[np.uint8], NDArray[np.int64]] | None = None,  # images and labels; None: a tenth is held out
     schedule: Schedule = Schedule(),
+    device: torch.device = CPU,
     cache: Path | None = None,  # None: gan-service/classifiers in $XDG_CACHE_HOME, or in ~/.cache
     progress: bool = True,
 ) -> Classifier:
@@ -144,8 +148,8 @@ def load_or_train(
     folder = (cache or cache_root() / "classifiers") / key
     found = _read(folder)
     if found is not None:
-        return found
-    trained = train(images, labels, classes=classes, held_out=held_out, schedule=schedule, progress=progress)
+        return replace(found, device=device)
+    trained = train(images, labels, classes=classes, held_out=held_out, schedule=schedule, device=device, progress=progress)
 
     def fill(target: Path) -> None:
         save_file(trained.network.state_dict(), target / _WEIGHTS)
@@ -165,11 +169,13 @@ def train(
     classes: int,
     held_out: tuple[NDArray[np.uint8], NDArray[np.int64]] | None = None,
     schedule: Schedule = Schedule(),
+    device: torch.device = CPU,
     progress: bool = False,
 ) -> Classifier:
-    """Train a classifier; the same arguments and number of threads give the same weights. Arguments as in `load_or_train`.
+    """Train a classifier. Arguments as in `load_or_train`.
 
-    Raises ValueError for fewer than 20 images or labels outside 0 ... classes - 1.
+    The same arguments and number of threads on the same processor give the same weights. Raises ValueError for fewer than 20
+    images or labels outside 0 ... classes - 1.
     """
     if len(images) < 2 * _SET_ASIDE:
         raise ValueError(f"a classifier needs at least {2 * _SET_ASIDE} labelled images, not {len(images)}")
@@ -185,7 +191,7 @@ def train(
     channels = images.shape[1]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(schedule.seed)
-        network = Network(channels, classes, schedule.width)
+        network = Network(channels, classes, schedule.width).to(device)
     optimiser = torch.optim.Adam(network.parameters(), lr=schedule.learning_rate)
     steps = schedule.epochs * -(-len(indices) // schedule.batch_size)
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, schedule.learning_rate, total_steps=max(steps, 2))
@@ -194,14 +200,14 @@ def train(
             order = np.random.default_rng([schedule.seed, epoch]).permutation(indices)
             for start in range(0, len(order), schedule.batch_size):
                 batch = order[start : start + schedule.batch_size]
-                _, logits = network(to_input(images[batch], channels))
-                loss = functional.cross_entropy(logits, torch.from_numpy(labels[batch]))
+                _, logits = network(to_input(images[batch], channels, device=device))
+                loss = functional.cross_entropy(logits, torch.from_numpy(labels[batch]).to(device))
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 cycle.step()
                 bar.update()
-    network.eval().requires_grad_(False)
+    network.eval().requires_grad_(False).cpu()
     record = Record(
         channels=channels,
         classes=classes,
@@ -210,7 +216,7 @@ def train(
         tested=len(held_out[0]),
         guessing=float(np.bincount(held_out[1]).max() / len(held_out[1])),
     )
-    return Classifier(network, record)
+    return Classifier(network, record, device)
 
 
 def _accuracy(network: Network, images: NDArray[np.uint8], labels: NDArray[np.int64], batch_size: int = 500) -> float:

@@ -11,7 +11,7 @@ from training.data import Dataset
 from training.data.split import halves
 from training.evaluation import classifier
 from training.evaluation.checkpoint_evaluator import CheckpointEvaluator
-from training.evaluation.classifier import Classifier
+from training.evaluation.classifier import CPU, Classifier
 from training.evaluation.comparison import Evaluation, evaluate
 from training.evaluation.feature_extractors import Extractor, FeatureName, classifier_network, inception_network, random_network
 from training.evaluation.real_images import HeldOutHalf, RealImages, RealSide, SampleSet
@@ -37,6 +37,7 @@ class Evaluator:
         features: FeatureName,  # "classifier" needs labels
         *,
         inception_weights: Path | None = None,
+        device: torch.device = CPU,  # that features are computed on, and a classifier is trained on
         progress: bool = False,
     ) -> "Evaluator":
         """Prepare all that a dataset is measured by.
@@ -46,9 +47,9 @@ class Evaluator:
         """
         inception = None
         if features == "inception":
-            inception = inception_network(inception_weights, device="cuda" if torch.cuda.is_available() else "cpu")
+            inception = inception_network(inception_weights, device)
         selection, test = _parts(dataset)
-        found = _classifier(dataset, selection, progress) if has_labels(dataset) else None
+        found = _classifier(dataset, selection, device, progress) if has_labels(dataset) else None
         if features == "classifier" and found is None:
             raise ValueError("classifier features need labels of two classes or more")
         caveat = ""
@@ -57,7 +58,7 @@ class Evaluator:
             _log.warning(caveat)
             found = None
         learned = classifier_network(found) if features == "classifier" and found is not None else None
-        return cls(selection, test, inception or learned or random_network(), found, dataset.classes, caveat)
+        return cls(selection, test, inception or learned or random_network(device), found, dataset.classes, caveat)
 
     def checkpoint_evaluator(self, size: int) -> CheckpointEvaluator:
         """Quick measures of `size` images, for checkpoints and to choose between models."""
@@ -110,7 +111,7 @@ def _parts(dataset: Dataset) -> tuple[RealImages, RealImages]:
     )
 
 
-def _classifier(dataset: Dataset, selection: RealImages, progress: bool) -> Classifier:
+def _classifier(dataset: Dataset, selection: RealImages, device: torch.device, progress: bool) -> Classifier:
     assert dataset.labels is not None, "called for labelled data"
     held_out = None
     if selection.held_out is not None and selection.held_out_labels is not None:
@@ -121,6 +122,7 @@ def _classifier(dataset: Dataset, selection: RealImages, progress: bool) -> Clas
         classes=len(dataset.classes),
         fingerprint=dataset.fingerprint,
         held_out=held_out,
+        device=device,
         progress=progress,
     )
 

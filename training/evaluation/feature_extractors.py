@@ -1,5 +1,6 @@
 """Feature extractors: images -> the features that quality is measured by, from one of three networks."""
 
+import copy
 import pickle
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, Featu
 from tqdm import tqdm
 
 from training.errors import FeaturesUnavailableError
-from training.evaluation.classifier import SIDE, Classifier, to_input
+from training.evaluation.classifier import CPU, SIDE, Classifier, to_input
 
 FeatureName = Literal["inception", "classifier", "random"]
 
@@ -91,7 +92,7 @@ def choose(
     )
 
 
-def random_network() -> Extractor:
+def random_network(device: torch.device = CPU) -> Extractor:
     """Features of a fixed network with random weights: 384 numbers, a relative measure only.
 
     Three 3x3 convolutions with ReLU and He et al.'s (2015) scale; features are the mean and the standard deviation
@@ -103,11 +104,11 @@ def random_network() -> Extractor:
     weights, channels = [], 3
     for width in _RANDOM_WIDTHS:
         scale = np.sqrt(2 / (9 * channels))
-        weights.append(torch.from_numpy((scale * random.standard_normal((width, channels, 3, 3))).astype(np.float32)))
+        weights.append(torch.from_numpy((scale * random.standard_normal((width, channels, 3, 3))).astype(np.float32)).to(device))
         channels = width
 
     def forward(images: Tensor) -> tuple[Tensor, None]:
-        x = to_input(images.numpy(), 3)
+        x = to_input(images.numpy(), 3, device=device)
         found = []
         for weight, stride in zip(weights, _RANDOM_STRIDES, strict=True):
             x = functional.relu(functional.conv2d(x, weight, stride=stride, padding=1))
@@ -120,17 +121,18 @@ def random_network() -> Extractor:
 
 def classifier_network(classifier: Classifier) -> Extractor:
     """The penultimate layer of a classifier, 128 numbers, and its logits."""
-    channels = classifier.record.channels
+    channels, device = classifier.record.channels, classifier.device
+    network = copy.deepcopy(classifier.network).to(device)
 
     def forward(images: Tensor) -> tuple[Tensor, Tensor]:
-        found: tuple[Tensor, Tensor] = classifier.network(to_input(images.numpy(), channels))
+        found: tuple[Tensor, Tensor] = network(to_input(images.numpy(), channels, device=device))
         return found
 
     colours = {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
     return Extractor("classifier", f"classifier features ({classifier}), pictures at {SIDE}x{SIDE}, {colours}", forward)
 
 
-def inception_network(weights: Path | None = None, *, device: str = "cpu") -> Extractor:
+def inception_network(weights: Path | None = None, device: torch.device = CPU) -> Extractor:
     """The 2048 features and the logits of Inception V3 in the version of FID's authors (Heusel et al. 2017), by torch-fidelity.
 
     Grey is repeated to RGB; scaled to 299x299 as TensorFlow 1 does. Without a file of `weights` torch-fidelity's own are taken

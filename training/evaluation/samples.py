@@ -12,6 +12,7 @@ from gan import model_folder, runtimes
 from gan.images import encoding
 from gan.latents import inputs_of_seeds, seed_range
 from gan.manifest import Manifest, Trained
+from gan.runtimes.base import PrecisionName
 from training import data
 from training.data import MAX_PIXELS, Dataset, Fit
 from training.errors import DataError, EvaluationTargetError
@@ -99,12 +100,12 @@ def data_source_of(manifest: Manifest, given: str | None = None) -> DataSource:
 
 
 class ModelSampler:
-    """Generates images of a model by ONNX Runtime, as the service does."""
+    """Generates images of a model as the service does, by default by ONNX Runtime."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises ModelFolderError."""
+    def __init__(self, folder: Path, runtime: str = "onnx", precision: PrecisionName = "float32") -> None:
+        """Raises ModelFolderError, also for a runtime or a precision that there is not here."""
         self._model = model_folder.read(folder)
-        self._runtime = runtimes.load(self._model, "onnx")
+        self._runtime = runtimes.load(self._model, runtime, precision=precision)
 
     def generate(self, seeds: SeedRange) -> Iterator[SampleSet]:
         """Generate one sample for each set of seeds; each seed has its own label."""

@@ -62,6 +62,14 @@ def test_by_default_the_seeds_are_none_that_checkpoints_are_chosen_by(trained, c
     assert "seeds 0 to 79, drawn by" in chosen["pictures"]
 
 
+def test_another_runtime_is_measured_as_it_draws(trained, capsys):
+    few = (*ARGUMENTS, "--features", "random", "--sets", "1")
+    by_onnx = measured(capsys, trained.model, *few)
+    found = measured(capsys, trained.model, *few, "--runtime", "openvino")
+    assert "drawn by openvino-cpu" in found["pictures"]
+    assert found["measurements"][0]["value"] == pytest.approx(by_onnx["measurements"][0]["value"], rel=1e-3)
+
+
 def test_figures_are_of_the_test_half_unless_the_other_is_asked_for(trained, tmp_path, capsys, monkeypatch):
     """Of 200 held-out images about half are for either, where so few are halved."""
     monkeypatch.setattr(split, "_FEWEST_TO_HALVE", 200)
@@ -163,6 +171,8 @@ def test_other_classes_are_refused(conditional, tmp_path, capsys):
         ([str(SMALL_DATA), "--on", "held-out"], "--on: "),
         ([str(SMALL_DATA), "--sets", "0"], "--sets: "),
         ([str(SMALL_DATA), "--resolution", "32x"], "--resolution: Value error, take one number, or width x height"),
+        (["models/fashion-mnist", "--runtime", "tensorrt"], "--runtime: "),
+        (["models/fashion-mnist", "--precision", "bfloat16"], "--precision bfloat16: --runtime onnx computes in float32"),
         ([str(SMALL_DATA), "--data", "nowhere"], "--data nowhere: there is no such folder"),
         ([str(SMALL_DATA), "--data", str(SMALL_DATA), "--samples", "5", "--features", "random"], "at least 10 images"),
     ],

@@ -93,6 +93,8 @@ def test_it_is_trained_once(small, tmp_path, monkeypatch):
         again = load_or_train(small.images, small.labels, fingerprint="a", **arguments)
         assert torch.equal(weights(again), weights(first))
         assert again.record == first.record
+        elsewhere = load_or_train(small.images, small.labels, fingerprint="a", **arguments, device=torch.device("cpu", 0))
+        assert elsewhere.device == torch.device("cpu", 0)  # where it was not trained
         for changed in ({"fingerprint": "b"}, {"fingerprint": "a", "held_out": (small.images, small.labels)}):
             with pytest.raises(AssertionError, match="trained again"):
                 load_or_train(small.images, small.labels, **arguments, **changed)

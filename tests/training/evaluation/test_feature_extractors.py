@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import torch
 from torch import nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
+from training.engine.device import forbid_tf32
 from training.errors import FeaturesUnavailableError
 from training.evaluation import feature_extractors
 from training.evaluation.classifier import Classifier, Network, Record
@@ -137,3 +139,14 @@ def test_inception_with_untrained_weights_takes_grey_of_any_size(tmp_path, monke
     expected = theirs(torch.from_numpy(images(2, size=(20, 28)).repeat(3, 1)))
     np.testing.assert_allclose(found.values, expected[0].numpy(), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found.logits, expected[1].numpy(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_features_are_the_same_on_a_gpu():
+    forbid_tf32()
+    gpu = torch.device("cuda")
+    classifier = small_classifier()
+    networks = (feature_extractors.random_network(gpu), feature_extractors.classifier_network(replace(classifier, device=gpu)))
+    for here, there in zip(EXTRACTORS, networks, strict=True):
+        np.testing.assert_allclose(there(images(5)), here(images(5)), atol=1e-4)
+    assert next(classifier.network.parameters()).device.type == "cpu"
