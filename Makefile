@@ -31,8 +31,9 @@ fashion-mnist: .venv/training ## retrain models/fashion-mnist, and replace it if
 	$(BIN)/python -m training.run --resume latest --images 3.6M --anneal-images 4.8M --aux-classifier-weight 0.5 \
 		--change anneal-images,aux-classifier-weight --checkpoint-every 100k --measure 5000 --promote
 
-bench: .venv/bench ## measure a training step and the service, each against its peers (the service needs wrk)
+bench: .venv/bench ## measure a training step, engines and the service against their peers: under an hour (the service needs wrk)
 	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.engines
 	$(BIN)/python -m benchmarks.serving
 
 bento: .venv/serving ## build the bento gan-service; OPENVINO=1 for one that runs OpenVINO, GPU=1 for one that uses CUDA
