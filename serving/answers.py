@@ -1,8 +1,6 @@
-"""Bounds, in bytes and in time, on answers whose callers may read them slowly or not at all."""
+"""A bound on the bytes of answers, whose callers may read them slowly or not at all; serving/http_protocol.py bounds the time."""
 
 import asyncio
-import socket
-import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
@@ -15,7 +13,7 @@ from serving.metrics import metrics
 
 # Bytes of one answer. The server's own buffer for a connection accepts so many at once, whether the caller reads or not.
 _SMALL = 2**16
-_PIECE = 2**18  # bytes that a caller must read within the patience
+_PIECE = 2**18  # bytes that a caller must read before the deadline, and the next so many again
 
 _State = Literal["encoding", "unread"]
 
@@ -26,12 +24,9 @@ class Answers:
     Small ones are not counted, and are answered whatever others do.
     """
 
-    def __init__(
-        self,
-        limit: int,  # bytes; one answer may be larger if there is no other
-        patience: float,  # seconds in which a caller must read the whole answer, or the next 256 KiB of it
-    ) -> None:
-        self._limit, self._patience = limit, patience
+    def __init__(self, limit: int) -> None:
+        """The limit is in bytes; one answer may be larger if there is no other."""
+        self._limit = limit
         self._bytes: dict[_State, int] = {"encoding": 0, "unread": 0}
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -61,36 +56,20 @@ class Answers:
             held.enter_context(self._counted("encoding", size))
 
     async def deliver(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run an application whose answers count here until they are read, and whose caller is cut off if it does not read."""
-        try:
-            async with asyncio.timeout(None) as waiting:
-                await app(scope, receive, self._bounded(send, waiting))
-        except TimeoutError:
-            if not waiting.expired():
-                raise
-            metrics().dropped.labels("not read").inc()
-            await _cut_off(receive)
+        """Run an application whose large answers count here until they are read."""
 
-    def _bounded(self, send: Send, waiting: asyncio.Timeout) -> Send:
-        now = asyncio.get_running_loop().time
-
-        async def send_bounded(message: Message) -> None:
-            if waiting.when() is None:
-                waiting.reschedule(now() + self._patience)
+        async def send_counted(message: Message) -> None:
             body = message.get("body", b"")
             if len(body) <= _SMALL:
                 await send(message)
-            else:
-                with self._counted("unread", len(body)):
-                    for start in range(0, len(body), _PIECE):
-                        await send({**message, "body": body[start : start + _PIECE], "more_body": True})
-                        waiting.reschedule(now() + self._patience)
-                    # The server accepts a message once it has room, so that after this one those before are on their way.
-                    await send({**message, "body": b""})
-            if message.get("more_body"):
-                waiting.reschedule(None)  # until the application has more
+                return
+            with self._counted("unread", len(body)):
+                for start in range(0, len(body), _PIECE):
+                    await send({**message, "body": body[start : start + _PIECE], "more_body": True})
+                # The server accepts a message once it has room, so that after this one those before are on their way.
+                await send({**message, "body": b""})
 
-        return send_bounded
+        await app(scope, receive, send_counted)
 
     @contextmanager
     def _counted(self, state: _State, size: int) -> Iterator[None]:
@@ -100,16 +79,3 @@ class Answers:
         finally:
             self._bytes[state] -= size
             self._changed.set()
-
-
-async def _cut_off(receive: Receive) -> None:
-    """Reset the connection, without what is still to be sent. ASGI has no message for it; uvicorn would wait until it is read."""
-    transport = getattr(getattr(receive, "__self__", None), "transport", None)
-    if transport is not None and hasattr(transport, "abort"):
-        if connection := transport.get_extra_info("socket"):
-            connection.setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-            )  # which drops the kernel's buffer too
-        transport.abort()
-        while (await receive())["type"] != "http.disconnect":  # until uvicorn knows, which would log an error otherwise
-            pass

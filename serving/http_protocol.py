@@ -14,14 +14,13 @@ from typing import Any
 
 import httptools
 import uvicorn
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from serving.admission import ByteBudget
 from serving.errors import RequestError, problem
 from serving.http_head import check_head
 from serving.http_limits import RequestSize
-from serving.http_writing import HeadWithBody
+from serving.http_writing import HeadWithBody, ReadingClock, ending_unless_continued
 from serving.metrics import metrics
 from serving.settings import Settings
 
@@ -53,6 +52,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
         self._refusal = b""  # to be sent after the answers to the requests before it
         self._size = RequestSize()
         self._time_left: asyncio.TimerHandle | None = None
+        self._unread = ReadingClock(self.loop, deadline)
         self._held = ExitStack()  # its place in the bound on unfinished heads
         self._hold: Callable[[int], None] | None = None
 
@@ -68,6 +68,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
             self._answering.message_event.set()
         self.pipeline.clear()
         self._stop_the_clocks()
+        self._unread.stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -106,8 +107,8 @@ class StrictHttpProtocol(HttpToolsProtocol):
             if self._hold is None:
                 self._hold = self._held.enter_context(self._heads.hold())
             self._hold(max(0, self._size.overhead))
-        if not self._is_answering() and self._time_left is None:
-            self._time_left = self.loop.call_later(self._deadline, self._refuse, _too_slow(self._deadline))
+        if not self._is_answering() or self._is_answering_what_comes():
+            self._start_the_clock()
 
     # What the parser calls
 
@@ -153,7 +154,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The end of the request."""
+        """Its end."""
         if self.parser.should_upgrade():
             return
         super().on_message_complete()
@@ -172,11 +173,15 @@ class StrictHttpProtocol(HttpToolsProtocol):
     def _is_answering(self) -> bool:
         return self._answering is not None and not self._answering.response_complete
 
+    def _is_answering_what_comes(self) -> bool:
+        """Whether the request being answered is the one whose body is still coming."""
+        return self._is_answering() and self._reading and self._head_read and self._answering is self.cycle
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
         self._writing = cycle.transport = HeadWithBody(cycle.transport)
         if cycle.waiting_for_100_continue:
-            app = _ending_unless_continued(cycle, app)
+            app = ending_unless_continued(cycle, app)
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
@@ -184,6 +189,8 @@ class StrictHttpProtocol(HttpToolsProtocol):
         if self._writing is not None:
             self._writing.flush()
         super().on_response_complete()
+        if self._is_answering_what_comes():
+            self._start_the_clock()
         if self._refusal and not self._is_answering():
             self._end_with(self._refusal)
 
@@ -231,11 +238,26 @@ class StrictHttpProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         self.timeout_keep_alive_task = self.loop.call_later(_LINGER, self.transport.close)
 
+    def pause_writing(self) -> None:
+        """The caller has not read what it was sent."""
+        super().pause_writing()
+        self._unread.start(self.transport)
+
+    def resume_writing(self) -> None:
+        """The caller has read most of it."""
+        super().resume_writing()
+        self._unread.stop()
+
     # Clocks
 
     def _wait_for_the_next(self) -> None:
         self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def _start_the_clock(self) -> None:
+        """Give the request that is coming until the deadline."""
+        if self._time_left is None:
+            self._time_left = self.loop.call_later(self._deadline, self._refuse, _too_slow(self._deadline))
 
     def _stop_the_clocks(self) -> None:
         self._unset_keepalive_if_required()
@@ -245,22 +267,6 @@ class StrictHttpProtocol(HttpToolsProtocol):
         if self._hold is not None:
             self._held.close()
             self._hold = None
-
-
-def _ending_unless_continued(cycle: RequestResponseCycle, app: ASGIApp) -> ASGIApp:
-    """Wrap an application: end the connection if it answers before the client was sent 100 Continue.
-
-    Such a client may send the body or leave it out (RFC 9110, section 10.1.1): what follows could not be told apart.
-    """
-
-    async def ending(scope: Scope, receive: Receive, send: Send) -> None:
-        async def end(message: Message) -> None:
-            cycle.keep_alive &= not cycle.waiting_for_100_continue
-            await send(message)
-
-        await app(scope, receive, end)
-
-    return ending
 
 
 def _too_slow(seconds: float) -> RequestError:

@@ -1,7 +1,13 @@
-"""How answers are written to a connection."""
+"""How answers are written to a connection, and how long a caller may take to read them."""
 
 import asyncio
-from typing import Any
+import socket
+import struct
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from serving.metrics import metrics
 
 
 class HeadWithBody(asyncio.Transport):
@@ -39,14 +45,54 @@ class HeadWithBody(asyncio.Transport):
         self.flush()
         self._transport.close()
 
-    def abort(self) -> None:
-        """Close the connection at once."""
-        self._transport.abort()
-
     def is_closing(self) -> bool:
         """Whether the connection is closed or about to be."""
         return self._transport.is_closing()
 
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """About the connection, such as its socket."""
-        return self._transport.get_extra_info(name, default)
+
+class ReadingClock:
+    """Cuts off a caller who does not read what it was sent.
+
+    It runs while a transport's buffer is full: its content, up to 256 KiB (serving/answers.py), must be read by the deadline.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
+        """The deadline is in seconds."""
+        self._loop, self._deadline = loop, deadline
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self, transport: asyncio.Transport) -> None:
+        """The buffer is full."""
+        self.stop()
+        self._handle = self._loop.call_later(self._deadline, _cut_off, transport)
+
+    def stop(self) -> None:
+        """The buffer is all but empty, or the connection gone."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+
+def _cut_off(transport: asyncio.Transport) -> None:
+    """Reset the connection, without what is still to be sent; closed in the common way it would wait until that is read."""
+    metrics().dropped.labels("not read").inc()
+    if connection := transport.get_extra_info("socket"):
+        # Which drops what the kernel holds too
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+def ending_unless_continued(cycle: RequestResponseCycle, app: ASGIApp) -> ASGIApp:
+    """Wrap an application: end the connection if it answers before the client was sent 100 Continue.
+
+    Such a client may send the body or leave it out (RFC 9110, section 10.1.1): what follows could not be told apart.
+    """
+
+    async def ending(scope: Scope, receive: Receive, send: Send) -> None:
+        async def end(message: Message) -> None:
+            cycle.keep_alive &= not cycle.waiting_for_100_continue
+            await send(message)
+
+        await app(scope, receive, end)
+
+    return ending

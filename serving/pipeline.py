@@ -35,7 +35,7 @@ class Pipeline:
         self._batcher = batcher
         self.admission = Admission(settings.queue, settings.queue_bytes, lambda: batcher.images_per_second)
         # As large as there may be, three bytes a pixel: one from each encoder, and one that is being read
-        self.answers = Answers((encoders + 1) * 3 * settings.max_pixels, settings.deadline)
+        self.answers = Answers((encoders + 1) * 3 * settings.max_pixels)
         self._input_threads, self._encoders = Threads(_INPUT_THREADS, "inputs"), Threads(encoders, "encode")
 
     def admit(self, model: LoadedModel, prepared: PreparedRequest) -> ExitStack:

@@ -1,6 +1,5 @@
-"""HTTP request -> the fields it asks for: its query, or its body within bounds of size and time."""
+"""HTTP request -> the fields it asks for: its query, or its body, of bounded size; serving/http_protocol.py bounds the time."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from functools import partial
@@ -75,19 +74,13 @@ class RequestReader:
             return await run_before_deadline(parsing, partial(caller_disconnects, request), self._deadline)
 
     async def body(self, request: Request, held: ExitStack) -> bytes:
-        """The whole body, counted until `held` is closed. Raises RequestError if it is too large, too slow, or one too many."""
+        """The whole body, counted until `held` is closed. Raises RequestError if it is too large, or one too many."""
         coding = request.headers.get("content-encoding", "")
-        try:
-            async with asyncio.timeout(self._deadline):
-                first = await request.receive()
-                body: bytes = first.get("body", b"")
-                if first["type"] == "http.request" and len(body) <= _TINY_BODY and not first.get("more_body") and not coding:
-                    return body  # as most are
-                return await self._large_body(unpacked(_chunks(first, request), coding, self._max_body), held)
-        except TimeoutError:
-            raise RequestError(
-                HTTPStatus.REQUEST_TIMEOUT, f"the body did not come within {self._deadline:g} s; send it again"
-            ) from None
+        first = await request.receive()
+        body: bytes = first.get("body", b"")
+        if first["type"] == "http.request" and len(body) <= _TINY_BODY and not first.get("more_body") and not coding:
+            return body  # as most are
+        return await self._large_body(unpacked(_chunks(first, request), coding, self._max_body), held)
 
     async def _large_body(self, chunks: AsyncIterator[bytes], held: ExitStack) -> bytes:
         body = bytearray()

@@ -52,7 +52,7 @@ def test_what_is_read_is_what_was_sent(size):
 
     async def scenario():
         caller = Caller(reads=True)
-        await Answers(1, 10).deliver(application(body), {}, caller.receive, caller.send)
+        await Answers(1).deliver(application(body), {}, caller.receive, caller.send)
         return caller
 
     caller = asyncio.run(scenario())
@@ -68,7 +68,7 @@ def test_an_answer_in_several_messages_ends_with_the_last():
             {"type": "http.response.body", "body": b"b", "more_body": True},
             {"type": "http.response.body"},
         ]
-        await Answers(1, 10).deliver(application(b"", *parts), {}, caller.receive, caller.send)
+        await Answers(1).deliver(application(b"", *parts), {}, caller.receive, caller.send)
         return caller
 
     caller = asyncio.run(scenario())
@@ -79,7 +79,7 @@ def test_an_answer_in_several_messages_ends_with_the_last():
 
 def test_what_is_not_read_is_counted_until_it_is_and_refuses_what_finds_no_room():
     async def scenario():
-        answers, caller = Answers(2 * LARGE, 10), Caller()
+        answers, caller = Answers(2 * LARGE), Caller()
         answers.check(9 * LARGE)  # alone, of any size
         sending = delivery(answers, caller, application(b"a" * LARGE))
         await asyncio.sleep(0)
@@ -98,7 +98,7 @@ def test_what_is_not_read_is_counted_until_it_is_and_refuses_what_finds_no_room(
 
 def test_small_answers_are_neither_counted_nor_held_up():
     async def scenario():
-        answers = Answers(1, 10)
+        answers = Answers(1)
         unread = [delivery(answers, Caller(), application(b"a" * 2**16)) for _ in range(10)]
         await asyncio.sleep(0)
         with ExitStack() as held:
@@ -113,76 +113,9 @@ def test_small_answers_are_neither_counted_nor_held_up():
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("body", [b"a", b"a" * LARGE])
-@pytest.mark.parametrize("before", [0, 1, 2])
-def test_a_caller_who_does_not_read_is_cut_off(body, before):
-    """Wherever it stops: it takes so many messages, and no more."""
-
-    async def scenario():
-        answers, taken = Answers(1, 0.05), []
-
-        async def send(message):
-            if len(taken) == before:
-                await asyncio.Event().wait()
-            taken.append(message)
-
-        async def receive():
-            return {"type": "http.disconnect"}
-
-        async with asyncio.timeout(10):
-            await answers.deliver(application(body), {}, receive, send)
-        answers.check(10 * LARGE)  # nothing is held for it any more
-
-    asyncio.run(scenario())
-
-
-def test_a_caller_who_reads_slowly_but_reads_is_not_cut_off():
-    async def scenario():
-        answers, taken = Answers(1, 0.5), []
-
-        async def send(message):
-            await asyncio.sleep(0.1)
-            taken.append(message)
-
-        async def receive():
-            return {"type": "http.disconnect"}
-
-        await answers.deliver(application(b"a" * 2**18 * 8), {}, receive, send)
-        return b"".join(message.get("body", b"") for message in taken)
-
-    assert asyncio.run(scenario()) == b"a" * 2**18 * 8
-
-
-def test_time_in_which_nothing_is_sent_is_not_the_callers():
-    async def app(_, __, send):
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"it is ", "more_body": True})
-        await asyncio.sleep(0.2)
-        await send({"type": "http.response.body", "body": b"late"})
-
-    async def scenario():
-        caller = Caller(reads=True)
-        await Answers(1, 0.05).deliver(app, {}, caller.receive, caller.send)
-        return caller.body
-
-    assert asyncio.run(scenario()) == b"it is late"
-
-
-def test_a_timeout_of_the_application_is_its_own():
-    async def app(*_):
-        raise TimeoutError("a disk that does not answer")
-
-    async def scenario():
-        caller = Caller(reads=True)
-        with pytest.raises(TimeoutError, match="a disk"):
-            await Answers(1, 10).deliver(app, {}, caller.receive, caller.send)
-
-    asyncio.run(scenario())
-
-
 def test_there_is_room_in_the_order_of_asking_and_for_any_answer_that_is_alone():
     async def scenario():
-        answers, order = Answers(10 * LARGE, 10), []
+        answers, order = Answers(10 * LARGE), []
 
         async def encode(name, size, done):
             with ExitStack() as held:
@@ -215,7 +148,7 @@ def test_there_is_room_in_the_order_of_asking_and_for_any_answer_that_is_alone()
 
 def test_unread_answers_leave_no_room_to_encode_others():
     async def scenario():
-        answers, caller = Answers(LARGE, 10), Caller()
+        answers, caller = Answers(LARGE), Caller()
         sending = delivery(answers, caller, application(b"a" * LARGE))
         await asyncio.sleep(0)
         with ExitStack() as held:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import select
 import socket
 import threading
 import time
@@ -11,7 +12,9 @@ from contextlib import contextmanager
 import pytest
 import uvicorn
 
+from serving.answers import Answers
 from serving.http_protocol import protect
+from serving.metrics import metrics
 from serving.settings import Settings
 
 HOST = b"Host: x\r\n"
@@ -20,10 +23,25 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 LAST = b"GET /last HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
 
 
+LARGE = bytes(range(256)) * 2**15  # eight megabytes: more than all buffers take together
+
+
+async def large(_, __, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(LARGE))]})
+    await send({"type": "http.response.body", "body": LARGE})
+
+
+async def late(_, __, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"10")]})
+    await send({"type": "http.response.body", "body": b"it is ", "more_body": True})
+    await asyncio.sleep(0.5)
+    await send({"type": "http.response.body", "body": b"late"})
+
+
 class Echo:
     """Answers with what it was asked; to /early before it has read the body, and to /wait once somebody has asked for /go.
 
-    To /listen it never does; `left` is set when a caller has left.
+    To /listen it never does; `left` is set when a caller has left. /large is LARGE bytes, and /late comes in two parts.
     """
 
     def __init__(self):
@@ -44,6 +62,9 @@ class Echo:
                 return
             body += message["body"]
             more = message["more_body"]
+        if scope["path"] in ("/large", "/late"):
+            await Answers(1).deliver(large if scope["path"] == "/large" else late, scope, receive, send)
+            return
         while scope["path"] == "/wait" and "GET /go" not in self.seen:
             await asyncio.sleep(0.001)
         content = json.dumps({**asked, "body": body.decode("latin-1")}).encode()
@@ -517,3 +538,73 @@ def test_a_connection_is_good_for_more_after_a_body_that_nobody_read():
         time.sleep(0.3)  # longer than a request may take to come
         connection.sendall(LAST)
         assert [status for status, _, _ in answers(connection)] == [200]
+
+
+@contextmanager
+def asked(door, path):
+    """A connection with little room for what comes, on which the path was asked for."""
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
+        connection.settimeout(20)
+        connection.connect(("127.0.0.1", door.port))
+        connection.sendall(b"GET " + path + b" HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
+        yield connection
+
+
+def read(connection, pause=0.0):
+    came = bytearray()
+    while more := connection.recv(2**16):
+        came += more
+        time.sleep(pause)
+    return bytes(came).partition(b"\r\n\r\n")[2]
+
+
+def test_a_caller_who_does_not_read_is_cut_off():
+    dropped = metrics().dropped.labels("not read")._value
+    before = dropped.get()
+    with opened(deadline=0.3) as door, asked(door, b"/large") as connection:
+        gone = select.poll()
+        gone.register(connection, 0)
+        assert gone.poll(20_000)  # a port closed in the common way would first wait until all was read
+        with pytest.raises(ConnectionResetError):
+            read(connection)
+        assert not door.connections
+    assert dropped.get() == before + 1
+
+
+def test_a_caller_who_reads_slowly_but_reads_is_not_cut_off():
+    with opened(deadline=0.5) as door, asked(door, b"/large") as connection:
+        started = time.monotonic()
+        assert read(connection, pause=0.01) == LARGE
+        assert time.monotonic() - started > 1  # twice the deadline
+
+
+def test_time_in_which_nothing_is_sent_is_not_the_callers():
+    with opened(deadline=0.2) as door, asked(door, b"/late") as connection:
+        assert read(connection) == b"it is late"
+
+
+def test_a_body_that_is_waited_for_is_given_up_however_often_it_goes_on():
+    with opened(deadline=0.2) as door, door.connect() as connection:
+        connection.sendall(POST + b"Content-Length: 1000000\r\n\r\n")
+        answer = drip(connection)
+        assert door.echo.left.wait(5)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"the request did not come within 0.2 s; send it again" in answer
+
+
+def test_a_request_that_waits_for_the_answer_to_another_has_time():
+    with opened(deadline=0.2) as door, door.connect() as connection:
+        connection.sendall(b"GET /wait HTTP/1.1\r\n" + HOST + b"\r\n" + POST + b"Content-Length: 5\r\n\r\nhel")
+        time.sleep(0.5)
+        door.echo.seen.append("GET /go")
+        connection.sendall(b"lo" + LAST)
+        assert [status for status, _, _ in answers(connection)] == [200, 200, 200]
+
+
+def test_a_body_that_stops_behind_the_answer_to_another_is_given_up():
+    with opened(deadline=0.2) as door, door.connect() as connection:
+        connection.sendall(b"GET /wait HTTP/1.1\r\n" + HOST + b"\r\n" + POST + b"Content-Length: 5\r\n\r\nhel")
+        time.sleep(0.3)
+        door.echo.seen.append("GET /go")
+        assert [status for status, _, _ in answers(connection)] == [200, 408]
