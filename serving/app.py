@@ -1,14 +1,12 @@
 """The HTTP routes of the service."""
 
-import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from functools import cache, partial
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -18,7 +16,7 @@ from gan.errors import ModelFolderError
 from serving import caching, errors, model_reports, openapi
 from serving.auth import require_admin
 from serving.batching import Batcher, DeviceLostError
-from serving.deadline import caller_disconnects, run_before_deadline
+from serving.deadline import run_before_deadline
 from serving.errors import RequestError
 from serving.metrics import metrics
 from serving.models import FolderGone, LoadedModel, Models
@@ -138,7 +136,7 @@ class Api:
         """The body of POST /generate's answer, for callers that do not come by our routes. Raises RequestError."""
         model = self._models.get(fields.model)
         prepared = PreparedGeneration.prepare(fields, None, model.folder.manifest, self._settings, lambda: "png")
-        body, _ = await self._run(model, prepared, asyncio.Event().wait)
+        body, _ = await self._run(model, prepared, None)
         return body
 
     async def generate(self, request: Request) -> Response:
@@ -221,15 +219,13 @@ class Api:
         return _page("playground.html")
 
     async def _answer(self, request: Request, model: LoadedModel, prepared: PreparedRequest, headers: dict[str, str]) -> Response:
-        body, timing = await self._run(model, prepared, partial(caller_disconnects, request))
+        body, timing = await self._run(model, prepared, request)
         headers = {**headers, "X-Model": model.folder.title, "Server-Timing": timing}
         return Response(body, headers=headers, media_type=prepared.media_type)
 
-    async def _run(
-        self, model: LoadedModel, prepared: PreparedRequest, disconnects: Callable[[], Coroutine[Any, Any, object]]
-    ) -> tuple[bytes, str]:
+    async def _run(self, model: LoadedModel, prepared: PreparedRequest, request: Request | None) -> tuple[bytes, str]:
         with self._pipeline.admit(model, prepared) as held:
-            return await run_before_deadline(self._pipeline.run(model, prepared, held), disconnects, self._settings.deadline)
+            return await run_before_deadline(self._pipeline.run(model, prepared, held), request, self._settings.deadline)
 
 
 @cache

@@ -14,13 +14,14 @@ from typing import Any
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from serving.admission import ByteBudget
-from serving.errors import RequestError, problem
+from serving.deadline import DISCONNECTED
+from serving.errors import RequestError
 from serving.http_head import check_head
 from serving.http_limits import RequestSize
-from serving.http_writing import HeadWithBody, ReadingClock, ending_unless_continued
+from serving.http_writing import HeadWithBody, ReadingClock, ending_unless_continued, refusal_as_bytes
 from serving.metrics import metrics
 from serving.settings import Settings
 
@@ -59,10 +60,12 @@ class StrictHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock for the first request, as after every other: a caller may send nothing at all."""
         super().connection_made(transport)
+        self._disconnected = self.loop.create_future()
         self._wait_for_the_next()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Disconnect the request being answered too; uvicorn disconnects only the last that came."""
+        self._disconnected.set_result(None)
         if self._answering is not None:
             self._answering.disconnected = True
             self._answering.message_event.set()
@@ -179,6 +182,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
+        cycle.scope[DISCONNECTED] = self._disconnected  # type: ignore[literal-required]
         self._writing = cycle.transport = HeadWithBody(cycle.transport)
         if cycle.waiting_for_100_continue:
             app = ending_unless_continued(cycle, app)
@@ -208,7 +212,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
         self._no_more = True
         self._stop_the_clocks()
         metrics().refused.labels("cannot be read").inc()
-        answer = self._bytes_of(refusal)
+        answer = refusal_as_bytes(refusal, self.server_state.default_headers)
         at_fault = self.cycle if self._head_read else None
         if at_fault and self.pipeline and self.pipeline[0][0] is at_fault:
             self.pipeline.popleft()
@@ -224,11 +228,6 @@ class StrictHttpProtocol(HttpToolsProtocol):
             self._refusal = answer
         else:
             self._end_with(answer)
-
-    def _bytes_of(self, refusal: RequestError) -> bytes:
-        answer = problem(refusal.status, refusal.detail, refusal.errors, refusal.headers)
-        headers = [*self.server_state.default_headers, *answer.raw_headers, (b"connection", b"close")]
-        return b"".join([STATUS_LINE[refusal.status], *(b"%b: %b\r\n" % header for header in headers), b"\r\n", bytes(answer.body)])
 
     def _end_with(self, answer: bytes) -> None:
         self._unset_keepalive_if_required()

@@ -3,10 +3,12 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from serving.errors import RequestError, problem
 from serving.metrics import metrics
 
 
@@ -96,3 +98,10 @@ def ending_unless_continued(cycle: RequestResponseCycle, app: ASGIApp) -> ASGIAp
         await app(scope, receive, end)
 
     return ending
+
+
+def refusal_as_bytes(refusal: RequestError, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The answer to what cannot be read, and after which the connection ends."""
+    answer = problem(refusal.status, refusal.detail, refusal.errors, refusal.headers)
+    headers = [*default_headers, *answer.raw_headers, (b"connection", b"close")]
+    return b"".join([STATUS_LINE[refusal.status], *(b"%b: %b\r\n" % header for header in headers), b"\r\n", bytes(answer.body)])

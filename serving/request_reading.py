@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
-from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -13,7 +12,7 @@ from starlette.types import Message
 
 from serving.admission import ByteBudget
 from serving.contents import as_utf8, unpacked
-from serving.deadline import caller_disconnects, run_before_deadline
+from serving.deadline import run_before_deadline
 from serving.errors import RequestError, field_error
 from serving.schema import GenerateRequest, InterpolateRequest, read_npy
 from serving.settings import Settings
@@ -71,7 +70,7 @@ class RequestReader:
             if len(utf8) < _LARGE_BODY:
                 return kind.from_json(utf8)
             parsing = self._parser.run(kind.from_json, utf8)
-            return await run_before_deadline(parsing, partial(caller_disconnects, request), self._deadline)
+            return await run_before_deadline(parsing, request, self._deadline)
 
     async def body(self, request: Request, held: ExitStack) -> bytes:
         """The whole body, counted until `held` is closed. Raises RequestError if it is too large, or one too many."""

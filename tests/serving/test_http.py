@@ -11,8 +11,10 @@ from contextlib import contextmanager
 
 import pytest
 import uvicorn
+from starlette.requests import ClientDisconnect, Request
 
 from serving.answers import Answers
+from serving.deadline import run_before_deadline
 from serving.http_protocol import protect
 from serving.metrics import metrics
 from serving.settings import Settings
@@ -42,6 +44,7 @@ class Echo:
     """Answers with what it was asked; to /early before it has read the body, and to /wait once somebody has asked for /go.
 
     To /listen it never does; `left` is set when a caller has left. /large is LARGE bytes, and /late comes in two parts.
+    /work is at work for a minute, as the routes are.
     """
 
     def __init__(self):
@@ -62,6 +65,12 @@ class Echo:
                 return
             body += message["body"]
             more = message["more_body"]
+        if scope["path"] == "/work":
+            try:
+                await run_before_deadline(asyncio.sleep(60), Request(scope, receive), 60)
+            except ClientDisconnect:
+                self.left.set()
+                return
         if scope["path"] in ("/large", "/late"):
             await Answers(1).deliver(large if scope["path"] == "/large" else late, scope, receive, send)
             return
@@ -608,3 +617,16 @@ def test_a_body_that_stops_behind_the_answer_to_another_is_given_up():
         time.sleep(0.3)
         door.echo.seen.append("GET /go")
         assert [status for status, _, _ in answers(connection)] == [200, 408]
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /p HTTP/1.1\r\n" + HOST + b"\r\n"])
+def test_work_for_a_caller_who_leaves_ends(before):
+    with opened() as door:
+        with door.connect() as connection:
+            connection.sendall(before + POST.replace(b"/p", b"/work") + b"Content-Length: 2\r\n\r\n{}")
+            deadline = time.monotonic() + 10
+            while "POST /work" not in door.echo.seen:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert not door.echo.left.wait(0.1)
+        assert door.echo.left.wait(10)
