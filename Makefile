@@ -31,6 +31,14 @@ fashion-mnist: .venv/training ## retrain models/fashion-mnist, and replace it if
 	$(BIN)/python -m training.run --resume latest --images 3.6M --anneal-images 4.8M --aux-classifier-weight 0.5 \
 		--change anneal-images,aux-classifier-weight --checkpoint-every 100k --measure 5000 --promote
 
+avatars-data: examples/avatars/node_modules ## render the avatars that models/avatars is trained on into data/avatars; needs node 18 or newer
+	node examples/avatars/render.mjs --out data/avatars
+
+examples/avatars/node_modules: examples/avatars/package-lock.json
+	@command -v npm > /dev/null || { echo 'node and npm are needed: https://nodejs.org/en/download, or apt install npm' >&2; exit 1; }
+	npm ci --prefix examples/avatars --ignore-scripts --no-audit --no-fund
+	@touch $@
+
 bench: .venv/bench ## measure a training step, engines and the service against their peers: under an hour (the service needs wrk)
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.engines
@@ -75,4 +83,4 @@ lock: ## renew constraints.txt, and with it the packages of the container images
 	$(PIP) --editable '.[train,openvino,deploy,dev]'
 	@touch $@
 
-.PHONY: help serve test train fashion-mnist bench bento container test-container lock
+.PHONY: help serve test train fashion-mnist avatars-data bench bento container test-container lock
