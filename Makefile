@@ -31,7 +31,7 @@ fashion-mnist: .venv/training ## retrain models/fashion-mnist, and replace it if
 	$(BIN)/python -m training.run --resume latest --images 3.6M --anneal-images 4.8M --aux-classifier-weight 0.5 \
 		--change anneal-images,aux-classifier-weight --checkpoint-every 100k --measure 5000 --promote
 
-avatars-data: examples/avatars/node_modules ## render the avatars that models/avatars is trained on into data/avatars; needs node 18 or newer
+avatars-data: examples/avatars/node_modules ## render cartoon faces to train on into data/avatars; needs node 18 or newer
 	node examples/avatars/render.mjs --out data/avatars
 
 examples/avatars/node_modules: examples/avatars/package-lock.json
