@@ -77,7 +77,8 @@ class RequestReader:
         coding = request.headers.get("content-encoding", "")
         first = await request.receive()
         body: bytes = first.get("body", b"")
-        if first["type"] == "http.request" and len(body) <= _TINY_BODY and not first.get("more_body") and not coding:
+        whole = first["type"] == "http.request" and not first.get("more_body") and not coding
+        if whole and len(body) <= min(_TINY_BODY, self._max_body):
             return body  # as most are
         return await self._large_body(unpacked(_chunks(first, request), coding, self._max_body), held)
 

@@ -1,13 +1,19 @@
 """Request bodies as programs really send them: compressed, in other encodings, and .npy files of every kind."""
 
+import asyncio
 import gzip
 import io
 import json
 import zlib
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
+from starlette.requests import Request
 
+from serving.errors import RequestError
+from serving.request_reading import RequestReader
+from serving.settings import Settings
 from tests.conftest import latents
 from tests.serving.test_api import pixels, refused
 
@@ -221,3 +227,16 @@ def test_arrays_of_another_kind_are_refused_with_the_remedy_that_helps(client, a
     np.save(file, array)
     answer = client.post("/generate", content=file.getvalue(), headers={"Content-Type": "application/x-npy"})
     assert refused(answer, 422, ("noise",))["detail"].endswith(remedy)
+
+
+def test_even_a_tiny_body_is_bounded():
+    async def scenario():
+        async def receive():
+            return {"type": "http.request", "body": b"a" * 11, "more_body": False}
+
+        request = Request({"type": "http", "method": "POST", "headers": [], "query_string": b""}, receive)
+        with ExitStack() as held, pytest.raises(RequestError, match="larger than 10 bytes") as refused:
+            await RequestReader(Settings(max_body=10)).body(request, held)
+        assert refused.value.status == 413
+
+    asyncio.run(scenario())
