@@ -22,6 +22,9 @@ test: .venv/development ## check format, lint and types, and run the tests
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses auto --dist worksteal
 
+test-online: .venv/development ## convert a published generator, which is fetched from PyPI
+	$(BIN)/pytest tests/online
+
 train: .venv/training ## train the reference recipe, or as the flags in ARGS='…' say; ARGS='--help' lists them
 	$(BIN)/python -m training.run $(ARGS)
 
@@ -33,6 +36,11 @@ fashion-mnist: .venv/training ## retrain models/fashion-mnist, and replace it if
 
 avatars-data: examples/avatars/node_modules ## render cartoon faces to train on into data/avatars; needs node 18 or newer
 	node examples/avatars/render.mjs --out data/avatars
+
+avatars: .venv/training avatars-data ## train models/avatars anew, and replace it if the new model is better: three hours on two cores
+	$(BIN)/python -m training.run --data data/avatars --conditional --recipe acgan --resolution 64 --width 48 --name avatars \
+		--r1 1 --penalty-every 16 --learning-rate 4e-4 --learning-rate-end 2e-5 --images 980k --anneal-images 980k \
+		--ema-half-life 20k --sample-every 25k --checkpoint-every 50k --measure 1000 --promote
 
 examples/avatars/node_modules: examples/avatars/package-lock.json
 	@command -v npm > /dev/null || { echo 'node and npm are needed: https://nodejs.org/en/download, or apt install npm' >&2; exit 1; }
@@ -55,7 +63,7 @@ test-container: .venv/development ## build the container image, run it hardened,
 
 lock: ## renew constraints.txt, and with it the packages of the container images, from the newest versions that pyproject.toml allows
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/pip install --quiet --disable-pip-version-check '.[train,openvino,bench,deploy,dev]'
+	build/lock/bin/pip install --quiet --disable-pip-version-check '.[train,openvino,bulk,bench,deploy,dev]'
 	build/lock/bin/pip freeze --exclude gan-service | grep -v ' @ ' > constraints.txt
 	$(foreach kind,cpu openvino gpu,build/lock/bin/uv pip compile --quiet pyproject.toml $(if $(filter-out cpu,$(kind)),--extra $(kind)) --constraint constraints.txt \
 		--universal --python-version 3.11 --generate-hashes --no-header --no-annotate --output-file deploy/requirements-$(kind).txt &&) true
@@ -80,7 +88,7 @@ lock: ## renew constraints.txt, and with it the packages of the container images
 	@touch $@
 
 .venv/development: .venv/training
-	$(PIP) --editable '.[train,openvino,deploy,dev]'
+	$(PIP) --editable '.[train,openvino,bulk,deploy,dev]'
 	@touch $@
 
-.PHONY: help serve test train fashion-mnist avatars-data bench bento container test-container lock
+.PHONY: help serve test test-online train fashion-mnist avatars avatars-data bench bento container test-container lock

@@ -138,20 +138,20 @@ def export(network: Network, folder: Path) -> None:
     """Write a model folder of the network, without its TorchScript file."""
     from safetensors.torch import save_file
 
-    from gan import manifest, model_folder
+    from gan import manifest, manifest_parts, model_folder
     from training.export.export import export_onnx, write_manifest
 
     generator = build(network)
     save_file(generator.state_dict(), folder / model_folder.WEIGHTS)
-    export_onnx(generator, folder / model_folder.ONNX)
+    export_onnx(generator, folder / model_folder.ONNX, inputs_of_seeds(range(2), generator.input_spec))
     digests = model_folder.digests(folder, [model_folder.WEIGHTS, model_folder.ONNX])
     found = manifest.Manifest(
         name="benchmark",
         version=digests[model_folder.WEIGHTS][:12],
         inputs=manifest.generator_inputs(network.spec, None),
         outputs=[manifest.image_output(network.channels, *network.size)],
-        networks={"generator": manifest.Network(files=manifest.GENERATOR_FILES)},
-        origin=manifest.Imported(source="seeded random weights", digest=digests[model_folder.WEIGHTS]),
+        networks={"generator": manifest_parts.Network(files=manifest.GENERATOR_FILES)},
+        origin=manifest_parts.Imported(source="seeded random weights", digest=digests[model_folder.WEIGHTS]),
         licence="none",
         files=digests,
     )

@@ -22,7 +22,7 @@ from training.config.schema import TrainingConfig
 from training.data import load
 from training.engine.checkpoint_quality import generate_nchw
 from training.evaluation.evaluator import Evaluator
-from training.tracking.report import STATS
+from training.tracking.stats import STATS
 
 _BATCH_SIZE = 128
 

@@ -13,9 +13,9 @@ from importlib.metadata import version
 from training.config.recipes import RECIPES
 from training.config.schema import TrainingConfig
 from training.data import load
-from training.engine.device import Hardware
 from training.engine.estimate import estimate
 from training.engine.state import TrainingState
+from training.hardware import Hardware
 
 
 def measure(recipe: str, data: str, steps: int) -> dict[str, float]:

@@ -197,6 +197,7 @@ def _half_width(folder: Path) -> Path:
     from safetensors.torch import save_file
 
     from gan import atomic, model_folder
+    from gan.latents import inputs_of_seeds
     from gan.manifest import MANIFEST
     from gan.networks import dcgan
     from training.export import export
@@ -206,7 +207,7 @@ def _half_width(folder: Path) -> Path:
 
     def fill(path: Path) -> None:
         save_file(generator.state_dict(), path / model_folder.WEIGHTS)
-        export.export_onnx(generator, path / model_folder.ONNX)
+        export.export_onnx(generator, path / model_folder.ONNX, inputs_of_seeds(range(2), generator.input_spec))
         files = model_folder.digests(path, [model_folder.WEIGHTS, model_folder.ONNX])
         changes = {"name": folder.name, "version": files[model_folder.WEIGHTS][:12], "files": files}
         manifest = model_folder.read(REFERENCE).manifest.model_copy(update=changes)

@@ -18,9 +18,9 @@ from pathlib import Path
 from benchmarks.peers import plain_dcgan
 from training.config.schema import TrainingConfig
 from training.data import load
-from training.engine.device import Hardware
 from training.engine.loop import train
 from training.engine.state import TrainingState
+from training.hardware import Hardware
 
 SIDES = ("plain", "ours", "ours-float32")
 _WARM_UP_STEPS = 4

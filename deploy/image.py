@@ -121,7 +121,7 @@ def main(tag: str) -> None:
             sbom=bill.relative_to(HERE.parent),
             licences=licences.relative_to(HERE.parent),
             engine=engine,
-            memory="4g" if kind == "gpu" else "1g",
+            memory="4g" if kind == "gpu" else "1280m",
             # So that a GPU that cannot be reached stops the start
             options=f"{_GPUS[engine]} --env GAN_DEVICE=cuda " if kind == "gpu" else "",
         )

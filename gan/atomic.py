@@ -46,20 +46,22 @@ def write_atomically(target: Path, fill: Callable[[Path], None], replace: bool =
     _sync(target.parent)
 
 
-def write_bytes_atomically(target: Path, content: bytes) -> None:
-    """Write a file such that whoever looks sees the old content or the new, never a part, even after a power cut."""
+def write_bytes_atomically(target: Path, content: bytes, durable: bool = True) -> None:
+    """Write a file such that whoever looks sees the old content or the new, never a part: after a power cut too, if durable."""
     descriptor, temporary = tempfile.mkstemp(prefix=_prefix(target), dir=target.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         Path(temporary).chmod(0o644)
         Path(temporary).rename(target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    _sync(target.parent)
+    if durable:
+        _sync(target.parent)
 
 
 def _prefix(target: Path) -> str:

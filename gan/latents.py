@@ -106,7 +106,7 @@ def code_dtype(code: Code) -> type[np.int64] | type[np.float32]:
 
 def count(rows: Inputs) -> int:
     """Number of rows, one for each image."""
-    return len(rows["z"])
+    return len(next(iter(rows.values())))
 
 
 def select(rows: Inputs, which: slice) -> Inputs:
@@ -142,6 +142,32 @@ def interpolate(stops: Inputs, frames: int, loop: bool, input_spec: InputSpec) -
     return found
 
 
+def blend(rows: Inputs, weights: Sequence[float], input_spec: InputSpec) -> Inputs:
+    """One row between some rows, by their weights, which are 0 or more, and not all 0.
+
+    A normal latent vector gets the mean of their lengths, since a mean of vectors is shorter than those that a generator has seen.
+    Label and categorical codes are those of the row with the largest weight, the first of several. Raises ValueError for other
+    weights.
+    """
+    shares = np.array(weights, np.float64)
+    if len(shares) != count(rows) or not shares.size or shares.min() < 0 or not 0 < shares.sum() < math.inf:
+        raise ValueError(f"a blend of {count(rows)} rows needs as many weights of 0 or more, and one over 0, not {list(weights)}")
+    shares /= shares.sum()
+    heaviest = int(shares.argmax())
+    if shares[heaviest] == 1:
+        return select(rows, slice(heaviest, heaviest + 1))
+    found: Inputs = {}
+    for name, values in rows.items():
+        if values.dtype == np.int64:
+            found[name] = values[heaviest : heaviest + 1]
+            continue
+        mean = np.tensordot(shares, values.astype(np.float64), 1)
+        if name == "z" and input_spec.distribution == "normal":
+            mean *= shares @ np.linalg.norm(values.astype(np.float64), axis=1) / max(float(np.linalg.norm(mean)), 1e-12)
+        found[name] = mean.astype(np.float32)[None]
+    return found
+
+
 def _between(stops: NDArray[np.float32], place: float, spherical: bool) -> NDArray[np.float32]:
     index = min(int(place), len(stops) - 2)
     t = place - index
@@ -152,7 +178,8 @@ def _between(stops: NDArray[np.float32], place: float, spherical: bool) -> NDArr
         return b
     share_a, share_b = 1 - t, t
     if spherical:
-        cosine = float(np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b)))
+        lengths = np.linalg.norm(a) * np.linalg.norm(b)
+        cosine = float(np.dot(a, b) / lengths) if lengths else 1.0  # from no length at all there is no arc either
         angle = math.acos(min(max(cosine, -1.0), 1.0))
         # Parallel vectors span no arc; between them the straight line is the way.
         if math.sin(angle) > 1e-6:

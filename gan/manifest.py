@@ -2,147 +2,33 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from math import prod
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from gan.latents import Code, Distribution, InputSpec
+from gan.manifest_parts import (
+    NAME,
+    Architecture,
+    Direction,
+    Export,
+    Imported,
+    Input,
+    ManifestModel,
+    Metric,
+    Network,
+    Output,
+    Sampling,
+    Scoring,
+    Styles,
+    Trained,
+)
 
 MANIFEST = "model.json"
 IMAGES = "pictures"  # how exported files name the output of a generator
+STYLES = "ws"  # and its input where it takes styles, float32 [n, layers, size]
+DIRECTIONS = "directions.safetensors"
 GENERATOR_FILES = {"weights": "generator.safetensors", "onnx": "generator.onnx", "torchscript": "generator.torchscript.pt"}
-
-
-NAME = r"[a-z0-9][a-z0-9._-]{0,99}"
-
-
-class ManifestModel(BaseModel):
-    """Base of all parts of a manifest: unknown fields are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Architecture(ManifestModel):
-    """Which network family the weights belong to, and the arguments that build its generator."""
-
-    name: str
-    arguments: dict[str, Any]  # of any JSON type
-
-
-class Export(ManifestModel):
-    """How far an exported file is from the network in memory."""
-
-    largest_difference: float  # over all components of all images, which lie in [-1, 1]
-    tolerance: float  # over which the export would have been refused
-    latents: int  # that were compared
-
-
-class Sampling(ManifestModel):
-    """Defaults for requests."""
-
-    truncation: float | None = Field(None, gt=0, le=1)
-
-
-class Environment(ManifestModel):
-    """What a training run was started with, beside its configuration."""
-
-    git_revision: str | None  # None outside a git checkout; ends in -dirty if files were changed
-    libraries: dict[str, str]  # name -> version
-    hardware: str  # device, threads and precision
-
-
-class Trained(ManifestModel):
-    """The run that a model comes from, so that it can be trained again."""
-
-    kind: Literal["trained"] = "trained"
-
-    dataset: str
-    dataset_fingerprint: str  # SHA-256 over the images as the network saw them
-    dataset_pictures: int
-    config: dict[str, Any]  # the training run's, fully resolved
-    environment: Environment
-    seed: int
-    pictures_seen: int
-    wall_time_seconds: float
-
-
-class Imported(ManifestModel):
-    """Where a model of another program comes from."""
-
-    kind: Literal["imported"] = "imported"
-    source: str  # the file's name or address, for people
-    digest: str  # SHA-256 of the file that was imported
-
-
-class Protocol(ManifestModel):
-    """How a figure was measured, field by field. Two figures compare where all fields but `seeds` and `sets` are the same."""
-
-    features: str | None = None  # the network whose features are compared; None: pixels, or classes
-    generated: int | None = None  # images of one set
-    references: int | None = None  # real images that they are compared with
-    against: str | None = None  # "held-out" or "training" images
-    purpose: Literal["selection", "test"] | None = None  # whether these images chose the model, or only report on it
-    seeds: str = ""  # that the images were generated from, for people
-    sets: int = 1  # of images, each of other seeds; the value is their mean
-
-
-class Metric(ManifestModel):
-    """A measured quality; the protocol says how, since two numbers compare only under the same one."""
-
-    name: str
-    value: float
-    protocol: str  # for people: features, counts, split, sizes, parameters
-    real: float | None = None  # what real images that are not the reference get under the same protocol
-    deviation: float | None = (
-        None  # standard deviation from one set of images to another; None: one set, or a manifest of version 1
-    )
-    real_deviation: float | None = None  # the same of the real images
-    measured: Protocol | None = None  # the protocol's fields; None in manifests of version 1
-
-
-class Array(ManifestModel):
-    """An input or output of the networks."""
-
-    name: str
-    shape: list[int | Literal["n"]]  # of a batch of n rows
-
-    @property
-    def values(self) -> int:
-        """Numbers in a row."""
-        return prod(side for side in self.shape if side != "n")
-
-
-class Input(Array):
-    """One input of the networks."""
-
-    role: Literal["latent", "label", "code"]
-    dtype: Literal["float32", "int64"]
-    distribution: Distribution | None = None  # of a latent vector's components
-    categories: int | None = Field(None, ge=1)  # of a label or a categorical code: its values are 0 … categories - 1
-    names: list[str] | None = None  # of a label's categories: the classes
-    range: tuple[float, float] | None = None  # of a continuous code in training
-
-
-class Output(Array):
-    """One output of the networks, of the shape [n, channels, height, width]."""
-
-    role: Literal["image"]
-    dtype: Literal["float32"] = "float32"
-    range: tuple[float, float]  # of the values; becomes 0 to 255
-
-    @property
-    def uint8_source_range(self) -> tuple[float, float]:
-        """The range that becomes 0 to 255."""
-        return self.range
-
-
-class Network(ManifestModel):
-    """One network of a model folder."""
-
-    architecture: Architecture | None = None  # None: not built by this program
-    files: dict[str, str]  # format ("weights", "onnx", "torchscript") -> name of a file of the folder
-    exports: dict[str, Export] = {}  # name of an exported file -> how far it is from the network in memory
 
 
 class Manifest(ManifestModel):
@@ -154,10 +40,13 @@ class Manifest(ManifestModel):
     task: Literal["generate"] = "generate"
     inputs: list[Input] = Field(min_length=1)  # in the order in which networks take them
     outputs: list[Output] = Field(min_length=1, max_length=1)
-    networks: dict[str, Network]  # "generator", and others that come with it, such as "discriminator"
+    networks: dict[str, Network]  # "generator", and others that come with it: "mapping", "discriminator", "encoder", "scorer"
+    styles: Styles | None = None  # of a generator that takes these, made by the network "mapping"; None: it takes `inputs`
     sampling: Sampling = Sampling(truncation=None)
     origin: Annotated[Trained | Imported, Field(discriminator="kind")]
-    metrics: list[Metric] = []
+    metrics: list[Metric] = Field([])
+    directions: list[Direction] = Field([])  # along which POST /edit moves, in the file DIRECTIONS
+    scoring: Scoring | None = None  # of a model with a network "scorer"
     licence: str
     files: dict[str, str]  # name -> SHA-256, for every file that is read by a program
 
@@ -170,6 +59,16 @@ class Manifest(ManifestModel):
             raise ValueError("the first input must be the latent vector z, and the only one of its role")
         if "generator" not in self.networks:
             raise ValueError("there is no generator among the networks")
+        if (self.styles is not None) != ("mapping" in self.networks) or (self.styles is not None) != (self.truncates == "w"):
+            raise ValueError("styles, a network called mapping and the truncation space w belong together")
+        if self.sampling.truncation == 0 and self.truncates == "z":
+            raise ValueError("a truncation of 0 is for styles")
+        if len({one.name for one in self.directions}) < len(self.directions):
+            raise ValueError("two directions have one name")
+        if self.directions and DIRECTIONS not in self.files:
+            raise ValueError(f"there are directions, but no {DIRECTIONS} among the files")
+        if (self.scoring is not None) != ("scorer" in self.networks):
+            raise ValueError("scoring and a network called scorer belong together")
         return self
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
@@ -188,6 +87,11 @@ class Manifest(ManifestModel):
         label = next((one for one in self.inputs if one.role == "label"), None)
         codes = tuple(Code(one.name, one.categories) for one in self.inputs if one.role == "code")
         return InputSpec(self.z_dim, latent.distribution or "normal", None if label is None else label.categories, codes)
+
+    @property
+    def truncates(self) -> Literal["z", "w"]:
+        """What a truncation acts on: latent vectors, or styles."""
+        return self.sampling.truncation_space
 
     @property
     def z_dim(self) -> int:
@@ -230,6 +134,12 @@ class Manifest(ManifestModel):
         return self.networks["generator"].architecture
 
     @property
+    def source_file(self) -> str:
+        """The file whose digest the version is: the weights, or what was imported without."""
+        files = self.networks["generator"].files
+        return next((files[kind] for kind in GENERATOR_FILES if kind in files), "")
+
+    @property
     def exports(self) -> dict[str, Export]:
         """How far the generator's exported files are from it, by their names."""
         return self.networks["generator"].exports
@@ -251,6 +161,6 @@ def generator_inputs(input_spec: InputSpec, classes: Sequence[str] | None) -> li
     return found
 
 
-def image_output(channels: int, height: int, width: int) -> Output:
-    """The output of a generator of this program, described for a manifest."""
-    return Output(name=IMAGES, role="image", shape=["n", channels, height, width], range=(-1.0, 1.0))
+def image_output(channels: int, height: int, width: int, limits: tuple[float, float] = (-1.0, 1.0)) -> Output:
+    """The output of a generator, described for a manifest: images of values within the limits."""
+    return Output(name=IMAGES, role="image", shape=["n", channels, height, width], range=limits)

@@ -8,21 +8,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from gan.errors import ModelFolderError
 from gan.latents import Code, Distribution, InputSpec
-from gan.manifest import (
-    GENERATOR_FILES,
-    MANIFEST,
-    NAME,
-    Architecture,
-    Export,
-    Manifest,
-    ManifestModel,
-    Metric,
-    Network,
-    Sampling,
-    Trained,
-    generator_inputs,
-    image_output,
-)
+from gan.manifest import GENERATOR_FILES, MANIFEST, Manifest, generator_inputs, image_output
+from gan.manifest_parts import NAME, Architecture, Export, ManifestModel, Metric, Network, Sampling, Trained
 
 _DEVIATION = "deviation/"
 

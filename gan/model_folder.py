@@ -80,9 +80,10 @@ def read(path: Path) -> ModelFolder:
     for name, expected in manifest.files.items():
         with _opened(path / name) as file:
             _check(path / name, hashlib.file_digest(file, "sha256").hexdigest(), expected)
-    if not manifest.files.get(WEIGHTS, "").startswith(manifest.version):
+    if not manifest.files.get(manifest.source_file, "").startswith(manifest.version):
         raise ModelFolderError(
-            f"{manifest_path} has a version ({manifest.version}) that is not that of {WEIGHTS}: copy the model folder again"
+            f"{manifest_path} has a version ({manifest.version}) that is not that of {manifest.source_file or WEIGHTS}: "
+            "copy the model folder again"
         )
     return ModelFolder(path, manifest)
 

@@ -16,11 +16,14 @@ class Admission:
         self._limit, self._limit_bytes = limit, limit_bytes
         self._images_per_second = images_per_second
         self.pending = self.pending_bytes = 0  # images and bytes of requests that were admitted and are not answered yet
+        self._work = 0  # images that are drawn for these in all: more than wait at a time, where latent vectors are searched for
         self.draining = False  # whether the service is about to stop
 
     @contextmanager
-    def admit(self, n: int, size: int) -> Iterator[None]:
+    def admit(self, n: int, size: int, work: int | None = None) -> Iterator[None]:
         """Count a request of n images, whose inputs and enlarged images take `size` bytes, until the context ends.
+
+        `work` images are drawn for it in all; n if None.
 
         Raises RequestError: 429 when the queue is full; 503 while the service drains, since another replica or the next start can
         answer. A request that finds no other is admitted whatever its size; the other limits have bounded that.
@@ -32,18 +35,21 @@ class Admission:
             raise self._full("queue full", f"{self.pending} images are waiting already")
         if self.pending and self.pending_bytes + size > self._limit_bytes:
             raise self._full("queue bytes full", f"{self.pending_bytes} bytes of images are waiting already")
+        work = n if work is None else work
         self.pending += n
         self.pending_bytes += size
+        self._work += work
         try:
             yield
         finally:
             self.pending -= n
             self.pending_bytes -= size
+            self._work -= work
 
     def _full(self, reason: str, detail: str) -> RequestError:
         """429 with the time that the admitted images need at the measured rate, counted as refused for this reason."""
         metrics().refused.labels(reason).inc()
-        retry_after = math.ceil(self.pending / (self._images_per_second() or self.pending))
+        retry_after = math.ceil(max(self._work, 1) / (self._images_per_second() or max(self._work, 1)))
         return RequestError(HTTPStatus.TOO_MANY_REQUESTS, f"{detail}; try again in {retry_after} s", retry_after=retry_after)
 
 

@@ -17,10 +17,12 @@ from serving import caching, errors, model_reports, openapi
 from serving.auth import require_admin
 from serving.batching import Batcher, DeviceLostError
 from serving.deadline import run_before_deadline
-from serving.errors import RequestError
+from serving.errors import RequestError, forget_frames
+from serving.loaded_model import LoadedModel
 from serving.metrics import metrics
-from serving.models import FolderGone, LoadedModel, Models
+from serving.models import FolderGone, Models
 from serving.negotiation import choose_format
+from serving.picture_routes import PictureRoutes
 from serving.pipeline import Pipeline, device_lost
 from serving.prepared_requests import PreparedGeneration, PreparedInterpolation, PreparedRequest
 from serving.public import public_manifest
@@ -43,6 +45,9 @@ class Api:
         self._routes: dict[str, dict[str, Handler]] = {
             "/generate": {"GET": self.generate, "POST": self.generate},
             "/interpolate": {"POST": self.interpolate},
+            "/invert": {"POST": lambda request: self._pictures.invert(request)},
+            "/edit": {"POST": lambda request: self._pictures.edit(request)},
+            "/score": {"POST": lambda request: self._pictures.score(request)},
             "/models": {"GET": self.list_models},
             "/models/{name}": {"GET": self.show_model},
             "/models/{name}/reload": {"POST": self.reload_model},
@@ -85,8 +90,10 @@ class Api:
                 raise errors.method_not_allowed(path, method, [*handlers, *(["HEAD"] if "GET" in handlers else [])])
             return await handler(request)
         except RequestError as error:
+            forget_frames(error)
             return errors.problem_of(error)
-        except ClientDisconnect:
+        except ClientDisconnect as error:
+            forget_frames(error)
             return Response(status_code=_CLIENT_CLOSED_REQUEST)
         except Exception as error:
             return errors.unforeseen(method, path, error)
@@ -97,6 +104,7 @@ class Api:
         self._settings = settings
         self._reader = RequestReader(settings)
         self._pipeline = Pipeline(batcher, settings)
+        self._pictures = PictureRoutes(models, batcher, self._pipeline, self._reader, settings)
         self._reloads = Reloads(self._reload, settings.deadline)
         for error in models.left_out:
             model_reports.report_refused(error)
@@ -107,7 +115,7 @@ class Api:
         request = Request(scope, receive)
         try:
             with ExitStack() as held:
-                body = await self._reader.body(request, held)
+                body = await self._reader.bodies.read(request, held)
         except RequestError as error:
             await errors.problem_of(error)(scope, receive, send)
             return
@@ -162,7 +170,9 @@ class Api:
         fields = await self._reader.read_interpolate(request)
         model = self._models.get(fields.model)
         prepared = PreparedInterpolation.prepare(fields, model.folder.manifest, self._settings)
-        headers = {"X-Seed": str(prepared.seeds[0]), "Content-Disposition": prepared.content_disposition}
+        headers = {"Content-Disposition": prepared.content_disposition}
+        if prepared.seeds is not None:
+            headers["X-Seed"] = str(prepared.seeds[0])
         return await self._answer(request, model, prepared, headers)
 
     async def list_models(self, _: Request) -> Response:

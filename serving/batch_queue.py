@@ -4,20 +4,20 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gan.images.encoding import Images
 from gan.latents import Inputs, count, select
-from gan.runtimes.base import Runtime
+from gan.runtimes.base import BatchRunner
 
 
 @dataclass(frozen=True)
 class Generated:
     """The images of one request, and the time they took."""
 
-    images: Images  # uint8 [n, height, width, channels]
+    images: NDArray[Any]  # uint8 [n, height, width, channels], or of `Runtime.values` float32 [n, channels, height, width]
     queue_seconds: float  # until its first row went into a batch
     infer_seconds: float  # from then to its last image
 
@@ -26,17 +26,17 @@ class Generated:
 class Job:
     """The rows of one request on their way through the device."""
 
-    runtime: Runtime
+    runtime: BatchRunner
     rows: Inputs
     n: int
     future: "asyncio.Future[Generated]"
     submitted: float  # time.perf_counter()
     started: float = 0.0
     taken: int = 0  # rows that went into a batch
-    images: list[Images] = field(default_factory=list)  # in the order of the rows, since batches run one after another
+    images: list[NDArray[Any]] = field(default_factory=list)  # in the order of the rows, since batches run one after another
 
     @classmethod
-    def create(cls, runtime: Runtime, rows: Inputs, submitted: float) -> Self:
+    def create(cls, runtime: BatchRunner, rows: Inputs, submitted: float) -> Self:
         """A job whose caller waits in the running event loop."""
         return cls(runtime, rows, count(rows), asyncio.get_running_loop().create_future(), submitted)
 

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gan.errors import GanServiceError
-from gan.images.encoding import Images
 from gan.latents import Inputs, join
 from gan.manifest import IMAGES
-from gan.runtimes.base import Runtime
+from gan.runtimes.base import BatchRunner
 from serving.batch_queue import BatchQueue, Generated, Job, RowRange
 
 _log = logging.getLogger("bentoml.gan")
@@ -43,7 +43,7 @@ class _Batch:
     """A batch that the device works on."""
 
     parts: list[RowRange]
-    wait: Callable[[], Images]  # returns the images once they are there
+    wait: Callable[[], NDArray[Any]]  # returns the images once they are there
     started: float
 
     @property
@@ -83,7 +83,7 @@ class Batcher:
         """Rows that no batch has taken yet."""
         return self._queue.waiting
 
-    async def submit(self, runtime: Runtime, rows: Inputs) -> Generated:
+    async def submit(self, runtime: BatchRunner, rows: Inputs) -> Generated:
         """Generate images from any number of rows. Cancelling it takes the rows that still wait out of the queue.
 
         Raises what the runtime raises for these rows; other requests of the same batch are not touched by that. Raises
@@ -229,7 +229,7 @@ class Batcher:
         except Exception as error:  # kept until the batch's turn, so that there is one place where failures are sorted out
             return _Batch(parts, _raiser(error), started)
 
-    def _results(self, batch: _Batch) -> list[Images | Exception]:
+    def _results(self, batch: _Batch) -> list[NDArray[Any] | Exception]:
         """The images of each part, or the exception that it failed with."""
         try:
             return list(np.split(_checked(batch.wait(), sum(batch.sizes)), np.cumsum(batch.sizes)[:-1]))
@@ -240,7 +240,7 @@ class Batcher:
             # Some row is to blame; by itself it fails its own request only.
             return [self._results(self._start([part]))[0] for part in batch.parts]
 
-    def _finish_part(self, part: RowRange, result: Images | Exception) -> None:
+    def _finish_part(self, part: RowRange, result: NDArray[Any] | Exception) -> None:
         job = part.job
         if isinstance(result, Exception):
             self._withdraw(job)
@@ -266,9 +266,9 @@ class Batcher:
             job.future.get_loop().call_soon_threadsafe(set_result)
 
 
-def _checked(images: Images, n: int) -> Images:
+def _checked(images: NDArray[Any], n: int) -> NDArray[Any]:
     """The images that a runtime returned for n rows. Raises RuntimeError if they are anything but n images."""
-    if len(images) != n or images.ndim != 4 or images.dtype != np.uint8:
+    if len(images) != n or images.ndim != 4:
         raise RuntimeError(f"the runtime drew {images.dtype} {list(images.shape)} for {n} images")
     return images
 
@@ -280,8 +280,8 @@ def _joined(job: Job) -> Generated | Exception:
         return error
 
 
-def _raiser(error: Exception) -> Callable[[], Images]:
-    def wait() -> Images:
+def _raiser(error: Exception) -> Callable[[], NDArray[Any]]:
+    def wait() -> NDArray[Any]:
         raise error
 
     return wait

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from gan.processors import hardware
 from serving.encoding import ENCODER
-from serving.models import LoadedModel
+from serving.loaded_model import LoadedModel
 from serving.prepared_requests import PreparedGeneration
 
 
@@ -42,7 +42,9 @@ def _programs(model: LoadedModel) -> str:
     Other processors round otherwise too: images are equal to within one grey level everywhere, and bit for bit on equal ones.
     """
     runtime, manifest = model.runtime, model.folder.manifest
-    program = f"{manifest.files[runtime.file]} {manifest.classes} {runtime.name} {_version(runtime.library)}"
+    program = (
+        f"{' '.join(manifest.files[name] for name in runtime.files)} {manifest.classes} {runtime.name} {_version(runtime.library)}"
+    )
     return f"{model.folder.title} {program} {hardware()} {ENCODER} "
 
 

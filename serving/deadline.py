@@ -22,6 +22,7 @@ async def run_before_deadline(
     work: Awaitable[_Result],
     request: Request | None,  # whose body has been read; None: nobody who could disconnect
     deadline: float,  # seconds
+    remedy: str = "ask for fewer images",  # for a caller whose time was up
 ) -> _Result:
     """Run work that is cancelled, wherever it is, when its caller disconnects or its time is up.
 
@@ -43,9 +44,7 @@ async def run_before_deadline(
             if not limit.expired():  # the work itself raised it
                 raise
             metrics().dropped.labels("deadline").inc()
-            raise RequestError(
-                HTTPStatus.GATEWAY_TIMEOUT, f"not done within {deadline:g} s; ask for fewer images or try again later"
-            ) from None
+            raise RequestError(HTTPStatus.GATEWAY_TIMEOUT, f"not done within {deadline:g} s; {remedy} or try again later") from None
         except asyncio.CancelledError:
             if not disconnected.done():
                 raise

@@ -1,6 +1,7 @@
 """Errors of the service, answered as application/problem+json (RFC 9457)."""
 
 import logging
+import traceback
 from http import HTTPStatus
 from typing import Any
 
@@ -51,7 +52,9 @@ def problem_of(error: RequestError) -> JSONResponse:
 
 def no_such_path(path: str) -> RequestError:
     """404 for a path that no route has."""
-    return RequestError(HTTPStatus.NOT_FOUND, f"there is no {path}; there are /generate, /interpolate, /models and /docs")
+    return RequestError(
+        HTTPStatus.NOT_FOUND, f"there is no {path}; there are /generate, /interpolate, /invert, /edit, /score, /models and /docs"
+    )
 
 
 def method_not_allowed(path: str, method: str, allowed: list[str]) -> RequestError:
@@ -63,6 +66,17 @@ def unforeseen(method: str, path: str, error: Exception) -> JSONResponse:
     """500 for a fault of ours: the traceback goes into the log, not to the caller."""
     _log.error("%s %s failed", method, path, exc_info=error)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed to answer; its log says why", [])
+
+
+def forget_frames(error: BaseException) -> None:
+    """Let go of what the functions that an error passed through held, such as a large body.
+
+    A future that an error came from is among that, and holds the error: a cycle, which is not collected for a long time.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        traceback.clear_frames(seen.__traceback__)
+        seen = seen.__context__
 
 
 def dotted(loc: Location) -> str:

@@ -10,7 +10,7 @@ from gan.manifest import MANIFEST
 from gan.model_folder import ModelFolder
 from serving.settings import Settings
 
-SHIPPED = "fashion-mnist"  # the default model where it is one of several and no setting says otherwise
+_SHIPPED = ("avatars", "fashion-mnist")  # the first that is there is the default of several models, if no setting says otherwise
 
 
 class Verified(NamedTuple):
@@ -88,9 +88,8 @@ def _default(settings: Settings, folders: dict[str, ModelFolder], bad: dict[str,
 
 def _only_or_shipped(names: list[str], bad: dict[str, ModelFolderError]) -> str | None:
     """The default model where no setting says which: also a bad folder's model, if it would be the default were it good."""
-    if SHIPPED in names or SHIPPED in bad:
-        return SHIPPED
-    return names[0] if len(names) == 1 else None
+    shipped = next((name for name in _SHIPPED if name in names or name in bad), None)
+    return shipped or (names[0] if len(names) == 1 else None)
 
 
 def _name(path: Path) -> str:

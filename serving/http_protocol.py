@@ -161,6 +161,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         super().on_message_complete()
+        self.flow.resume_reading()  # which a large body has paused: otherwise it is not noticed that the caller leaves
         self._reading = self._head_read = False
         self._size.end()
         self._no_more = not self.cycle.keep_alive

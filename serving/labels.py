@@ -1,6 +1,7 @@
 """Labels of a request -> class indices in the manifest's list."""
 
 import unicodedata
+from collections import Counter
 from typing import Any
 
 from serving.errors import field_error
@@ -8,14 +9,20 @@ from serving.messages import shown
 
 
 class ClassNames:
-    """A model's classes by name. Names that look the same are the same, however their accents are encoded."""
+    """A model's classes by name. Names that look the same are the same, however their accents are encoded.
 
-    def __init__(self, names: list[str]) -> None:
-        self._names = names
+    So are names that differ in upper and lower case, unless two classes do.
+    """
+
+    def __init__(self, names: list[str], field: str = "label") -> None:
+        """`field` is the one that errors name."""
+        self._names, self._field = names, field
         # Folders on a Mac have names in NFD, which nobody types. Where both forms name a class each, the exact name wins.
         self._index = {_composed(name): index for index, name in enumerate(names)} | {
             name: index for index, name in enumerate(names)
         }
+        folded = Counter(_composed(name).casefold() for name in names)
+        self._folded = {key: index for index, name in enumerate(names) if folded[key := _composed(name).casefold()] == 1}
         self._most_commas = max(name.count(",") for name in names)
 
     def split(self, texts: list[str]) -> str | list[str]:
@@ -34,10 +41,10 @@ class ClassNames:
                 return index
             number = _number(label)
             if number is None or not in_query:
-                raise field_error(("label",), self._no_such_class(label, number))
+                raise field_error((self._field,), self._no_such_class(label, number))
             label = number
         if label >= len(self._names):
-            raise field_error(("label",), f"must be an index from 0 to {len(self._names) - 1}, or a name, not {shown(label)}")
+            raise field_error((self._field,), f"must be an index from 0 to {len(self._names) - 1}, or a name, not {shown(label)}")
         return label
 
     def _split(self, text: str) -> list[str]:
@@ -51,8 +58,12 @@ class ClassNames:
         return labels
 
     def _find(self, label: str, in_query: bool) -> int | None:
-        index = self._index.get(label, self._index.get(_composed(label)))
-        return self._index.get(_composed(label.strip())) if index is None and in_query else index
+        for text in (label, label.strip()) if in_query else (label,):
+            composed = _composed(text)
+            index = self._index.get(text, self._index.get(composed, self._folded.get(composed.casefold())))
+            if index is not None:
+                return index
+        return None
 
     def _no_such_class(self, label: str, number: int | None) -> str:
         folded = _composed(label).strip().casefold()
@@ -60,7 +71,7 @@ class ClassNames:
         hint = "" if near is None else f"; did you mean {near!r}?"
         if number is not None and number < len(self._names):
             hint = f"; write {number} without quotes for the class of that index, {self._names[number]!r}"
-        return f"there is no class {label[:100]!r}; there is {', '.join(self._names)[:1000]}{hint}"
+        return f"there is no class {label[:100]!r}; there is {', '.join(map(repr, self._names))[:1000]}{hint}"
 
 
 def _composed(name: str) -> str:
@@ -78,5 +89,7 @@ def one_for_each(where: tuple[str, ...], given: Any, n: int) -> list[Any]:
     if not isinstance(given, list):
         return [given] * n
     if len(given) != n:
-        raise field_error(where, f"has {len(given)} items for {n} images; give one for all, or as many as there are images")
+        raise field_error(
+            where, f"has {len(given)} items for {n} image{'s' if n > 1 else ''}; give one for all, or as many as there are images"
+        )
     return given

@@ -22,39 +22,89 @@ _COUNT = "a whole number, 1 or more"
 _COMPONENT = "a number between -1000 and 1000"
 _CLASS = "a class by its name (text) or by its index (a whole number from 0)"
 _BY_NAME = 'numbers by name, such as {"slant": 0.5}'
+_WEIGHT = f"{_SEED}, and a weight from 0 to 1000"
 _BODY = 'an object in braces, such as {"seed": 7}'
 
-_DECIMAL = ("truncation", "fps", "noise")
+_DECIMAL = ("truncation", "fps", "noise", "threshold", "move")
+_BY_NAME_LOCS = (("codes",), ("move",), ("mix",))  # fields with names within
 
 # By field: what it must be, what an item of it must be, and what an item of that must be
 _SHARED = {
     "body": (_BODY,),
-    "truncation": ("a number over 0 and at most 1",),
     "model": ("a model's name, or name@version, as text",),
     "scale": (_COUNT,),
     "quality": ("a whole number from 1 to 100",),
 }
+_TRUNCATION = {"truncation": ("a number from 0 to 1",)}
+_NOISE = ("a list of latent vectors, one for each image", "a list of numbers", _COMPONENT)
+_TRUE_OR_FALSE = ("true or false",)
 GENERATE: dict[str, tuple[str, ...]] = {
     "seed": (_SEED,),
     "n": (_COUNT,),
     "seeds": ("a list of at least one seed", _SEED),
-    "noise": ("a list of latent vectors, one for each image", "a list of numbers", _COMPONENT),
+    "noise": _NOISE,
     "label": (f"{_CLASS}, or a list with one for each image", _CLASS),
     "codes": (_BY_NAME, "", f"{_COMPONENT}, or a list with one for each image", _COMPONENT),
     "format": (f"one of {', '.join(get_args(Format))}",),
     "columns": (_COUNT,),
+    "blend": ("a list of at most 16 pairs of a seed and a weight", "a seed and its weight, such as [7, 0.5]", _WEIGHT),
+    "latents": _TRUE_OR_FALSE,
+    **_TRUNCATION,
     **_SHARED,
 }
 INTERPOLATE: dict[str, tuple[str, ...]] = {
     "seeds": ("a list of at least two seeds", _SEED),
+    "noise": _NOISE,
     "label": (_CLASS,),
     "codes": (_BY_NAME, "", _COMPONENT),
     "frames": ("a whole number, 2 or more",),
-    "loop": ("true or false",),
+    "loop": _TRUE_OR_FALSE,
     "fps": ("a number over 0 and at most 50",),
     "format": (f"one of {', '.join(get_args(AnimationFormat))}",),
+    **_TRUNCATION,
     **_SHARED,
 }
+_PICTURES = {
+    "body": (_BODY,),
+    "model": _SHARED["model"],
+    "images": ("a list of pictures in base64", "a picture, PNG, JPEG or WebP, in base64"),
+    "fit": ("crop or pad",),
+    "background": ("a CSS colour name or #rrggbb, as text",),
+}
+INVERT: dict[str, tuple[str, ...]] = {
+    **_PICTURES,
+    "label": GENERATE["label"],
+    "codes": GENERATE["codes"],
+    "iterations": ("a whole number from 0 to 100",),
+    "format": ("one of json, png, webp, jpeg",),
+    "original": _TRUE_OR_FALSE,
+    "scale": (_COUNT,),
+    "quality": _SHARED["quality"],
+}
+EDIT: dict[str, tuple[str, ...]] = {
+    **{name: sentences for name, sentences in GENERATE.items() if name not in ("n", "blend", "format")},
+    **INVERT,
+    "move": (
+        'numbers by the names of directions, such as {"width": 2}',
+        "",
+        "a number from -3 to 3, or two of them with steps",
+        "a number from -3 to 3",
+    ),
+    "picture_label": GENERATE["label"],
+    "mix": ('a seed and layers, such as {"seed": 7, "layers": [0, 1]}',),
+    "steps": ("a whole number, 2 or more",),
+    "fps": INTERPOLATE["fps"],
+    "format": (f"one of {', '.join(get_args(Format))}, or with steps gif",),
+}
+del EDIT["original"]
+SCORE: dict[str, tuple[str, ...]] = {
+    **_PICTURES,
+    "threshold": ("a number from 0 to 1",),
+    "format": INVERT["format"],
+    "scale": (_COUNT,),
+    "quality": _SHARED["quality"],
+}
+_OF_ROUTES = {"/generate": GENERATE, "/interpolate": INTERPOLATE, "/invert": INVERT, "/edit": EDIT, "/score": SCORE}
 
 
 def from_validation(error: ValidationError, wanted: dict[str, tuple[str, ...]], in_query: bool) -> RequestError:
@@ -89,7 +139,7 @@ def shown(value: Any) -> str:
 
 def _place(loc: Location) -> Location:
     """The path to a field, without pydantic's names of the types that it tried."""
-    names = 2 if loc[:1] == ("codes",) else 1
+    names = 2 if loc[:1] in _BY_NAME_LOCS else 1
     path = (part for place, part in enumerate(loc) if place < names or isinstance(part, int))
     return tuple(part[:_SHOWN_LETTERS] if isinstance(part, str) else part for part in path) or ("body",)
 
@@ -104,14 +154,14 @@ def _message(kind: str, place: Location, given: Any, wanted: dict[str, tuple[str
         return _no_such_field(field, wanted)
     sentences = wanted[field]
     # The name of a code is one step more.
-    must_be = sentences[min(len(place) - 1 + (field == "codes" and len(place) > 1), len(sentences) - 1)]
+    must_be = sentences[min(len(place) - 1 + ((field,) in _BY_NAME_LOCS and len(place) > 1), len(sentences) - 1)]
     if kind == "missing":
         return f"is missing; it must be {must_be}"
     return f"must be {must_be}, not {shown(given)}{_instead(field, given, in_query)}"
 
 
 def _no_such_field(field: str, wanted: dict[str, tuple[str, ...]]) -> str:
-    for path, fields in (("/generate", GENERATE), ("/interpolate", INTERPOLATE)):
+    for path, fields in _OF_ROUTES.items():
         if fields is not wanted and field in fields and field != "body":
             return f"this field does not exist here, only for {path}"
     return f"this field does not exist; there are {', '.join(name for name in wanted if name != 'body')}"
@@ -122,7 +172,7 @@ def _instead(field: str, given: Any, in_query: bool) -> str:
     text = given.strip() if isinstance(given, str) else ""
     if field == "format":
         return "; animations come from /interpolate" if text == "gif" else ""
-    if field in ("model", "label", "codes"):
+    if field in ("model", "label", "codes", "picture_label", "mix", "background"):
         return ""
     if field == "seeds" and (a_range := re.fullmatch(r"(\d{1,10})\s*(?:-|\.\.|:)\s*(\d{1,10})", text)):
         first, last = sorted(map(int, a_range.groups()))

@@ -4,8 +4,9 @@ import logging
 from collections.abc import Iterable
 
 from gan.errors import ModelFolderError
+from serving.loaded_model import LoadedModel
 from serving.metrics import metrics
-from serving.models import FolderGone, LoadedModel
+from serving.models import FolderGone
 
 _log = logging.getLogger("bentoml.gan")
 

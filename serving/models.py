@@ -3,40 +3,16 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
 
-import numpy as np
-
-from gan import model_folder, runtimes
+from gan import model_folder
 from gan.errors import ModelFolderError
-from gan.latents import inputs_of_seeds
-from gan.model_folder import ModelFolder
-from gan.runtimes.base import RunExclusively, Runtime, run_inline
+from gan.runtimes.base import RunExclusively, run_inline
 from serving.errors import RequestError
 from serving.folders import DeadLinkError, SameNameError, dead_links, state_of, verify
+from serving.loaded_model import LoadedModel, load
 from serving.settings import Settings
-from serving.workers import threads_of_worker
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A verified model that has generated its first image."""
-
-    folder: ModelFolder
-    runtime: Runtime
-
-    @cached_property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels."""
-        manifest = self.folder.manifest
-        return manifest.height, manifest.width, manifest.channels
-
-    @cached_property
-    def row_size(self) -> int:
-        """Bytes of the generator's inputs for one image."""
-        return sum(np.dtype(one.dtype).itemsize * one.values for one in self.folder.manifest.inputs)
 
 
 @dataclass(frozen=True)
@@ -80,7 +56,7 @@ class Models:
         self._by_name: dict[str, LoadedModel] = {}
         for name, folder in folders.items():
             try:
-                self._by_name[name] = self._load(folder)
+                self._by_name[name] = load(folder, self._settings, self._on_device)
             except ModelFolderError as error:
                 if name == self.default:
                     raise
@@ -205,25 +181,12 @@ class Models:
         if served and elsewhere and served.folder.path in model_folder.discover(self._settings.models):
             self._same_names[path] = name
             raise SameNameError(path, served.folder.path, name)
-        loaded = self._load(folder)
+        loaded = load(folder, self._settings, self._on_device)
         displaced = {other for other, model in self._by_name.items() if model.folder.path == path}
         self._displaced = (self._displaced | displaced) - {name}
         # One assignment: a request finds the old set of models or the new. Those under way keep the model they began with.
         self._by_name = {**self._by_name, name: loaded}
         return loaded
-
-    def _load(self, folder: ModelFolder) -> LoadedModel:
-        settings, manifest = self._settings, folder.manifest
-        loaded = runtimes.load(
-            folder, settings.runtime, settings.device, settings.precision, threads_of_worker(settings), on_device=self._on_device
-        )
-        shape = self._on_device(lambda: runtimes.generate_images(loaded, inputs_of_seeds([0], manifest.input_spec)).shape)
-        if shape != (1, manifest.height, manifest.width, manifest.channels):
-            raise ModelFolderError(
-                f"{folder.path} generates images of another shape, {shape}, than its manifest says: "
-                f"{model_folder.export_again_hint(folder.path)}"
-            )
-        return LoadedModel(folder, loaded)
 
     def _folder_of(self, name: str) -> Path | None:
         """The folder of the model of this name; a folder that cannot be read counts by its own name."""

@@ -12,18 +12,21 @@ _OTHER_NAMES = {"*": "*/*", "image/jpg": "image/jpeg"}
 
 
 @lru_cache(maxsize=256)  # clients send the same few headers again and again
-def choose_format(accept: str) -> Format:
-    """The format with the highest weight; png where the header is empty or accepts all. Raises RequestError, 406, for none."""
+def choose_format(accept: str, among: tuple[Format, ...] = tuple(MEDIA_TYPES)) -> Format:
+    """The format of some with the highest weight, the first where the header is empty or accepts all.
+
+    Raises RequestError, 406, for none.
+    """
     # A quoted parameter may contain separators.
     items = re.sub(r'"[^"]*"', lambda quoted: re.sub('[",;]', "", quoted[0]), accept).split(",")
     ranges = [(name, quality) for name, quality in map(_parse, items) if name]
     if not ranges:
-        return "png"
-    best: Format = max(MEDIA_TYPES, key=lambda name: _quality(MEDIA_TYPES[name], ranges))  # the first of equal weights
+        return among[0]
+    best: Format = max(among, key=lambda name: _quality(MEDIA_TYPES[name], ranges))  # the first of equal weights
     if _quality(MEDIA_TYPES[best], ranges) == 0:
         raise RequestError(
             HTTPStatus.NOT_ACCEPTABLE,
-            f"Accept: {accept[:200]}: there is {', '.join(MEDIA_TYPES.values())}; or give the field format",
+            f"Accept: {accept[:200]}: there is {', '.join(MEDIA_TYPES[one] for one in among)}; or give the field format",
         )
     return best
 

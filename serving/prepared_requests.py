@@ -8,17 +8,22 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from gan import runtimes
 from gan.images.encoding import Images
-from gan.latents import SEEDS, Inputs, inputs_of_seeds, interpolate, seed_range
+from gan.latents import SEEDS, Inputs, seed_range
 from gan.manifest import Manifest
+from gan.model import drawing
+from gan.model.origins import Origins
+from gan.runtimes.base import Runtime
 from serving import encoding, filenames
 from serving.encoding import ANIMATION_MEDIA_TYPES, MEDIA_TYPES, AnimationFormat, Format, GridOptions
 from serving.errors import field_error
 from serving.messages import shown
-from serving.origins import Origins
 from serving.request_checks import (
     check_animation,
     check_exclusions,
+    check_stops,
+    check_weights,
     given_inputs,
     grid_options,
     inputs_from_noise,
@@ -52,7 +57,7 @@ class PreparedRequest(Protocol):
         """Whole-number enlargement of every pixel's side."""
         ...
 
-    def inputs(self) -> Inputs:
+    def inputs(self, runtime: Runtime) -> Inputs:
         """The generator's inputs, one row for each image. For more than a few images, call it off the event loop."""
         ...
 
@@ -68,11 +73,13 @@ class PreparedGeneration:
     n: int
     seeds: list[int] | None  # None for images from noise
     given: Inputs  # what the request itself gives: labels, codes, and latent vectors instead of seeds
+    blend: list[tuple[int, float]] | None  # seeds and their weights, for one image between them
     truncation: float | None
     manifest: Manifest
     reproducible: bool  # whether the same request always gives the same images
     format: Format
     grid_options: GridOptions
+    latents: bool  # whether json has latent vectors too
 
     @classmethod
     def prepare(
@@ -86,26 +93,30 @@ class PreparedGeneration:
         """Check fields against each other, the model and the limits. Raises RequestError."""
         if noise is None and request.noise is not None:
             noise = noise_array(request.noise)
-        check_exclusions(request, noise is not None)
+        check_exclusions(request, noise is not None, manifest)
         if noise is not None:
             n, source = len(noise), "noise"
+        elif request.blend:
+            n, source = 1, "blend"
+            check_weights(request.blend)
         else:
             n, source = (len(request.seeds), "seeds") if request.seeds else (request.n or 1, "n")
         if n > settings.max_n:
             raise field_error((source,), f"at most {settings.max_n} images in one request, not {shown(n)}")
         kind = request.format or accepted()
         options = grid_options(request, n, kind, manifest, settings)
+        seeds, given = None, {}
         if noise is not None:
-            if noise.shape[1] != manifest.z_dim:
-                raise field_error(("noise", 0), f"a latent vector of this model has {manifest.z_dim} numbers, not {noise.shape[1]}")
-            seeds, given = None, inputs_from_noise(request, noise, manifest)
+            given = inputs_from_noise(request, noise, manifest)
+        elif request.blend:
+            given = given_inputs(request, len(request.blend), manifest, images=1)
         else:
             first = secrets.randbelow(SEEDS) if request.seed is None else request.seed
             seeds = request.seeds or seed_range(first, n)
             given = given_inputs(request, n, manifest)
-        reproducible = noise is not None or request.seeds is not None or request.seed is not None
-        truncation = truncation_of(request, manifest)
-        return cls(n, seeds, given, truncation, manifest, reproducible, kind, options)
+        reproducible = noise is not None or any(one is not None for one in (request.seeds, request.seed, request.blend))
+        truncation, latents = truncation_of(request, manifest), request.latents or False
+        return cls(n, seeds, given, request.blend, truncation, manifest, reproducible, kind, options, latents)
 
     @property
     def media_type(self) -> str:
@@ -122,20 +133,22 @@ class PreparedGeneration:
         """See PreparedRequest."""
         return self.grid_options.scale
 
-    def inputs(self) -> Inputs:
+    def inputs(self, runtime: Runtime) -> Inputs:
         """See PreparedRequest."""
+        if self.blend is not None:
+            return drawing.blend(runtime, self.manifest, self.blend, self.truncation, self.given)
         if self.seeds is None:
-            return self.given
-        return inputs_of_seeds(self.seeds, self.manifest.input_spec, self.truncation) | self.given
+            return runtime.complete(self.given, self.truncation)
+        return runtimes.inputs_of_seeds(runtime, self.manifest, self.seeds, self.truncation, self.given)
 
     def encode(self, images: Images, rows: Inputs, model: str) -> bytes:
         """See PreparedRequest."""
         origins = Origins(model, self.manifest, self.seeds, rows, self.truncation)
-        return encoding.encode(self.format, images, origins, self.grid_options)
+        return encoding.encode(self.format, images, origins, self.grid_options, self.latents)
 
     def parameters(self) -> bytes:
         """All that the response body depends on, beside the model's version and the programs that generate and encode."""
-        parameters = repr((self.seeds, self.truncation, self.format, self.grid_options, list(self.given)))
+        parameters = repr((self.seeds, self.blend, self.truncation, self.format, self.grid_options, self.latents, list(self.given)))
         return b"".join([parameters.encode(), *(values.tobytes() for values in self.given.values())])
 
 
@@ -144,8 +157,8 @@ class PreparedInterpolation:
     """Frames along a path through the latent space, from seed to seed."""
 
     n: int
-    seeds: list[int]
-    given: Inputs  # what the request itself gives: labels and codes
+    seeds: list[int] | None  # None for a way through latent vectors that the request gives
+    given: Inputs  # what the request itself gives: labels and codes, and latent vectors instead of seeds
     truncation: float | None
     loop: bool
     manifest: Manifest
@@ -158,12 +171,15 @@ class PreparedInterpolation:
     def prepare(cls, request: InterpolateRequest, manifest: Manifest, settings: Settings) -> Self:
         """Check fields against each other, the model and the limits. Raises RequestError."""
         frames, seeds = request.frames or 32, request.seeds
-        for field, count in (("frames", frames), ("seeds", len(seeds))):
+        noise = None if request.noise is None else noise_array(request.noise)
+        stops = check_stops(request, manifest)
+        for field, count in (("frames", frames), ("seeds" if seeds else "noise", stops)):
             if count > settings.max_frames:
                 raise field_error((field,), f"at most {settings.max_frames}, not {shown(count)}")
         scale, fps, kind = request.scale or 1, request.fps or 12.0, request.format or "webp"
         check_animation(request, kind, frames, fps, manifest, settings)
-        given, truncation = given_inputs(request, len(seeds), manifest), truncation_of(request, manifest)
+        given = given_inputs(request, stops, manifest) if noise is None else inputs_from_noise(request, noise, manifest)
+        truncation = truncation_of(request, manifest)
         loop, quality = request.loop or False, request.quality or GridOptions.quality
         return cls(frames, seeds, given, truncation, loop, manifest, kind, fps, scale, quality)
 
@@ -177,10 +193,9 @@ class PreparedInterpolation:
         """See PreparedRequest."""
         return _content_disposition(self.manifest, self.seeds, self.given, self.format)
 
-    def inputs(self) -> Inputs:
+    def inputs(self, runtime: Runtime) -> Inputs:
         """See PreparedRequest."""
-        stops = inputs_of_seeds(self.seeds, self.manifest.input_spec, self.truncation) | self.given
-        return interpolate(stops, self.n, self.loop, self.manifest.input_spec)
+        return drawing.interpolation(runtime, self.manifest, self.seeds, self.n, self.loop, self.truncation, self.given)
 
     def encode(self, images: Images, rows: Inputs, model: str) -> bytes:
         """See PreparedRequest."""

@@ -4,7 +4,21 @@ from typing import Any, Literal
 
 from gan import manifest as stored
 from gan.latents import Code, Distribution
-from gan.manifest import Architecture, Export, Imported, Input, ManifestModel, Metric, Network, Output, Sampling, Trained
+from gan.manifest_parts import (
+    Architecture,
+    Direction,
+    Export,
+    Imported,
+    Input,
+    ManifestModel,
+    Metric,
+    Network,
+    Output,
+    Sampling,
+    Scoring,
+    Styles,
+    Trained,
+)
 
 # Fields of the origin's environment and configuration that are not shown; the latter contain paths
 HIDDEN_ENVIRONMENT = {"git_revision", "hardware"}
@@ -21,9 +35,12 @@ class Manifest(ManifestModel):
     inputs: list[Input]
     outputs: list[Output]
     networks: dict[str, Network]
+    styles: Styles | None
     sampling: Sampling
     origin: Trained | Imported
     metrics: list[Metric]
+    directions: list[Direction]
+    scoring: Scoring | None
     licence: str
     files: dict[str, str]
 

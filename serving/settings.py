@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     fetch: Annotated[tuple[str, ...], NoDecode] = ()
     """addresses of model folders, by spaces, each with `#sha256=` and that of its model.json; put into GAN_MODELS at the start"""
     default_model: str | None = None
-    """the model for requests that name none; by default the only one there is, or else fashion-mnist"""
+    """the model for requests that name none; by default the only one there is, or else avatars, or fashion-mnist"""
     runtime: Annotated[str, AfterValidator(_is_engine)] = Field("onnx", description=_ABOUT_ENGINES)
     device: DeviceName = "auto"
     """for the torchscript runtime: auto takes the GPU where there is one"""
@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     """the most frames that one interpolation may have"""
     max_pixels: int = Field(2**24, gt=0)
     """the most pixels in one answer, after enlargement"""
+    max_input_pixels: int = Field(2**24, gt=0)
+    """the most pixels in a picture that is sent, before it is decoded"""
     queue: int = Field(2048, gt=0)
     """images that may wait or be worked on; a request that would make it more is refused with 429"""
     # Twice what 2,048 grey 32x32 images take at scale 8, the largest for a request of GAN_MAX_N, and as much as 1,300 RGB images of
@@ -88,6 +90,8 @@ class Settings(BaseSettings):
     """origins such as https://pictures.example, by spaces or commas, whose web pages may call the service (CORS); * for all"""
     max_body: int = Field(4 * 2**20, gt=0)
     """the largest request body in bytes; 256 latent vectors of 512 numbers need about 3 MB as JSON"""
+    max_body_image: int = Field(16 * 2**20, gt=0)
+    """the largest body with pictures in bytes; photographs of phones are over 4 MiB"""
 
     @field_validator("api_keys", "admin_keys", mode="before")
     @classmethod

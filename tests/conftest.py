@@ -119,6 +119,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 @pytest.fixture(scope="session")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A conditional model of normal images, with an encoder and a score."""
+    flags = ("--recipe", "f-anogan", "--images", "1000", "--encoder-images", "1000", "--width", "8", "--conditional")
+    return train_once(tmp_path_factory, "scored", *flags)
+
+
+@pytest.fixture(scope="session")
 def _short(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return train_once(tmp_path_factory, "short", "--images", "128", "--width", "4")
 

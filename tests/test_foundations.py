@@ -51,10 +51,10 @@ class MatrixEngine:
     name, file, library = "numpy-cpu", "generator.safetensors", "numpy"
     max_batch_size, in_flight, needs_fixed_batch_size, makes_uint8 = 4, 1, None, False
 
-    def __init__(self, folder, *_):
-        weights = load(folder.content(model_folder.WEIGHTS))
+    def __init__(self, network, *_):
+        weights = load(network.folder.content(model_folder.WEIGHTS))
         self.weight, self.bias = weights["layer.weight"], weights["layer.bias"]
-        (self.output,) = folder.manifest.outputs
+        (self.output,) = network.outputs
 
     def start(self, rows):
         images = np.tanh(np.einsum("nz,pz->np", rows["z"], self.weight) + self.bias)

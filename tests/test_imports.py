@@ -1,6 +1,7 @@
 """Imports go one way: between the packages there is no circle, not even through two different modules."""
 
 import ast
+import tomllib
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -8,7 +9,20 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("gan", "serving", "training")
-COMMANDS = ("gan.bench", "training.run", "training.evaluate", "training.compare", "training.export.__main__", "serving.store")
+COMMANDS = (
+    *(
+        "gan.bench",
+        "gan.bulk",
+        "gan.sample",
+        "serving.store",
+        "training.run",
+        "training.evaluate",
+        "training.compare",
+        "training.export.__main__",
+    ),
+    *("training.convert.__main__", "training.directions.__main__", "training.encoder.__main__"),
+    *("gan.encoder", "gan.scoring"),  # which stand above gan.runtimes, and are for serving and training
+)
 
 
 def module_name(path: Path) -> str:
@@ -83,3 +97,11 @@ def test_a_circle_is_found():
     assert imported_by("from a import b\ndef f():\n    import c\n", modules) == {"a.b", "c"}
     assert imported_by("if TYPE_CHECKING:\n    import c\n", modules) == set()
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}}) != []
+
+
+def test_every_package_is_installed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    written = {
+        str(path.parent.relative_to(ROOT)).replace("/", ".") for top in PACKAGES for path in (ROOT / top).rglob("__init__.py")
+    }
+    assert sorted(project["tool"]["setuptools"]["packages"]) == sorted(written)

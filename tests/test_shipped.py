@@ -15,6 +15,7 @@ from gan.runtimes.torchscript import load_module
 from tests.test_whole_path import image, serving
 
 MODELS = Path(__file__).parents[1] / "models"
+NAMES = ("avatars", "fashion-mnist", "fashion-mnist-dcgan")
 
 
 @pytest.fixture(scope="module")
@@ -23,23 +24,24 @@ def client():
         yield client
 
 
-def test_the_conditional_model_is_the_default_and_dcgans_stands_beside_it(client):
+def test_the_avatars_are_the_default_and_the_others_stand_beside_them(client):
     listed = client.get("/models").json()
-    assert listed["default"] == "fashion-mnist"
-    garments, dcgan = listed["models"]
-    assert (garments["name"], dcgan["name"]) == ("fashion-mnist", "fashion-mnist-dcgan")
+    assert listed["default"] == "avatars"
+    avatars, garments, dcgan = listed["models"]
+    assert (avatars["name"], garments["name"], dcgan["name"]) == NAMES
+    assert avatars["classes"] == ["lorelei", "notionists", "open-peeps", "pixel-art"]
     assert "Sneaker" in garments["classes"]
     assert dcgan["classes"] is None
 
 
-@pytest.mark.parametrize("name", ["fashion-mnist", "fashion-mnist-dcgan"])
+@pytest.mark.parametrize("name", NAMES)
 def test_every_one_draws_the_grid_that_it_was_exported_with(client, name):
     drawn = image(client.post("/generate", json={"model": name, "seed": 0, "n": 64}))
     with Image.open(MODELS / name / "samples.png") as shipped:
         assert np.abs(drawn - np.asarray(shipped)).max() <= 1
 
 
-@pytest.mark.parametrize("name", ["fashion-mnist", "fashion-mnist-dcgan"])
+@pytest.mark.parametrize("name", NAMES)
 def test_every_one_is_for_programs_of_2024_and_can_change_type(name):
     folder = model_folder.read(MODELS / name)
     model = onnx.load_model_from_string(folder.content(model_folder.ONNX))
@@ -49,17 +51,18 @@ def test_every_one_is_for_programs_of_2024_and_can_change_type(name):
     assert module(values[0].half(), *values[1:]).dtype == torch.float16
 
 
-def test_the_default_model_says_how_good_it_is_and_beside_what(client):
-    metrics = {metric["name"]: metric for metric in client.get("/models/fashion-mnist").json()["metrics"]}
+@pytest.mark.parametrize("model", ["avatars", "fashion-mnist"])
+def test_conditional_models_say_how_good_they_are_and_beside_what(client, model):
+    metrics = {metric["name"]: metric for metric in client.get(f"/models/{model}").json()["metrics"]}
     for name in ("frechet", "precision", "recall", "label_accuracy", "share_error", "memorised"):
         assert metrics[name]["protocol"]
         assert metrics[name]["real"] is not None
-    card = (MODELS / "fashion-mnist" / "README.md").read_text()
+    card = (MODELS / model / "README.md").read_text()
     figure = f"{metrics['label_accuracy']['value']:.4g} ± {metrics['label_accuracy']['deviation']:.2g}"
     assert f"| label_accuracy | {figure} |" in card
 
 
-@pytest.mark.parametrize("name", ["fashion-mnist", "fashion-mnist-dcgan"])
+@pytest.mark.parametrize("name", NAMES)
 def test_figures_are_of_images_and_seeds_that_chose_nothing(client, name):
     for metric in client.get(f"/models/{name}").json()["metrics"]:
         assert "test, seeds 2147483648 to 2147508647" in metric["protocol"]
@@ -67,7 +70,9 @@ def test_figures_are_of_images_and_seeds_that_chose_nothing(client, name):
 
 def test_a_garment_by_name_looks_like_none_of_another_name(client):
     def mean(label):
-        body = client.post("/generate", json={"seed": 1, "n": 32, "label": label, "format": "npz"}).content
+        body = client.post(
+            "/generate", json={"model": "fashion-mnist", "seed": 1, "n": 32, "label": label, "format": "npz"}
+        ).content
         return np.load(io.BytesIO(body))["images"].mean(0)
 
     trouser, bag = mean("Trouser"), mean("Bag")

@@ -26,9 +26,9 @@ def in_memory(monkeypatch):
     """The generators that were exported."""
     kept, export_onnx = [], export.export_onnx
 
-    def keep(generator, path):
+    def keep(generator, *arguments):
         kept.append(generator)
-        export_onnx(generator, path)
+        export_onnx(generator, *arguments)
 
     monkeypatch.setattr(export, "export_onnx", keep)
     return kept

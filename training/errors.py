@@ -11,6 +11,7 @@
       + FeaturesUnavailableError
       + ExportError
       + HistoryError
+      + ConversionError
 
 Commands catch the base class, print the sentence and exit with its `exit_status`.
 """
@@ -50,3 +51,7 @@ class ExportError(GanServiceError):
 
 class HistoryError(GanServiceError):
     """Runs that cannot be compared; the message names the folder or the flag and the remedy."""
+
+
+class ConversionError(GanServiceError):
+    """A model of another program that cannot be converted; the message says what it is, why, and the remedy."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from gan import model_folder, runtimes
 from gan.runtimes.base import run_inline
+from gan.runtimes.network import generator_of
 
 model = Path(os.environ["PEER_ONNX"])
 rows = {"z": np.random.RandomState(0).standard_normal((64, 100)).astype(np.float32)}
@@ -26,7 +27,7 @@ if os.environ.get("GAN_RUNTIME", "onnx") == "onnx":
 else:
     kind = runtimes.ENGINES[os.environ["GAN_RUNTIME"]]
     precision = os.environ.get("GAN_PRECISION", "float32")
-    engine = kind.load(model_folder.read(model.parent), "cpu", precision, os.cpu_count(), run_inline)  # type: ignore[arg-type]
+    engine = kind.load(generator_of(model_folder.read(model.parent)), "cpu", precision, os.cpu_count(), run_inline)  # type: ignore[arg-type]
 
     def run() -> None:  # noqa: D103
         for start in range(0, 64, engine.max_batch_size):

@@ -37,6 +37,7 @@ class Options:
     background: Colour
     max_pixels: int = MAX_PIXELS
     depth: int = 16  # bits of the values in 16-bit grey files
+    formats: tuple[str, ...] = FORMATS  # of files, by Pillow's names
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def decode(content: bytes, options: Options) -> Decoded:
 
     Raises one of DECODING_ERRORS for anything but a whole image, and ValueError for modes without a fixed white.
     """
-    with open_image(content) as image:
+    with open_image(content, options.formats) as image:
         bits = wide_bits(image)
         if image.mode in ("I", "F") and bits is None:
             raise ValueError("it has 32 bits for each pixel and no fixed white; save it with 8 or 16")
@@ -118,16 +119,16 @@ def read_header(content: bytes) -> Header:
         return Header(height, width, _is_grey(image))
 
 
-def pixels_of(content: bytes) -> int:
-    """The number of pixels that a file declares. Raises as `decode` does."""
-    with open_image(content) as image:
+def pixels_of(content: bytes, formats: tuple[str, ...] = FORMATS) -> int:
+    """The number of pixels that a file of one of the formats declares. Raises as `decode` does."""
+    with open_image(content, formats) as image:
         return image.width * image.height
 
 
-def open_image(content: bytes) -> Image.Image:
+def open_image(content: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
     """The image, of which only the head has been read. Raises as `decode` does."""
     try:
-        return Image.open(io.BytesIO(content), formats=FORMATS)
+        return Image.open(io.BytesIO(content), formats=formats)
     except UnidentifiedImageError as error:
         raise ValueError(explain(content)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

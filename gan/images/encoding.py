@@ -49,16 +49,12 @@ def grid(images: Images, columns: int | None = None) -> NDArray[np.uint8]:
     return sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2).reshape(rows * height, columns * width, channels)
 
 
-def enlarge(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """Enlarge each pixel of uint8 [height, width, channels] to a square of scale x scale."""
-    return image if scale == 1 else image.repeat(scale, 0).repeat(scale, 1)
-
-
 def encode(
     image: NDArray[np.uint8],
     format: Literal["png", "webp", "jpeg"],
     quality: int = 90,  # 1 to 100, of JPEG and WebP; PNG is without loss
     origin: str | None = None,  # of the image, ASCII, at most 60,000 letters
+    scale: int = 1,  # whole-number enlargement of every pixel's side
 ) -> bytes:
     """Encode uint8 [height, width, channels] as an image file, grey for one channel (WebP has none), RGB for three.
 
@@ -66,24 +62,31 @@ def encode(
     """
     buffer = io.BytesIO()
     if format == "png":
-        if image.shape[0] * image.shape[1] <= _SMALL_PNG:
-            png = _small_png(image)
+        if image.shape[0] * image.shape[1] * scale**2 <= _SMALL_PNG:
+            png = _small_png(_enlarged(image, scale))
         else:
-            _image(image).save(buffer, format)
+            _image(image, scale).save(buffer, format)
             png = buffer.getvalue()
         return png if origin is None else _with_text(png, origin)
-    _image(image).save(buffer, format, quality=quality, **({} if origin is None else {"exif": _exif(origin)}))
+    _image(image, scale).save(buffer, format, quality=quality, **({} if origin is None else {"exif": _exif(origin)}))
     return buffer.getvalue()
 
 
-def animate(images: Images, format: Literal["webp", "gif"], fps: float, quality: int = 90, origin: str | None = None) -> bytes:
-    """Encode an animation that repeats for ever and lasts len(images) / fps seconds; `quality`, 1 to 100, is for WebP.
+def animate(
+    images: Images,
+    format: Literal["webp", "gif"],
+    fps: float,
+    quality: int = 90,  # 1 to 100, of WebP
+    origin: str | None = None,
+    scale: int = 1,  # as in `encode`
+) -> bytes:
+    """Encode an animation that repeats for ever and lasts len(images) / fps seconds.
 
     GIF counts time in hundredths of a second and WebP in thousandths; durations of frames differ so that
     the animation keeps its pace. Both encoders merge neighbouring frames that look alike into one that lasts as long. The origin is
     GIF's comment, and as in `encode` for WebP.
     """
-    first, *others = map(_image, images)
+    first, *others = (_image(image, scale) for image in images)
     buffer = io.BytesIO()
     options: dict[str, Any] = {"save_all": True, "append_images": others, "loop": 0}
     if format == "gif":
@@ -93,10 +96,16 @@ def animate(images: Images, format: Literal["webp", "gif"], fps: float, quality:
         return buffer.getvalue()
     exif = {} if origin is None else {"exif": _exif(origin)}
     first.save(buffer, format, duration=1000 / fps, quality=quality, **options, **exif)  # the encoder rounds start times
-    return _surely_animated(buffer.getvalue(), images.shape[2], images.shape[1], round(1000 * len(images) / fps))
+    return _surely_animated(buffer.getvalue(), images.shape[2] * scale, images.shape[1] * scale, round(1000 * len(images) / fps))
 
 
-def _image(image: NDArray[np.uint8]) -> Image.Image:
+def _enlarged(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    return image if scale == 1 else image.repeat(scale, 0).repeat(scale, 1)
+
+
+def _image(image: NDArray[np.uint8], scale: int) -> Image.Image:
+    """Pillow's copy of the enlarged pixels, which are let go before it is encoded: large ones would be held twice."""
+    image = _enlarged(image, scale)
     return Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image)
 
 

@@ -20,27 +20,32 @@ _MODULES = {
     "resnet": "gan.networks.resnet",
     "r3gan": "gan.networks.r3gan",
 }
+# And of families for drawing: networks that were trained elsewhere
+_FOR_DRAWING = {
+    "stylegan2": "gan.networks.stylegan2",
+    "stylegan3": "gan.networks.stylegan3",
+}
 _registered: dict[str, "Family"] = {}
 
 
 def names() -> list[str]:
-    """All families that there are."""
+    """All families that can be trained."""
     return [*_MODULES, *(name for name in _registered if name not in _MODULES)]
 
 
 def register(family: "Family") -> None:
     """Add a family of another package. Raises ValueError if there is one of its name."""
-    if family.name in names():
+    if family.name in (*names(), *_FOR_DRAWING):
         raise ValueError(f"there is a network family {family.name} already")
     _registered[family.name] = family
 
 
 def get(name: str) -> "Family":
     """The family of this name. Raises ValueError, with the names that there are, if there is none."""
-    if name not in names():
+    if name not in (*names(), *_FOR_DRAWING):
         raise ValueError(f"there is no network family {name[:50]}: take {', '.join(names()[:-1])} or {names()[-1]}")
     if name not in _registered:
-        _registered[name] = import_module(_MODULES[name]).FAMILY
+        _registered[name] = import_module((_MODULES | _FOR_DRAWING)[name]).FAMILY
     return _registered[name]
 
 
@@ -66,9 +71,12 @@ def discriminator(
 ) -> "Discriminator":
     """A discriminator of the family, its weights still to be drawn or loaded. Raises ValueError for what the family cannot be."""
     family = get(name)
+    assert family.discriminator is not None, "only families that can be trained are asked for one"
     return family.discriminator(channels, size, classes=classes, norm=norm, **family.check(arguments))
 
 
 def initialise(name: str, network: "nn.Module", random: "torch.Generator") -> None:
     """Draw start weights, as the family's paper has them, for either network from `random` alone. It must be in training mode."""
-    get(name).initialise(network, random)
+    initialise_network = get(name).initialise
+    assert initialise_network is not None, "only families that can be trained are asked to"
+    initialise_network(network, random)

@@ -50,9 +50,10 @@ class Family:
 
     name: str
     generator: Callable[..., Generator]  # (input_spec, channels, size, **arguments)
-    discriminator: Callable[..., Discriminator]  # (channels, size, classes=…, norm=…, **arguments)
-    initialise: Callable[[nn.Module, torch.Generator], None]  # draws either network's start weights; it is in training mode
-    norms: tuple[Norm, ...]  # normalisations that the discriminator takes, its paper's own first
+    # What training needs beside that; None and nothing for a family that is only drawn from
+    discriminator: Callable[..., Discriminator] | None = None  # (channels, size, classes=…, norm=…, **arguments)
+    initialise: Callable[[nn.Module, torch.Generator], None] | None = None  # draws either network's start weights, in training mode
+    norms: tuple[Norm, ...] = ()  # normalisations that the discriminator takes, its paper's own first
     arguments: type[BaseModel] = WidthArguments
     defaults: Mapping[str, Any] = field(default_factory=dict)  # settings of a run that the paper has otherwise than the reference
     discriminator_takes_label: bool = False  # its features depend on the label, so that no auxiliary head can learn from them

@@ -18,11 +18,12 @@ from gan.networks import family
 from gan.networks.layers import conditioning
 from gan.networks.layers.base_grid import Size, base_grid
 from gan.networks.layers.norms import Norm, check_norm
+from gan.networks.layers.resampling import Border, Downsample, Upsample
 
 # Residual blocks start as the identity, which either kind of normalisation would undo.
 _NORMS: tuple[Norm, ...] = ("none",)
 
-_EXPANSION = 2
+EXPANSION = 2
 _GROUP = 16  # channels of a group of the grouped convolutions
 _FULL_WIDTH_UP_TO = 32  # pixels of a side; larger stages have fewer channels
 _CONDITION = 64  # components of the embedded label and codes beside the latent vector
@@ -44,19 +45,25 @@ def _widths(size: Size, width: int) -> list[int]:
 
 
 class Arguments(family.WidthArguments):
-    """Adds residual blocks for each size of image; the paper has 2."""
+    """Adds residual blocks for each size of image, of which the paper has 2, and more."""
 
     blocks: int = Field(1, gt=0)
+    # What networks of the paper's own program have otherwise
+    group: int = Field(_GROUP, gt=0)  # channels of a group of the grouped convolutions
+    border: Border = "edge"  # what stands beyond the border where images are doubled: the outermost values, or zeros
+    widths: list[int] | None = (
+        None  # channels from the base grid to the image, one more than there are doublings; None: by the width
+    )
 
 
 class ResidualBlock(nn.Module):
     """Pointwise to twice the channels, grouped 3x3, and pointwise back, added to what came in."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, group: int = _GROUP) -> None:
         super().__init__()
-        inner = _EXPANSION * channels
+        inner = EXPANSION * channels
         self.expand = nn.Conv2d(channels, inner, kernel_size=1)
-        self.grouped = nn.Conv2d(inner, inner, kernel_size=3, padding=1, groups=inner // _GROUP)
+        self.grouped = nn.Conv2d(inner, inner, kernel_size=3, padding=1, groups=inner // group)
         self.project = nn.Conv2d(inner, channels, kernel_size=1, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -64,43 +71,6 @@ class ResidualBlock(nn.Module):
         inner = functional.leaky_relu(self.expand(input), _SLOPE)
         inner = functional.leaky_relu(self.grouped(inner), _SLOPE)
         return input + self.project(inner)  # type: ignore[no-any-return]
-
-
-class Upsample(nn.Module):
-    """Twice the rows and columns, by bilinear interpolation, after a pointwise convolution where the channels change.
-
-    The weights are those of the paper's filter, [1, 3, 3, 1] / 4 on each axis. Beyond the border the outermost values go on, where
-    the paper has zeros, which take a quarter from the outermost results.
-    """
-
-    def __init__(self, before: int, after: int) -> None:
-        super().__init__()
-        self.change = _change(before, after)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """float [n, before, rows, columns] -> float [n, after, 2 rows, 2 columns]."""
-        return functional.interpolate(self.change(input), scale_factor=2.0, mode="bilinear", align_corners=False)
-
-
-class Downsample(nn.Module):
-    """Half the rows and columns, by the paper's filter, [1, 3, 3, 1] / 8 on each axis with zeros beyond the border.
-
-    A pointwise convolution follows where the channels change.
-    """
-
-    filter: Tensor
-
-    def __init__(self, before: int, after: int) -> None:
-        super().__init__()
-        self.change = _change(before, after)
-        taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-        self.register_buffer("filter", torch.outer(taps, taps)[None, None], persistent=False)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """float [n, before, rows, columns] -> float [n, after, rows / 2, columns / 2]."""
-        channels = input.shape[1]
-        filters = self.filter.expand(channels, -1, -1, -1)
-        return self.change(functional.conv2d(input, filters, stride=2, padding=1, groups=channels))  # type: ignore[no-any-return]
 
 
 class Generator(family.Generator):
@@ -117,19 +87,25 @@ class Generator(family.Generator):
         size: Size,  # of an image in pixels, one that `base_grid` takes
         width: int,  # channels of stages of up to 32 pixels, a multiple of 16; each beyond has half, but not below 16
         blocks: int = 1,  # residual blocks of each stage; the paper has 2
+        group: int = _GROUP,
+        border: Border = "edge",
+        widths: list[int] | None = None,
     ) -> None:
         """Raises ValueError for a size that `base_grid` does not take, and for a width that is not a multiple of 16."""
         super().__init__()
         self.input_spec = input_spec
-        widths = _widths(size, width)
         grid = base_grid(size)
+        if widths is None:
+            widths = _widths(size, width)
+        elif len(widths) != grid.doublings + 1 or any(EXPANSION * one % group for one in widths):
+            raise ValueError(f"an image of {size[1]}x{size[0]} takes {grid.doublings + 1} widths of whole groups, not {widths}")
         conditional = conditioning.condition_size(input_spec) > 0
         self.embedding = nn.Linear(conditioning.condition_size(input_spec), _CONDITION, bias=False) if conditional else None
-        self.scale = nn.Linear(input_spec.z_dim + (_CONDITION if conditional else 0), width, bias=False)
-        self.basis = nn.Parameter(torch.randn(width, grid.rows, grid.columns))
-        layers: list[nn.Module] = _residual(width, blocks)
+        self.scale = nn.Linear(input_spec.z_dim + (_CONDITION if conditional else 0), widths[0], bias=False)
+        self.basis = nn.Parameter(torch.randn(widths[0], grid.rows, grid.columns))
+        layers: list[nn.Module] = _residual(widths[0], blocks, group)
         for before, after in pairwise(widths):
-            layers += [Upsample(before, after), *_residual(after, blocks)]
+            layers += [Upsample(before, after, border), *_residual(after, blocks, group)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], channels, kernel_size=1, bias=False))
 
     def forward(self, z: Tensor, *label_and_codes: Tensor) -> Tensor:
@@ -213,12 +189,8 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
                 module.bias.zero_()
 
 
-def _residual(channels: int, blocks: int) -> list[nn.Module]:
-    return [ResidualBlock(channels) for _ in range(blocks)]
-
-
-def _change(before: int, after: int) -> nn.Module:
-    return nn.Identity() if before == after else nn.Conv2d(before, after, kernel_size=1, bias=False)
+def _residual(channels: int, blocks: int, group: int = _GROUP) -> list[nn.Module]:
+    return [ResidualBlock(channels, group) for _ in range(blocks)]
 
 
 FAMILY = family.Family(

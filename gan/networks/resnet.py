@@ -8,6 +8,7 @@ and the discriminator 1,053,824, both without labels.
 from dataclasses import replace
 from itertools import pairwise
 from math import sqrt
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,16 @@ from gan.networks.layers.norms import Norm, check_norm
 _NORMS: tuple[Norm, ...] = ("spectral", "none", "batch")
 
 _PAPERS_DOUBLINGS = 3  # from 4x4 to 32x32
+
+
+Upsampling = Literal["nearest", "bilinear"]
+
+
+class Arguments(family.WidthArguments):
+    """Adds what networks of other programs have otherwise."""
+
+    upsampling: Upsampling = "nearest"  # how rows and columns are doubled
+    widths: list[int] | None = None  # channels from the base grid to the image, one more than blocks; None: by the width
 
 
 def _narrowed(width: int, times: int, smallest: int) -> int:
@@ -51,8 +62,9 @@ class ConditionalBatchNorm(nn.Module):
 class UpBlock(nn.Module):
     """Twice the rows and columns: normalise, ReLU, double, convolve, normalise, ReLU, convolve; beside it a 1x1 shortcut."""
 
-    def __init__(self, before: int, after: int, classes: int | None) -> None:
+    def __init__(self, before: int, after: int, classes: int | None, upsampling: Upsampling = "nearest") -> None:
         super().__init__()
+        self._upsampling = upsampling
         self.first_norm = ConditionalBatchNorm(before, classes)
         self.first = nn.Conv2d(before, after, kernel_size=3, padding=1)
         self.second_norm = ConditionalBatchNorm(after, classes)
@@ -61,10 +73,15 @@ class UpBlock(nn.Module):
 
     def forward(self, input: Tensor, label: Tensor | None) -> Tensor:
         """float [n, before, rows, columns], int64 [n] or None -> float [n, after, 2 rows, 2 columns]."""
-        residual: Tensor = self.first(_doubled(functional.relu(self.first_norm(input, label))))
+        residual: Tensor = self.first(self._doubled(functional.relu(self.first_norm(input, label))))
         residual = self.second(functional.relu(self.second_norm(residual, label)))
         # A 1x1 convolution and the doubling commute; this way round it takes a quarter of the work.
-        return residual + _doubled(self.shortcut(input))
+        return residual + self._doubled(self.shortcut(input))
+
+    def _doubled(self, images: Tensor) -> Tensor:
+        if self._upsampling == "nearest":
+            return functional.interpolate(images, scale_factor=2.0, mode="nearest")
+        return functional.interpolate(images, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 class Generator(family.Generator):
@@ -80,19 +97,24 @@ class Generator(family.Generator):
         channels: int,  # of an image: 1 grey, 3 RGB
         size: Size,  # of an image in pixels, one that `base_grid` takes
         width: int,  # half the channels of a block: the paper's 256 are a width of 128
+        upsampling: Upsampling = "nearest",
+        widths: list[int] | None = None,  # channels from the base grid to the image; None: by the width
     ) -> None:
-        """Raises ValueError for a size that `base_grid` does not take."""
+        """Raises ValueError for a size that `base_grid` does not take, and for widths that are too few or too many."""
         super().__init__()
         grid = base_grid(size)
         self.input_spec = input_spec
         self.codes = replace(input_spec, classes=None)  # what is appended to the latent vector; the label is not
-        self.grid = (2 * width, grid.rows, grid.columns)
-        widths = [
-            _narrowed(2 * width, max(doubling - _PAPERS_DOUBLINGS, 0), smallest=width // 4)
-            for doubling in range(grid.doublings + 1)
-        ]
-        self.first = nn.Linear(input_spec.z_dim + conditioning.condition_size(self.codes), 2 * width * grid.rows * grid.columns)
-        self.blocks = nn.ModuleList(UpBlock(before, after, input_spec.classes) for before, after in pairwise(widths))
+        if widths is None:
+            widths = [
+                _narrowed(2 * width, max(doubling - _PAPERS_DOUBLINGS, 0), smallest=width // 4)
+                for doubling in range(grid.doublings + 1)
+            ]
+        elif len(widths) != grid.doublings + 1:
+            raise ValueError(f"an image of {size[1]}x{size[0]} takes {grid.doublings + 1} widths, not {len(widths)}")
+        self.grid = (widths[0], grid.rows, grid.columns)
+        self.first = nn.Linear(input_spec.z_dim + conditioning.condition_size(self.codes), widths[0] * grid.rows * grid.columns)
+        self.blocks = nn.ModuleList(UpBlock(before, after, input_spec.classes, upsampling) for before, after in pairwise(widths))
         self.norm = nn.BatchNorm2d(widths[-1])
         self.last = nn.Conv2d(widths[-1], channels, kernel_size=3, padding=1)
 
@@ -211,15 +233,12 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
     spectral_norm.init_power_iteration(network, random)
 
 
-def _doubled(images: Tensor) -> Tensor:
-    return functional.interpolate(images, scale_factor=2.0, mode="nearest")
-
-
 FAMILY = family.Family(
     "resnet",
     Generator,
     Discriminator,
     initialise,
     _NORMS,
+    arguments=Arguments,
     defaults={"width": 128, "discriminator_norm": "spectral", "z_dim": 128},
 )

@@ -1,21 +1,21 @@
 """Model folder -> a function from rows of inputs to rows of outputs, on one of several engines."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
-import numpy as np
-
+from gan import latents
 from gan.errors import ModelFolderError
 from gan.images.encoding import Images
-from gan.latents import Inputs, count, select
-from gan.manifest import IMAGES
+from gan.latents import Inputs
+from gan.manifest import IMAGES, Manifest
 from gan.model_folder import ModelFolder
-from gan.runtimes.base import DeviceName, Engine, Outputs, PrecisionName, RunExclusively, Runtime, run_inline
+from gan.runtimes.base import DeviceName, Engine, PrecisionName, RunExclusively, Runtime, generate, run_inline
+from gan.runtimes.network import ExportedNetwork, generator_of
 
-# (folder, device, precision, processor threads or None for as many as help, on_device) -> an engine for the folder's generator.
+# (network, device, precision, processor threads or None for as many as help, on_device) -> an engine for it.
 # Raises ModelFolderError for a file that it cannot load, or a device that is not there.
-Load = Callable[[ModelFolder, DeviceName, PrecisionName, int | None, RunExclusively], Engine]
+Load = Callable[[ExportedNetwork, DeviceName, PrecisionName, int | None, RunExclusively], Engine]
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,23 @@ class EngineKind:
 def _of_module(name: str, package: str, remedy: str) -> Load:
     """The `load` of a module of this package, which is imported when it is first asked for."""
 
-    def load(folder: ModelFolder, device: DeviceName, precision: PrecisionName, threads: int | None, on: RunExclusively) -> Engine:
+    def load(
+        network: ExportedNetwork, device: DeviceName, precision: PrecisionName, threads: int | None, on: RunExclusively
+    ) -> Engine:
         try:
             module = import_module(f"gan.runtimes.{name}")
         except ImportError as error:
             raise ModelFolderError(
                 f"GAN_RUNTIME={name} needs {package}, which is not installed here ({error}): {remedy}"
             ) from error
-        engine: Engine = module.load(folder, device, precision, threads, on)
+        engine: Engine = module.load(network, device, precision, threads, on)
         return engine
 
     return load
 
+
+# What an engine may raise, unforeseen, for files that another program made
+_OF_OTHERS_FILES = (LookupError, TypeError, AttributeError, ArithmeticError)
 
 ENGINES: dict[str, EngineKind] = {
     "onnx": EngineKind(
@@ -83,15 +88,27 @@ def load(
     if precision not in ENGINES[engine].precisions:
         others = " or ".join(name for name, kind in ENGINES.items() if precision in kind.precisions)
         raise ModelFolderError(f"GAN_PRECISION={precision} needs GAN_RUNTIME={others}, not {engine}: leave it unset for float32")
-    loaded = ENGINES[engine].load(folder, device, precision, threads, on_device)
-    return Runtime(loaded, folder.manifest.input_spec, tuple(folder.manifest.outputs))
+    network, mapping = generator_of(folder), None
+    if folder.manifest.styles is not None:
+        from gan.runtimes.styles import StyleMapping  # imports ONNX Runtime, which other engines do without
+
+        mapping = StyleMapping(folder)
+        network = mapping.feeding(network)
+    try:
+        return Runtime(ENGINES[engine].load(network, device, precision, threads, on_device), network, mapping)
+    except _OF_OTHERS_FILES as error:  # of one model, which must not end a service that has others
+        raise ModelFolderError(
+            f"{folder.path} cannot be run by GAN_RUNTIME={engine} ({type(error).__name__}: {error}): try another, or convert it "
+            "again"
+        ) from error
 
 
-def generate(runtime: Runtime, rows: Inputs) -> Outputs:
-    """All outputs of any number of rows from 1 up, one batch after another."""
-    starts = range(0, count(rows), runtime.batch_size)
-    parts = [runtime.start(select(rows, slice(start, start + runtime.batch_size)))() for start in starts]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def inputs_of_seeds(
+    runtime: Runtime, manifest: Manifest, seeds: Sequence[int], truncation: float | None, given: Inputs | None = None
+) -> Inputs:
+    """Complete rows of seeds, but for the inputs given, truncated where the model truncates: as latent vectors, or as styles."""
+    of_latents = truncation if manifest.truncates == "z" else None
+    return runtime.complete(latents.inputs_of_seeds(seeds, manifest.input_spec, of_latents) | (given or {}), truncation)
 
 
 def generate_images(runtime: Runtime, rows: Inputs) -> Images:

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan.images.encoding import to_uint8_range
-from gan.latents import Inputs, InputSpec, count, inputs_of_seeds, select
-from gan.manifest import Manifest
+from gan.latents import Inputs, count, select
+from gan.manifest import STYLES
 from gan.processors import usable_processors
+from gan.runtimes.network import ExportedNetwork, OutputSpec
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 PrecisionName = Literal["float32", "bfloat16", "float16"]
@@ -20,8 +21,9 @@ Outputs = dict[str, NDArray[Any]]  # by name, one row for each row of inputs
 # A batch that one thread computes in less gains little from others, which are then left to the event loop and the encoders.
 ONE_THREAD_SECONDS = 0.010
 
-# Values of one output that a batch may hold: 1,024 images of 32x32, or 5 of 256x256 RGB.
-_BATCH_VALUES = 2**20
+# Values of one output that a batch may hold: 21 images of 64x64 RGB, or 1 of 256x256. A processor, unlike a GPU, computes larger
+# batches of such images no faster for each.
+_BATCH_VALUES = 2**18
 # A batch that takes longer is halved, so that a short request does not wait long for a long one.
 _BATCH_SECONDS = 0.25
 
@@ -42,25 +44,6 @@ def run_inline(work: Callable[[], T], /) -> T:
     return work()
 
 
-class OutputSpec(Protocol):
-    """What is known of an output, as a manifest describes it."""
-
-    @property
-    def name(self) -> str:
-        """Key in `Outputs`."""
-        ...
-
-    @property
-    def values(self) -> int:
-        """Numbers in a row."""
-        ...
-
-    @property
-    def uint8_source_range(self) -> tuple[float, float] | None:
-        """The range that becomes 0 to 255 in uint8 images [n, height, width, channels]; None: the output stays as it is."""
-        ...
-
-
 class Engine(Protocol):
     """Runs the exported file of a network on one device.
 
@@ -79,6 +62,31 @@ class Engine(Protocol):
         """Begin to compute 1 to `max_batch_size` rows; the function returned waits for them."""
         ...
 
+    def start_values(self, rows: Inputs) -> Callable[[], Outputs]:
+        """The same, but what the network itself gives, also where `makes_uint8`."""
+        ...
+
+
+class BatchRunner(Protocol):
+    """What runs batches of complete rows: a `Runtime`, or its `values`."""
+
+    batch_size: int  # rows; more would not be faster
+    in_flight: int  # batches that may be started before the first of them is waited for
+
+    def start(self, rows: Inputs) -> Callable[[], Outputs]:
+        """Begin to compute 1 to `batch_size` complete rows; the function returned waits for the outputs, by name."""
+        ...
+
+
+class Mapping(Protocol):
+    """Makes styles; see `styles.StyleMapping`."""
+
+    file: str  # that it runs
+
+    def with_styles(self, rows: Inputs, truncation: float | None = None) -> Inputs:
+        """The rows, and their styles beside them."""
+        ...
+
 
 class Runtime:
     """A network on an engine. The same row gives the same bytes whatever else is in the batch.
@@ -87,36 +95,89 @@ class Runtime:
     padded to one size.
     """
 
-    def __init__(self, engine: Engine, spec: InputSpec, outputs: tuple[OutputSpec, ...]) -> None:
-        """Runs some rows to choose the size of batches. Raises what the engine raises."""
-        self._engine, self._outputs = engine, outputs
+    def __init__(self, engine: Engine, network: ExportedNetwork, mapping: Mapping | None = None) -> None:
+        """`mapping` makes the styles of a network that takes these. Runs some rows; raises what the engine raises."""
+        self._engine, self._inputs, self._outputs, self._mapping = engine, network.inputs, network.outputs, mapping
         self.name, self.file, self.library, self.in_flight = engine.name, engine.file, engine.library, engine.in_flight
-        # A function of the outputs' size alone: where batches are padded, another size could give other bits after a restart.
-        self.batch_size = rows_in_a_batch(engine.max_batch_size, outputs)
-        probe = inputs_of_seeds(range(self.batch_size), spec)
+        self.files = (self.file,) if mapping is None else (mapping.file, self.file)
+        self.batch_size = engine.max_batch_size
+        probe = network.rows(self.batch_size)
         self._pad = not rows_agree(engine, probe) if engine.needs_fixed_batch_size is None else engine.needs_fixed_batch_size
         if not self._pad:
             self.batch_size = _batch_size_within_limit(engine, probe)
+        self.values = Values(self)
+
+    @property
+    def is_half_precision(self) -> bool:
+        """Whether it computes in float16 or bfloat16, where small differences of inputs are lost."""
+        return self.name.endswith("float16")
+
+    def complete(self, rows: Inputs, truncation: float | None = None) -> Inputs:
+        """The rows with their styles, truncated, if the network takes styles and they have none; else the rows as they are."""
+        return rows if self._mapping is None or STYLES in rows else self._mapping.with_styles(rows, truncation)
 
     def start(self, rows: Inputs) -> Callable[[], Outputs]:
-        """Begin to compute 1 to `batch_size` rows; the function returned waits for the outputs, by name."""
+        """Begin to compute 1 to `batch_size` complete rows; the function returned waits for the outputs, by name."""
+        wait = self._start(self._engine.start, rows)
+        if self._engine.makes_uint8:
+            return wait
+        return lambda: _of_outputs(to_declared_output, wait(), self._outputs)
+
+    def start_values(self, rows: Inputs) -> Callable[[], Outputs]:
+        """See `Values.start`."""
+        wait = self._start(self._engine.start_values, rows)
+        return lambda: _of_outputs(_to_unit_range, wait(), self._outputs)
+
+    def _start(self, start: Callable[[Inputs], Callable[[], Outputs]], rows: Inputs) -> Callable[[], Outputs]:
         n = count(rows)
-        wait = self._engine.start(padded(rows, self.batch_size) if self._pad else rows)
-
-        def finish() -> Outputs:
-            found = {name: values[:n] for name, values in wait().items()}
-            return (
-                found
-                if self._engine.makes_uint8
-                else {spec.name: to_declared_output(found[spec.name], spec) for spec in self._outputs}
-            )
-
-        return finish
+        rows = {name: rows[name] for name in self._inputs}
+        wait = start(padded(rows, self.batch_size) if self._pad else rows)
+        return lambda: {name: values[:n] for name, values in wait().items()}
 
 
-def rows_in_a_batch(most: int, outputs: tuple[OutputSpec, ...]) -> int:
-    """How many rows, at least one and at most `most`, stay within the bound on a batch's output."""
-    return max(1, min(most, _BATCH_VALUES // max(spec.values for spec in outputs)))
+class Values:
+    """A generator's images as it computes them, not yet rounded to uint8: for searches, which need small differences."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self.batch_size, self.in_flight = runtime.batch_size, 1
+
+    def start(self, rows: Inputs) -> Callable[[], Outputs]:
+        """As `Runtime.start`, but images are float32 [n, channels, height, width], where [-1, 1] becomes 0 to 255."""
+        return self._runtime.start_values(rows)
+
+
+def _of_outputs(
+    convert: Callable[[NDArray[Any], OutputSpec], NDArray[Any]], found: Outputs, outputs: tuple[OutputSpec, ...]
+) -> Outputs:
+    return {spec.name: convert(found[spec.name], spec) for spec in outputs}
+
+
+def _to_unit_range(values: NDArray[Any], spec: OutputSpec) -> NDArray[Any]:
+    if spec.uint8_source_range in (None, (-1.0, 1.0)):
+        return values
+    low, high = spec.uint8_source_range or (-1.0, 1.0)
+    return (values - np.float32(low)) * np.float32(2 / (high - low)) - np.float32(1)
+
+
+def generate(runtime: Runtime, rows: Inputs) -> Outputs:
+    """All outputs of any number of rows from 1 up, one batch after another; styles that they lack are not truncated."""
+    return in_batches(runtime, runtime.complete(rows))
+
+
+def in_batches(runner: BatchRunner, rows: Inputs) -> Outputs:
+    """All outputs of any number of complete rows from 1 up, one batch after another."""
+    starts = range(0, count(rows), runner.batch_size)
+    parts = [runner.start(select(rows, slice(start, start + runner.batch_size)))() for start in starts]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def rows_in_a_batch(most: int, network: ExportedNetwork, values: int = _BATCH_VALUES) -> int:
+    """How many rows, at least one and at most `most`, stay within a bound on a batch's output; as many as its files take if fixed.
+
+    A function of the network alone: where batches are padded, another size could give other bits after a restart.
+    """
+    return network.batch or max(1, min(most, values // max(spec.values for spec in network.outputs)))
 
 
 def rows_agree(engine: Engine, probe: Inputs) -> bool:
@@ -150,13 +211,13 @@ def padded(rows: Inputs, size: int) -> Inputs:
     return {name: np.pad(values, [(0, missing), *[(0, 0)] * (values.ndim - 1)]) for name, values in rows.items()}
 
 
-def as_few_threads_as_help(make: Callable[[int], E], threads: int | None, manifest: Manifest) -> E:
+def as_few_threads_as_help(make: Callable[[int], E], threads: int | None, network: ExportedNetwork) -> E:
     """An engine with these processor threads, or with one where more gain little and change no bit.
 
     The clock may choose otherwise after a restart, so both must compute the same in a batch of any size.
     """
     engine = make(threads or usable_processors())
-    probe = inputs_of_seeds(range(rows_in_a_batch(engine.max_batch_size, tuple(manifest.outputs))), manifest.input_spec)
+    probe = network.rows(engine.max_batch_size)
     together = engine.start(probe)()  # which fails for a file with other inputs than the manifest says
     if threads is not None or usable_processors() == 1:
         return engine
@@ -165,7 +226,8 @@ def as_few_threads_as_help(make: Callable[[int], E], threads: int | None, manife
         return engine
     same = all(np.array_equal(values, together[name]) for name, values in alone.start(probe)().items())
     for one in (engine, alone):
-        one.needs_fixed_batch_size = not rows_agree(one, probe)
+        if one.needs_fixed_batch_size is None:
+            one.needs_fixed_batch_size = not rows_agree(one, probe)
     return alone if same and alone.needs_fixed_batch_size == engine.needs_fixed_batch_size else engine
 
 

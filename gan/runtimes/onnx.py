@@ -6,21 +6,25 @@ import onnxruntime
 
 from gan.errors import ModelFolderError
 from gan.latents import Inputs
-from gan.model_folder import ONNX, ModelFolder, export_again_hint
-from gan.runtimes.base import DeviceName, Outputs, PrecisionName, RunExclusively, as_few_threads_as_help
+from gan.model_folder import export_again_hint
+from gan.runtimes.base import DeviceName, Outputs, PrecisionName, RunExclusively, as_few_threads_as_help, rows_in_a_batch
+from gan.runtimes.network import ExportedNetwork
+
+_MAX_BATCH_SIZE = 16  # as fast for each image as larger batches, and sooner done
 
 
 class OnnxEngine:
     """One session of ONNX Runtime."""
 
     name = "onnx-cpu"
-    file, library = ONNX, "onnxruntime"
-    max_batch_size = 16  # as fast for each image as larger batches, and sooner done
+    library = "onnxruntime"
     in_flight = 1  # the processor computes while `start` is called
-    needs_fixed_batch_size: bool | None = None
     makes_uint8 = False
 
-    def __init__(self, content: bytes, threads: int) -> None:
+    def __init__(self, network: ExportedNetwork, content: bytes, threads: int) -> None:
+        self.file = network.file("onnx")
+        self.max_batch_size = rows_in_a_batch(_MAX_BATCH_SIZE, network)
+        self.needs_fixed_batch_size = None if network.batch is None else True
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         # Threads of the pool that find no work would otherwise go on looking for it after the batch, and take the processor from
@@ -35,16 +39,20 @@ class OnnxEngine:
         outputs = dict(zip(self._names, self._session.run(None, rows), strict=True))
         return lambda: outputs
 
+    start_values = start
 
-def load(folder: ModelFolder, device: DeviceName, _precision: PrecisionName, threads: int | None, _: RunExclusively) -> OnnxEngine:
+
+def load(
+    network: ExportedNetwork, device: DeviceName, _precision: PrecisionName, threads: int | None, _: RunExclusively
+) -> OnnxEngine:
     """Open the file, with one thread where more gain little and change no bit. Raises ModelFolderError."""
     if device == "cuda":
         raise ModelFolderError("GAN_DEVICE=cuda needs GAN_RUNTIME=torchscript: ONNX Runtime runs on the processor here")
-    content = folder.content(ONNX)
+    content, folder = network.content("onnx"), network.folder.path
     try:
-        return as_few_threads_as_help(lambda n: OnnxEngine(content, n), threads, folder.manifest)
+        return as_few_threads_as_help(lambda n: OnnxEngine(network, content, n), threads, network)
     except Exception as error:  # ONNX Runtime's own errors share no base class below Exception
         reason = str(error).partition("\n")[0]
         raise ModelFolderError(
-            f"ONNX Runtime cannot run {folder.path / ONNX} ({reason}): {export_again_hint(folder.path)}"
+            f"ONNX Runtime cannot run {folder / network.file('onnx')} ({reason}): {export_again_hint(folder)}"
         ) from error

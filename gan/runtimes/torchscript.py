@@ -11,16 +11,18 @@ from torch import Tensor
 
 from gan.errors import ModelFolderError
 from gan.images.encoding import Images, to_uint8_range
-from gan.latents import Inputs, InputSpec, inputs_of_seeds
-from gan.model_folder import TORCHSCRIPT, ModelFolder, export_again_hint
+from gan.latents import Inputs
+from gan.model_folder import export_again_hint
 from gan.processors import usable_processors
 from gan.runtimes.base import DeviceName, Outputs, PrecisionName, RunExclusively, rows_in_a_batch, run_inline
+from gan.runtimes.network import ExportedNetwork
 
 
 class FixedTypeError(Exception):
     """A TorchScript file whose weights cannot be given another type."""
 
 
+_GPU_BATCH_VALUES = 2**22  # that a batch may hold: 64 images of 128x128 RGB, or 21 of 256x256
 _WARM_UP_RUNS = 3  # TorchScript specialises its graph over the first two runs, which may change last bits
 
 
@@ -31,19 +33,20 @@ class TorchScriptEngine:
     graph, which replays all kernels of a batch with one call, is of one shape.
     """
 
-    file, library = TORCHSCRIPT, "torch"
+    library = "torch"
     needs_fixed_batch_size = makes_uint8 = True
 
     def __init__(
         self,
-        folder: ModelFolder,
+        network: ExportedNetwork,
         device: DeviceName = "auto",
         precision: PrecisionName = "float32",
         threads: int | None = None,
         on_device: RunExclusively = run_inline,
     ) -> None:
         """Raises ModelFolderError."""
-        (output,) = folder.manifest.outputs
+        (output,) = network.outputs
+        self.file = network.file("torchscript")
         assert output.uint8_source_range is not None, "the step to uint8 is part of the graph"
         self._output, self._range = output.name, output.uint8_source_range
         if device == "cuda" and not torch.cuda.is_available():
@@ -54,29 +57,27 @@ class TorchScriptEngine:
             raise ModelFolderError("GAN_PRECISION=float16 needs a GPU, and torch sees none here: leave it unset")
         self._dtype = torch.float16 if precision == "float16" else torch.float32
         self.name = f"torchscript-{self._device.type}" + ("-float16" if precision == "float16" else "")
-        self.max_batch_size = rows_in_a_batch(64 if on_gpu else 8, (output,))
+        self.max_batch_size = rows_in_a_batch(64, network, _GPU_BATCH_VALUES) if on_gpu else rows_in_a_batch(8, network)
         self.in_flight = 2 if on_gpu else 1
         self._slots: list[_CudaGraphBuffers] = []
         torch.set_num_threads(threads or min(torch.get_num_threads(), usable_processors()))
         # TensorFloat-32 would cost the promise of one grey level; autotuning, that of the same bytes after a restart.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
-        self._names = folder.manifest.input_spec.names
-        content = folder.content(TORCHSCRIPT)
+        self._names = network.inputs
+        content, folder = network.content("torchscript"), network.folder.path
         try:
             self._module = load_module(content, self._device, self._dtype)
             # While a CUDA graph is captured no other thread may ask anything of the device.
-            on_device(lambda: self._warm_up(folder.manifest.input_spec))
+            on_device(lambda: self._warm_up(network.rows(self.max_batch_size)))
         except FixedTypeError as error:
             raise ModelFolderError(
-                f"GAN_PRECISION={precision}: {folder.path / TORCHSCRIPT} {error}: {export_again_hint(folder.path)}, "
+                f"GAN_PRECISION={precision}: {folder / self.file} {error}: {export_again_hint(folder)}, "
                 "or leave GAN_PRECISION unset"
             ) from error
         except (RuntimeError, ValueError) as error:
             reason = str(error).strip().rpartition("\n")[2]  # torch's own trace comes before it
-            raise ModelFolderError(
-                f"torch cannot run {folder.path / TORCHSCRIPT} ({reason}): {export_again_hint(folder.path)}"
-            ) from error
+            raise ModelFolderError(f"torch cannot run {folder / self.file} ({reason}): {export_again_hint(folder)}") from error
 
     def start(self, rows: Inputs) -> Callable[[], Outputs]:
         """See `base.Engine`."""
@@ -91,15 +92,18 @@ class TorchScriptEngine:
             levels: Images = self._levels(batch).numpy()
         return lambda: {self._output: levels}
 
+    def start_values(self, rows: Inputs) -> Callable[[], Outputs]:
+        """See `base.Engine`."""
+        with torch.inference_mode():
+            values = self._values([torch.from_numpy(values).to(self._device) for values in self._in_order(rows)]).cpu().numpy()
+        return lambda: {self._output: values}
+
     def _in_order(self, rows: Inputs) -> list[NDArray[Any]]:
         return [rows[name] for name in self._names]
 
     @torch.inference_mode()
-    def _warm_up(self, input_spec: InputSpec) -> None:
-        probe = [
-            torch.from_numpy(values).to(self._device)
-            for values in self._in_order(inputs_of_seeds(range(self.max_batch_size), input_spec))
-        ]
+    def _warm_up(self, rows: Inputs) -> None:
+        probe = [torch.from_numpy(values).to(self._device) for values in self._in_order(rows)]
         if self._device.type == "cpu":
             for _ in range(_WARM_UP_RUNS):
                 self._levels(probe)
@@ -114,9 +118,13 @@ class TorchScriptEngine:
 
     def _levels(self, batch: list[Tensor]) -> Tensor:
         """Inputs in the network's order, on its device -> uint8 [max_batch_size, height, width, channels]."""
-        images = self._module(*(values.to(self._dtype) if values.is_floating_point() else values for values in batch))
-        levels: Tensor = to_uint8_range(images.float(), *self._range).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        levels: Tensor = to_uint8_range(self._values(batch), *self._range).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
         return levels
+
+    def _values(self, batch: list[Tensor]) -> Tensor:
+        """The same -> float32 [max_batch_size, channels, height, width]."""
+        images = self._module(*(values.to(self._dtype) if values.is_floating_point() else values for values in batch))
+        return images.float()  # type: ignore[no-any-return]
 
 
 def load_module(content: bytes, device: torch.device, dtype: torch.dtype) -> torch.jit.ScriptModule:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx2
 
-from tests.container.conftest import started
+from tests.container.conftest import MEMORY, started
 
 ROOT = Path(__file__).parents[2]
 
@@ -104,7 +104,7 @@ def test_compose_runs_it_limited_and_with_a_key_and_changes_its_image(image, tmp
             answer = client.post("/generate", json={"seed": 7}, headers={"Authorization": "Bearer secret"})
             assert answer.content.startswith(b"\x89PNG")
         limits = container["HostConfig"]
-        assert (limits["Memory"], limits["NanoCpus"], limits["ReadonlyRootfs"]) == (2**30, 2 * 10**9, True)
+        assert (limits["Memory"], limits["NanoCpus"], limits["ReadonlyRootfs"]) == (MEMORY * 2**20, 2 * 10**9, True)
         assert any("no-new-privileges" in option for option in limits["SecurityOpt"])
         assert not container.get("EffectiveCaps")
         assert limits["CapAdd"] in (None, [])

@@ -7,16 +7,17 @@ import pytest
 
 from gan.errors import ModelFolderError
 from gan.latents import Code, InputSpec
-from gan.manifest import Architecture, Imported, Manifest, Network, Trained, generator_inputs, image_output
+from gan.manifest import Manifest, generator_inputs, image_output
+from gan.manifest_parts import Architecture, Imported, Network, Styles, Trained
 from gan.manifest_versions import parse_manifest
 
-SHIPPED = Path(__file__).parents[2] / "models" / "fashion-mnist" / "model.json"
+FIRST = Path(__file__).with_name("manifest-1.json")  # as fashion-mnist had it
 CODES = (Code("kind", 4), Code("slant"))
 
 
 def first():
     """A manifest of version 1, as a dict."""
-    return json.loads(SHIPPED.read_text())
+    return json.loads(FIRST.read_text())
 
 
 def parse(content):
@@ -84,6 +85,15 @@ def test_a_model_of_another_program_has_no_architecture_of_ours():
     assert (manifest.latent, manifest.z_dim, manifest.outputs[0].values) == ("uniform", 8, 3 * 16 * 24)
 
 
+NAMES = (["a", "b"], ["a", "b", "a"], ["a", "", "b"])
+
+
+def labelled(names):
+    """Inputs of three classes with these names, as a file may have them."""
+    z, label = generator_inputs(InputSpec(8), ["a", "b", "c"])
+    return [z.model_dump(), {**label.model_dump(), "names": names}]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -91,6 +101,11 @@ def test_a_model_of_another_program_has_no_architecture_of_ours():
         ({"inputs": generator_inputs(InputSpec(8, codes=(Code("label", 3),)), None)}, "two inputs .* one name"),
         ({"inputs": generator_inputs(InputSpec(8), ["a"])[1:]}, "first input must be the latent vector z"),
         ({"networks": {"discriminator": Network(files={})}}, "no generator among the networks"),
+        ({"styles": Styles(layers=3, size=4)}, "belong together"),
+        ({"networks": {"generator": Network(files={}), "mapping": Network(files={})}}, "belong together"),
+        ({"sampling": {"truncation": 0.5, "truncation_space": "w"}}, "belong together"),
+        ({"sampling": {"truncation": 0}}, "a truncation of 0 is for styles"),
+        *(({"inputs": labelled(names)}, "label has 3 categories, which need as many different names") for names in NAMES),
         ({"origin": {"kind": "found"}}, "does not match any of the expected tags"),
         ({"colour": "red"}, "Extra inputs are not permitted"),
     ],

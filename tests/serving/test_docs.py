@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
+from serving import openapi_pictures
 from serving.app import Api
 from serving.auth import RequireKey
 from serving.metrics import metrics
@@ -45,7 +46,7 @@ def test_every_metric_is_listed_with_its_sentence():
 def test_every_route_and_field_is_named():
     for route in Api()._routes:
         assert f"{route}`" in TEXT, route
-    for model in (GenerateRequest, InterpolateRequest):
+    for model in (GenerateRequest, InterpolateRequest, *openapi_pictures.REQUESTS.values()):
         for name in model.model_fields:
             assert f"`{name}`" in TEXT, name
 

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from gan import runtimes
+from gan.directions import Directions
 from gan.manifest import Manifest
 from gan.model_folder import ModelFolder
 from serving import caching
-from serving.models import LoadedModel
+from serving.loaded_model import LoadedModel
 from serving.negotiation import choose_format
 from serving.prepared_requests import PreparedGeneration
 from serving.schema import GenerateRequest
@@ -230,7 +231,7 @@ def test_the_etag_is_strong_and_covers_the_file_that_draws_and_the_names_of_the_
     runtime = runtimes.load(ModelFolder(conditional.model, Manifest.model_validate(manifest)), "onnx", threads=1)
     for change in changes:
         folder = ModelFolder(conditional.model, Manifest.model_validate(manifest | change))
-        loaded = LoadedModel(folder, runtime)
+        loaded = LoadedModel(folder, runtime, Directions({}, "normal"), None, None)
         plan = PreparedGeneration.prepare(GenerateRequest(seed=7), None, folder.manifest, Settings(), lambda: "png")
         etags.add(caching.headers(loaded, plan, False, False)["ETag"])
     assert len(etags) == 3

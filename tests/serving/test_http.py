@@ -437,6 +437,18 @@ def test_one_who_pipelines_and_leaves_ends_the_request_being_answered(door):
     assert door.echo.seen == ["GET /listen"]
 
 
+@pytest.mark.parametrize("size", [10, 200_000, 8_000_000])
+def test_one_who_leaves_after_a_body_of_any_size_ends_the_work(door, size):
+    door.echo.left.clear()
+    with door.connect() as connection:
+        connection.sendall(b"POST /work HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % size + b"x" * size)
+        deadline = time.monotonic() + 20
+        while not door.echo.seen and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)  # until it is at work
+    assert door.echo.left.wait(20)
+
+
 @pytest.mark.parametrize(
     "first", [b"GET /1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b"GET /1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"]
 )

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from starlette.testclient import TestClient
 
 from gan import atomic, model_folder
-from gan.latents import Code, InputSpec, inputs_of_seed
+from gan.latents import Code, InputSpec, inputs_of_seed, inputs_of_seeds
 from gan.manifest import MANIFEST, generator_inputs
 from gan.model_folder import ONNX, TORCHSCRIPT, WEIGHTS
 from gan.networks import dcgan
@@ -44,8 +44,8 @@ def coded(trained, tmp_path_factory):
 
     def fill(path):
         save_file(generator.state_dict(), path / WEIGHTS)
-        export.export_onnx(generator, path / ONNX)
-        export.export_torchscript(generator, path / TORCHSCRIPT)
+        export.export_onnx(generator, path / ONNX, inputs_of_seeds(range(2), generator.input_spec))
+        export.export_torchscript(generator, path / TORCHSCRIPT, inputs_of_seeds(range(2), generator.input_spec))
         files = model_folder.digests(path, [WEIGHTS, ONNX, TORCHSCRIPT])
         changes = {"name": "coded", "version": files[WEIGHTS][:12], "files": files}
         changes["inputs"] = generator_inputs(generator.input_spec, None)
@@ -296,3 +296,34 @@ def test_one_service_has_both_and_the_image_is_an_image(trained, conditional, co
             response = client.post("/generate", json={"model": name, "seed": 1, "n": 4, **fields})
             assert response.headers["x-model"].startswith(f"{name}@")
             assert Image.open(io.BytesIO(response.content)).size == (64, 64)
+
+
+def invert(client, png, **fields):
+    return client.post("/invert", params=fields, content=png, headers={"Content-Type": "image/png"})
+
+
+def test_the_class_of_a_picture_is_found_or_given(labelled_client):
+    png = labelled_client.post("/generate", json={"seed": 3, "label": "Bag"}).content
+    (found,) = invert(labelled_client, png, iterations=6).json()["images"]
+    assert found["label"] == "Bag"
+    (given,) = invert(labelled_client, png, iterations=6, label="bag").json()["images"]
+    assert given["label"] == "Bag"
+    (other,) = invert(labelled_client, png, iterations=6, label="Trouser").json()["images"]
+    assert other["label"] == "Trouser"
+    assert other["psnr"] < found["psnr"]
+    refused(invert(labelled_client, png, label="Hat"), 422, ("label",))
+    two = labelled_client.post("/invert", files=[("image", ("a.png", png))] * 2, data={"label": "Bag,Coat", "iterations": "0"})
+    assert [one["label"] for one in two.json()["images"]] == ["Bag", "Coat"]
+    refused(
+        labelled_client.post("/invert", files=[("image", ("a.png", png))] * 2, data={"label": "Bag,Coat,Dress"}), 422, ("label",)
+    )
+
+
+def test_categories_of_a_picture_are_found_and_numbers_are_0(coded_client):
+    latent = latents([5], 20).tolist()
+    png = coded_client.post("/generate", json={"noise": latent, "codes": {"shape": 2, "slant": 0}}).content
+    (found,) = invert(coded_client, png, iterations=20).json()["images"]
+    assert found["codes"] == {"shape": 2, "slant": 0}
+    (given,) = invert(coded_client, png, iterations=20, codes="shape:1;slant:0.5").json()["images"]
+    assert given["codes"] == {"shape": 1, "slant": 0.5}
+    assert given["psnr"] < found["psnr"]

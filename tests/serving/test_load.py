@@ -28,7 +28,11 @@ from tests.serving.test_threads import Work, begun
 class Images(Device):
     """The held device, drawing 32x32 images of the first latent component's bits."""
 
-    name, file, library = "held", "generator.onnx", "onnxruntime"
+    name, library = "held", "onnxruntime"
+    file, files = "generator.onnx", ("generator.onnx",)
+
+    def complete(self, rows, truncation=None):
+        return rows
 
     def start(self, rows):
         z = rows["z"]
@@ -300,7 +304,7 @@ def test_a_deadline_during_an_encode_is_told_at_once_and_holds_its_place_until_t
 
 def test_who_leaves_while_its_latent_vectors_are_drawn_holds_its_place_until_that_is_done(trained, device, monkeypatch):
     work = Work()
-    monkeypatch.setattr(PreparedGeneration, "inputs", lambda _: work())
+    monkeypatch.setattr(PreparedGeneration, "inputs", lambda *_: work())
 
     async def scenario():
         async with api(trained, device, monkeypatch) as (_, routes, _):
@@ -336,7 +340,7 @@ def test_a_slow_reload_does_not_hold_up_latent_vectors(trained, device, monkeypa
 
 def test_a_body_that_is_parsed_counts_until_that_is_done_and_is_given_up_at_the_deadline(trained, device, monkeypatch):
     work = Work()
-    monkeypatch.setattr(GenerateRequest, "from_json", lambda _: work())
+    monkeypatch.setattr(GenerateRequest, "from_json", lambda *_: work())
     body = b'{"seed": 1}' + b" " * 60_000
 
     async def scenario():
@@ -346,10 +350,10 @@ def test_a_body_that_is_parsed_counts_until_that_is_done_and_is_given_up_at_the_
             await begun(work)
             second = await client.post("/generate", content=body, headers=headers)
             assert second.status_code == 504  # it waited for the first
-            assert routes._reader._bodies._held > 0
+            assert routes._reader.bodies._bodies._held > 0
             work.go.set()
             assert (await first).status_code == 504
-            assert routes._reader._bodies._held == 0
+            assert routes._reader.bodies._bodies._held == 0
 
     asyncio.run(scenario())
 
@@ -455,7 +459,7 @@ def test_the_answer_of_another_application_is_bounded_too(trained, device, monke
 
 
 def test_small_bodies_that_do_not_come_whole_are_bounded_together_and_tiny_ones_come_in(trained, device, monkeypatch):
-    monkeypatch.setattr("serving.request_reading._BEGINNINGS", 4 * (30 * 1024 + 1))
+    monkeypatch.setattr("serving.bodies._BEGINNINGS", 4 * (30 * 1024 + 1))
     headers = {"Content-Type": "application/json"}
 
     async def scenario():

@@ -46,6 +46,9 @@ def test_of_several_the_one_that_ships_is_the_default(two_models):
     path.write_text(json.dumps({**json.loads(path.read_text()), "name": "fashion-mnist"}))
     assert verify(Settings(models=two_models))[1] == "fashion-mnist"
     assert verify(Settings(models=two_models, default_model="second"))[1] == "second"
+    path = two_models / "second" / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "name": "avatars"}))
+    assert verify(Settings(models=two_models))[1] == "avatars"  # though fashion-mnist is there too
 
 
 def test_a_default_that_is_not_there(two_models):

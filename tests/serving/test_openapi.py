@@ -7,7 +7,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 
-from serving import openapi
+from serving import openapi, openapi_pictures
 from serving.app import Api
 from serving.batching import Batcher
 from serving.models import Models
@@ -22,10 +22,10 @@ def test_the_document_is_valid():
 def test_every_route_and_field_is_described(client):
     document = client.get("/openapi.json").json()
     assert document == openapi.document()
-    assert set(document["paths"]) == {"/generate", "/interpolate", "/models", "/models/{name}", "/models/{name}/reload"}
+    assert set(document["paths"]) == set(Api()._routes) - {"/", "/docs", "/openapi.json"}
     parameters = {parameter["name"] for parameter in document["paths"]["/generate"]["get"]["parameters"]}
     assert parameters == set(GenerateRequest.model_fields)
-    for model in (GenerateRequest, InterpolateRequest):
+    for model in (GenerateRequest, InterpolateRequest, *openapi_pictures.REQUESTS.values()):
         properties = document["components"]["schemas"][model.__name__]["properties"]
         assert properties.keys() == model.model_fields.keys()
         assert all(field["description"] for field in properties.values())
@@ -40,14 +40,20 @@ def test_every_type_of_body_and_every_answer_is_described():
 
 
 def test_the_examples_are_answered(client):
-    for path in ("/generate", "/interpolate"):
+    for path in ("/generate", "/interpolate", *openapi_pictures.REQUESTS):
         examples = openapi.document()["paths"][path]["post"]["requestBody"]["content"]["application/json"]["examples"]
         for example in examples.values():
-            assert client.post(path, json=example["value"]).status_code == 200
+            answer = client.post(path, json=example["value"])
+            assert answer.status_code == 200, answer.text
 
 
 @schemathesis.serializer("application/x-npy")
 def npy_body(_, value):
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+@schemathesis.serializer("image/png", "image/jpeg", "image/webp")
+def picture_body(_, value):
     return value if isinstance(value, bytes) else str(value).encode()
 
 
@@ -66,6 +72,7 @@ def schema(trained):
         ("GET", "/generate"),
         ("POST", "/generate"),
         ("POST", "/interpolate"),
+        *(("POST", path) for path in openapi_pictures.REQUESTS),
         ("GET", "/models"),
         ("GET", "/models/{name}"),
         ("POST", "/models/{name}/reload"),
@@ -84,5 +91,7 @@ def test_whatever_is_sent_the_answer_is_one_that_the_document_describes(schema, 
         )
 
     try_it()
+    if path in openapi_pictures.REQUESTS:
+        assert sent >= {"application/json", "multipart/form-data", "image/png"}
     if (method, path) == ("POST", "/generate"):
         assert sent >= {"application/json", "application/x-npy"}

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from starlette.testclient import TestClient
 
 from gan import atomic, model_folder
+from gan.latents import inputs_of_seeds
 from gan.manifest import MANIFEST
 from gan.model_folder import ONNX, TORCHSCRIPT, WEIGHTS
 from gan.networks import dcgan
@@ -44,8 +45,8 @@ def scaled(model, scale):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         save_file(generator.state_dict(), folder / WEIGHTS)
-        export.export_onnx(generator, folder / ONNX)
-        export.export_torchscript(generator, folder / TORCHSCRIPT)
+        export.export_onnx(generator, folder / ONNX, inputs_of_seeds(range(2), generator.input_spec))
+        export.export_torchscript(generator, folder / TORCHSCRIPT, inputs_of_seeds(range(2), generator.input_spec))
         return {file: (folder / file).read_bytes() for file in (WEIGHTS, ONNX, TORCHSCRIPT)}
 
 

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from starlette.requests import Request
 
+from serving.bodies import BodyReader
 from serving.errors import RequestError
-from serving.request_reading import RequestReader
-from serving.settings import Settings
 from tests.conftest import latents
 from tests.serving.test_api import pixels, refused
 
@@ -236,7 +235,7 @@ def test_even_a_tiny_body_is_bounded():
 
         request = Request({"type": "http", "method": "POST", "headers": [], "query_string": b""}, receive)
         with ExitStack() as held, pytest.raises(RequestError, match="larger than 10 bytes") as refused:
-            await RequestReader(Settings(max_body=10)).body(request, held)
+            await BodyReader(10, "send less").read(request, held)
         assert refused.value.status == 413
 
     asyncio.run(scenario())

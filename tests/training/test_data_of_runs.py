@@ -87,9 +87,10 @@ def test_equal_images_teach_nothing(tmp_path, capsys):
 def test_the_spread_of_equal_images_divides_nothing():
     drawn = np.random.default_rng(0).integers(0, 256, (64, 1, 8, 8)).astype(np.uint8)
     equal = np.full((64, 1, 8, 8), 9, np.uint8)
-    assert checkpoint_quality._relative_spread(drawn, equal) == 1
-    assert checkpoint_quality._relative_spread(equal, drawn) == 0
-    assert checkpoint_quality._relative_spread(drawn, drawn) == 1
+    everywhere = np.arange(64)
+    assert checkpoint_quality._relative_spread(drawn, equal, everywhere) == 1
+    assert checkpoint_quality._relative_spread(equal, drawn, everywhere) == 0
+    assert checkpoint_quality._relative_spread(drawn, drawn, everywhere) == 1
 
 
 def test_the_limit_of_pixels_is_a_flag(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """The command that compares runs: `python -m training.compare`."""
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,8 @@ class _CommandLine(Flags):
     """
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    usage = "RUN ... [--flag value …]        (--help lists the flags)"
 
     runs: CliPositionalArg[list[UserPath]]
     """folders of runs; the others are compared with the first of each table"""
@@ -68,7 +71,7 @@ def _rows(table: "list[RunHistory]") -> list[dict[str, Any]]:
             "of_pictures": run.points[-1].images,
             "of_minutes": run.points[-1].minutes,
             run.distance_name: run.best.distance,
-            "precision": run.best.precision,
+            "precision": None if math.isnan(run.best.precision) else run.best.precision,
             "recall": run.best.recall,
             "minutes_to_the_first_runs_best": run.minutes_to(target),
         }
@@ -95,7 +98,7 @@ def _as_table(table: "list[RunHistory]") -> str:
                 f"{row['pictures']:,}",
                 f"{row['minutes']:.1f}",
                 f"{row['of_minutes']:.1f}",
-                *(f"{row[name]:.4g}" for name in (first.distance_name, "precision", "recall")),
+                *("" if row[name] is None else f"{row[name]:.4g}" for name in (first.distance_name, "precision", "recall")),
                 "not reached" if reached is None else f"{reached:.1f}",
             ]
         )

@@ -44,6 +44,8 @@ class CommandLine(Flags):
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
+    usage = "TARGET [--flag value …]        (--help lists the flags)"
+
     target: CliPositionalArg[UserPath]
     """a model folder, whose seeds are drawn, each with its own label; a run's folder; or a folder of images"""
     data: Annotated[str, AfterValidator(expand)] | None = None
@@ -68,6 +70,8 @@ class CommandLine(Flags):
     """what generates the images of a model, as GAN_RUNTIME says it to the service"""
     precision: PrecisionName = "float32"
     """that the runtime computes in, as GAN_PRECISION: what bfloat16 with openvino, or float16 with torchscript on a GPU, costs"""
+    threads: int | None = Field(None, gt=0, le=4096)
+    """processor threads for features and the classifier, by default all; one is often faster while other programs run"""
     resolution: Annotated[str, AfterValidator(_check_size)] = "32"
     """for a folder of images: the size in pixels that they and the data are brought to, such as 48x64; a model has its own"""
     pairs: Annotated[UserPath | None, AfterValidator(_check_png)] = None

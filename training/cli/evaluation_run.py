@@ -8,14 +8,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from gan.manifest import Manifest
 from gan.model_folder import read_manifest
 from gan.runtimes import ENGINES
+from training.config.schema import TrainingConfig
 from training.config.values import parse_size
 from training.data import Dataset
-from training.engine.device import forbid_tf32
 from training.errors import EvaluationTargetError
 from training.evaluation.comparison import Evaluation
 from training.evaluation.deviations import format_measure
@@ -33,6 +31,7 @@ from training.evaluation.samples import (
     read_folder,
     render_pairs,
 )
+from training.hardware import Hardware
 
 if TYPE_CHECKING:
     from training.cli.evaluate import CommandLine
@@ -108,11 +107,11 @@ def evaluate(command: "CommandLine") -> str:
     samples, about, seeds = target.samples(command)
     first = match_dataset(next(samples), data)  # before a classifier is trained: an error must not come late
     target.check_classes(data)
-    forbid_tf32()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    hardware = Hardware.choose(TrainingConfig(threads=command.threads))
+    hardware.prepare()
     try:
         evaluator = Evaluator.from_dataset(
-            data, features, inception_weights=command.inception_weights, device=device, progress=True
+            data, features, inception_weights=command.inception_weights, hardware=hardware, progress=True
         )
         evaluation = evaluator.evaluate(
             chain([first], (match_dataset(sample, data) for sample in samples)),
@@ -160,6 +159,7 @@ def _as_json(about: str, data: Dataset, why: str, found: Evaluation) -> dict[str
             }
             for one in found.measurements
         ],
+        "remarks": list(found.remarks),
         "class_shares": shares,
         "nearest": [
             # JSON has no infinity, which is what a ratio is where 1 % of the real images are doubles.
@@ -181,6 +181,7 @@ def _as_table(about: str, data: Dataset, why: str, found: Evaluation) -> str:
     for one in found.measurements:
         generated, real = format_measure(one)
         lines.append(f"{one.name:{wide}}  {generated:>18}  {real:>18}  {one.protocol}")
+    lines += ["", *found.remarks] if found.remarks else []
     if found.class_shares is not None:
         parts = [f"{name} {100 * share:.1f} %" for name, share in zip(data.classes, found.class_shares, strict=True)]
         lines += ["", f"shares of the classes, as the classifier sees them: {', '.join(parts)}"]

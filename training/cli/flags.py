@@ -3,8 +3,9 @@
 import argparse
 import re
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, ClassVar, NoReturn
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource
@@ -17,6 +18,10 @@ from training.config.values import FORMER_NAMES, current_name
 class Flags(BaseSettings):
     """Settings that come from flags only: an environment variable that happens to be called SEED or DATA must change nothing."""
 
+    headings: ClassVar[Mapping[str, str]] = {}  # of --help: the first setting of a group -> what the group is about
+    usage: ClassVar[str] = "[--flag value …]"  # what follows the command
+    leading: ClassVar[str] = ""  # the setting whose value may come first, without its flag
+
     @classmethod
     def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
         """Use the flags as the only source."""
@@ -25,8 +30,9 @@ class Flags(BaseSettings):
 
 def parse(flags: type[Flags], program: str, examples: str, arguments: Sequence[str]) -> dict[str, Any]:
     """Parse flags: the given ones, as text, by field name. Exits with a message for an unknown one, or for --help."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         f"python -m {program}",
+        usage=f"python -m {program} {flags.usage}",  # all flags would fill a screen before the error
         description=flags.__doc__,
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -39,13 +45,43 @@ def parse(flags: type[Flags], program: str, examples: str, arguments: Sequence[s
         cli_implicit_flags=True,
         cli_hide_none_type=True,
         cli_enforce_required=True,
+        add_argument_method=_Grouping(parser, flags.headings).add,
     )
+    if flags.leading and arguments and not arguments[0].startswith("-"):
+        if any(argument.partition("=")[0] == f"--{flags.leading}" for argument in arguments[1:]):
+            parser.error(f"{arguments[0]}: --{flags.leading} is given twice; leave one of them out")
+        arguments = [f"--{flags.leading}", *arguments]
     for argument in arguments:
         if not _is_text(argument):  # a run records its settings in text files
             named = argument.encode("utf-8", "backslashreplace").decode()
             parser.error(f"{named}: this is no UTF-8 text; rename it, or give a link to it that has another name")
     source(args=[_renamed(argument) for argument in arguments])
     return dict(source())
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says of an unknown flag which one is meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with the usage, the message and a guess."""
+        unknown = re.search(r"unrecognized arguments: (--[\w-]+)", message)
+        near = get_close_matches(unknown[1], self._option_string_actions, 1) if unknown else []
+        super().error(message + (f"; did you mean {near[0]}?" if near else ""))
+
+
+class _Grouping:
+    """Adds each flag to the group under whose heading it comes."""
+
+    def __init__(self, parser: argparse.ArgumentParser, headings: Mapping[str, str]) -> None:
+        self._parser, self._headings = parser, headings
+        self._group: argparse._ActionsContainer = parser
+
+    def add(self, _: argparse.ArgumentParser, *names: str, **settings: Any) -> argparse.Action:
+        """Add a flag, in the place of the parser's own method."""
+        field = settings.get("dest")
+        if (heading := self._headings.get(str(field))) is not None:
+            self._group = self._parser.add_argument_group(heading)
+        return self._group.add_argument(*names, **settings)
 
 
 def _renamed(argument: str) -> str:

@@ -5,34 +5,57 @@ from pathlib import Path
 
 from gan import model_folder
 from gan.errors import ModelFolderError
-from gan.manifest import Trained
+from gan.manifest import Manifest
+from gan.manifest_parts import Trained
 from training.config.schema import TrainingConfig
+from training.config.values import parse_count
 from training.engine import checkpoint
 from training.engine.checkpoint import CheckpointError
 from training.engine.state import TrainingState
 from training.errors import UsageError
-from training.tracking import report
+from training.tracking import stats
 
 _log = logging.getLogger(__name__)
 
 
 def is_done(folder: Path, config: TrainingConfig) -> bool:
-    """Whether the last checkpoint is at the run's end and the exported model was made from the best one."""
-    best = next(iter(checkpoint.ranked(folder)), None)
-    if best is None:
-        return False
+    """Whether the last checkpoint is at the run's end, and the exported model was made from the best one and has what it is to."""
     try:
-        last = checkpoint.read_metadata(checkpoint.checkpoints(folder)[-1])
-        origin = model_folder.read(folder / "model").manifest.origin
-        exported = origin.pictures_seen if isinstance(origin, Trained) else None
-        return config.is_reached(last.seen, last.seconds) and exported == checkpoint.read_metadata(best).seen
-    except (CheckpointError, ModelFolderError):
+        manifest = exported_model(folder)
+        if manifest is None or (config.encoder_images is not None and "scorer" not in manifest.networks):
+            return False
+        return config.is_reached(*checkpoint.length(folder))
+    except CheckpointError:
         return False
+
+
+def exported_model(folder: Path) -> Manifest | None:
+    """The manifest of a run's model, if that is whole and was made from the best checkpoint."""
+    best = next(iter(checkpoint.ranked(folder)), None)
+    try:
+        manifest = model_folder.read(folder / "model").manifest
+        seen = manifest.origin.pictures_seen if isinstance(manifest.origin, Trained) else None
+        return manifest if best is not None and seen == checkpoint.read_metadata(best).seen else None
+    except (CheckpointError, ModelFolderError):
+        return None
+
+
+def find_checkpoint(folder: Path, wanted: str) -> Path:
+    """A checkpoint of a run, by the name of its file or the images it has seen. Raises UsageError, with those that there are."""
+    there = checkpoint.checkpoints(folder)
+    seen = parse_count(wanted)
+    for path in there:
+        if Path(wanted).name in (path.name, path.stem) or checkpoint.images_of(path) == seen:
+            return path
+    numbers = ", ".join(f"{checkpoint.images_of(path):,}" for path in there) or "none"
+    raise UsageError(
+        f"--export {wanted}: {folder} has no such checkpoint; it keeps the last three and the best, after so many images: {numbers}"
+    )
 
 
 def check_something_to_resume(folder: Path) -> None:
     """Raises UsageError for a run that had checkpoints, of which none is left: it would begin anew, over its own results."""
-    measured = any("protocol" in row for row in report.read_rows(folder / report.STATS))
+    measured = any("protocol" in row for row in stats.read_rows(folder / stats.STATS))
     if not checkpoint.checkpoints(folder) and (measured or (folder / "model").exists()):
         raise UsageError(
             f"--resume {folder}: its checkpoints are gone (checkpoint-*.safetensors), and without one it would begin anew: bring "

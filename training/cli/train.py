@@ -4,7 +4,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -16,13 +16,15 @@ from training.config.resolve import resolve
 from training.config.schema import TrainingConfig
 from training.config.values import current_name
 from training.disk import writing_to
+from training.errors import UsageError
 from training.tracking import run_dir
 
 _EXAMPLES = """examples:
   python -m training.run                                       the recipe dcgan on Fashion-MNIST
   python -m training.run --minutes 30 --width 64               half the width: sooner to a fair image
-  python -m training.run --data ./my-pictures --name shoes     any folder of images; --recipe auto chooses the rest
-  python -m training.run --data ./my-pictures --dry-run        what that would be, how long it would take, and a preview
+  python -m training.run ./my-pictures --name shoes            any folder of images; --recipe auto chooses the rest
+  python -m training.run ./my-pictures --minutes 30            … what it can in half an hour
+  python -m training.run ./my-pictures --dry-run               what that would be, how long it would take, and a preview
   python -m training.run --recipe infogan --codes kind=10,slant
   python -m training.run --resume latest                       go on where the last run stopped
   torchrun --nproc-per-node 4 -m training.run                  on four GPUs
@@ -31,6 +33,18 @@ _EXAMPLES = """examples:
 
 class Options(TrainingConfig, Flags):  # type: ignore[misc]  # both have a model_config; they merge
     """Train a generator on a folder of images and export it to a model folder that the service serves."""
+
+    headings: ClassVar = {
+        "data": "the images",
+        "recipe": "the networks",
+        "objective": "the losses",
+        "batch_size": "the optimisers",
+        "images": "the run",
+        "features": "how it is measured",
+        "out": "this command",
+    }
+    usage = "[FOLDER] [--flag value …]        (--help lists the flags)"
+    leading = "data"
 
     out: UserPath = Path("runs")
     """the folder that gets a folder for each run: configuration, statistics, sample grids, checkpoints, the model"""
@@ -41,6 +55,8 @@ class Options(TrainingConfig, Flags):  # type: ignore[misc]  # both have a model
     promote: bool = False
     """replace the model of that name in --models if the new one is better: the smaller Fréchet distance, both measured alike by
     held-out images that are in no figure of either"""
+    export: str | None = Field(None, min_length=1)
+    """of a run given by --resume, export this checkpoint and not the best: its file, or the images it has seen, such as 400k"""
     change: str = ""
     """settings that --resume may change, such as learning_rate,beta1; pictures, if the images in --data may be others"""
     config: UserPath | None = None
@@ -76,15 +92,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: dict[str, Any]) -> int:
     flags = {name: value for name, value in given.items() if name not in _COMMAND_ONLY}
     options = Options.model_validate({name: value for name, value in given.items() if name in _COMMAND_ONLY})
+    if options.export is not None and options.resume is None:
+        raise UsageError("--export: name the run whose checkpoint it is by --resume")
     changeable = {current_name(name.strip().replace("-", "_"), "--change") for name in options.change.split(",") if name.strip()}
     folder = run_dir.find(options.out, options.resume) if options.resume else None
-    config = resolve(flags, options.config, folder, changeable)
+    resolved = resolve(flags, options.config, folder, changeable)
     for flag, target in (("--out", options.out), ("--models", options.models)):
         run_dir.check_writable(flag, target)
 
     # The libraries take seconds to import: --help and a mistyped flag should not.
     from training.cli import training_run
     from training.engine.distributed import Group
+    from training.engine.estimate import seconds_per_image
 
     with Group.join() as group:
+        config = resolved.config
+        if resolved.survey is not None:  # the machine of the first process decides for all
+            text = resolved.complete(seconds_per_image).model_dump_json() if group.is_first else ""
+            config = TrainingConfig.model_validate_json(group.broadcast(text))
         return training_run.run(options, config, folder, PICTURES in changeable, group)

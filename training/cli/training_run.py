@@ -6,22 +6,24 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan.manifest import Metric
+from gan.manifest_parts import Metric
 from training.cli import resuming
+from training.cli.encoding import train_encoder
+from training.cli.publishing import choose_hardware, publish_model, say_how_good
 from training.config import files
 from training.config.schema import TrainingConfig
 from training.disk import writing_to
 from training.engine import checkpoint, setup
-from training.engine.device import Hardware
 from training.engine.distributed import Group
 from training.engine.estimate import print_estimate
+from training.engine.logger import write_real_grid
 from training.engine.loop import train
 from training.engine.state import TrainingState
 from training.engine.stopping import StopSignal
 from training.errors import UsageError
 from training.evaluation.evaluator import Evaluator
 from training.export.export import export_model
-from training.export.publish import check_replaceable, measure_model, promote, publish, rank_models
+from training.export.publish import check_replaceable, measure_model
 from training.tracking import report, run_dir
 from training.tracking.environment import record
 
@@ -37,7 +39,7 @@ class TrainingRun:
     def __init__(self, options: "Options", config: TrainingConfig, folder: Path | None, group: Group) -> None:
         """Load the data and build the networks; `folder` is that of a resumed run. Raises UsageError and DataError."""
         self._options, self._config, self._folder, self._group = options, config, folder, group
-        self._hardware = _choose_hardware(config)
+        self._hardware = choose_hardware(config)
         with group.one_after_another():
             self._labelled_dataset, self._features = setup.load(config, folder)  # with labels if there are any, to measure by
         self._dataset = self._labelled_dataset if config.conditional else self._labelled_dataset.without_labels()
@@ -64,6 +66,20 @@ class TrainingRun:
             resumed_from = resuming.restore(self._state, checkpoint.checkpoints(folder)[::-1])
             evaluator = self._start(folder, resumed_from, images_may_change) if self._group.is_first else None
             return self._train(folder, evaluator)
+
+    def export(self, wanted: str) -> int:
+        """Export a checkpoint of the run, whatever its measures are, and publish it; returns the exit status. Raises UsageError."""
+        assert self._folder is not None, "--export comes with --resume"
+        folder = self._folder
+        with writing_to(folder, "try again"), run_dir.locked(folder):
+            path = resuming.find_checkpoint(folder, wanted)
+            resuming.restore(self._state, [path])
+            evaluator = setup.make_evaluator(self._config, self._labelled_dataset, self._features, self._hardware)
+            self._export(folder, evaluator, path.stem)
+            if status := train_encoder(folder, self._config):
+                return status
+            publish_model(folder, self._options, self._config, evaluator)
+        return 0
 
     def _log_settings(self) -> None:
         processes = f", {self._group.size} processes" if self._group.size > 1 else ""
@@ -99,8 +115,9 @@ class TrainingRun:
         images, fingerprint = len(self._dataset.images), self._dataset.fingerprint
         run_dir.check_data(folder, self._config.data, fingerprint, images, images_may_change)
         files.write_config(folder, self._config)
+        write_real_grid(self._dataset, self._state.input_spec, folder)
         record(folder, str(self._hardware))
-        evaluator = setup.make_evaluator(self._config, self._labelled_dataset, self._features)
+        evaluator = setup.make_evaluator(self._config, self._labelled_dataset, self._features, self._hardware)
         _log.info(f"checkpoints are measured by {evaluator.extractor.protocol}")
         _log.info((f"resumed from {resumed_from}\n" if resumed_from else "") + f"run: {folder}")
         return evaluator
@@ -108,6 +125,8 @@ class TrainingRun:
     def _train(self, folder: Path, evaluator: Evaluator | None) -> int:
         stop = StopSignal()
         quick = None if evaluator is None else evaluator.checkpoint_evaluator(self._config.measure)
+        for remark in [] if quick is None else quick.remarks:
+            _log.info(remark)
         finished = train(self._state, self._dataset, self._config, self._hardware, folder, quick, stop.received, self._group)
         if evaluator is None:
             return 0
@@ -116,12 +135,16 @@ class TrainingRun:
             print(f"stopped and saved; go on with: python -m training.run --resume {folder}", file=sys.stderr)
             return 128 + stop.number
         resuming.restore(self._state, checkpoint.ranked(folder))
-        self._export(folder, evaluator)
-        _publish(folder, self._options, self._config, evaluator)
+        if self._config.encoder_images is None or resuming.exported_model(folder) is None:
+            self._export(folder, evaluator)
+        if status := train_encoder(folder, self._config):
+            return status
+        publish_model(folder, self._options, self._config, evaluator)
+        say_how_good(folder, self._options.models, self._config, self._state.seen)
         return 0
 
-    def _export(self, folder: Path, evaluator: Evaluator) -> None:
-        """Write the model folder of the best checkpoint, with its measures."""
+    def _export(self, folder: Path, evaluator: Evaluator, which: str = "the best checkpoint") -> None:
+        """Write the model folder of the checkpoint that is restored, with its measures."""
         config = self._config
 
         def measure(model: Path) -> list[Metric]:
@@ -134,7 +157,7 @@ class TrainingRun:
         environment = record(folder, str(self._hardware))  # as it was when the run was started
         manifest = export_model(folder / "model", self._name, self._state, self._dataset, config, environment, measure)
         _log.info(
-            f"exported {manifest.name}@{manifest.version}, of the best checkpoint, after {self._state.seen:,} images, "
+            f"exported {manifest.name}@{manifest.version}, of {which}, after {self._state.seen:,} images, "
             f"to {folder / 'model'}; the report: {report.write(folder)}"
         )
 
@@ -145,53 +168,27 @@ def run(options: "Options", config: TrainingConfig, folder: Path | None, images_
         logging.getLogger("training").setLevel(logging.WARNING)
     if options.resume and folder is None:
         _log.info(f"nothing to resume in {options.out}: starting anew")
-    if folder is not None and resuming.is_done(folder, config):
+    if folder is not None and options.export is None and resuming.is_done(folder, config):
         _log.info(f"{folder} is done; its model is in {folder}/model")
         stored = files.read_config(folder)
         if changed := [name for name, value in config if getattr(stored, name) != value]:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
-            _log.warning(f"{flags} changed nothing, since the run is done: to go on with other settings, give more --images too")
+            had, seconds = checkpoint.length(folder)
+            _log.warning(
+                f"{flags} changed nothing, since the run is done: to go on, give more --images than the {had:,} that it has seen"
+                + ("" if config.minutes is None else f", and more --minutes than the {seconds / 60:.1f} that it has had")
+            )
         if group.is_first and not options.dry_run:
             with run_dir.locked(folder):
-                _publish(folder, options, config)
+                publish_model(folder, options, config)
         return 0
     training_run = TrainingRun(options, config, folder, group)
     if options.dry_run:
         training_run.estimate()
         return 0
+    if options.export is not None:
+        return training_run.export(options.export)
     return training_run.train(images_may_change)
-
-
-def _choose_hardware(config: TrainingConfig) -> Hardware:
-    try:
-        return Hardware.choose(config)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
-def _publish(folder: Path, options: "Options", config: TrainingConfig, evaluator: Evaluator | None = None) -> None:
-    """Copy the finished model to --models, or promote it. Without an evaluator one is made if there is something to measure."""
-
-    def rank(models: list[Path]) -> list[Metric]:
-        try:
-            return rank_models(evaluator or _evaluator_again(folder, config), models, config.measure_final)
-        except ValueError as error:
-            raise UsageError(
-                f"--promote: the models cannot be measured ({error}); leave --promote out, or replace it by hand"
-            ) from error
-
-    if options.promote:
-        promote(folder / "model", options.models, rank)
-    else:
-        publish(folder / "model", options.models)
-
-
-def _evaluator_again(folder: Path, config: TrainingConfig) -> Evaluator:
-    """The evaluator of a finished run. Raises UsageError if its images have changed."""
-    labelled_dataset, features = setup.load(config, folder)
-    dataset = labelled_dataset if config.conditional else labelled_dataset.without_labels()
-    run_dir.check_data(folder, config.data, dataset.fingerprint, len(dataset.images), may_change=False)
-    return setup.make_evaluator(config, labelled_dataset, features)
 
 
 def _too_large(error: Exception) -> UsageError:

@@ -15,10 +15,12 @@ from training.errors import UsageError
 
 CONFIG = "config.yaml"
 PICTURES = "pictures"  # named in --change to resume with other images
-# Settings that do not change the weights of a run after a given number of images.
+# Settings that do not change the weights of a run after a given number of images, but for the rounding of other threads.
 _FREE_TO_CHANGE = {
+    "threads",
     "data",  # where the images are; `check_data` compares the images themselves
     "images",
+    "encoder_images",
     "minutes",
     "sample_every",
     "checkpoint_every",

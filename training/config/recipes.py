@@ -1,14 +1,11 @@
 """Named sets of defaults. What a recipe leaves out is its network family's default, or else that of the configuration."""
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
-from gan.networks.layers.base_grid import Size, base_grid
-
-RecipeName = Literal["auto", "gan", "dcgan", "lsgan", "wgan", "wgan-gp", "sngan", "cgan", "acgan", "infogan", "r3gan"]
+RecipeName = Literal["auto", "gan", "dcgan", "lsgan", "wgan", "wgan-gp", "sngan", "cgan", "acgan", "infogan", "r3gan", "f-anogan"]
 
 RECIPES: dict[RecipeName, dict[str, Any]] = {
-    # Chosen from the data, see `choose`; what that chooses is given as if by flags.
+    # Chosen from the data and the time, see `auto.choose`; what that chooses is given as if by flags.
     "auto": {},
     # The first GAN (Goodfellow et al. 2014, arXiv 1406.2661). Adam stands for its momentum.
     "gan": {"arch": "mlp"},
@@ -76,65 +73,17 @@ RECIPES: dict[RecipeName, dict[str, Any]] = {
         "beta2_end": 0.99,
         "ema_half_life": 5_000_000,  # which grows from nothing there too, see training.engine.schedules
     },
+    # Of normal images only, for an encoder and a score of how unusual a picture is, which follow when the generator is finished
+    # (Schlegl et al. 2019, doi 10.1016/j.media.2019.01.010, section 3). Their WGAN-GP takes five steps of the critic for each of
+    # the generator's; here R1 in every fourth step holds the discriminator, whose features the encoder and the score use.
+    "f-anogan": {
+        "width": 32,
+        "z_dim": 64,
+        "discriminator_norm": "none",
+        "r1": 1.0,
+        "penalty_every": 4,
+        "augment": "translation",
+        "images": 150_000,
+        "encoder_images": 100_000,
+    },
 }
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A setting that --recipe auto chooses, and why."""
-
-    field: str
-    value: Any
-    reason: str
-
-
-_SMALL_SET, _TINY_SET = 10_000, 2_000  # images
-_LARGEST_SIDE = 64  # that two cores learn in hours
-_LONG = 1.25  # times the shorter side: images that a square would cut too much off
-
-
-def choose(count: int, height: int, width: int, channels: int) -> list[Choice]:
-    """What suits `count` images with sides of about so many pixels: size, batch, augmentation, regularisation.
-
-    A flag overrides each of them.
-    """
-    size = _suitable_size(height, width)
-    resolution = str(size[0]) if size[0] == size[1] else f"{size[1]}x{size[0]}"
-    found = [
-        Choice(
-            "resolution", resolution, f"the images are about {width}x{height}, and sides over {_LARGEST_SIDE} take long to learn"
-        )
-    ]
-    if count < _SMALL_SET:
-        why = f"of {count:,} images, fewer than {_SMALL_SET:,}, the discriminator would learn each by heart"
-        found.append(Choice("augment", "translation" if channels == 1 else "diffaugment", why))
-    if count < _TINY_SET:
-        found.append(Choice("batch_size", min(32, max(count // 2, 2)), f"{count:,} images make few steps otherwise"))
-        found.append(Choice("r1", 0.1, f"so few as {count:,} images are learned sooner by a discriminator with gentle slopes"))
-        found.append(Choice("penalty_every", 4, "which costs less than a penalty in every step"))
-    found.append(
-        Choice("width", 64, f"half of dcgan's, for {'grey' if channels == 1 else 'coloured'} images this size, is thrice as fast")
-    )
-    return found
-
-
-def _suitable_size(height: int, width: int) -> Size:
-    """Height and width to train at: as the images are, but no larger than _LARGEST_SIDE and halving often enough."""
-    short, long = min(height, width), max(height, width)
-    if long < max(_LONG * short, 40):
-        side = max(16, min(short, _LARGEST_SIDE))
-        while not _halves(side, side):
-            side -= 1
-        return side, side
-    longer = min(long, _LARGEST_SIDE) // 8 * 8
-    shorter = max(32, round(longer * short / long / 8) * 8)
-    longer = max(longer, shorter)
-    return (longer, shorter) if height > width else (shorter, longer)
-
-
-def _halves(height: int, width: int) -> bool:
-    try:
-        base_grid((height, width))
-    except ValueError:
-        return False
-    return True

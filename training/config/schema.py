@@ -48,6 +48,8 @@ class TrainingConfig(Settings):
                 f"--objective {self.objective} needs a critic that is held in bounds: add --weight-clip 0.01, "
                 "--gradient-penalty 10 --discriminator-norm none, or --discriminator-norm spectral"
             )
+        if self.encoder_images is not None and self.codes:
+            raise ValueError("--encoder-images: an encoder finds no codes: leave out either this or --codes")
         ends = [name for name in ("learning_rate_end", "penalty_end", "beta2_end") if getattr(self, name) is not None]
         if ends and self.anneal_images is None:
             raise ValueError(f"--{ends[0].replace('_', '-')} needs --anneal-images, the images over which it is reached")

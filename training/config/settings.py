@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from gan.latents import Distribution
+from gan.manifest_parts import NAME
 from gan.networks import families
 from gan.networks.layers.base_grid import base_grid
 from gan.paths import UserPath, expand
@@ -39,7 +40,7 @@ class Settings(BaseModel):
 
     data: Annotated[str, AfterValidator(expand)] = Field("fashion-mnist", min_length=1)
     """a folder of images, a zip of one, or a set by name: fashion-mnist, mnist, kmnist, emnist, cifar10, svhn, stl10, digits"""
-    name: str | None = Field(None, pattern="^[a-z0-9][a-z0-9._-]{0,99}$")
+    name: str | None = Field(None, pattern=f"^{NAME}$")
     """the model's name; by default that of the data and the recipe, <data>-<recipe>"""
     resolution: str = "32"
     """of the images in pixels: 32, 28, 64, or 48x64 for a width of 48 and a height of 64; sides must halve at least twice"""
@@ -126,8 +127,10 @@ class Settings(BaseModel):
 
     images: Count = 800_000
     """length of the run in images seen by the discriminator, such as 600k or 2M"""
+    encoder_images: Count | None = None
+    """images that an encoder and a score are trained on once the generator is finished, as by training.encoder; by default none"""
     minutes: float | None = Field(None, gt=0)
-    """stop after so many minutes of training even if not all --images are seen"""
+    """stop after so many minutes of training, those before a --resume included, even if not all --images are seen"""
     seed: int = Field(0, ge=0, lt=2**32)
     """of the start weights, the order of the data and the noise"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -136,10 +139,11 @@ class Settings(BaseModel):
     """auto computes in bfloat16 where the processor or the GPU has instructions for it; weights stay float32"""
     threads: int | None = Field(None, gt=0, le=4096)
     """processor threads, by default all; another number gives slightly other weights"""
-    sample_every: Count = 20_000
-    """images between two sample grids"""
-    checkpoint_every: Count = 50_000
-    """images between two checkpoints, each of which is measured; the last three and the best are kept"""
+    sample_every: Count | None = None
+    """images between two sample grids; by default 20,000, or with --minutes a twelfth of these, and more often at first"""
+    checkpoint_every: Count | None = None
+    """images between two checkpoints, each of which is measured; by default 50,000, or with --minutes a sixth of these; the last
+    three and the best are kept"""
     features: Literal["auto", "classifier", "random", "inception"] = "auto"
     """the network whose features measure: a classifier of the data's labels, trained once, in minutes; random, which needs
     nothing and says least; inception, slow on a processor; auto is classifier where there are labels, else random"""

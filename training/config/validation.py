@@ -11,6 +11,11 @@ from training.config.schema import TrainingConfig
 from training.config.settings import Settings
 from training.errors import UsageError
 
+_PATTERNS = {  # what the patterns of settings mean
+    "name": "take small letters, digits, dots, hyphens and underscores, at most 100, of which the first is a letter or a digit",
+    "codes": "take names of small letters, each with its number of kinds or without, such as kind=10,slant",
+}
+
 
 def validated(settings: dict[str, Any], file: Path | None, in_file: Collection[str]) -> TrainingConfig:
     """Validate settings. Raises UsageError, which names the file for those settings that come from it."""
@@ -30,7 +35,8 @@ def reasons(error: ValidationError, file: Path | None = None, in_file: Collectio
             continue
         name, value = str(item["loc"][0]), item["input"]
         given = repr(value[:80]) if isinstance(value, str) else reprlib.repr(value)
-        text = f"--{name.replace('_', '-')}: {item['msg']}, not {given}"
+        said = _PATTERNS.get(name) if item["type"] == "string_pattern_mismatch" else None
+        text = f"--{name.replace('_', '-')}: {said or item['msg'].removeprefix('Value error, ')}, not {given}"
         found.append(text + (f" (in {file}: {_remedy(item['type'], value, name)})" if name in in_file else ""))
     return found
 

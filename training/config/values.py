@@ -15,7 +15,7 @@ FORMER_NAMES = {"label_reader": "aux_classifier_weight"}  # of settings; flags a
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
 
 
-def _parse_count(value: Any) -> Any:
+def parse_count(value: Any) -> Any:
     """'600k' -> 600000, '1.5M' -> 1500000; anything that is not such text is left for pydantic to check."""
     if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmM]?)", value.strip())):
         return int(Decimal(match[1]) * _UNITS[match[2].lower()])
@@ -29,7 +29,7 @@ def _parse_share(value: Any) -> Any:
     return value
 
 
-Count = Annotated[int, BeforeValidator(_parse_count), Field(gt=0, le=10**12)]
+Count = Annotated[int, BeforeValidator(parse_count), Field(gt=0, le=10**12)]
 Share = Annotated[float, BeforeValidator(_parse_share), Field(ge=0, le=1)]
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -82,6 +83,23 @@ class Dataset:
         step = max(1, _HASHED_AT_ONCE // max(1, self.images[:1].nbytes))
         starts = range(0, len(self.images), step)
         return all(bool((self.images[start : start + step] == self.images[:1]).all()) for start in starts)
+
+    def examples(self, count: int, labels: Sequence[int] | None = None) -> NDArray[np.uint8]:
+        """Images from all over the set, uint8 [count, channels, height, width]; with `count` labels, one of each of these.
+
+        Without labels those of a labelled set show its classes in turn. Where a class has no image any other stands for it.
+        """
+        n = len(self.images)
+        if self.labels is None:
+            return np.array(self.images[np.arange(count) * n // count])
+        wanted = [place % len(self.classes) for place in range(count)] if labels is None else labels
+        places, taken = [], Counter[int]()
+        for place, label in enumerate(wanted):
+            of_label = np.flatnonzero(self.labels == label)
+            turns = sum(other == label for other in wanted)
+            places.append(of_label[taken[label] * len(of_label) // turns] if len(of_label) else place % n)
+            taken[label] += 1
+        return np.array(self.images[places])
 
     def batch(self, seed: int, seen: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
         """The `size` images that follow the `seen` ones before them, and their labels: a pure function of its arguments.

@@ -22,6 +22,9 @@ _NAMED = 5  # files that could not be decoded, at most, in the notes
 _WHOLE_DEPTH = 16  # bits
 _DARK = 64  # of 256 levels
 _SMALL_CLASS = 10  # images
+_FEW = 300  # images
+_LISTED = 30  # classes, at most, in the notes
+_DOMINANT = 0.5  # of the images: a class of more is pointed out
 _PADDED_FROM, _PADDED_TO = 28, 36  # pixels a side: between these sizes an image of MNIST's size is padded and not scaled
 
 
@@ -111,6 +114,8 @@ def _notes(files: Files, cached: Cached, options: Options, held_out: int, labell
     if held_out:
         yield f"{held_out} of them held out"
     yield from files.notes
+    if len(cached.images) < _FEW:
+        yield f"only {len(cached.images)} images to learn from: so few are learned by heart; some hundreds more would help"
     if record.depth < _WHOLE_DEPTH:
         yield f"the values of 16-bit files are taken for {record.depth} bits, since none is over {(1 << record.depth) - 1:,}"
     if record.brightest < _DARK:
@@ -119,7 +124,7 @@ def _notes(files: Files, cached: Cached, options: Options, held_out: int, labell
         images = len(cached.images) + (0 if cached.held_out is None else len(cached.held_out))
         yield (f"{record.copies:,} of {images:,} are copies of others" if record.copies < images - 1 else "all are the same image")
     if labelled:
-        yield from _small_classes(record)
+        yield from _about_classes(record)
     yield from (f"skipped {reason}" for reason in record.skipped[:_NAMED])
     if len(record.skipped) > _NAMED:
         yield f"skipped {len(record.skipped) - _NAMED} more files"
@@ -130,8 +135,18 @@ def _notes(files: Files, cached: Cached, options: Options, held_out: int, labell
     )
 
 
-def _small_classes(record: Record) -> Iterator[str]:
+def _about_classes(record: Record) -> Iterator[str]:
+    """The classes with their counts, and which of them are too small or very large."""
     counts = np.bincount(record.labels, minlength=len(record.classes)).tolist()
+    listed = [f"{name} {count:,}" for name, count in zip(record.classes, counts, strict=True)]
+    more = f" and {len(listed) - _LISTED:,} more" if len(listed) > _LISTED else ""
+    yield f"{len(listed)} classes: {', '.join(listed[:_LISTED])}{more}"
+    largest = int(np.argmax(counts))
+    if counts[largest] > _DOMINANT * sum(counts):
+        yield (
+            f"{counts[largest] / sum(counts):.0%} of the images are {record.classes[largest]}, and seeds draw every class equally "
+            "often: the others will be generated more often than they occur"
+        )
     small = [f"{name} ({count})" for name, count in zip(record.classes, counts, strict=True) if count < _SMALL_CLASS]
     if small:
         named = ", ".join(small[:_NAMED]) + (", …" if len(small) > _NAMED else "")

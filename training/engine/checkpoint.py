@@ -1,18 +1,16 @@
 """Checkpoints: single files, written atomically, verified when they are read."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from gan import atomic
 from gan.errors import GanServiceError
 from training.config.schema import TrainingConfig
-from training.evaluation.ranking import distance
+from training.engine.digested import read_digested, write_digested
+from training.evaluation.ranking import distance, ranking
 
 _KEEP = 3
 
@@ -34,6 +32,7 @@ class CheckpointMetadata(BaseModel):
     seconds: float
     measures: dict[str, float] = {}
     protocol: str = ""  # under which the measures were taken
+    measure_due: bool = False  # whether it is still to be measured
     troubles: dict[str, int] = {}  # TrainingState.monitor_state
     scalers: list[dict[str, Any]] = [{}, {}]  # TrainingState.scalers
 
@@ -41,10 +40,7 @@ class CheckpointMetadata(BaseModel):
 def write(folder: Path, tensors: dict[str, Tensor], progress: CheckpointMetadata, config: TrainingConfig) -> Path:
     """Write checkpoint-<images seen>.safetensors and delete all but the last three and the best; returns its path."""
     path = folder / f"checkpoint-{progress.seen:09d}.safetensors"
-    # safetensors stores dense tensors only, so channels-last ones are copied to the standard layout.
-    dense = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
-    metadata = {"progress": progress.model_dump_json(), "config": config.model_dump_json()}
-    atomic.write_bytes_atomically(path, save(dense, {**metadata, "digest": _digest(dense, metadata)}))
+    write_digested(path, tensors, {"progress": progress.model_dump_json(), "config": config.model_dump_json()})
     kept = {*checkpoints(folder)[-_KEEP:], *_best_of_each_protocol(folder)}
     for old in checkpoints(folder):
         if old not in kept:
@@ -55,11 +51,7 @@ def write(folder: Path, tensors: dict[str, Tensor], progress: CheckpointMetadata
 def read(path: Path) -> tuple[dict[str, Tensor], CheckpointMetadata]:
     """Read what `write` was given, without the configuration. Raises CheckpointError if any byte has changed."""
     try:
-        with safe_open(path, "pt") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is not a dict
-        if metadata.pop("digest", None) != _digest(tensors, metadata):
-            raise ValueError("its content does not fit its digest")
+        tensors, metadata = read_digested(path)
         return tensors, CheckpointMetadata.model_validate_json(metadata["progress"])
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise CheckpointError(path, error) from error
@@ -74,6 +66,17 @@ def read_metadata(path: Path) -> CheckpointMetadata:
         raise CheckpointError(path, error) from error
 
 
+def length(folder: Path) -> tuple[int, float]:
+    """Images that a run has seen and seconds that it has trained, as of its last checkpoint. Raises CheckpointError."""
+    last = read_metadata(checkpoints(folder)[-1])
+    return last.seen, last.seconds
+
+
+def images_of(path: Path) -> int:
+    """Images that a checkpoint has seen, by the name of its file."""
+    return int(path.stem.rpartition("-")[2])
+
+
 def checkpoints(folder: Path) -> list[Path]:
     """A run's checkpoints, oldest first."""
     return sorted(folder.glob("checkpoint-*.safetensors"))
@@ -85,11 +88,8 @@ def ranked(folder: Path) -> list[Path]:
     Checkpoints that were not measured, or under another protocol than the latest, come last, the latest of them first.
     """
     found = _metadata_of_all(folder)
-    newest_first = list(reversed(found))
-    protocol = next((found[path].protocol for path in newest_first if found[path].measures), "")
-    return sorted(
-        newest_first, key=lambda path: distance(found[path].measures) if found[path].protocol == protocol else float("inf")
-    )
+    protocol = next((metadata.protocol for metadata in reversed(found.values()) if metadata.measures), "")
+    return _ranked(found, protocol)
 
 
 def measures_of(folder: Path, protocol: str) -> list[dict[str, float]]:
@@ -110,14 +110,19 @@ def _metadata_of_all(folder: Path) -> dict[Path, CheckpointMetadata]:
 
 
 def _best_of_each_protocol(folder: Path) -> list[Path]:
-    """Best checkpoint of each protocol: a run may return to a protocol that it was measured under before."""
-    worst_first = sorted(_metadata_of_all(folder).items(), key=lambda item: distance(item[1].measures), reverse=True)
-    return list({metadata.protocol: path for path, metadata in worst_first if metadata.measures}.values())
+    """Best checkpoint of each protocol: a run may return to a protocol that it was measured under before.
+
+    And the nearest to the data, where a later one is as good: how good the next ones are is told by that.
+    """
+    found = _metadata_of_all(folder)
+    kept: list[Path] = []
+    for protocol in {metadata.protocol for metadata in found.values() if metadata.measures}:
+        measured = {path: metadata for path, metadata in found.items() if metadata.measures and metadata.protocol == protocol}
+        kept += [_ranked(measured, protocol)[0], min(measured, key=lambda path: distance(measured[path].measures))]
+    return kept
 
 
-def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
-    digest = hashlib.sha256(repr(sorted(metadata.items())).encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.numpy().tobytes())
-    return digest.hexdigest()
+def _ranked(found: dict[Path, CheckpointMetadata], protocol: str) -> list[Path]:
+    """The checkpoints, given oldest first, best first by their measures under one protocol."""
+    paths = list(found)
+    return [paths[i] for i in ranking([one.measures if one.protocol == protocol else {} for one in found.values()])]

@@ -12,16 +12,17 @@ from gan.latents import Inputs, inputs_of_seeds
 from gan.networks.family import Generator
 from training.config.schema import TrainingConfig
 from training.data import Dataset
-from training.engine.device import Hardware
 from training.engine.minibatch import to_network
 from training.engine.state import TrainingState
 from training.evaluation.checkpoint_evaluator import CheckpointEvaluator
 from training.evaluation.subsets import fixed_subset
+from training.hardware import Hardware
 from training.losses.adversarial import OBJECTIVES
 from training.losses.diffaugment import AUGMENT_PARAMS, augment
 
 _GENERATED_AT_ONCE = 64
 SPREAD_SEEDS = 64
+_FEWEST_OF_A_CLASS = 10  # images whose spread means something
 _HARDLY_ANY_SPREAD = 1e-3  # of a grey level: less than one pixel value in one image
 
 
@@ -34,7 +35,12 @@ def measure_checkpoint(
     """
     rows = inputs_of_seeds(range(config.measure), state.input_spec)
     images = generate_nchw(state.finished_generator(hardware.device), rows)
-    found = {**checkpoint_evaluator.measure(images), "spread": _relative_spread(images, dataset.images)}
+    found = {
+        **checkpoint_evaluator.measure(images),
+        "spread": _relative_spread(images, dataset.images, np.arange(len(dataset.images))),
+    }
+    if dataset.labels is not None and (within := _spread_within_classes(images, rows["label"], dataset)) is not None:
+        found["spread_within_classes"] = within
     boundary = OBJECTIVES[config.objective].boundary
     if boundary is not None:
         labels = rows.get("label")
@@ -57,17 +63,31 @@ def spread(images: NDArray[np.uint8]) -> float:
     return float(np.sqrt(2 * values.var(0, ddof=1).mean())) if len(values) > 1 else 0.0
 
 
-def _relative_spread(images: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
-    """The spread relative to that of real images; 1 where the real ones are all alike, since there is nothing to compare with."""
+def _relative_spread(images: NDArray[np.uint8], real: NDArray[np.uint8], places: NDArray[np.int64]) -> float:
+    """The spread relative to that of the real images at these places; 1 where those are all alike: there is nothing to compare."""
     # From anywhere: neighbours in a folder are often alike.
-    unit = spread(real[fixed_subset(len(real), SPREAD_SEEDS, seed=0)])
+    unit = spread(real[places[fixed_subset(len(places), SPREAD_SEEDS, seed=0)]])
     return spread(images) / unit if unit >= _HARDLY_ANY_SPREAD else 1.0
 
 
-def generate_nchw(generator: Generator, rows: Inputs) -> NDArray[np.uint8]:
+def _spread_within_classes(images: NDArray[np.uint8], labels: NDArray[np.int64], dataset: Dataset) -> float | None:
+    """The least of the classes' spreads, each relative to that of its real images; None where none can be compared.
+
+    0 where a class has become one image, which the spread of all images together does not show.
+    """
+    assert dataset.labels is not None, "called for labelled data"
+    found = []
+    for label in range(len(dataset.classes)):
+        of_label, places = images[labels == label], np.flatnonzero(dataset.labels == label)
+        if len(of_label) >= _FEWEST_OF_A_CLASS and len(places) >= _FEWEST_OF_A_CLASS:
+            found.append(_relative_spread(of_label, dataset.images, places))
+    return min(found, default=None)
+
+
+def generate_nchw(generator: Generator, rows: Inputs, at_once: int = _GENERATED_AT_ONCE) -> NDArray[np.uint8]:
     """Generate images by a finished generator, uint8 [n, channels, height, width], as networks and data have them."""
     device = next(generator.parameters()).device
-    values = [torch.split(torch.from_numpy(column).to(device), _GENERATED_AT_ONCE) for column in rows.values()]
+    values = [torch.split(torch.from_numpy(column).to(device), at_once) for column in rows.values()]
     with torch.no_grad():
         drawn = [encoding.to_uint8_range(generator(*batch)).to(torch.uint8).cpu() for batch in zip(*values, strict=True)]
     images: NDArray[np.uint8] = torch.cat(drawn).numpy()

@@ -15,7 +15,8 @@ from torch.nn.functional import conv2d, conv_transpose2d, pad
 def use_fast_weight_gradients(network: nn.Module) -> None:
     """Replace layers by the faster ones, in place: same parameters under the same names, same outputs, same gradients.
 
-    Layers with one to three channels on the side of the image are left alone: there is nothing to gain.
+    Layers with one to three channels on the side of the image are left alone: there is nothing to gain. Outside autocast, where
+    gradient penalties with their second derivatives are computed, the layers are the plain ones.
     """
     for module in network.modules():
         if type(module) is nn.Conv2d and _is_halving(module) and module.in_channels > 3:
@@ -79,9 +80,13 @@ class _Double(Function):
 
 class _FastConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
+        if not torch.is_autocast_enabled(input.device.type):
+            return super().forward(input)
         return _Halve.apply(input, self.weight)  # type: ignore[no-any-return]
 
 
 class _FastConvTranspose2d(nn.ConvTranspose2d):
-    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: ARG002, the base class has it
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        if not torch.is_autocast_enabled(input.device.type):
+            return super().forward(input, output_size)
         return _Double.apply(input, self.weight)  # type: ignore[no-any-return]

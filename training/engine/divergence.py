@@ -66,6 +66,11 @@ def warnings_of(measures: dict[str, float], before: list[dict[str, float]], seen
             f"mode collapse: the images of {SPREAD_SEEDS} seeds differ {measures['spread']:.0%} as much as real ones do; "
             "--discriminator-norm spectral, or none and a penalty (--r1), or a lower --learning-rate may prevent it"
         )
+    elif seen >= _EARLY and measures.get("spread_within_classes", 1.0) < _COLLAPSED:
+        found.append(
+            f"mode collapse within a class: its images differ {measures['spread_within_classes']:.0%} as much as real ones of it "
+            "do; --r1 1 --penalty-every 16 may prevent it, or a smaller --aux-classifier-weight"
+        )
     recalls = [earlier["recall"] for earlier in before if math.isfinite(earlier.get("recall", math.nan))]
     if recalls and measures.get("recall", 1) < _COLLAPSED * max(recalls):
         found.append(

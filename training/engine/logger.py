@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
@@ -17,14 +17,16 @@ from torch.utils.tensorboard import SummaryWriter
 
 from gan import atomic
 from gan.images import encoding
-from gan.latents import inputs_of_seeds
+from gan.latents import InputSpec, inputs_of_seeds
 from gan.networks.family import Generator
 from training.config.schema import TrainingConfig
+from training.data import Dataset
 from training.engine.checkpoint_quality import generate_nchw
 from training.engine.distributed import Group
+from training.engine.slowdown import SLOWER, Slowdown
 from training.engine.state import TrainingState
 from training.errors import DivergenceError
-from training.tracking import report
+from training.tracking import report, stats
 from training.tracking.progress_bar import Progress
 
 GRID_SEEDS = range(64)
@@ -43,12 +45,13 @@ class RunLogger:
         self._sums: dict[str, Tensor] = {}  # of each statistic since the last tick
         self._steps: Counter[str] = Counter()  # in which it was reported
         self._images = 0
+        self._slowdown = Slowdown()
         self._started = self._reported = time.perf_counter()
         if group.is_first:
-            for file in (report.STATS, report.WARNINGS):
+            for file in (stats.STATS, stats.WARNINGS):
                 _forget_after(folder / file, state.seen)
             self._board = SummaryWriter(str(folder), purge_step=state.seen + 1 if state.seen else None)
-            self._stats = (folder / report.STATS).open("a")
+            self._stats = (folder / stats.STATS).open("a")
         # How many images --minutes allow is known after the first steps.
         self._bar = Progress(config.images if config.minutes is None else None, state.seen, group.is_first)
 
@@ -98,15 +101,23 @@ class RunLogger:
             "pictures_per_second": round(self._images / (now - self._started), 1),
             **dict(zip(self._sums, means, strict=True)),
         }
+        if self._slowdown.notices(self._images, now - self._started):
+            self.warn([SLOWER])
         self._sums, self._steps, self._images, self._started = {}, Counter(), 0, now
         return row
+
+    def restart_clock(self) -> None:
+        """Forget the time since the last tick, which was not spent in training."""
+        self._started = time.perf_counter()
 
     def write(self, row: Mapping[str, float | str]) -> None:
         """Add to stats.jsonl, and the numbers to TensorBoard and the bar."""
         if not self._group.is_first:
             return
         shown = {name: float(row[name]) for name in _ON_THE_BAR if name in row}
-        self._bar.set_statistics(_expected_length(self._config, self._state), shown)
+        minutes = self._config.minutes
+        left = None if minutes is None else 60 * minutes - self._state.seconds
+        self._bar.set_statistics(_expected_length(self._config, self._state), shown, left)
         self._stats.write(json.dumps(row) + "\n")
         self._stats.flush()
         for name, value in row.items():
@@ -114,6 +125,11 @@ class RunLogger:
                 self._board.add_scalar(name, value, self._state.seen)
         if time.perf_counter() - self._reported > _REPORT_AGE:
             self._report()
+
+    def say(self, message: str) -> None:
+        """Log a line about the images seen so far."""
+        if self._group.is_first:
+            _log.info(f"after {self._state.seen:,} images: {message}")
 
     def warn(self, messages: list[str]) -> None:
         """Log warnings, and add them to warnings.jsonl, which the report shows."""
@@ -131,17 +147,29 @@ class RunLogger:
             self._report()
 
     def _remember(self, message: str) -> None:
-        with (self._folder / report.WARNINGS).open("a") as file:
+        with (self._folder / stats.WARNINGS).open("a") as file:
             file.write(json.dumps({"pictures": self._state.seen, "message": message}) + "\n")
 
     def _report(self) -> None:
-        report.write(self._folder)
+        report.write(self._folder, training=True)
         self._reported = time.perf_counter()
 
 
-def sample_grid(finished: Generator) -> encoding.Images:
-    """Generate seeds 0 to 63 by a finished generator, uint8 [8 height, 8 width, channels]."""
-    return encoding.grid(generate_nchw(finished, inputs_of_seeds(GRID_SEEDS, finished.input_spec)).transpose(0, 2, 3, 1))
+def sample_grid(finished: Generator, seeds: Sequence[int] = GRID_SEEDS) -> encoding.Images:
+    """Generate these seeds by a finished generator, uint8 [rows height, columns width, channels]."""
+    at_once = len(GRID_SEEDS) if len(seeds) == len(GRID_SEEDS) else 1  # fewer are of large images
+    images = generate_nchw(finished, inputs_of_seeds(seeds, finished.input_spec), at_once)
+    return encoding.grid(images.transpose(0, 2, 3, 1))
+
+
+def write_real_grid(dataset: Dataset, input_spec: InputSpec, folder: Path) -> None:
+    """Write real.png, real images with the labels that the samples have at the same places, and the names of these labels."""
+    labels = inputs_of_seeds(GRID_SEEDS, input_spec).get("label")
+    wanted = None if labels is None else labels.tolist()
+    sheet = encoding.grid(dataset.examples(len(GRID_SEEDS), wanted).transpose(0, 2, 3, 1))
+    atomic.write_bytes_atomically(folder / report.REAL, encoding.encode(sheet, "png"))
+    names = [] if wanted is None else [dataset.classes[label] for label in wanted]
+    atomic.write_bytes_atomically(folder / report.GRID_LABELS, json.dumps(names, ensure_ascii=False).encode())
 
 
 def _expected_length(config: TrainingConfig, state: TrainingState) -> int:
@@ -154,5 +182,5 @@ def _expected_length(config: TrainingConfig, state: TrainingState) -> int:
 def _forget_after(file: Path, seen: int) -> None:
     """Drop the rows after `seen` images, and lines that a crash has damaged."""
     if file.is_file():
-        kept = [json.dumps(row) for row in report.read_rows(file) if row["pictures"] <= seen]
+        kept = [json.dumps(row) for row in stats.read_rows(file) if row["pictures"] <= seen]
         atomic.write_bytes_atomically(file, "".join(f"{line}\n" for line in kept).encode())

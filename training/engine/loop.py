@@ -7,23 +7,24 @@ from pathlib import Path
 from time import perf_counter
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.config.schema import TrainingConfig
 from training.data import Dataset
+from training.engine import intervals
 from training.engine.checkpoint import measures_of
 from training.engine.checkpoint_quality import measure_checkpoint
-from training.engine.conv_weight_grad import use_fast_weight_gradients
-from training.engine.device import Hardware
 from training.engine.distributed import Group
 from training.engine.divergence import DivergenceMonitor, not_finite, warnings_of
+from training.engine.intervals import Moment
 from training.engine.logger import RunLogger
 from training.engine.minibatch import Minibatches, make_minibatch
 from training.engine.phases import Phase, make_phases
 from training.engine.schedules import ema_weight, set_schedules
 from training.engine.state import TrainingState
 from training.engine.step import Loss
-from training.evaluation.checkpoint_evaluator import CheckpointEvaluator
+from training.evaluation.checkpoint_evaluator import CheckpointEvaluator, describe
+from training.hardware import Hardware
 
 _STEPS_PER_TICK = 16
 
@@ -42,7 +43,6 @@ def train(
     hardware.prepare()
     generator, discriminator = group.wrap(state.generator.train()), group.wrap(state.discriminator.train())
     phases = make_phases(state, discriminator, config, hardware)
-    _use_fast_layers(phases, hardware)
     rows = group.rows(config.batch_size)
     minibatches = Minibatches(lambda seen: make_minibatch(dataset, config, state.input_spec, seen, rows, hardware.device))
     monitor = DivergenceMonitor(folder, state.monitor_state)
@@ -56,36 +56,19 @@ def train(
         if checkpoints.is_measure_missing(over):
             checkpoints.save(measured=True)
         while not over and not group.any(asked_to_stop()):
-            before = state.seen
-
-            # Phases: the discriminator's in each of its steps, the generator's with the last of them
-            for phase in phases:
-                set_schedules(phase.optimiser, config, state.seen)
-            losses: dict[str, Loss] = {}
-            for number in _discriminator_steps(config, state.seen):
-                due = [phase for phase in phases if number % phase.every == 0]
-                batch = minibatches.at(state.seen)
-                if hardware.device.type == "cuda":  # which computes while the processor makes the next one
-                    minibatches.prefetch(state.seen + config.batch_size)
-                with hardware.autocast(), torch.set_grad_enabled(any(phase.module is state.generator for phase in due)):
-                    fake = generator(*batch.inputs)
-                for phase in due:
-                    losses[phase.name] = phase.update(batch, fake)
-                state.seen += config.batch_size
-
-            # Moving average and statistics, which stay on the device
-            state.update_average(ema_weight(config, state.seen, state.seen - before))
-            log.add(_statistics(losses, config), state.seen - before)
+            before = Moment(state.seen, state.seconds)
+            losses = take_step(state, generator, phases, minibatches, config, hardware)
+            log.add(_statistics(losses, config), state.seen - before.seen)
             previous, now = now, perf_counter()
             state.seconds += now - previous
 
             # Once per tick: read the statistics, the only time the loop waits for the device
             over = group.any(config.is_reached(state.seen, state.seconds))
-            tick_due, grid_due, checkpoint_due = (
-                over or before // every < state.seen // every
-                for every in (config.batch_size * _STEPS_PER_TICK, config.sample_every, config.checkpoint_every)
-            )
-            if tick_due or grid_due or checkpoint_due:
+            after = Moment(state.seen, state.seconds)
+            grid_due = over or group.any(intervals.grid_due(config, before, after))
+            checkpoint_due = over or group.any(intervals.checkpoint_due(config, before, after))
+            tick = config.batch_size * _STEPS_PER_TICK
+            if grid_due or checkpoint_due or before.seen // tick < after.seen // tick:
                 row = log.tick()
                 monitor.check(row)
                 log.write(row)
@@ -95,10 +78,41 @@ def train(
                 checkpoints.save(measured=True)
             if grid_due or checkpoint_due:
                 log.write_samples()
+                log.restart_clock()
         if state.seen > checkpoints.saved_at:
             checkpoints.save(measured=False)  # a run that is asked to stop may not have the time
             log.write_samples()
     return over
+
+
+def take_step(
+    state: TrainingState,
+    generator: nn.Module,  # the state's, wrapped for several processes
+    phases: list[Phase],
+    minibatches: Minibatches,
+    config: TrainingConfig,
+    hardware: Hardware,
+) -> dict[str, Loss]:
+    """Train by one step of the generator and those of the discriminator that go with it; returns the loss of each phase.
+
+    The phases of the discriminator are in each of its steps, the generator's with the last of them. Everything stays on the device.
+    """
+    before = state.seen
+    for phase in phases:
+        set_schedules(phase.optimiser, config, state.seen)
+    losses: dict[str, Loss] = {}
+    for number in _discriminator_steps(config, state.seen):
+        due = [phase for phase in phases if number % phase.every == 0]
+        batch = minibatches.at(state.seen)
+        if hardware.device.type == "cuda":  # which computes while the processor makes the next one
+            minibatches.prefetch(state.seen + config.batch_size)
+        with hardware.autocast(), torch.set_grad_enabled(any(phase.module is state.generator for phase in due)):
+            fake = generator(*batch.inputs)
+        for phase in due:
+            losses[phase.name] = phase.update(batch, fake)
+        state.seen += config.batch_size
+    state.update_average(ema_weight(config, state.seen, state.seen - before))
+    return losses
 
 
 @dataclass
@@ -118,10 +132,7 @@ class _Checkpoints:
 
     def is_measure_missing(self, over: bool) -> bool:
         """Whether a run was killed between saving and measuring the checkpoint that it goes on from."""
-        state, every = self.state, self.config.checkpoint_every
-        step = self.config.batch_size * self.config.discriminator_steps
-        at_checkpoint = (state.seen - step) // every < state.seen // every
-        return bool(state.seen and not state.measures and (over or at_checkpoint))
+        return bool(self.state.seen and not self.state.measures and (over or self.state.measure_due))
 
     def save(self, measured: bool) -> None:
         """Save a checkpoint, and then measure it if asked to. Raises DivergenceError for weights that are not finite."""
@@ -129,7 +140,7 @@ class _Checkpoints:
         if not state.is_finite():
             self.monitor.give_up(*not_finite("weights", state.seen))
         self.saved_at = state.seen
-        state.measures, state.protocol = {}, ""
+        state.measures, state.protocol, state.measure_due = {}, "", measured
         if self.group.is_first:
             state.save(self.folder, self.config)
         if self.evaluator is not None and measured:
@@ -145,17 +156,11 @@ class _Checkpoints:
             log.warn([f"this checkpoint was not measured: {str(error).partition(chr(10))[0] or type(error).__name__}"])
             return
         state.measures, state.protocol = found, evaluator.protocol
-        log.write(evaluator.row(state.seen, state.seconds, state.measures))
+        row = evaluator.row(state.seen, state.seconds, state.measures)
+        log.write(row)
+        log.say(describe(row))
         log.warn(warnings_of(state.measures, measures_of(self.folder, state.protocol), state.seen))
         state.save(self.folder, self.config)
-
-
-def _use_fast_layers(phases: list[Phase], hardware: Hardware) -> None:
-    """Faster layers for bfloat16 on a CPU; they have no second derivatives, which a gradient penalty takes."""
-    if hardware.precision == torch.bfloat16 and hardware.device.type == "cpu":
-        plain = {phase.module for phase in phases if phase.second_derivatives}
-        for network in {phase.module for phase in phases} - plain:
-            use_fast_weight_gradients(network)
 
 
 def _discriminator_steps(config: TrainingConfig, seen: int) -> range:

@@ -11,11 +11,12 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from training.config.schema import TrainingConfig
-from training.engine.device import Hardware
+from training.engine.conv_weight_grad import use_fast_weight_gradients
 from training.engine.minibatch import Minibatch
 from training.engine.schedules import annealed
 from training.engine.state import TrainingState
 from training.engine.step import DiscriminatorLoss, GeneratorLoss, Loss, discriminator_loss, generator_loss, has_gradient_penalty
+from training.hardware import Hardware
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,6 @@ class Phase:
     every: int  # discriminator steps from one update to the next
     frozen: tuple[nn.Module, ...] = ()  # networks in the loss whose weights need no gradients
     constrain: Callable[[], None] | None = None  # called after each update
-    second_derivatives: bool = False  # whether the loss contains gradients of the module
 
     def update(self, batch: Minibatch, fake: Tensor) -> Loss:
         """Take one step of the optimiser; returns the loss before it."""
@@ -55,6 +55,9 @@ def make_phases(
     hardware: Hardware,
 ) -> list[Phase]:
     """The phases of a run, in the order in which a step takes them."""
+    if hardware.precision == torch.bfloat16 and hardware.device.type == "cpu":
+        for network in (state.generator, state.discriminator):
+            use_fast_weight_gradients(network)
     return [_discriminator_phase(state, discriminator, config, hardware), _generator_phase(state, config, hardware)]
 
 
@@ -76,7 +79,6 @@ def _discriminator_phase(state: TrainingState, discriminator: nn.Module, config:
         state.scalers[1],
         loss,
         every=1,
-        second_derivatives=has_gradient_penalty(config),
         constrain=None if config.weight_clip is None else partial(_clip, state.discriminator.discriminator, config.weight_clip),
     )
 

@@ -7,12 +7,12 @@ from training.config.schema import TrainingConfig
 from training.data import Dataset
 from training.data.decode_cache import cache_root
 from training.disk import writing_to
-from training.engine.device import Hardware
 from training.engine.distributed import Group
 from training.errors import DataError, FeaturesUnavailableError, UsageError
 from training.evaluation.evaluator import Evaluator, has_labels
 from training.evaluation.feature_extractors import FeatureName
 from training.evaluation.samples import DataSource, has_builtin_labels
+from training.hardware import Hardware
 from training.tracking import run_dir
 
 _FEWEST_IMAGES = 20  # evaluation compares one half of them with the other
@@ -46,15 +46,15 @@ def load(config: TrainingConfig, folder: Path | None) -> tuple[Dataset, FeatureN
     return labelled_dataset, config.features
 
 
-def make_evaluator(config: TrainingConfig, labelled_dataset: Dataset, features: FeatureName) -> Evaluator:
-    """Evaluator of checkpoints and of the finished model, on the run's device.
+def make_evaluator(config: TrainingConfig, labelled_dataset: Dataset, features: FeatureName, hardware: Hardware) -> Evaluator:
+    """Evaluator of checkpoints and of the finished model, on the run's hardware.
 
     Raises UsageError for features that are not available, and DiskError.
     """
     try:
         with writing_to(cache_root(), "start again"):  # classifiers are cached there
-            weights, device = config.inception_weights, Hardware.choose(config).device
-            return Evaluator.from_dataset(labelled_dataset, features, inception_weights=weights, device=device, progress=True)
+            weights = config.inception_weights
+            return Evaluator.from_dataset(labelled_dataset, features, inception_weights=weights, hardware=hardware, progress=True)
     except (FeaturesUnavailableError, ValueError) as error:
         raise UsageError(f"--features {features}: {error}") from error
 

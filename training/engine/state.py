@@ -19,8 +19,8 @@ from gan.networks.layers.conditioning import inputs_as_tensors
 from training.config.schema import TrainingConfig
 from training.engine import checkpoint
 from training.engine.checkpoint import CheckpointError, CheckpointMetadata
-from training.engine.device import Hardware
 from training.engine.step import DiscriminatorWithHeads
+from training.hardware import Hardware
 
 _CALIBRATION_BATCHES, _CALIBRATION_BATCH_SIZE = 16, 64
 _CPU = torch.device("cpu")
@@ -52,6 +52,7 @@ class TrainingState:
     seconds: float = 0.0  # of training, summed over all resumes
     measures: dict[str, float] = field(default_factory=dict)  # as of the last checkpoint
     protocol: str = ""  # of the measures
+    measure_due: bool = False  # whether the last checkpoint is to be measured
     monitor_state: dict[str, int] = field(default_factory=dict)  # of divergence.DivergenceMonitor
 
     @classmethod
@@ -136,6 +137,7 @@ class TrainingState:
             seconds=self.seconds,
             measures=self.measures,
             protocol=self.protocol,
+            measure_due=self.measure_due and not self.measures,
             troubles=self.monitor_state,
             scalers=scalers,
         )
@@ -158,7 +160,7 @@ class TrainingState:
         for scaler, scale in zip(self.scalers, progress.scalers, strict=True):
             if scale:  # empty after a run in another precision
                 scaler.load_state_dict(scale)
-        self.monitor_state, self.protocol = progress.troubles, progress.protocol
+        self.monitor_state, self.protocol, self.measure_due = progress.troubles, progress.protocol, progress.measure_due
         self.seen, self.seconds, self.measures = progress.seen, progress.seconds, progress.measures
 
     def _tensors(self) -> dict[str, Tensor]:

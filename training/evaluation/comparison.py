@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gan.manifest import Metric, Protocol
-from training.evaluation import deviations, metrics
+from gan.manifest_parts import Metric, Protocol
+from training.evaluation import deviations, metrics, mosaics
 from training.evaluation.classifier import SIDE, Classifier, to_input
 from training.evaluation.feature_extractors import Extractor, classifier_network
 from training.evaluation.nearest_neighbours import PERCENTILE, Pair, distances_of_real, memorisation
@@ -26,6 +26,7 @@ class Evaluation:
     pairs: tuple[Pair, ...]  # of generated images and the training images nearest to them, nearest first
     suspects: NDArray[np.uint8]  # [pairs, c, h, w], the generated images of these
     class_shares: NDArray[np.float64] | None  # [classes], by the predictions of a classifier for the generated images
+    remarks: tuple[str, ...] = ()  # on what these measures can tell, for people
 
 
 def evaluate(
@@ -62,7 +63,8 @@ def evaluate(
     if comparison is None:
         raise ValueError("there is no sample to compare")
     protocols = _Protocols(comparison, size, class_names, seeds, np.sum([result.label_counts for result in results], axis=0))
-    names = dict.fromkeys(name for result in results for name in result.values)
+    left_out, remarks = comparison.without_meaning()
+    names = dict.fromkeys(name for result in results for name in result.values if name not in left_out)
     # A class that does not occur in the labels of a sample has no value there.
     values = {name: [result.values[name] for result in results if name in result.values] for name in names}
     shares = [result.shares for result in results if result.shares is not None]
@@ -76,6 +78,7 @@ def evaluate(
         tuple(pair for pair, _ in nearest),
         np.stack([image for _, image in nearest]),
         np.mean(shares, axis=0) if shares else None,
+        tuple(remarks),
     )
 
 
@@ -101,6 +104,7 @@ class _Comparison:
         self._reference = extractor(self._images, progress=progress)
         held_out = None if real.held_out is None else at_most(real.held_out, _MOST_QUERIES)
         self._distances = distances_of_real(real.train, held_out, shrink=_small, progress=progress)
+        self._mosaics: dict[str, float] | None = None  # the measures of mosaics of real images
         self.real = defaultdict[str, list[float]](list, memorised=[PERCENTILE / 100])  # the values of samples of real images
         if classifier is not None and real.held_out is not None and real.held_out_labels is not None:
             predicted = _predict(classifier, real.held_out)
@@ -110,6 +114,8 @@ class _Comparison:
         _, others = self.data.reference_and_baseline(self.side, len(sample.images), turn)
         if len(others):
             self._add_yardstick(self._by_features(others)[0])
+            if turn == 0:
+                self._mosaics = self._by_features(mosaics.mosaics(others))[0]
             self._add_yardstick({"sliced_wasserstein": metrics.sliced_wasserstein(self._images, others)})
         values, logits = self._by_features(sample.images)
         values["sliced_wasserstein"] = metrics.sliced_wasserstein(self._images, sample.images)
@@ -126,6 +132,12 @@ class _Comparison:
             else:
                 label_counts = np.zeros(classes, np.int64)
         return _Result(values, copies.pairs, shares, label_counts)
+
+    def without_meaning(self) -> tuple[tuple[str, ...], list[str]]:
+        """Measures to leave out, and why."""
+        if self._mosaics is None:
+            return (), []
+        return mosaics.without_meaning(float(np.mean(self.real["precision"])), self._mosaics["precision"])
 
     def _add_yardstick(self, values: dict[str, float]) -> None:
         for name, value in values.items():

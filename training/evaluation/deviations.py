@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gan.manifest import Metric, Protocol
+from gan.manifest_parts import Metric, Protocol
 
 
 def mean_metric(name: str, values: Sequence[float], real: Sequence[float], text: str, fields: Protocol) -> Metric:

@@ -5,16 +5,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from training.data import Dataset
 from training.data.split import halves
 from training.evaluation import classifier
 from training.evaluation.checkpoint_evaluator import CheckpointEvaluator
-from training.evaluation.classifier import CPU, Classifier
+from training.evaluation.classifier import Classifier
 from training.evaluation.comparison import Evaluation, evaluate
 from training.evaluation.feature_extractors import Extractor, FeatureName, classifier_network, inception_network, random_network
 from training.evaluation.real_images import HeldOutHalf, RealImages, RealSide, SampleSet
+from training.hardware import Hardware
 
 _log = logging.getLogger(__name__)
 
@@ -37,28 +36,29 @@ class Evaluator:
         features: FeatureName,  # "classifier" needs labels
         *,
         inception_weights: Path | None = None,
-        device: torch.device = CPU,  # that features are computed on, and a classifier is trained on
+        hardware: Hardware | None = None,  # that features are computed on and a classifier is trained on; None: plain
         progress: bool = False,
     ) -> "Evaluator":
         """Prepare all that a dataset is measured by.
 
-        A classifier that is no better than guessing measures nothing: random features take its place, with a warning. Raises
+        A classifier that is hardly better than guessing measures nothing: random features take its place, with a warning. Raises
         FeaturesUnavailableError where Inception's weights are not available, before a classifier is trained.
         """
+        hardware = hardware or Hardware.plain()
         inception = None
         if features == "inception":
-            inception = inception_network(inception_weights, device)
+            inception = inception_network(inception_weights, hardware.device)
         selection, test = _parts(dataset)
-        found = _classifier(dataset, selection, device, progress) if has_labels(dataset) else None
+        found = _classifier(dataset, selection, hardware, progress) if has_labels(dataset) else None
         if features == "classifier" and found is None:
             raise ValueError("classifier features need labels of two classes or more")
         caveat = ""
-        if found is not None and found.guesses:
+        if found is not None and found.is_unsure:
             caveat = _caveat(found, features)
             _log.warning(caveat)
             found = None
         learned = classifier_network(found) if features == "classifier" and found is not None else None
-        return cls(selection, test, inception or learned or random_network(device), found, dataset.classes, caveat)
+        return cls(selection, test, inception or learned or random_network(hardware.device), found, dataset.classes, caveat)
 
     def checkpoint_evaluator(self, size: int) -> CheckpointEvaluator:
         """Quick measures of `size` images, for checkpoints and to choose between models."""
@@ -111,7 +111,7 @@ def _parts(dataset: Dataset) -> tuple[RealImages, RealImages]:
     )
 
 
-def _classifier(dataset: Dataset, selection: RealImages, device: torch.device, progress: bool) -> Classifier:
+def _classifier(dataset: Dataset, selection: RealImages, hardware: Hardware, progress: bool) -> Classifier:
     assert dataset.labels is not None, "called for labelled data"
     held_out = None
     if selection.held_out is not None and selection.held_out_labels is not None:
@@ -122,15 +122,15 @@ def _classifier(dataset: Dataset, selection: RealImages, device: torch.device, p
         classes=len(dataset.classes),
         fingerprint=dataset.fingerprint,
         held_out=held_out,
-        device=device,
+        hardware=hardware,
         progress=progress,
     )
 
 
 def _caveat(classifier: Classifier, features: FeatureName) -> str:
-    instead = " by features of a random network, and" if features == "classifier" else ""
+    record, by = classifier.record, "by features of a random network, and not" if features == "classifier" else "not"
     return (
-        f"a classifier of the {classifier.record.classes} classes is right about {classifier.record.accuracy:.1%} of "
-        f"{classifier.record.tested} images it was not trained on, no better than guessing: models are measured{instead} not by "
-        "class; more images of each class would help"
+        f"a classifier of the {record.classes} classes is right about {record.accuracy:.1%} of {record.tested} images it was not "
+        f"trained on, too few to notice what is wrong with others: models are measured {by} by class; more images of each class "
+        "would help"
     )

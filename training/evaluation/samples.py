@@ -10,8 +10,9 @@ from tqdm import tqdm
 
 from gan import model_folder, runtimes
 from gan.images import encoding
-from gan.latents import inputs_of_seeds, seed_range
-from gan.manifest import Manifest, Trained
+from gan.latents import seed_range
+from gan.manifest import Manifest
+from gan.manifest_parts import Trained
 from gan.runtimes.base import PrecisionName
 from training import data
 from training.data import MAX_PIXELS, Dataset, Fit
@@ -123,7 +124,8 @@ class ModelSampler:
         images, labels = [], []
         with tqdm(total=len(seeds), desc="drawing", unit="pic", leave=False, disable=None) as bar:
             for start in range(0, len(seeds), 256):
-                rows = inputs_of_seeds(seeds[start : start + 256], manifest.input_spec, manifest.sampling.truncation)
+                some = seeds[start : start + 256]
+                rows = runtimes.inputs_of_seeds(self._runtime, manifest, some, manifest.sampling.truncation)
                 images.append(runtimes.generate_images(self._runtime, rows).transpose(0, 3, 1, 2))
                 if "label" in rows:
                     labels.append(rows["label"])
@@ -157,4 +159,4 @@ def match_dataset(sample: SampleSet, dataset: Dataset) -> SampleSet:
 def render_pairs(suspects: NDArray[np.uint8], train: NDArray[np.uint8], pairs: Sequence[Pair]) -> bytes:
     """A PNG of four pairs a row, at twice the size: the generated image of each pair, and to its right the training image."""
     sheet = np.stack([image for suspect, pair in zip(suspects, pairs, strict=True) for image in (suspect, train[pair.training])])
-    return encoding.encode(encoding.enlarge(encoding.grid(sheet.transpose(0, 2, 3, 1), columns=8), 2), "png")
+    return encoding.encode(encoding.grid(sheet.transpose(0, 2, 3, 1), columns=8), "png", scale=2)

@@ -19,10 +19,12 @@ from gan.networks import families
 from gan.networks.family import Generator
 from gan.processors import usable_processors
 from gan.runtimes.base import Runtime, least_seconds
+from gan.runtimes.network import ExportedNetwork
 from gan.runtimes.onnx import OnnxEngine
 from training.errors import ExportError
-from training.export.export import compare, export_onnx, export_torchscript, write_manifest
+from training.export.export import export_networks, write_manifest
 from training.export.model_card import model_card
+from training.export.networks import NetworkToExport
 from training.export.phases import rewrite_in_phases
 
 _BATCH_SIZE = 256
@@ -39,20 +41,20 @@ def export_again(path: Path, seeds: int, take_changes: bool = False, phases: boo
     images would change without `take_changes`, or an export is over its tolerance; ModelFolderError for bad weights.
     """
     path = path.resolve()  # the folder itself if this is a link
-    _check_replaceable(path)
+    check_replaceable(path)
     old = ModelFolder(path, model_folder.read_manifest(path))
-    generator = _build_generator(old)
+    generator = build_generator(old)
     written: list[Manifest] = []
 
     def fill(folder: Path) -> None:
         shutil.copytree(path, folder, dirs_exist_ok=True)
-        export_onnx(generator, folder / ONNX)
-        if phases:
-            _rewrite_if_faster(path, folder / ONNX, old.manifest)
-        export_torchscript(generator, folder / TORCHSCRIPT)
-        files = old.manifest.files | model_folder.digests(folder, [ONNX, TORCHSCRIPT])
-        network = old.manifest.networks["generator"].model_copy(update={"exports": compare(generator, folder)})
-        networks = {**old.manifest.networks, "generator": network}
+        rewrite = (lambda network, file: _rewrite_if_faster(path, network, file, old)) if phases else None
+        networks = dict(old.manifest.networks)
+        for name, network in export_networks(generator, folder, rewrite).items():
+            networks[name] = network.model_copy(update={"architecture": networks[name].architecture})
+        files = old.manifest.files | model_folder.digests(
+            folder, [file for network in networks.values() for file in network.exports]
+        )
         manifest = old.manifest.model_copy(update={"networks": networks, "files": files})
         write_manifest(folder, manifest)
         _compare_images(old, model_folder.read(folder), seeds, take_changes)
@@ -65,16 +67,18 @@ def export_again(path: Path, seeds: int, take_changes: bool = False, phases: boo
     return written[0]
 
 
-def _rewrite_if_faster(path: Path, file: Path, manifest: Manifest) -> None:
+def _rewrite_if_faster(path: Path, network: NetworkToExport, file: Path, old: ModelFolder) -> None:
     """Rewrite an exported ONNX file in phases, unless ONNX Runtime gains little by it."""
     plain = file.read_bytes()
     if not rewrite_in_phases(file):
         _log.info(f"{path}: {file.name} has no transposed convolution to write in phases")
         return
-    engines = [OnnxEngine(content, usable_processors()) for content in (plain, file.read_bytes())]
-    rows = inputs_of_seeds(range(OnnxEngine.max_batch_size), manifest.input_spec)
+    about = ExportedNetwork(old, network.name, list(network.rows(1)), tuple(old.manifest.outputs), network.rows)
+    engines = [OnnxEngine(about, content, usable_processors()) for content in (plain, file.read_bytes())]
+    size = engines[0].max_batch_size
+    rows = network.rows(size)
     times = [[least_seconds(engine, rows) for engine in engines] for _ in range(_ROUNDS)]  # in turn, since machines drift
-    before, after = (OnnxEngine.max_batch_size / min(column) for column in zip(*times, strict=True))
+    before, after = (size / min(column) for column in zip(*times, strict=True))
     faster = after > _WORTH_IT * before
     _log.info(
         f"{path}: ONNX Runtime generates {before:,.0f} images a second, {after:,.0f} with transposed convolutions in phases: "
@@ -84,7 +88,7 @@ def _rewrite_if_faster(path: Path, file: Path, manifest: Manifest) -> None:
         file.write_bytes(plain)
 
 
-def _check_replaceable(path: Path) -> None:
+def check_replaceable(path: Path) -> None:
     """Raises ModelFolderError for a folder that is no model's, or whose files may not or cannot be replaced."""
     if not (path / MANIFEST).exists() and (path / "model" / MANIFEST).is_file():
         raise ModelFolderError(f"{path} is a run: give the folder of its model, {path / 'model'}")
@@ -95,11 +99,11 @@ def _check_replaceable(path: Path) -> None:
             raise ModelFolderError(f"{path / name} is a folder where a file belongs: remove it")
 
 
-def _build_generator(folder: ModelFolder) -> Generator:
+def build_generator(folder: ModelFolder) -> Generator:
     """Build the network of a model folder with its weights. Raises ModelFolderError."""
     manifest = folder.manifest
     if manifest.architecture is None:
-        raise ModelFolderError(f"{folder.path} was imported from another program: import it again instead of exporting it")
+        raise ModelFolderError(f"{folder.path} was imported without weights: convert it again instead (python -m training.convert)")
     name, arguments = manifest.architecture.name, manifest.architecture.arguments
     try:
         generator = families.generator(name, manifest.input_spec, manifest.channels, (manifest.height, manifest.width), arguments)
@@ -114,8 +118,8 @@ def _build_generator(folder: ModelFolder) -> Generator:
 
 def _compare_images(old: ModelFolder, new: ModelFolder, seeds: int, take_changes: bool) -> None:
     """Raises ExportError if images change without `take_changes`. Logs what could not be compared."""
-    files: dict[str, str] = {"onnx": ONNX, "torchscript": TORCHSCRIPT}
-    for name, file in files.items():
+    for name in ("onnx", "torchscript"):
+        file = new.manifest.networks["generator"].files[name]
         try:
             before = runtimes.load(old, name, "cpu")
         except ModelFolderError as error:

@@ -1,26 +1,33 @@
 """The model card: README.md of a model folder."""
 
-from gan.manifest import MANIFEST, Manifest, Trained
+from gan.manifest import MANIFEST, Manifest
+from gan.manifest_parts import Imported, Trained
 from gan.model_folder import SAMPLES
 from training.evaluation import deviations
+
+_SHEET = 1024  # pixels of a side of the sample grid; more where 4 images have more
+
+
+def sample_seeds(height: int, width: int) -> range:
+    """The seeds whose images samples.png shows: 64, or fewer of images of more than 128 pixels a side."""
+    return range(max(4, min(64, (_SHEET // max(height, width)) ** 2)))
 
 
 def model_card(manifest: Manifest) -> str:
     """Write Markdown: what the model is, its measures with their protocols, and how far the exports differ."""
     origin, architecture = manifest.origin, manifest.architecture
-    assert isinstance(origin, Trained), "cards are written by training"
-    assert architecture is not None, "which knows the network"
+    family = "generator" if architecture is None else f"{architecture.name} generator"
+    seeds = sample_seeds(manifest.height, manifest.width)
     latents = max(export.latents for export in manifest.exports.values())
     exports = "\n".join(f"| {file} | {export.largest_difference:.1e} |" for file, export in manifest.exports.items())
     return f"""# {manifest.name}
 
-![64 images, seeds 0 to 63]({SAMPLES})
+![{len(seeds)} images, seeds 0 to {seeds[-1]}]({SAMPLES})
 
-A {architecture.name} generator of {manifest.width}x{manifest.height} images with {manifest.channels} channel(s),
-version {manifest.version}, trained on {origin.dataset} ({origin.dataset_pictures:,} images).
-It saw {origin.pictures_seen:,} images in {origin.wall_time_seconds / 60:.0f} minutes on: {origin.environment.hardware}.
+A {family} of {"grey" if manifest.channels == 1 else "coloured"} images of {manifest.width}x{manifest.height},
+version {manifest.version}, {_from(origin)}
 
-The grid shows seeds 0 to 63, unselected, as the service draws them. Licence: {manifest.licence}.
+The grid shows seeds 0 to {seeds[-1]}, unselected, as the service draws them. Licence: {manifest.licence}.
 
 {_quality(manifest)}
 
@@ -30,6 +37,16 @@ The grid shows seeds 0 to 63, unselected, as the service draws them. Licence: {m
 
 What it draws is limited to what it was trained on. {MANIFEST} has the whole configuration and the digests of the files.
 """
+
+
+def _from(origin: Trained | Imported) -> str:
+    """Where the weights come from."""
+    if isinstance(origin, Imported):
+        return f"imported from {origin.source}\n(SHA-256 {origin.digest})."
+    return (
+        f"trained on {origin.dataset} ({origin.dataset_pictures:,} images).\n"
+        f"It saw {origin.pictures_seen:,} images in {origin.wall_time_seconds / 60:.0f} minutes on: {origin.environment.hardware}."
+    )
 
 
 def _quality(manifest: Manifest) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from gan import atomic, model_folder
 from gan.errors import ModelFolderError
-from gan.manifest import Manifest, Metric
+from gan.manifest import Manifest
+from gan.manifest_parts import Metric
 from training.errors import UsageError
 from training.evaluation.evaluator import Evaluator
 from training.evaluation.ranking import ranked_by
@@ -24,7 +25,10 @@ def measure_model(evaluator: Evaluator, model: Path, samples: int, sets: int = 1
     nearest to training images, each beside that training image.
     """
     seeds = SeedRange(samples, FIRST_SEED["test"], sets)
+    _log.info(f"measuring the model by {sets} times {samples:,} images, which takes minutes; --measure-sets 1 is quicker")
     found = evaluator.evaluate(ModelSampler(model).generate(seeds), seeds=str(seeds), progress=True)
+    for remark in found.remarks:
+        _log.info(remark)
     if nearest is not None:
         atomic.write_bytes_atomically(nearest, render_pairs(found.suspects, evaluator.test.train, found.pairs))
     return found.measurements

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.evaluation.ranking import SPREAD
+
 MOST_POINTS = 600  # of a curve: about one for each pixel of its width
 _LARGEST = 1e300  # beyond it the arithmetic of ticks and means overflows
 SIDE = 1000  # of a plot in SVG units; the page stretches it to the width there is
@@ -74,8 +76,16 @@ CHARTS = [
     Chart(
         "Distance from the data",
         "Fréchet distance",
-        {"frechet": "generated images", "frechet_real": "real images", "fid": "FID", "fid_real": "FID of real images"},
-        "Less is better; the best checkpoint is exported. It compares those of one run, and of runs measured alike.",
+        {
+            "frechet": "generated images",
+            "frechet_real": "real images",
+            "frechet_mosaic": "mosaics of real images",
+            "fid": "FID",
+            "fid_real": "FID of real images",
+            "fid_mosaic": "FID of mosaics of real images",
+        },
+        "Less is better, and what mosaics of parts of real images have is bad; the best checkpoint is exported. Only measures "
+        "taken alike compare.",
         shown=[0],
     ),
     Chart(
@@ -86,6 +96,8 @@ CHARTS = [
             "recall": "recall, real images that could be generated",
             "precision_real": "precision of real images",
             "recall_real": "recall of real images",
+            "precision_mosaic": "precision of mosaics of real images",
+            "recall_mosaic": "recall of mosaics of real images",
         },
         "Precision is fidelity, recall is variety; recall that falls while precision stays is a generator that drops modes.",
         shown=[0, 1],
@@ -93,7 +105,7 @@ CHARTS = [
     Chart(
         "Diversity",
         "distance of two images",
-        {"spread": "spread"},
+        {"spread": "spread", "spread_within_classes": "least of the spreads within a class"},
         "Relative to that of real images; a fall is mode collapse: the same images for different latent vectors.",
         line=(1.0, "as real images"),
         shown=[0],
@@ -137,7 +149,8 @@ _KNOWN = {key for chart in CHARTS for key in chart.labels} | {"pictures", "secon
 
 def other_charts(keys: Iterable[str]) -> list[Chart]:
     """A separate chart for each key that no chart above has, since it is not known which of them share a scale."""
-    return [Chart(key, key, {key: key}, "A further statistic of this run.") for key in keys if key not in _KNOWN]
+    others = [key for key in keys if key not in _KNOWN and not key.endswith(SPREAD)]
+    return [Chart(key, key, {key: key}, "A further statistic of this run.") for key in others]
 
 
 def curves(rows: Sequence[dict[str, Any]]) -> dict[str, Curve]:

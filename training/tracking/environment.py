@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from gan.atomic import write_bytes_atomically
-from gan.manifest import Environment
+from gan.manifest_parts import Environment
 from training.errors import UsageError
 
 _FILE = "environment.json"

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from training.config.files import CONFIG
 from training.errors import HistoryError
-from training.evaluation.ranking import ranked_by
-from training.tracking import report
+from training.evaluation.ranking import SPREAD, ranked_by, ranking
+from training.tracking import stats
 from training.tracking.charts import count_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _FORMATS = (".png", ".svg", ".pdf")
-_TITLES = {"fid": "FID", "frechet": "Fréchet distance"}
+DISTANCE_TITLES = {"fid": "FID", "frechet": "Fréchet distance"}
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,10 @@ class Point:
     images: int
     minutes: float  # of training until then
     distance: float  # less is better
-    precision: float
+    precision: float  # nan where it was not measured
     recall: float
+    spread: float = 0.0  # of the distance
+    recall_spread: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,14 @@ class RunHistory:
     protocol: str  # which names the data too
     distance_name: str  # fid or frechet
     real: dict[str, float]  # the measures of real images
+    mosaic: dict[str, float]  # and of mosaics of them
     points: list[Point]  # one or more, in the order of the images
 
     @property
     def best(self) -> Point:
-        """The checkpoint with the smallest distance."""
-        return min(self.points, key=lambda point: point.distance)
+        """The checkpoint that is exported: with the smallest distance, or a later one that is as good."""
+        name = self.distance_name
+        return self.points[ranking([{name: point.distance, f"{name}{SPREAD}": point.spread} for point in self.points])[0]]
 
     def minutes_to(self, distance: float) -> float | None:
         """Minutes of training until a checkpoint reached `distance`, or None if none did."""
@@ -59,32 +63,40 @@ def read_history(folder: Path, minutes: float | None = None) -> RunHistory:
     """
     if not (folder / CONFIG).is_file():
         raise HistoryError(f"{folder} is no run: give the folders that training.run made, which hold {CONFIG}")
-    rows = report.read_rows(folder / report.STATS)
+    rows = stats.read_rows(folder / stats.STATS)
     if any(ranked_by(row) and "protocol" not in row for row in rows):
         raise HistoryError(f"{folder} was measured by an older version: train it anew")
     rows = [row for row in rows if "protocol" in row and _is_whole(row)]
     if not rows:
         raise HistoryError(f"{folder} has no measured checkpoint yet: wait for its first, or see --checkpoint-every")
-    protocol = report.last_protocol(rows)
+    protocol = stats.last_protocol(rows)
     rows = [row for row in rows if row["protocol"] == protocol]
     name = ranked_by(rows[-1])
     assert protocol is not None, "every row that is left has one"
     assert name is not None, "and a distance"
     points = [
-        Point(row["pictures"], row["seconds"] / 60, row[name], row["precision"], row["recall"])
+        Point(
+            *(row["pictures"], row["seconds"] / 60, row[name]),
+            precision=row.get("precision", math.nan),
+            recall=row["recall"],
+            spread=row.get(f"{name}{SPREAD}", 0.0),
+            recall_spread=row.get(f"recall{SPREAD}", 0.0),
+        )
         for row in rows
         if math.isfinite(row[name]) and (minutes is None or row["seconds"] <= 60 * minutes)
     ]
     if not points:
         limit = "" if minutes is None else f" in its first {minutes:g} minutes: give more --minutes"
         raise HistoryError(f"{folder} has no checkpoint with a finite distance{limit}")
-    real = {key.removesuffix("_real"): value for key, value in rows[-1].items() if key.endswith("_real")}
-    return RunHistory(folder.resolve().name, protocol, name, real, points)
+    real, mosaic = (
+        {key.removesuffix(end): value for key, value in rows[-1].items() if key.endswith(end)} for end in ("_real", "_mosaic")
+    )
+    return RunHistory(folder.resolve().name, protocol, name, real, mosaic, points)
 
 
-def _is_whole(row: report.Row) -> bool:
+def _is_whole(row: stats.Row) -> bool:
     """Whether a checkpoint's row has all its numbers: a crash may leave incomplete rows."""
-    needed = ("seconds", ranked_by(row) or "frechet", "precision", "recall")
+    needed = ("seconds", ranked_by(row) or "frechet", "recall", *({"precision"} & row.keys()))
     return all(type(row.get(name)) in (int, float) for name in needed)
 
 
@@ -111,7 +123,7 @@ def plot(groups: Sequence[Sequence[RunHistory]], path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots(3, 2 * len(groups), squeeze=False, sharex="col")
     for number, group in enumerate(groups):
-        titles = {"distance": _TITLES[group[0].distance_name], "precision": "precision", "recall": "recall"}
+        titles = {"distance": DISTANCE_TITLES[group[0].distance_name], "precision": "precision", "recall": "recall"}
         columns = {"images": "images seen", "minutes": "minutes of training"}
         for (row, name), (column, across) in product(enumerate(titles), enumerate(columns)):
             panel = axes[row][2 * number + column]

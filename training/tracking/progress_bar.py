@@ -32,19 +32,26 @@ class Progress:
             smoothing=0.05,
             dynamic_ncols=True,
             disable=not (shown and terminal),
+            # The time that is left follows with the statistics: that of a run which the clock ends is not tqdm's to guess.
+            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}{postfix}]",
         )
 
     def update(self, images: int) -> None:
         """Count more images."""
+        if self._in_lines and self._seen == self._began_at:  # a sign of life: the first statistics may take a minute
+            _log.info(f"the first {images:,} images took {perf_counter() - self._began:.1f} s", extra={"stream": "stderr"})
         self._seen += images
         self._bar.update(images)
 
-    def set_statistics(self, total: int, numbers: Mapping[str, float]) -> None:
-        """Set the images that the run will have seen at its end, and some statistics by name."""
+    def set_statistics(self, total: int, numbers: Mapping[str, float], seconds_left: float | None = None) -> None:
+        """Set the images that the run will have seen at its end, some statistics by name, and the time left if a clock ends it."""
         self._bar.total = total
-        self._bar.set_postfix({name: f"{value:.3f}" for name, value in numbers.items()})
+        speed = max(self._seen - self._began_at, 1) / max(perf_counter() - self._began, 1e-9)
+        by_images = max(total - self._seen, 0) / speed
+        left = timedelta(seconds=round(by_images if seconds_left is None else min(max(seconds_left, 0), by_images)))
+        self._bar.set_postfix({"left": str(left), **{name: f"{value:.3f}" for name, value in numbers.items()}})
         if self._in_lines:
-            self._line = self._as_line(total, numbers)
+            self._line = self._as_line(total, numbers, speed, left)
             if self._printed is None or perf_counter() - self._printed >= _BETWEEN_LINES:
                 self._print()
 
@@ -54,9 +61,7 @@ class Progress:
         if self._line:
             self._print()
 
-    def _as_line(self, total: int, numbers: Mapping[str, float]) -> str:
-        speed = max(self._seen - self._began_at, 1) / max(perf_counter() - self._began, 1e-9)
-        left = timedelta(seconds=round(max(total - self._seen, 0) / speed))
+    def _as_line(self, total: int, numbers: Mapping[str, float], speed: float, left: timedelta) -> str:
         facts = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items())
         share = self._seen / max(total, self._seen)
         line = f"{self._seen:,} of {total:,} images ({share:.0%}), {speed:,.0f} images/s, {left} left"

@@ -14,22 +14,24 @@ from markupsafe import Markup
 
 from gan import atomic, errors, model_folder
 from gan.manifest import Manifest
+from training.config.auto import UNBOUNDED
 from training.evaluation import deviations
 from training.tracking import charts
+from training.tracking.stats import STATS, WARNINGS, Row, last_protocol, read_rows
+from training.tracking.verdict import verdict
 
 REPORT, NEAREST = "report.html", "nearest.png"
+REAL, GRID_LABELS = "real.png", "grid-labels.json"
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     autoescape=True,  # names of runs, data and settings are given by people
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    auto_reload=False,  # the package may be upgraded while a run goes on
 )
 _MOST_GRIDS, _MOST_GRID_BYTES = 40, 24_000_000  # embedded; a grid of large images has megabytes
-STATS, WARNINGS = "stats.jsonl", "warnings.jsonl"  # in the folder of a run
 _MOST_WARNINGS = 20  # shown; the last ones
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -46,17 +48,20 @@ class _Run:
     nearest: bytes  # a PNG of the model's images that are nearest to training images
 
 
-def write(folder: Path, grid_every: int = 1) -> Path:
+def write(folder: Path, grid_every: int = 1, *, training: bool = False) -> Path:
     """Write report.html into a run's folder, from the other files there, and return its path.
+
+    A run that is `training`, perhaps on from a finished model, is not finished.
 
     Of the sample grids every `grid_every`-th is shown, and at most 40; the first and the last always. What is missing or
     damaged is left out. Raises OSError if the file cannot be written.
     """
     run = _read(folder)
+    finished = run.manifest is not None and not training
     curves = charts.curves(run.stats)
     images = (0, run.stats[-1]["pictures"] if run.stats else 0)
     page = _TEMPLATES.get_template(REPORT).render(
-        **_heading(run),
+        **_heading(run, finished),
         warnings=[(f"{row['pictures']:,.0f}", row.get("message", "")) for row in run.warnings[-_MOST_WARNINGS:]],
         earlier_warnings=max(0, len(run.warnings) - _MOST_WARNINGS),
         protocol=last_protocol(run.stats),
@@ -66,6 +71,9 @@ def write(folder: Path, grid_every: int = 1) -> Path:
         side=charts.SIDE,
         measures=_measures(run.manifest),
         nearest=_base64(run.nearest),
+        verdict=verdict(folder, run.manifest.metrics) if finished and run.manifest else [],
+        real=_base64(_content(folder / REAL)),
+        grid_labels=_names(folder / GRID_LABELS),
         tables=_tables(run),
         data=_data(curves),
     )
@@ -113,26 +121,13 @@ def _mapping(file: Path) -> Row:
     return content if isinstance(content, dict) else {}
 
 
-def read_rows(file: Path) -> list[Row]:
-    """The rows of a JSON lines file that have a number of images, sorted by it; other lines are ignored."""
+def _names(file: Path) -> list[str]:
+    """A JSON list of names, [] if it is none."""
     try:
-        lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
-    except OSError:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return []
-    rows = []
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):  # a last line cut short, most likely
-            continue
-        if isinstance(row, dict) and type(row.get("pictures")) in (int, float) and 0 <= row["pictures"] < 1e18:
-            rows.append(row)
-    return sorted(rows, key=lambda row: float(row["pictures"]))
-
-
-def last_protocol(rows: list[Row]) -> str | None:
-    """The protocol of the last measured checkpoint; None where none was measured."""
-    return next((str(row["protocol"]) for row in reversed(rows) if "protocol" in row), None)
+    return [str(name) for name in found] if isinstance(found, list) else []
 
 
 def _measured_alike(rows: list[Row]) -> list[Row]:
@@ -163,32 +158,46 @@ def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def _heading(run: _Run) -> dict[str, Any]:
+def _heading(run: _Run, finished: bool) -> dict[str, Any]:
     """What the template's heading shows: which run this is, and how far it has come."""
     last = run.stats[-1] if run.stats else {}
     seen = last.get("pictures", 0)
     total = run.config.get("images")
-    facts = [f"{seen:,.0f}" + (f" of {total:,}" if _is_number(total) else "") + " images"]
+    by_clock = _is_number(run.config.get("minutes")) and total is not None and _is_number(total) and total >= UNBOUNDED
+    facts = [f"{seen:,.0f}" + (f" of {total:,}" if _is_number(total) and not by_clock else "") + " images"]
     if _is_number(last.get("seconds")):
         limit = run.config.get("minutes")
         facts.append(f"{last['seconds'] / 60:,.1f}" + (f" of {limit:,g}" if _is_number(limit) else "") + " minutes")
     if _is_number(last.get("pictures_per_second")):
         facts.append(f"{last['pictures_per_second']:,.0f} images/s")
-    facts.append("finished" if run.manifest else "not finished")
+    facts.append("finished" if finished else "not finished")
     return {
         "name": run.name,
         "settings": [(key, run.config[key]) for key in ("name", "data", "recipe") if run.config.get(key) is not None],
         "model": f"{run.manifest.name}@{run.manifest.version}" if run.manifest else None,
-        "progress": (seen, total) if _is_number(total) and not run.manifest else None,
+        "progress": None if finished else _share_done(run, last),
         "facts": facts,
         "now": datetime.now().astimezone(),
     }
 
 
-def _measures(manifest: Manifest | None) -> list[tuple[str, str, str, str]]:
-    """The measures of the finished model: name, generated images, real images, protocol."""
-    metrics = manifest.metrics if manifest else []
-    return [(metric.name, *deviations.format_measure(metric), metric.protocol) for metric in metrics]
+def _share_done(run: _Run, last: Row) -> float | None:
+    """The share of the run that is done, by its images or its minutes; None where neither is known."""
+    limits = (("pictures", run.config.get("images"), 1), ("seconds", run.config.get("minutes"), 60))
+    shares = [
+        float(last.get(name, 0)) / (unit * float(limit))
+        for name, limit, unit in limits
+        if limit is not None and _is_number(limit) and limit > 0 and _is_number(last.get(name, 0))
+    ]
+    return min(max(shares), 1.0) if shares else None
+
+
+def _measures(manifest: Manifest | None) -> dict[str, list[tuple[str, str, str]]]:
+    """The measures of the finished model by their protocol: name, generated images, real images."""
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    for metric in manifest.metrics if manifest else []:
+        found.setdefault(metric.protocol, []).append((metric.name, *deviations.format_measure(metric)))
+    return found
 
 
 def _tables(run: _Run) -> dict[str, dict[str, str]]:

@@ -139,8 +139,8 @@ def test_exports_draw_what_the_network_draws_in_any_batch(name, tmp_path):
             parameter.add_(0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     drawing.eval()
     with torch.no_grad():
-        export_onnx(drawing, tmp_path / "generator.onnx")
-        export_torchscript(drawing, tmp_path / "generator.pt")
+        export_onnx(drawing, tmp_path / "generator.onnx", inputs_of_seeds(range(2), drawing.input_spec))
+        export_torchscript(drawing, tmp_path / "generator.pt", inputs_of_seeds(range(2), drawing.input_spec))
     session = onnxruntime.InferenceSession(tmp_path / "generator.onnx", providers=["CPUExecutionProvider"])
     traced = torch.jit.load(tmp_path / "generator.pt")
     for n in (1, 5):

@@ -5,6 +5,7 @@ from torch.nn import functional
 
 from gan.latents import Code, InputSpec
 from gan.networks import r3gan
+from gan.networks.layers import resampling
 
 
 def parameters(network):
@@ -111,29 +112,29 @@ def filtered(values):
 
 def test_upsampling_is_the_papers_but_for_the_border():
     values = torch.rand(2, 3, 5, 7)
-    found, expected = r3gan.Upsample(3, 3)(values), filtered(values)
+    found, expected = resampling.Upsample(3, 3)(values), filtered(values)
     assert torch.allclose(found[:, :, 1:-1, 1:-1], expected[:, :, 1:-1, 1:-1], atol=1e-6)
     assert torch.allclose(0.75 * found[:, :, 0, 1:-1], expected[:, :, 0, 1:-1], atol=1e-6)
 
 
 def test_downsampling_is_the_papers_with_zeros_beyond_the_border():
     values = torch.rand(2, 3, 6, 8, requires_grad=True)
-    found = r3gan.Downsample(3, 3)(values)
+    found = resampling.Downsample(3, 3)(values)
     # It is the upsampling's adjoint, up to the gain of 4.
     given = torch.rand(2, 3, 3, 4)
     (adjoint,) = torch.autograd.grad(found, values, given)
     assert torch.allclose(adjoint, filtered(given) / 4, atol=1e-6)
     row = torch.zeros(1, 1, 4, 8)
     row[:, :, 1, 3] = 64
-    assert r3gan.Downsample(1, 1)(row)[0, 0].tolist() == [[0, 9, 3, 0], [0, 3, 1, 0]]
+    assert resampling.Downsample(1, 1)(row)[0, 0].tolist() == [[0, 9, 3, 0], [0, 3, 1, 0]]
 
 
 def test_a_pointwise_convolution_changes_the_channels():
     values = torch.rand(1, 16, 4, 4)
-    up, down = r3gan.Upsample(16, 32), r3gan.Downsample(16, 32)
-    assert isinstance(r3gan.Upsample(16, 16).change, nn.Identity)
-    assert torch.allclose(up(values), r3gan.Upsample(32, 32)(up.change(values)), atol=1e-6)
-    assert torch.allclose(down(values), down.change(r3gan.Downsample(16, 16)(values)), atol=1e-6)
+    up, down = resampling.Upsample(16, 32), resampling.Downsample(16, 32)
+    assert isinstance(resampling.Upsample(16, 16).change, nn.Identity)
+    assert torch.allclose(up(values), resampling.Upsample(32, 32)(up.change(values)), atol=1e-6)
+    assert torch.allclose(down(values), down.change(resampling.Downsample(16, 16)(values)), atol=1e-6)
 
 
 def test_label_and_codes_are_embedded_together():

@@ -16,6 +16,7 @@ from gan.errors import ModelFolderError
 from gan.latents import InputSpec, inputs_of_seeds, select
 from gan.networks import families
 from gan.runtimes import openvino as engine
+from gan.runtimes.network import generator_of
 from gan.runtimes.openvino_rewriting import rewrite
 from training.export.export import export_onnx
 
@@ -127,14 +128,14 @@ def test_every_family_generates_what_onnx_runtime_generates(tmp_path, family, si
     torch.manual_seed(0)
     generator = families.generator(family, spec, channels, size, arguments)
     families.initialise(family, generator, torch.Generator().manual_seed(0))
-    export_onnx(generator.eval(), tmp_path / "generator.onnx")
+    export_onnx(generator.eval(), tmp_path / "generator.onnx", inputs_of_seeds(range(2), generator.input_spec))
     content = (tmp_path / "generator.onnx").read_bytes()
     rows = inputs_of_seeds(range(5), spec)
     (expected,) = onnxruntime.InferenceSession(content).run(None, rows)
     model = engine._core.read_model(content)
     rewritten = rewrite(model)
     assert rewritten > 0 if family == "dcgan" else rewritten == 0
-    (found,) = engine._Graph(model, 5, "float32", 1).run(rows).values()
+    (found,) = engine._Graph(model, ["pictures"], 5, "float32", 1).run(rows).values()
     assert np.abs(found - expected).max() < 1e-4 * max(1, np.abs(expected).max())
 
 
@@ -159,7 +160,7 @@ def test_float32_is_onnx_runtimes_to_one_grey_level(folder):
 @pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=needs_bfloat16)])
 def test_the_compiled_graphs_have_the_precision_and_the_threads_that_were_asked_for(folder, precision):
     """OpenVINO's own default is bfloat16 where the processor has it."""
-    loaded = engine.load(folder, "auto", precision, 1, lambda work: work())
+    loaded = engine.load(generator_of(folder), "auto", precision, 1, lambda work: work())
     assert {str(found.to_string()) for found in loaded.properties("INFERENCE_PRECISION_HINT")} == {
         {"float32": "f32", "bfloat16": "bf16"}[precision]
     }

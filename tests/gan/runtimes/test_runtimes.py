@@ -1,6 +1,7 @@
 import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,10 +9,13 @@ import torch
 
 from gan import model_folder, runtimes
 from gan.errors import ModelFolderError
+from gan.images.encoding import to_uint8_range
 from gan.latents import InputSpec, count, inputs_of_seeds, select
-from gan.manifest import generator_inputs
+from gan.manifest import IMAGES, generator_inputs
+from gan.manifest_parts import Network
 from gan.runtimes import base, onnx
 from gan.runtimes.base import Runtime, run_inline
+from gan.runtimes.network import ExportedNetwork, generator_of, rows_of_seeds
 from tests.conftest import BACKENDS
 
 SHIPPED = Path(__file__).parents[3] / "models" / "fashion-mnist-dcgan"
@@ -51,6 +55,23 @@ def test_runtimes_agree_within_one_grey_level(folder, backend):
     rows = inputs_of_seeds(range(64), folder.manifest.input_spec)
     expected = runtimes.generate_images(runtimes.load(folder, "onnx", "cpu", threads=2), rows).astype(int)
     assert np.abs(runtimes.generate_images(runtimes.load(folder, *backend, threads=2), rows) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("limits", [(-1.0, 1.0), (0.0, 2.0)])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_values_are_the_images_before_they_are_rounded(folder, backend, limits):
+    manifest = folder.manifest
+    outputs = [manifest.outputs[0].model_copy(update={"range": limits})]
+    drawer = runtimes.load(
+        model_folder.ModelFolder(folder.path, manifest.model_copy(update={"outputs": outputs})), *backend, threads=2
+    )
+    rows = inputs_of_seeds(range(5), manifest.input_spec)
+    values = drawer.values.start(rows)()[IMAGES]
+    assert (values.dtype, values.shape) == (np.float32, (5, 1, 32, 32))
+    levels = to_uint8_range(values).astype(np.uint8).transpose(0, 2, 3, 1)
+    assert np.abs(levels.astype(int) - runtimes.generate_images(drawer, rows)).max() <= (limits != (-1.0, 1.0))
+    assert len(np.unique(values)) > 256
+    assert np.array_equal(drawer.values.start(select(rows, slice(2, 3)))()[IMAGES], values[2:3])
 
 
 def test_a_runtime_whose_shapes_disagree_gets_one_shape(folder, monkeypatch):
@@ -145,7 +166,7 @@ def test_one_thread_is_taken_where_more_gain_little_and_only_if_it_draws_the_sam
                     return lambda: {name: values + one * (self.threads == 1) for name, values in outputs.items()}
 
                 patch.setattr(onnx.OnnxEngine, "start", start)
-            return onnx.load(folder, "auto", "float32", None, run_inline).threads
+            return onnx.load(generator_of(folder), "auto", "float32", None, run_inline).threads
 
     assert threads(limit=0) == 2
     assert threads(limit=1000) == 1
@@ -176,29 +197,44 @@ class Spec:
         self.values = values
 
 
+def network_of(values):
+    folder = SimpleNamespace(manifest=SimpleNamespace(networks={"generator": Network(files={})}))
+    return ExportedNetwork(folder, "generator", ["z"], (Spec(values),), rows_of_seeds(InputSpec(3)))
+
+
 def test_outputs_that_are_no_images_stay_numbers():
-    runtime = Runtime(Doubling(), InputSpec(3), (Spec(3),))
+    runtime = Runtime(Doubling(), network_of(3))
     rows = inputs_of_seeds(range(40), InputSpec(3))
     (found,) = runtimes.generate(runtime, rows).values()
     assert found.dtype == np.float32
     assert np.array_equal(found, 2 * rows["z"])
 
 
-@pytest.mark.parametrize(("values", "most"), [(3 * 64 * 64, 16), (3 * 256 * 256, 5), (3 * 1024 * 1024, 1)])
+@pytest.mark.parametrize(("values", "most"), [(3 * 64 * 64, 16), (3 * 128 * 128, 5), (3 * 256 * 256, 1), (3 * 1024 * 1024, 1)])
 def test_batches_of_large_images_are_small(values, most):
-    runtime = Runtime(engine := Doubling(), InputSpec(3), (Spec(values),))
-    assert runtime.batch_size == most
-    assert max(engine.sizes) == most
+    assert base.rows_in_a_batch(16, network_of(values)) == most
 
 
 def test_batches_of_slow_networks_are_small(monkeypatch):
     monkeypatch.setattr(base, "_BATCH_SECONDS", 0.03)
-    assert Runtime(Doubling(seconds=0.005), InputSpec(3), (Spec(3),)).batch_size in (2, 4)
+    assert Runtime(Doubling(seconds=0.005), network_of(3)).batch_size in (2, 4)
+
+
+def test_what_an_engine_does_not_foresee_is_the_models_fault_alone(folder):
+    def load(*_):
+        raise KeyError("pictures")
+
+    runtimes.register("surprised", load, "for tests")
+    try:
+        with pytest.raises(ModelFolderError, match=r"cannot be run by GAN_RUNTIME=surprised \(KeyError: 'pictures'\): try another"):
+            runtimes.load(folder, "surprised")
+    finally:
+        del runtimes.ENGINES["surprised"]
 
 
 def test_an_engine_of_another_package_runs_a_model(folder):
-    def load(folder, device, precision, threads, on_device):
-        return onnx.OnnxEngine(folder.content(model_folder.ONNX), 1)
+    def load(network, device, precision, threads, on_device):
+        return onnx.OnnxEngine(network, network.content("onnx"), 1)
 
     runtimes.register("another", load, "for tests")
     try:

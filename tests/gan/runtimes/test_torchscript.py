@@ -10,7 +10,7 @@ import torch
 
 from gan import model_folder, runtimes
 from gan.errors import ModelFolderError
-from gan.latents import Code, InputSpec
+from gan.latents import Code, InputSpec, inputs_of_seeds
 from gan.manifest import MANIFEST
 from gan.model_folder import TORCHSCRIPT
 from gan.networks import families
@@ -45,7 +45,7 @@ def types_of_constants(module):
 )
 def test_a_loaded_module_computes_in_the_type_that_is_asked_for(name, input_spec, tmp_path):
     generator = network(name, input_spec)
-    export_torchscript(generator, tmp_path / TORCHSCRIPT)
+    export_torchscript(generator, tmp_path / TORCHSCRIPT, inputs_of_seeds(range(2), generator.input_spec))
     with torch.no_grad():
         exact = generator(*inputs_as_tensors(range(4), input_spec))
         for dtype, tolerance in ((torch.float32, 1e-5), (torch.float16, 2e-2)):

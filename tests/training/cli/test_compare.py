@@ -99,3 +99,17 @@ def test_a_run_of_the_training_command_can_be_compared(trained, tmp_path, capsys
     (run,) = table["runs"]
     assert (run["run"], run["pictures"]) == ("001-fashion-mnist-dcgan", 2048)
     assert run["minutes_to_the_first_runs_best"] == run["minutes"] > 0
+
+
+def test_a_precision_that_was_not_measured_is_left_empty(tmp_path, capsys):
+    run = a_run(tmp_path / "001-run", [9.0, 4.0])
+    stats = tmp_path / "001-run" / "stats.jsonl"
+    rows = [json.loads(line) for line in stats.read_text().splitlines()[:-1]]
+    kept = [{name: value for name, value in row.items() if not name.startswith("precision")} for row in rows]
+    stats.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    assert compare.main([run, "--plot", str(tmp_path / "plot.png"), "--json"]) == 0
+    out = capsys.readouterr().out
+    assert "NaN" not in out
+    assert json.loads(out)[0]["runs"][0]["precision"] is None
+    assert compare.main([run, "--plot", str(tmp_path / "plot.png")]) == 0
+    assert "nan" not in capsys.readouterr().out

@@ -9,9 +9,9 @@ from tests.conftest import SMALL_DATA
 from training import data
 from training.cli.console import log_lines
 from training.config.schema import TrainingConfig
-from training.engine.device import Hardware
 from training.engine.loop import train
 from training.engine.state import TrainingState
+from training.hardware import Hardware
 
 LOG = logging.getLogger("training.some.module")
 RUN = TrainingConfig(data=str(SMALL_DATA), width=4, images=128, batch_size=32, threads=1, device="cpu", checkpoint_every=64)

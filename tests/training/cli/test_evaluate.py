@@ -12,6 +12,7 @@ from tests.conftest import SMALL_DATA, train
 from training import evaluate
 from training.data import split
 from training.evaluation import classifier
+from training.hardware import Hardware
 
 QUICKLY = ["--samples", "40", "--sets", "2"]
 ARGUMENTS = ["--data", str(SMALL_DATA), *QUICKLY]
@@ -41,9 +42,10 @@ def test_a_model_folder(trained, tmp_path, capsys):
     assert found["features"].startswith("classifier features, since the data has labels")
     names = [one["name"] for one in found["measurements"]]
     assert names == [
-        *("frechet", "kernel_distance", "precision", "recall", "density", "coverage", "score"),
+        *("frechet", "kernel_distance", "recall", "coverage", "score"),
         *("sliced_wasserstein", "memorised", "share_error"),
     ]
+    assert ["precision and density are left out" in remark for remark in found["remarks"]] == [True]  # of 40 images
     assert all("40 generated" in one["protocol"] for one in found["measurements"])
     assert all("selection, seeds 4294967290 to 73" in one["protocol"] for one in found["measurements"])
     assert all(one["protocol"].endswith("; mean of 2 sets of pictures") and one["deviation"] >= 0 for one in found["measurements"])
@@ -116,9 +118,9 @@ def test_a_conditional_model_is_asked_for_the_labels_of_its_seeds(conditional, c
 
 
 def test_a_classifier_that_guesses_is_not_used_and_it_is_said(trained, monkeypatch, capsys):
-    monkeypatch.setattr(classifier.Classifier, "guesses", True)
+    monkeypatch.setattr(classifier.Classifier, "is_unsure", True)
     found = measured(capsys, trained.model, *ARGUMENTS, "--sets", "1")
-    assert "no better than guessing: models are measured by features of a random network" in found["features"]
+    assert "models are measured by features of a random network, and not by class" in found["features"]
     assert found["measurements"][0]["protocol"].startswith("features of a fixed random network")
     assert not {"score", "share_error"} & {one["name"] for one in found["measurements"]}
     assert found["class_shares"] == {}
@@ -131,12 +133,13 @@ def test_a_folder_of_images_in_a_table(tmp_path, capsys):
     assert evaluate.main([str(tmp_path / "drawn"), *ARGUMENTS, "--features", "random"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"images: 80 of the 90 images in {tmp_path / 'drawn'}, at 32x32"
-    (precision,) = (line for line in lines if line.startswith("precision"))
-    assert precision.split()[1:4] == ["0", "±", "0"]  # noise is not a garment
+    (recall,) = (line for line in lines if line.startswith("recall"))
+    assert recall.split()[1:4] == ["0", "±", "0"]  # no garment is noise
     counts = (
         r"40 generated against 40 held-out pictures of fashion-mnist \([0-9a-f]{8}\), selection; k = 5; mean of 2 sets of pictures$"
     )
-    assert re.search(counts, precision)
+    assert re.search(counts, recall)
+    assert any(line.startswith("precision and density are left out: mosaics of real images") for line in lines)
     few = measured(capsys, tmp_path / "drawn", "--data", str(SMALL_DATA), "--samples", "60", "--features", "random")
     assert few["pictures"].startswith("60 of the 90 images")  # not enough for a second set
     assert few["measurements"][0]["deviation"] is None
@@ -163,14 +166,14 @@ def test_other_classes_are_refused(conditional, tmp_path, capsys):
     [
         (["no-such-folder"], "no-such-folder: there is no such folder"),
         ([__file__], f"{__file__} is a file; give a model folder"),
-        (["models"], "models holds models or runs; give one of them, such as models/fashion-mnist"),
-        (["models/fashion-mnist", "--pairs", "p.jpg"], "--pairs: Value error, must end in .png"),
+        (["models"], "models holds models or runs; give one of them, such as models/avatars"),
+        (["models/fashion-mnist", "--pairs", "p.jpg"], "--pairs: must end in .png"),
         ([str(SMALL_DATA), "--seed-start", "-1"], "--seed-start: Input should be greater than or equal to 0"),
         ([str(SMALL_DATA), "--samples", "some"], "--samples: "),
         ([str(SMALL_DATA), "--features", "vgg"], "--features: "),
         ([str(SMALL_DATA), "--on", "held-out"], "--on: "),
         ([str(SMALL_DATA), "--sets", "0"], "--sets: "),
-        ([str(SMALL_DATA), "--resolution", "32x"], "--resolution: Value error, take one number, or width x height"),
+        ([str(SMALL_DATA), "--resolution", "32x"], "--resolution: take one number, or width x height"),
         (["models/fashion-mnist", "--runtime", "tensorrt"], "--runtime: "),
         (["models/fashion-mnist", "--precision", "bfloat16"], "--precision bfloat16: --runtime onnx computes in float32"),
         ([str(SMALL_DATA), "--data", "nowhere"], "--data nowhere: there is no such folder"),
@@ -223,3 +226,12 @@ def test_held_out_images_that_are_not_there_are_asked_for_in_vain(tmp_path, caps
     asked = ["--data", str(tmp_path), "--against", "held-out", "--features", "random", "--samples", "40"]
     assert evaluate.main([str(SMALL_DATA), *asked]) == 2
     assert "no held-out images" in capsys.readouterr().err
+
+
+def test_threads_are_those_asked_for(trained, capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Hardware, "prepare", lambda hardware: asked.append(hardware.threads))
+    assert evaluate.main([str(trained.model), *ARGUMENTS, "--sets", "1", "--features", "random", "--threads", "1"]) == 0
+    assert asked == [1]
+    assert evaluate.main([str(trained.model), *ARGUMENTS, "--threads", "0"]) == 2
+    assert "--threads: Input should be greater than 0" in capsys.readouterr().err

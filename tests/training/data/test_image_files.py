@@ -316,6 +316,19 @@ def test_no_class_loses_its_only_image(tmp_path):
     assert dataset.held_out is None
     said = "300 of 300 classes have under 10 images, too few to learn them from: 0 (1), 1 (1), 2 (1), 3 (1), 4 (1), …"
     assert said in dataset.notes
+    first = ", ".join(f"{number} 1" for number in range(30))
+    assert f"300 classes: {first} and 270 more" in dataset.notes
+
+
+def test_classes_are_listed_with_their_counts_and_a_dominant_one_is_pointed_out(tmp_path):
+    for place in range(60):
+        save(tmp_path / ("people" if place % 3 else "flags" if place % 2 else "food") / f"{place}.png", (place, 9, 99), (4, 4))
+    notes = data.load(str(tmp_path), (4, 4), labelled=True).notes
+    assert "3 classes: flags 10, food 10, people 40" in notes
+    assert any(note.startswith("67% of the images are people, and seeds draw every class equally often") for note in notes)
+    notes = data.load(str(tmp_path), (4, 4)).notes
+    assert not any("classes" in note or "people" in note for note in notes)
+    assert "only 60 images to learn from: so few are learned by heart; some hundreds more would help" in notes
 
 
 def test_equal_images_are_said_to_be_so(tmp_path):

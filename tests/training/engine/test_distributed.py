@@ -10,9 +10,9 @@ from tests import processes
 from tests.conftest import QUICKLY_MEASURED, SMALL_DATA
 from training.config import files
 from training.engine.checkpoint import checkpoints
-from training.engine.device import Hardware
 from training.engine.distributed import Group
 from training.engine.state import TrainingState
+from training.hardware import Hardware
 from training.run import main
 
 ROOT = Path(__file__).parents[3]

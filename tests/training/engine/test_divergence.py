@@ -8,12 +8,12 @@ import torch
 from tests.conftest import SMALL_DATA
 from training import data
 from training.config.schema import TrainingConfig
-from training.engine.checkpoint_quality import measure_checkpoint, spread
-from training.engine.device import Hardware
+from training.engine.checkpoint_quality import _spread_within_classes, measure_checkpoint, spread
 from training.engine.divergence import DivergenceMonitor, warnings_of
 from training.engine.state import TrainingState
 from training.errors import DivergenceError
 from training.evaluation.evaluator import Evaluator
+from training.hardware import Hardware
 from training.losses.adversarial import OBJECTIVES
 
 CONFIG = TrainingConfig(data=str(SMALL_DATA), width=8, batch_size=16, threads=1, measure=128, precision="float32")
@@ -60,6 +60,9 @@ def test_warnings_name_the_sign_and_a_remedy():
     assert warnings_of({**FINE, "spread": 0.3}, [], 50_000) == []  # early on all images are alike
     (collapse,) = warnings_of({**FINE, "spread": 0.3}, [], 500_000)
     assert "mode collapse: the images of 64 seeds differ 30% as much as real ones" in collapse
+    (within,) = warnings_of({**FINE, "spread_within_classes": 0.2}, [], 500_000)
+    assert "mode collapse within a class: its images differ 20% as much as real ones of it do; --r1 1" in within
+    assert warnings_of({**FINE, "spread_within_classes": 0.2}, [], 50_000) == []
     (lost,) = warnings_of({**FINE, "recall": 0.3}, [FINE], 50_000)
     assert "recall is 0.30 and was 0.80" in lost
     (overfitting,) = warnings_of({**FINE, "accuracy_held_out": 0.1, "accuracy_fake": 0.9}, [], 50_000)
@@ -75,6 +78,19 @@ def test_the_spread_is_the_distance_of_two_images():
     assert spread(images[:1].repeat(64, 0)) == 0
 
 
+def test_a_class_that_has_become_one_image_shows(dataset):
+    """Though all images together differ as real ones do: four styles of avatars became four faces without a warning."""
+    labelled = data.load(CONFIG.data, CONFIG.size, labelled=True)
+    labels = labelled.labels[:400]
+    fresh, one_bag = labelled.images[:400].copy(), labelled.images[:400].copy()
+    bags = np.flatnonzero(labels == labelled.classes.index("Bag"))
+    one_bag[bags] = one_bag[bags[0]]
+    assert _spread_within_classes(fresh, labels, labelled) > 0.7
+    assert _spread_within_classes(one_bag, labels, labelled) == 0
+    assert spread(one_bag) > 0.7 * spread(fresh)
+    assert _spread_within_classes(fresh[:8], labels[:8], labelled) is None
+
+
 @pytest.fixture(scope="module")
 def dataset():
     return data.load(CONFIG.data, CONFIG.size)
@@ -86,7 +102,9 @@ def test_a_checkpoint_is_measured_by_its_weights_alone(dataset):
     checkpoint_evaluator = Evaluator.from_dataset(dataset, "random").checkpoint_evaluator(100)
     found = measure_checkpoint(state, dataset, CONFIG, Hardware.choose(CONFIG), checkpoint_evaluator)
     assert measure_checkpoint(state, dataset, CONFIG, Hardware.choose(CONFIG), checkpoint_evaluator) == found
-    assert found.keys() == {"frechet", "precision", "recall", "spread", "accuracy_fake", "accuracy_held_out"}
+    assert found.keys() == {
+        *("frechet", "recall", "frechet_spread", "recall_spread", "spread", "accuracy_fake", "accuracy_held_out")
+    }
     assert found["frechet"] > 3 * checkpoint_evaluator.real["frechet"]  # an untrained generator is far from the data
     assert found["spread"] < 0.5
     assert all(torch.equal(tensor, before[name]) for name, tensor in state._tensors().items())

@@ -7,10 +7,10 @@ import pytest
 from tests.conftest import SMALL_DATA
 from training.config.files import CONFIG
 from training.config.schema import TrainingConfig
-from training.engine.device import Hardware
 from training.engine.distributed import Group
 from training.engine.logger import RunLogger
 from training.engine.state import TrainingState
+from training.hardware import Hardware
 from training.tracking import history, report
 
 RUN = TrainingConfig(data=str(SMALL_DATA), width=4, images=256, batch_size=32, threads=1, measure=100)

@@ -15,11 +15,11 @@ from training.config.schema import TrainingConfig
 from training.engine import loop
 from training.engine.checkpoint import CheckpointError, checkpoints, measures_of, ranked
 from training.engine.checkpoint_quality import generate_nchw
-from training.engine.device import Hardware
 from training.engine.minibatch import to_network
 from training.engine.state import TrainingState
 from training.errors import DivergenceError
 from training.evaluation.evaluator import Evaluator
+from training.hardware import Hardware
 
 CONFIG = TrainingConfig(data=str(SMALL_DATA), width=8, images=256, batch_size=32, threads=1, checkpoint_every=64, measure=100)
 

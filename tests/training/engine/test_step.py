@@ -15,8 +15,8 @@ from tests.conftest import SMALL_DATA
 from training import data
 from training.config.schema import TrainingConfig
 from training.engine import loop
-from training.engine.device import Hardware
 from training.engine.state import TrainingState
+from training.hardware import Hardware
 from training.losses.diffaugment import augment
 
 BATCH, SEED = 8, 3

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from training.engine.device import forbid_tf32
 from training.errors import FeaturesUnavailableError
 from training.evaluation import feature_extractors
 from training.evaluation.classifier import Classifier, Network, Record
 from training.evaluation.feature_extractors import Extractor
+from training.hardware import forbid_tf32
 
 
 def images(n, channels=1, size=(32, 32), seed=0):
@@ -21,7 +21,7 @@ def images(n, channels=1, size=(32, 32), seed=0):
 def small_classifier(channels=1):
     torch.manual_seed(0)
     network = Network(channels, classes=4, width=8).eval()
-    return Classifier(network, Record(channels=channels, classes=4, width=8, accuracy=0.5, tested=40))
+    return Classifier(network, Record(channels=channels, classes=4, width=8, accuracy=0.5, tested=40, guessing=0.2))
 
 
 EXTRACTORS = [feature_extractors.random_network(), feature_extractors.classifier_network(small_classifier())]

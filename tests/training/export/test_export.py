@@ -26,6 +26,7 @@ from training.cli.export import main
 from training.engine import checkpoint
 from training.errors import ExportError
 from training.export import again, export
+from training.export.networks import networks_of
 
 SHIPPED = Path(__file__).parents[3] / "models" / "fashion-mnist-dcgan"
 
@@ -38,8 +39,8 @@ def generator():
 
 
 def test_exports_take_any_number_of_latents_and_stand_alone(generator, tmp_path):
-    export.export_onnx(generator, tmp_path / ONNX)
-    export.export_torchscript(generator, tmp_path / TORCHSCRIPT)
+    export.export_onnx(generator, tmp_path / ONNX, inputs_of_seeds(range(2), generator.input_spec))
+    export.export_torchscript(generator, tmp_path / TORCHSCRIPT, inputs_of_seeds(range(2), generator.input_spec))
     assert sorted(path.name for path in tmp_path.iterdir()) == [ONNX, TORCHSCRIPT]  # no weights beside them
     model = onnx.load(tmp_path / ONNX)
     onnx.checker.check_model(model, full_check=True)
@@ -58,43 +59,43 @@ def test_every_family_is_exported_for_programs_of_2024(name, input_spec, tmp_pat
     families.initialise(name, network, torch.Generator().manual_seed(0))
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # of which the terminal is to be free
-        export.export_onnx(network.eval(), tmp_path / ONNX)
-    export.export_torchscript(network, tmp_path / TORCHSCRIPT)
+        export.export_onnx(network.eval(), tmp_path / ONNX, inputs_of_seeds(range(2), network.input_spec))
+    export.export_torchscript(network, tmp_path / TORCHSCRIPT, inputs_of_seeds(range(2), network.input_spec))
     model = onnx.load(tmp_path / ONNX)
     assert model.ir_version == 9
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 18)]
     onnx.checker.check_model(model, full_check=True)
-    assert all(found.largest_difference < 1e-5 for found in export.compare(network, tmp_path).values())
+    assert all(found.largest_difference < 1e-5 for found in export.compare(networks_of(network)[0], tmp_path).values())
 
 
 def test_the_largest_difference_is_measured(generator, tmp_path):
-    export.export_onnx(generator, tmp_path / ONNX)
-    export.export_torchscript(generator, tmp_path / TORCHSCRIPT)
-    for found in export.compare(generator, tmp_path).values():
+    export.export_onnx(generator, tmp_path / ONNX, inputs_of_seeds(range(2), generator.input_spec))
+    export.export_torchscript(generator, tmp_path / TORCHSCRIPT, inputs_of_seeds(range(2), generator.input_spec))
+    for found in export.compare(networks_of(generator)[0], tmp_path).values():
         assert 0 <= found.largest_difference < 1e-5
         assert found.latents == 256
 
 
 @pytest.mark.parametrize("file", [ONNX, TORCHSCRIPT])
 def test_an_export_that_draws_something_else_is_refused(generator, tmp_path, file):
-    export.export_onnx(generator, tmp_path / ONNX)
-    export.export_torchscript(generator, tmp_path / TORCHSCRIPT)
+    export.export_onnx(generator, tmp_path / ONNX, inputs_of_seeds(range(2), generator.input_spec))
+    export.export_torchscript(generator, tmp_path / TORCHSCRIPT, inputs_of_seeds(range(2), generator.input_spec))
     with torch.no_grad():
         generator.layers[0].weight[0, 0, 0, 0] += 1
     {ONNX: export.export_torchscript, TORCHSCRIPT: export.export_onnx}[file](
-        generator, tmp_path / (TORCHSCRIPT if file == ONNX else ONNX)
+        generator, tmp_path / (TORCHSCRIPT if file == ONNX else ONNX), inputs_of_seeds(range(2), generator.input_spec)
     )
     with pytest.raises(ExportError, match=f"{file} differs from the network in memory by .*: not exported"):
-        export.compare(generator, tmp_path)
+        export.compare(networks_of(generator)[0], tmp_path)
 
 
 def test_not_a_number_is_refused(generator, tmp_path):
     with torch.no_grad():
         generator.layers[0].weight[0, 0, 0, 0] = float("nan")
-    export.export_onnx(generator, tmp_path / ONNX)
-    export.export_torchscript(generator, tmp_path / TORCHSCRIPT)
+    export.export_onnx(generator, tmp_path / ONNX, inputs_of_seeds(range(2), generator.input_spec))
+    export.export_torchscript(generator, tmp_path / TORCHSCRIPT, inputs_of_seeds(range(2), generator.input_spec))
     with pytest.raises(ExportError, match="differs from the network in memory by nan"):
-        export.compare(generator, tmp_path)
+        export.compare(networks_of(generator)[0], tmp_path)
 
 
 @pytest.fixture
@@ -106,9 +107,9 @@ def folder(generator, tmp_path):
         for layer in generator.layers[::3]:
             layer.weight.mul_(10)  # so that its images are not all grey
     save_file(generator.state_dict(), path / WEIGHTS)
-    export.export_torchscript(generator, path / TORCHSCRIPT)
+    export.export_torchscript(generator, path / TORCHSCRIPT, inputs_of_seeds(range(2), generator.input_spec))
     torch.jit.save(torch.jit.freeze(torch.jit.load(path / TORCHSCRIPT).eval()), path / TORCHSCRIPT)
-    export.export_onnx(generator, path / ONNX)
+    export.export_onnx(generator, path / ONNX, inputs_of_seeds(range(2), generator.input_spec))
     model = onnx.load(path / ONNX)
     model.ir_version = 10
     onnx.save(model, path / ONNX)
@@ -184,7 +185,7 @@ def test_images_do_not_change_unless_asked_to(folder, generator, capsys):
     """Files that draw other images than the weights do: what was served is what was promised."""
     with torch.no_grad():
         generator.layers[-2].weight.neg_()
-    export.export_onnx(generator, folder / ONNX)
+    export.export_onnx(generator, folder / ONNX, inputs_of_seeds(range(2), generator.input_spec))
     digests_written(folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert command(folder) == 1

@@ -91,7 +91,7 @@ def test_generators_stay_what_they_are(tmp_path, family, size, channels, count):
     generator = families.generator(family, InputSpec(16), channels, size, {"width": 8})
     families.initialise(family, generator, torch.Generator().manual_seed(0))
     path = tmp_path / "generator.onnx"
-    export_onnx(generator.eval(), path)
+    export_onnx(generator.eval(), path, inputs_of_seeds(range(2), generator.input_spec))
     rows = inputs_of_seeds(range(5), InputSpec(16))
     before = run(path, rows)
     assert rewrite_in_phases(path) == count

@@ -1,6 +1,8 @@
 import base64
+import html
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -224,3 +226,41 @@ def test_a_finished_run_names_its_model_and_needs_nothing_from_elsewhere(trained
     assert re.findall(r"https?://[^\"'\s]*", without_grids) == []
     assert re.findall(r"(?:src|href)=\"([^\"]*)\"", without_grids.replace("data:image/png;", "data:,"))[0] == "data:,"
     assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest", without_grids)
+
+
+def text_of(page):
+    return " ".join(re.sub(r"<script.*?</script>|<style.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL).split())
+
+
+def test_the_bar_of_a_run_by_the_clock_is_that_of_its_minutes(tmp_path):
+    run = a_run(tmp_path)
+    (run / "config.yaml").write_text("data: images\nimages: 1000000000\nminutes: 20\n")
+    (run / "stats.jsonl").write_text('{"pictures": 5000, "seconds": 300.0, "loss_d": 1.0}\n')
+    page = report.write(run).read_text()
+    assert '<progress value="0.25" max="1">' in page
+    assert "5,000 images · 5.0 of 20 minutes · not finished" in text_of(page)
+    (run / "config.yaml").write_text("data: images\nimages: 6000\nminutes: 20\n")
+    page = report.write(run).read_text()
+    assert float(re.search(r'<progress value="([\d.]+)"', page)[1]) == pytest.approx(5 / 6)
+    assert "5,000 of 6,000 images" in text_of(page)
+
+
+def test_a_finished_run_that_goes_on_is_not_finished(trained, tmp_path):
+    folder = shutil.copytree(trained.run, tmp_path / "run")
+    finished, training = (report.write(folder, training=goes_on).read_text() for goes_on in (False, True))
+    assert " · finished" in text_of(finished)
+    assert "<progress" not in finished
+    assert "not finished" in text_of(training)
+    assert "<progress" in training
+    assert "Fréchet distance" in re.search(r'<p class="verdict">(.*?)</p>', finished)[1]
+    assert 'class="verdict"' not in training
+
+
+def test_each_protocol_is_said_once_in_the_table_of_measures(trained):
+    page = report.write(trained.run).read_text()
+    metrics = json.loads((trained.run / "model" / "model.json").read_text())["metrics"]
+    table = page[page.index('<section class="quality">') :]
+    for protocol in {metric["protocol"] for metric in metrics}:
+        assert html.unescape(table).count(f'colspan="3">{protocol}:') == 1
+    rows = dict(re.findall(r'<th scope="row">(.*?)</th><td>(.*?)</td>', table))
+    assert {metric["name"] for metric in metrics} <= {html.unescape(name) for name in rows}

@@ -5,16 +5,17 @@ import numpy as np
 import pytest
 import torch
 
+from training import hardware
 from training.config.schema import TrainingConfig
-from training.engine import device, minibatch
-from training.engine.device import Hardware
+from training.engine import minibatch
+from training.hardware import Hardware
 
 
 @pytest.mark.parametrize(
     ("flags", "expected"), [("avx2 avx512_bf16", True), ("amx_bf16", True), ("avx2 avx512f", False), ("", False)]
 )
 def test_a_processor_computes_in_bfloat16_where_it_has_instructions_for_it(monkeypatch, flags, expected):
-    monkeypatch.setattr(device, "_cpu_flags", flags.split)
+    monkeypatch.setattr(hardware, "_cpu_flags", flags.split)
     assert (Hardware.choose(TrainingConfig(device="cpu")).precision == torch.bfloat16) is expected
     for precision in ("float32", "bfloat16", "float16"):
         assert Hardware.choose(TrainingConfig(device="cpu", precision=precision)).precision == getattr(torch, precision)
@@ -24,6 +25,16 @@ def test_threads_are_those_asked_for():
     chosen = Hardware.choose(TrainingConfig(device="cpu", threads=1))
     assert chosen.threads == 1
     assert str(chosen).endswith(("1 thread, bfloat16", "1 thread, float32"))
+
+
+def test_all_threads_are_all_after_a_run_of_one():
+    every = Hardware.choose(TrainingConfig(device="cpu")).threads
+    before = torch.get_num_threads()
+    try:
+        Hardware.choose(TrainingConfig(device="cpu", threads=1)).prepare()
+        assert Hardware.choose(TrainingConfig(device="cpu")).threads == every
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_float32_is_float32_on_a_gpu_too_and_the_fastest_kernels_are_looked_for(monkeypatch):
@@ -69,7 +80,7 @@ def test_a_missing_gpu_is_said():
 def test_freed_memory_is_kept():
     code = """
 import resource, statistics, torch
-from training.engine.device import keep_freed_memory
+from training.hardware import keep_freed_memory
 def use():
     torch.ones(16 * 2**20)  # 64 MB
 def faults():

@@ -25,6 +25,10 @@ class Origins:
         """The name of an image's class; None for an unconditional model."""
         return None if self.manifest.classes is None else self.manifest.classes[self.rows["label"][place]]
 
+    def latent(self, place: int) -> list[float] | None:
+        """An image's latent vector; None for a blend of styles."""
+        return self.rows["z"][place].tolist() if "z" in self.rows else None
+
     def origin_of_image(self, place: int) -> str | None:
         """Metadata of one image, which does not depend on the other images of the request."""
         if self.seeds is None:
@@ -49,8 +53,10 @@ class Origins:
         origin = {"model": self.model, "seeds": list(self.seeds), "labels": labels, "truncation": self.truncation}
         return _bounded(origin | ({"codes": codes} if codes else {}), {"model": self.model, "seed": self.seeds[0], "n": n})
 
-    def origin_of_interpolation(self, frames: int, loop: bool, frame: int | None = None) -> str:
-        """Metadata of an interpolation through the seeds, or of one frame of it."""
+    def origin_of_interpolation(self, frames: int, loop: bool, frame: int | None = None) -> str | None:
+        """Metadata of an interpolation through the seeds, or of one frame of it; none of one through latent vectors."""
+        if self.seeds is None:
+            return None
         origin = {
             "model": self.model,
             "seeds": self.seeds,

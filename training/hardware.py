@@ -7,13 +7,29 @@ import resource
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
-from training.config.schema import TrainingConfig
-
 _PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_ALL_THREADS = torch.get_num_threads()  # of the processor; later it is what `prepare` has set
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
+
+
+class Settings(Protocol):
+    """The settings that choose hardware; a run's configuration has them."""
+
+    @property
+    def device(self) -> str:
+        """cpu, cuda, or auto: the GPU where there is one."""
+
+    @property
+    def precision(self) -> str:
+        """float32, bfloat16, float16, or auto: bfloat16 where there are instructions for it."""
+
+    @property
+    def threads(self) -> int | None:
+        """Of the processor; None: one for each of its cores."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +41,7 @@ class Hardware:
     threads: int
 
     @classmethod
-    def choose(cls, config: TrainingConfig) -> "Hardware":
+    def choose(cls, config: Settings) -> "Hardware":
         """Resolve 'auto'. Raises ValueError, naming the flag, for hardware that this machine does not have."""
         if config.device == "cuda" and not torch.cuda.is_available():
             raise ValueError("--device cuda: torch sees no GPU here; use --device cpu")
@@ -36,7 +52,12 @@ class Hardware:
             precision = torch.bfloat16 if _has_bfloat16(device) else torch.float32
         else:
             precision = _PRECISIONS[config.precision]
-        return cls(device, precision, config.threads or torch.get_num_threads())
+        return cls(device, precision, config.threads or _ALL_THREADS)
+
+    @classmethod
+    def plain(cls) -> "Hardware":
+        """The processor in float32, which computes the same everywhere to within rounding."""
+        return cls(torch.device("cpu"), torch.float32, _ALL_THREADS)
 
     def prepare(self) -> None:
         """Apply the settings of the process."""

@@ -1,0 +1,58 @@
+"""What a program gives of a generator's inputs, checked against the model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan.errors import GanServiceError
+from gan.latents import Inputs, code_dtype
+from gan.manifest import Manifest
+
+Label = str | int  # a class by its name or its index
+
+
+class UsageError(GanServiceError, ValueError):
+    """Something was asked of a model that it does not have, or that does not fit together."""
+
+
+def given_inputs(manifest: Manifest, n: int, label: Label | Sequence[Label] | None, codes: Mapping[str, Any] | None) -> Inputs:
+    """The labels and codes that are given, [n], from one for all or one for each. Raises UsageError."""
+    given: Inputs = {}
+    if label is not None:
+        labels = [label] * n if isinstance(label, str | int) else list(label)
+        given["label"] = _each("label", [_class(one, manifest.classes) for one in labels], n, np.int64)
+    of_model = {code.name: code for code in manifest.codes}
+    for name, value in (codes or {}).items():
+        if name not in of_model:
+            raise UsageError(f"there is no code {name}: there is {', '.join(of_model) or 'none'}")
+        values = [value] * n if np.ndim(value) == 0 else list(value)
+        given[name] = _each(name, values, n, code_dtype(of_model[name]))
+    return given
+
+
+def with_latents(manifest: Manifest, noise: NDArray[np.float32], given: Inputs) -> Inputs:
+    """Latent vectors, [n, z_dim], with labels and codes, which must all be given. Raises UsageError."""
+    z = np.asarray(noise, np.float32)
+    if z.ndim != 2 or z.shape[1] != manifest.z_dim:
+        raise UsageError(f"noise of this model is [n, {manifest.z_dim}], not {list(z.shape)}")
+    missing = [name for name in manifest.input_spec.names[1:] if name not in given]
+    if missing:
+        raise UsageError(f"{missing[0]} must be given with noise, which has no seed to draw it from")
+    return {"z": z, **given}
+
+
+def _each(name: str, values: list[Any], n: int, dtype: Any) -> NDArray[Any]:
+    if len(values) != n:
+        raise UsageError(f"{name} has {len(values)} items for {n} images: give one for all, or one for each")
+    return np.array(values, dtype)
+
+
+def _class(label: Label, classes: list[str] | None) -> int:
+    if classes is None:
+        raise UsageError("this model has no labels: leave label out")
+    index = classes.index(label) if isinstance(label, str) and label in classes else label
+    if isinstance(index, str) or not 0 <= index < len(classes):
+        raise UsageError(f"there is no class {label!r}: there is {', '.join(map(repr, classes))[:1000]}")
+    return int(index)

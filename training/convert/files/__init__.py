@@ -1,0 +1,1 @@
+"""Files that people bring -> tensors and records, without running what lies in them."""

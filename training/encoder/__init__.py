@@ -1,0 +1,1 @@
+"""Encoders of finished models, and scores of how unusual pictures are."""

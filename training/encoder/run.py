@@ -1,0 +1,109 @@
+"""From a model folder to the same with an encoder and a score: training, its folder, and what can be resumed."""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from gan.atomic import write_bytes_atomically
+from gan.manifest import Manifest
+from training.encoder import loop, pictures
+from training.encoder.frozen import FrozenModel
+from training.encoder.settings import EncoderConfig
+from training.encoder.state import CHECKPOINT, EncoderState
+from training.encoder.writing import write_encoder
+from training.errors import UsageError
+from training.hardware import Hardware
+from training.tracking.run_dir import check_writable, locked
+from training.tracking.stats import STATS
+
+SETTINGS = "encoder.yaml"
+_FREE_TO_CHANGE = {"checkpoint_every", "device", "precision", "threads"}  # but for the rounding of other hardware
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an encoder's training."""
+
+    manifest: Manifest | None  # of the model with its encoder; None where it was asked to stop before
+    psnr: float = 0.0  # dB, mean over held-out pictures that have chosen nothing
+    pictures: int = 0  # of these
+
+
+def add_encoder(
+    path: Path,  # of the model folder
+    config: EncoderConfig,
+    data: str | None,  # None: what the model was trained on
+    out: Path,  # the folder that gets the encoder's run
+    asked_to_stop: Callable[[], bool],
+    anew: bool = False,  # begin again, whatever there is
+) -> Outcome:
+    """Train an encoder on a model, or go on where that was stopped, and write it and the score into the model's folder.
+
+    Raises UsageError, ModelFolderError, DataError, CheckpointError, DivergenceError or ExportError; the model is then as before.
+    """
+    try:
+        hardware = Hardware.choose(config)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    model = FrozenModel.read(path, hardware.device)
+    for flag, target in (("--out", out), ("MODEL", model.folder.path.parent)):  # before hours are spent
+        check_writable(flag, target)
+    parts = pictures.load(model.manifest, data)
+    if config.batch_size > len(parts.train.images):
+        raise UsageError(
+            f"--batch-size {config.batch_size} is more than the {len(parts.train.images)} images there are: take fewer"
+        )
+    try:
+        state = EncoderState.start(config, model, hardware)
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from error
+    fingerprint = _fingerprint(model, parts, config)
+    folder = run_folder(out, model.manifest)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        if anew:
+            for name in (CHECKPOINT, STATS):
+                (folder / name).unlink(missing_ok=True)
+        resumed = state.restore(folder, fingerprint)
+        write_bytes_atomically(folder / SETTINGS, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode())
+        _say(model, parts, hardware, state, folder if resumed else None)
+        if not loop.train(state, model, parts, config, hardware, folder, fingerprint, asked_to_stop):
+            return Outcome(None)
+        psnr = loop.psnr_of(state.best, model, parts.test, hardware)
+        _log.info(
+            f"best after {state.best_seen:,} images: {psnr.mean():.2f} dB over {len(psnr):,} held-out images that chose nothing, "
+            f"the worst tenth below {sorted(psnr)[len(psnr) // 10]:.2f}"
+        )
+        _log.info(
+            "the score: storing features of real images and scoring held-out ones, which takes minutes where there are labels"
+        )
+        manifest = write_encoder(state.best, model, parts, config)
+    return Outcome(manifest, float(psnr.mean()), len(psnr))
+
+
+def run_folder(out: Path, manifest: Manifest) -> Path:
+    """The folder of the encoder's run of a model. Runs of `training.run` have numbers in front, so none is taken for the other."""
+    return out / f"encoder-{manifest.name}-{manifest.version}"
+
+
+def _fingerprint(model: FrozenModel, parts: pictures.Pictures, config: EncoderConfig) -> str:
+    """What a checkpoint may be resumed with: the same model, images and settings."""
+    settings = config.model_dump_json(exclude=_FREE_TO_CHANGE)
+    text = f"{model.manifest.version} {parts.train.fingerprint} {settings}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _say(model: FrozenModel, parts: pictures.Pictures, hardware: Hardware, state: EncoderState, resumed: Path | None) -> None:
+    """Log what is trained on what."""
+    features = "its discriminator's features" if model.discriminator is not None else "no features, since it has no discriminator"
+    _log.info(f"model: {model.folder.title}, with {features}")
+    _log.info(f"data: {parts.train.name}, {len(parts.train.images):,} images to learn from; {'; '.join(parts.train.notes)}")
+    _log.info(f"encoder: {sum(parameter.numel() for parameter in state.encoder.parameters()):,} parameters; hardware: {hardware}")
+    if resumed is not None:
+        _log.info(f"resumed from {resumed} after {state.seen:,} images")
