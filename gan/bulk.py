@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any, get_args
 
-from gan import model, sample
+from gan import model
 from gan.errors import GanServiceError
 from gan.model import Model
 from gan.runtimes import ENGINES
-from gan.sampling import sets
+from gan.sampling import command, sets
 from gan.sampling.drawing import draw
 from gan.sampling.sets import Plan
 from gan.sampling.shards import Shard, ShardFormat
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m gan.bulk", description=__doc__, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    sample.add_arguments(parser)
+    command.add_arguments(parser)
     parser.set_defaults(format="webdataset")
     parser.add_argument("--runtime", choices=ENGINES, default="onnx", help="default: %(default)s")
     parser.add_argument(
@@ -76,20 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--gpus", type=float, default=0, metavar="N", help="GPUs of each process, such as 1 or 0.25 (default: 0)")
     chosen = parser.parse_args(arguments)
     assert chosen.format in get_args(ShardFormat), "the parser has seen to that"
-    try:
-        _run(chosen)
-    except GanServiceError as error:
-        print(f"gan.bulk: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("gan.bulk: stopped; the same command goes on", file=sys.stderr)
-        return 130
-    return 0
+    return command.exit_status("gan.bulk", lambda: _run(chosen))
 
 
 def _run(chosen: argparse.Namespace) -> None:
     loaded = model.load(chosen.model, threads=1)
-    plan = sample.plan_of(chosen, loaded, chosen.format)
+    plan = command.plan_of(chosen, loaded, chosen.format)
     draw(loaded, chosen.seeds[:1], plan.wanted)  # so that a wrong label is said before anything is started
     record, store = plan.record(loaded.folder.title), Store(chosen.out)
     sets.begin(store, record)
@@ -118,7 +110,7 @@ def _made(chosen: argparse.Namespace, loaded: Model, plan: Plan, missing: set[in
     )
     found: dict[int, Shard] = {}
     try:
-        with sample.progress(len(plan.seeds), loaded.manifest.name) as advance:
+        with command.progress(len(plan.seeds), loaded.manifest.name) as advance:
             for row in data.iter_rows():
                 place = row.pop("place")
                 found[place] = Shard(**row)

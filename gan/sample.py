@@ -3,29 +3,23 @@
 import argparse
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from gan import model
 from gan.atomic import write_bytes_atomically
-from gan.errors import GanServiceError
 from gan.images import encoding
 from gan.latents import join
 from gan.model import Model, archives
 from gan.model.origins import Origins
 from gan.paths import user_path
 from gan.runtimes import ENGINES
-from gan.sampling import sets
+from gan.sampling import command, sets
+from gan.sampling.command import SampleError
 from gan.sampling.drawing import Drawn, Wanted, draw
-from gan.sampling.seeds import Seeds
 from gan.sampling.sets import Plan
-from gan.sampling.shards import ShardFormat
 from gan.sampling.store import Store
 
 _MOST_VALUES = 2**31  # bytes of pixels of a single file, which is made in memory
@@ -40,81 +34,20 @@ Stopped, it goes on where it was by the same command. Files that are there stay 
 """
 
 
-class SampleError(GanServiceError):
-    """A request for images that cannot be met."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m gan.sample", description=__doc__, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_arguments(parser)
+    command.add_arguments(parser)
     parser.add_argument(
         "--columns", type=int, metavar="N", help="of the sheet of a .png; as close to a square as possible if absent"
     )
     parser.add_argument("--runtime", choices=ENGINES, default="onnx", help="default: %(default)s")
     parser.add_argument("--threads", type=int, metavar="N", help="processor threads; as many as help if absent")
     chosen = parser.parse_args(arguments)
-    try:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-        _run(chosen)
-    except GanServiceError as error:
-        print(f"gan.sample: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("gan.sample: stopped; the same command goes on", file=sys.stderr)
-        return 130
-    return 0
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments that say which images are drawn, and where they are put."""
-    parser.add_argument("model", type=user_path, help="a model folder")
-    parser.add_argument("--seeds", required=True, type=Seeds.parse, metavar="SEEDS", help="such as 0-9999 or 1,5,10-20")
-    parser.add_argument("--out", required=True, metavar="PLACE", help="a folder, or a file that ends in .png, .npz or .zip")
-    parser.add_argument(
-        "--format",
-        choices=get_args(ShardFormat),
-        help="shards in a folder: WebDataset's tar files, parquet, or zip; without, a PNG for each",
-    )
-    parser.add_argument("--shard-size", type=int, metavar="N", help="images of a shard; 10,000, or fewer of large ones, if absent")
-    parser.add_argument("--label", metavar="CLASS", help="by name or index, or balanced, by turns; each seed's own if absent")
-    parser.add_argument("--truncation", type=float, metavar="PSI", help="0 to 1: less variety for more typical images")
-    parser.add_argument("--scale", type=int, default=1, metavar="N", help="whole-number enlargement (default: %(default)s)")
-
-
-def plan_of(chosen: argparse.Namespace, model: Model, format: ShardFormat) -> Plan:
-    """The shards that are asked for. Raises SampleError."""
-    size = sets.default_shard_size(model.manifest, chosen.scale) if chosen.shard_size is None else chosen.shard_size
-    if size < 1:
-        raise SampleError(f"--shard-size {size}: must be 1 or more")
-    return Plan(chosen.seeds, wanted_of(chosen), format, size)
-
-
-def wanted_of(chosen: argparse.Namespace) -> Wanted:
-    """How images are drawn. Raises SampleError."""
-    if chosen.scale < 1:
-        raise SampleError(f"--scale {chosen.scale}: must be 1 or more")
-    if chosen.truncation is not None and not 0 <= chosen.truncation <= 1:
-        raise SampleError(f"--truncation {chosen.truncation}: must be a number from 0 to 1")
-    return Wanted(chosen.label, chosen.truncation, chosen.scale)
-
-
-@contextmanager
-def progress(total: int, name: str) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error, with the rate and the time left; yields a function to call with the number of new images."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn())
-    rate = TextColumn("{task.fields[rate]}")
-    with Progress(*columns, rate, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task(name, total=total, rate="")
-
-        def advance(images: int) -> None:
-            bar.advance(task, images)
-            speed = bar.tasks[0].speed
-            bar.update(task, rate="" if speed is None else f"{speed:,.0f} images/s")
-
-        yield advance
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    return command.exit_status("gan.sample", lambda: _run(chosen))
 
 
 def _run(chosen: argparse.Namespace) -> None:
@@ -124,10 +57,10 @@ def _run(chosen: argparse.Namespace) -> None:
         raise SampleError("--columns is for a sheet: give --out a name that ends in .png")
     if chosen.shard_size is not None and chosen.format is None:
         raise SampleError("--shard-size is for shards: give --format too")
-    wanted = wanted_of(chosen)
+    wanted = command.wanted_of(chosen)
     loaded = model.load(chosen.model, chosen.runtime, threads=chosen.threads)
     draw(loaded, chosen.seeds[:1], wanted)  # so that a wrong label is said before anything is written
-    with progress(len(chosen.seeds), loaded.manifest.name) as advance:
+    with command.progress(len(chosen.seeds), loaded.manifest.name) as advance:
         if single:
             _write_file(chosen, loaded, wanted, kind, advance)
         elif chosen.format is None:
@@ -135,7 +68,7 @@ def _run(chosen: argparse.Namespace) -> None:
             sets.begin(store, {"model": loaded.folder.title, **wanted.as_json()})
             sets.write_files(loaded, store, chosen.seeds, wanted, advance)
         else:
-            _write_shards(Store(chosen.out), plan_of(chosen, loaded, chosen.format), loaded, advance)
+            _write_shards(Store(chosen.out), command.plan_of(chosen, loaded, chosen.format), loaded, advance)
 
 
 def _write_shards(store: Store, plan: Plan, loaded: Model, advance: Callable[[int], None]) -> None:

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from gan import bulk, sample
+from gan.sampling import command
 
 pytestmark = pytest.mark.timeout(400)  # Ray takes some seconds to start, and more beside other work
 
@@ -44,8 +45,8 @@ def test_nothing_is_lost_or_doubled_when_a_process_and_then_the_command_are_kill
     flags = ["--seeds", "0-11999", "--format", "webdataset", "--shard-size", "100", "--label", "balanced"]
     assert sample.main([str(conditional.model), "--out", str(tmp_path / "expected"), *flags]) == 0
     out = tmp_path / "set"
-    command = [sys.executable, "-m", "gan.bulk", str(conditional.model), "--out", str(out), "--processes", "2", *flags]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    words = [sys.executable, "-m", "gan.bulk", str(conditional.model), "--out", str(out), "--processes", "2", *flags]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_until(lambda: len(list(out.glob("shard-*"))) >= 2)
     victim = wait_until(lambda: drawers(process))[0]
     victim.send_signal(signal.SIGKILL)
@@ -57,7 +58,7 @@ def test_nothing_is_lost_or_doubled_when_a_process_and_then_the_command_are_kill
     finished = {one: one.stat().st_mtime_ns for one in out.glob("shard-*")}
     assert 6 <= len(finished) < 120
     assert not (out / "manifest.json").exists()
-    assert subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    assert subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
     assert files(out) == files(tmp_path / "expected")
     assert all(one.stat().st_mtime_ns == before for one, before in finished.items())
     manifest = json.loads((out / "manifest.json").read_text())
@@ -74,7 +75,7 @@ def test_flags_that_cannot_be(conditional, tmp_path, capsys):
 
 
 def test_another_model_on_another_machine_is_refused(conditional, trained, tmp_path):
-    plan = sample.plan_of(
+    plan = command.plan_of(
         sample_arguments([str(conditional.model), "--seeds", "0-9", "--out", str(tmp_path)]),
         bulk.model.load(conditional.model, threads=1),
         "zip",
@@ -87,5 +88,5 @@ def sample_arguments(arguments):
     import argparse
 
     parser = argparse.ArgumentParser()
-    sample.add_arguments(parser)
+    command.add_arguments(parser)
     return parser.parse_args(arguments)
