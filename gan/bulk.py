@@ -102,12 +102,10 @@ def _made(chosen: argparse.Namespace, loaded: Model, plan: Plan, missing: set[in
     data = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
         drawer,
         fn_constructor_args=arguments,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=processes),
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=processes, initial_size=processes),
         num_cpus=chosen.threads,
         num_gpus=chosen.gpus,
-        max_restarts=-1,  # a process that dies is started anew, and its shard is made once more: the same bytes in the same place
-        max_task_retries=-1,
-    )
+    )  # Ray starts a process that dies anew, and makes its shard once more: the same bytes in the same place
     found: dict[int, Shard] = {}
     try:
         with command.progress(len(plan.seeds), loaded.manifest.name) as advance:
@@ -122,9 +120,8 @@ def _made(chosen: argparse.Namespace, loaded: Model, plan: Plan, missing: set[in
 
 def _connect(ray: Any, address: str | None) -> None:
     """Connect to the cluster at an address, or start Ray here. Raises BulkError."""
-    for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     address = address or os.environ.get("RAY_ADDRESS")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of how Ray Data itself starts processes
     host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
     try:
         if colon and port.isdecimal():
@@ -140,6 +137,7 @@ def _connect(ray: Any, address: str | None) -> None:
         raise BulkError(f"Ray cannot be reached at {address or 'this machine'} ({' '.join(str(error).split())[:300]})") from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # there is one of ours
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # now that its import has set another level
     context.print_on_execution_start = False
 
 
