@@ -12,14 +12,14 @@ import pytest
 from gan import bulk, sample
 from gan.sampling import command
 
-pytestmark = pytest.mark.timeout(400)  # Ray takes some seconds to start, and more beside other work
+pytestmark = pytest.mark.timeout(900)  # Ray takes some seconds to start, and minutes beside much other work
 
 
 def files(folder):
     return {one.name: one.read_bytes() for one in folder.iterdir() if not one.name.startswith(".")}
 
 
-def wait_until(check, seconds=150):
+def wait_until(check, seconds=300):
     deadline = time.monotonic() + seconds
     while not (found := check()):
         assert time.monotonic() < deadline
