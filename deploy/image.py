@@ -22,6 +22,7 @@ from gan import model_folder
 HERE = Path(__file__).parent
 OUT = HERE.parent / "build" / "image"
 
+MEMORY = {"cpu": "1280m", "openvino": "1280m", "gpu": "4g"}  # that a container of each kind is given
 _GPUS = {"docker": "--gpus all", "podman": "--device nvidia.com/gpu=all"}
 HOW_TO_RUN = """
 {image}: {megabytes:.0f} MB. What is in it: {sbom}, {licences}
@@ -64,6 +65,11 @@ def containerfile(bento: bentoml.Bento) -> str:
     """deploy/Containerfile, and the environment that the bento asks for."""
     variables = [f"ENV {variable.name}={json.dumps(variable.value)}\n" for variable in bento.info.envs]
     return (HERE / "Containerfile").read_text() + "".join(variables)
+
+
+def newest(name: str, kind: str) -> str:
+    """The name under which the image of a kind that was built last is found."""
+    return f"{name}:{'latest' if kind == 'cpu' else kind}"
 
 
 def intermediate(image: str) -> str:
@@ -112,7 +118,7 @@ def main(tag: str) -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     bill, licences = take_stock(image, bento, engine, OUT)
     kind = bento.info.args.get("kind", "cpu")
-    subprocess.run([engine, "tag", image, f"{bento.tag.name}:{'latest' if kind == 'cpu' else kind}"], check=True)
+    subprocess.run([engine, "tag", image, newest(bento.tag.name, kind)], check=True)
     size = int(subprocess.check_output([engine, "image", "inspect", image, "--format", "{{.Size}}"]))
     print(
         HOW_TO_RUN.format(
@@ -121,7 +127,7 @@ def main(tag: str) -> None:
             sbom=bill.relative_to(HERE.parent),
             licences=licences.relative_to(HERE.parent),
             engine=engine,
-            memory="4g" if kind == "gpu" else "1280m",
+            memory=MEMORY[kind],
             # So that a GPU that cannot be reached stops the start
             options=f"{_GPUS[engine]} --env GAN_DEVICE=cuda " if kind == "gpu" else "",
         )
