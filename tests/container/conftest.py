@@ -1,6 +1,8 @@
 """The image, built once, and containers of it, run as hardened as docs/deploy.md says."""
 
+import hashlib
 import json
+import shutil
 import subprocess
 import time
 import uuid
@@ -14,8 +16,11 @@ import httpx2
 import pytest
 
 from deploy import image as images
+from gan import model_folder
+from gan.manifest import MANIFEST
 
 ROOT = Path(__file__).parents[2]
+SHIPPED = model_folder.discover(ROOT / "models")[0]
 MEMORY = 1280  # MiB: what docs/deploy.md says is enough
 HARDENED = ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "all", "--security-opt", "no-new-privileges", "--pids-limit", "256"]
 
@@ -138,3 +143,29 @@ def hardened(image: Image) -> Iterator[Container]:
     """One container for all the tests that only look at it or ask it for images."""
     with started(image) as container:
         yield container
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A folder of models that the container's user can read, with one model."""
+    folder = tmp_path / "models"
+    for path in (tmp_path, *tmp_path.parents[:2]):
+        path.chmod(0o755)
+    model_folder.copy(SHIPPED, folder / SHIPPED.name)
+    folder.chmod(0o755)
+    return folder
+
+
+def another_version(models: Path) -> str:
+    """Put a model folder that differs in its weights, and so in its version, in the place of the one there is; returns it."""
+    there, new = models / SHIPPED.name, models.parent / "new"
+    shutil.copytree(there, new)
+    with (new / model_folder.WEIGHTS).open("ab") as file:
+        file.write(b" ")
+    manifest = json.loads((new / MANIFEST).read_text())
+    digest = hashlib.sha256((new / model_folder.WEIGHTS).read_bytes()).hexdigest()
+    manifest["version"] = digest[:12]
+    manifest["files"][model_folder.WEIGHTS] = digest
+    (new / MANIFEST).write_text(json.dumps(manifest))
+    model_folder.copy(new, there, replace=True)
+    return digest[:12]

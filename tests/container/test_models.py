@@ -1,45 +1,12 @@
 """Models that are not in the image."""
 
 import hashlib
-import json
 import os
-import shutil
 import time
-from pathlib import Path
-
-import pytest
 
 from gan import model_folder
 from gan.manifest import MANIFEST
-from tests.container.conftest import started
-
-SHIPPED = model_folder.discover(Path(__file__).parents[2] / "models")[0]
-
-
-@pytest.fixture
-def models(tmp_path):
-    """A folder of models that the container's user can read, with one model."""
-    folder = tmp_path / "models"
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)
-    model_folder.copy(SHIPPED, folder / SHIPPED.name)
-    folder.chmod(0o755)
-    return folder
-
-
-def another_version(models):
-    """Put a model folder that differs in its weights, and so in its version, in the place of the one there is; returns it."""
-    there, new = models / SHIPPED.name, models.parent / "new"
-    shutil.copytree(there, new)
-    with (new / model_folder.WEIGHTS).open("ab") as file:
-        file.write(b" ")
-    manifest = json.loads((new / MANIFEST).read_text())
-    digest = hashlib.sha256((new / model_folder.WEIGHTS).read_bytes()).hexdigest()
-    manifest["version"] = digest[:12]
-    manifest["files"][model_folder.WEIGHTS] = digest
-    (new / MANIFEST).write_text(json.dumps(manifest))
-    model_folder.copy(new, there, replace=True)
-    return digest[:12]
+from tests.container.conftest import SHIPPED, another_version, started
 
 
 def mounted(models):

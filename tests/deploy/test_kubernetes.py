@@ -27,7 +27,9 @@ QUEUE = "gan_queue_pictures"
 def examples():
     """The guide's pieces of YAML."""
     blocks = re.findall(r"(?:^(?:    .*)?\n)+", GUIDE, re.MULTILINE)
-    return [re.sub("^    ", "", block, flags=re.MULTILINE).strip("\n") + "\n" for block in blocks if re.match(r"\n*    \w+:\n", block)]
+    return [
+        re.sub("^    ", "", block, flags=re.MULTILINE).strip("\n") + "\n" for block in blocks if re.match(r"\n*    \w+:\n", block)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +105,11 @@ def test_its_parts_find_each_other(objects):
     }
     assert "replicas" not in deployment["spec"]  # which each apply would set back
     (rule,) = objects["NetworkPolicy"]["spec"]["ingress"]
-    assert [one["port"] for one in rule["ports"]] == [port["name"]] == [one["targetPort"] for one in objects["Service"]["spec"]["ports"]]
+    assert (
+        [one["port"] for one in rule["ports"]]
+        == [port["name"]]
+        == [one["targetPort"] for one in objects["Service"]["spec"]["ports"]]
+    )
     assert {one["name"] for one in container(objects)["volumeMounts"]} == {one["name"] for one in spec["volumes"]}
 
 
@@ -146,7 +152,9 @@ def test_every_variable_is_a_setting_with_a_value_that_the_service_takes(objects
 def test_what_it_writes_and_reads_is_mounted(objects):
     mounts = {Path(one["mountPath"]): one for one in container(objects)["volumeMounts"]}
     sources = {one["name"]: one for one in pod(objects)["volumes"]}
-    (home,) = (one["value"] for one in yaml.safe_load((ROOT / "bentofile.yaml").read_text())["envs"] if one["name"] == "BENTOML_HOME")
+    (home,) = (
+        one["value"] for one in yaml.safe_load((ROOT / "bentofile.yaml").read_text())["envs"] if one["name"] == "BENTOML_HOME"
+    )
     keys = Path(environment(objects)["GAN_API_KEYS_FILE"])
     models = Path(environment(objects).get("GAN_MODELS", "/models"))
     for folder in (Path(home).parent, models):
