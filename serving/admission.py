@@ -30,7 +30,10 @@ class Admission:
         """
         if self.draining:
             metrics().refused.labels("draining").inc()
-            raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, "the service is about to stop; try again", retry_after=1)
+            # The next try of a caller who keeps connections then goes to another replica.
+            headers = {"Connection": "close"}
+            detail = "the service is about to stop; try again"
+            raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after=1, headers=headers)
         if self.pending and self.pending + n > self._limit:
             raise self._full("queue full", f"{self.pending} images are waiting already")
         if self.pending and self.pending_bytes + size > self._limit_bytes:

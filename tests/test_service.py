@@ -172,6 +172,7 @@ def test_on_sigterm_it_turns_new_requests_away_and_answers_all_it_let_in(trained
         refused = client.post("/generate", json={"seed": 1})
         assert refused.status_code == 503
         assert refused.headers["retry-after"] == "1"
+        assert refused.headers["connection"] == "close"
         assert refused.headers["content-type"] == "application/problem+json"
         answers = [answer.result() for answer in large]
     # Requests that came after the signal were turned away; none was lost.
