@@ -18,7 +18,7 @@ def test_while_the_service_drains_nobody_is_let_in_and_another_replica_is_soon_a
         admission.draining = True
     with pytest.raises(RequestError, match="about to stop") as error, admission.admit(1, 1):
         pass
-    assert (error.value.status, error.value.headers) == (503, {"Retry-After": "1"})
+    assert (error.value.status, error.value.headers) == (503, {"Retry-After": "1", "Connection": "close"})
     assert refused("draining") == before + 1
     assert admission.pending == 0
 
