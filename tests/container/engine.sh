@@ -1,4 +1,5 @@
-# To be sourced, by any POSIX shell: sees to it that docker or podman works here, from Debian's packages if neither does.
+# To be sourced, by any POSIX shell: sees to it that docker or podman works here, and that there is an nginx for the test of two
+# containers behind one address, from Debian's packages where they are missing.
 #   . tests/container/engine.sh
 if docker --version 2> /dev/null | grep -qi podman || ! docker info > /dev/null 2>&1; then
     needed="podman podman-compose"
@@ -25,4 +26,10 @@ EOF
         export CONTAINERS_CONF=$PWD/build/containers.conf
     fi
     podman info > /dev/null || return 1
+fi
+# Unpacked and not installed: the package would start a server on port 80.
+if ! PATH=$PATH:/usr/sbin type nginx > /dev/null 2>&1 && [ ! -x build/nginx/usr/sbin/nginx ]; then
+    mkdir -p build
+    { (cd build && apt-get update && apt-get download nginx) && dpkg -x build/nginx_*.deb build/nginx && rm build/nginx_*.deb; } \
+        > /dev/null || return 1
 fi

@@ -57,8 +57,8 @@ class Balancer:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]
         self._write(replicas)
-        program = shutil.which("nginx", path="/usr/local/sbin:/usr/sbin:/usr/bin")
-        assert program, "nginx is needed to test replicas: apt-get install nginx-light"
+        program = shutil.which("nginx", path="/usr/local/sbin:/usr/sbin:/usr/bin:build/nginx/usr/sbin")
+        assert program, "nginx is needed to test replicas: `. tests/container/engine.sh` unpacks it"
         self.process = subprocess.Popen(
             [program, "-c", self._folder / "nginx.conf", "-e", "stderr"], stderr=subprocess.PIPE, text=True
         )
