@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-_FROM_ONE = multiprocessing.get_context("forkserver")
-_FROM_ONE.set_forkserver_preload(
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(
     ["tests.processes", "training.run", "training.engine.setup", "training.engine.loop", "training.export.export"]
 )
 
@@ -18,7 +18,7 @@ def start(arguments: Sequence[str], output: Path, environment: Mapping[str, str]
 
     The process has `pid`, `exitcode` (None as long as it runs, minus the signal that ended it), `kill` and `join`.
     """
-    process = _FROM_ONE.Process(target=_train, args=(list(arguments), output, {**os.environ, **(environment or {})}))
+    process = FORKED.Process(target=_train, args=(list(arguments), output, {**os.environ, **(environment or {})}))
     process.start()
     return process
 

@@ -7,6 +7,7 @@
       + CheckpointError (training.engine.checkpoint)
       + DiskError
       + DivergenceError
+      + LostProcessError
       + EvaluationTargetError
       + FeaturesUnavailableError
       + ExportError
@@ -35,6 +36,12 @@ class DiskError(GanServiceError):
 
 class DivergenceError(GanServiceError):
     """Training that makes no progress any more; the message says why, names the last good checkpoint, and the remedy."""
+
+
+class LostProcessError(GanServiceError):
+    """Another process of a run that has ended or does not answer, without which this one cannot go on."""
+
+    exit_status = 1
 
 
 class EvaluationTargetError(GanServiceError):

@@ -63,7 +63,7 @@ def test_a_run_keeps_the_channels_that_it_began_with(tmp_path, conditional):
     coloured = np.repeat(now.images, 3, axis=1)
     before = data.dataset.fingerprint(coloured, now.classes, now.labels)
     (tmp_path / run_dir.DATA).write_text(json.dumps({"fingerprint": before, "pictures": 24}))
-    then, _ = setup.load(config, tmp_path)
+    then, _ = setup.load(config, run_dir.fingerprint_of(tmp_path))
     assert np.array_equal(then.images, coloured)
     run_dir.check_data(tmp_path, config.data, then.fingerprint, len(then.images), may_change=False)
 
@@ -73,7 +73,8 @@ def test_without_a_fingerprint_the_images_are_as_they_are_now(tmp_path, content)
     images = write(tmp_path / "pictures", [f"{n}.png" for n in range(24)], "RGB")
     if content:
         (tmp_path / run_dir.DATA).write_text(content)
-    assert setup.load(TrainingConfig(data=str(images), resolution="16"), tmp_path)[0].images.shape == (24, 1, 16, 16)
+    config = TrainingConfig(data=str(images), resolution="16")
+    assert setup.load(config, run_dir.fingerprint_of(tmp_path))[0].images.shape == (24, 1, 16, 16)
 
 
 def test_equal_images_teach_nothing(tmp_path, capsys):

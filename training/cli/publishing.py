@@ -41,7 +41,7 @@ def publish_model(folder: Path, options: "Options", config: TrainingConfig, eval
 
 def _evaluator_again(folder: Path, config: TrainingConfig) -> Evaluator:
     """The evaluator of a finished run. Raises UsageError if its images have changed."""
-    labelled_dataset, features = setup.load(config, folder)
+    labelled_dataset, features = setup.load(config, run_dir.fingerprint_of(folder))
     dataset = labelled_dataset if config.conditional else labelled_dataset.without_labels()
     run_dir.check_data(folder, config.data, dataset.fingerprint, len(dataset.images), may_change=False)
     return setup.make_evaluator(config, labelled_dataset, features, choose_hardware(config))

@@ -9,8 +9,9 @@ from gan.manifest import Manifest
 from gan.manifest_parts import Trained
 from training.config.schema import TrainingConfig
 from training.config.values import parse_count
-from training.engine import checkpoint
+from training.engine import batch_norm, checkpoint
 from training.engine.checkpoint import CheckpointError
+from training.engine.distributed import Group
 from training.engine.state import TrainingState
 from training.errors import UsageError
 from training.tracking import stats
@@ -61,6 +62,20 @@ def check_something_to_resume(folder: Path) -> None:
             f"--resume {folder}: its checkpoints are gone (checkpoint-*.safetensors), and without one it would begin anew: bring "
             "a copy back, or start a new run"
         )
+
+
+def note_processes(state: TrainingState, config: TrainingConfig, group: Group) -> None:
+    """Note that so many processes train the run, and warn where a resumed one, of another number, goes on otherwise by that."""
+    before, now = (batch_norm.images_together(config, processes) for processes in (state.processes, group.size))
+    normalised = any(map(batch_norm.uses_batch_norm, (state.generator, state.discriminator)))
+    if group.is_first and state.seen and before != now and normalised:
+        processes, had = (f"{count} processes" if count > 1 else "one process" for count in (group.size, state.processes))
+        same = f"--micro-batch-size {before} --change micro_batch_size" if before < now else had
+        _log.warning(
+            f"batch normalisation now takes its statistics over {now} images, and not {before}, since {processes} and not {had} "
+            f"share a batch: the run goes on otherwise than it would have; with {same} it would not"
+        )
+    state.processes = group.size
 
 
 def restore(state: TrainingState, paths: list[Path]) -> Path | None:

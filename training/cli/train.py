@@ -1,5 +1,6 @@
 """The training command: `python -m training.run`."""
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -8,11 +9,12 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from gan.manifest_parts import NAME
 from gan.paths import UserPath
 from training.cli.console import log_lines
 from training.cli.flags import Flags, parse, run_command
 from training.config.files import PICTURES
-from training.config.resolve import resolve
+from training.config.resolve import Resolved, resolve
 from training.config.schema import TrainingConfig
 from training.config.values import current_name
 from training.disk import writing_to
@@ -28,6 +30,8 @@ _EXAMPLES = """examples:
   python -m training.run --recipe infogan --codes kind=10,slant
   python -m training.run --resume latest                       go on where the last run stopped
   torchrun --nproc-per-node 4 -m training.run                  on four GPUs
+  torchrun --nproc-per-node 4 --max-restarts 3 -m training.run --run-name shoes
+                                                               … and by itself goes on from the last checkpoint if one fails
 """
 
 
@@ -50,6 +54,9 @@ class Options(TrainingConfig, Flags):  # type: ignore[misc]  # both have a model
     """the folder that gets a folder for each run: configuration, statistics, sample grids, checkpoints, the model"""
     models: UserPath = Path("models")
     """the folder the finished model is copied to, if there is none of its name"""
+    run_name: str | None = Field(None, pattern=f"^{NAME}$")
+    """the run's folder is <number>-<this>, and the same command goes on with the run if there is one: for torchrun's
+    --max-restarts, Slurm and Kubernetes, which start a command again as it was"""
     resume: str | None = Field(None, min_length=1)
     """go on with a run, given by its folder, or 'latest'; lengths and intervals may be changed, and what --change names"""
     promote: bool = False
@@ -80,8 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         remedy = (
-            "take a smaller --batch-size, --width or --measure, or free some; --resume latest goes on from the last "
-            "checkpoint of a run that had begun"
+            "take a --micro-batch-size, which computes each batch in parts, a smaller --batch-size, --width or --measure, or free "
+            "some; --resume latest goes on from the last checkpoint of a run that had begun (--change micro_batch_size)"
         )
         return run_command("training.run", work, remedy)
     except KeyboardInterrupt:
@@ -95,10 +102,9 @@ def _run(given: dict[str, Any]) -> int:
     if options.export is not None and options.resume is None:
         raise UsageError("--export: name the run whose checkpoint it is by --resume")
     changeable = {current_name(name.strip().replace("-", "_"), "--change") for name in options.change.split(",") if name.strip()}
-    folder = run_dir.find(options.out, options.resume) if options.resume else None
-    resolved = resolve(flags, options.config, folder, changeable)
-    for flag, target in (("--out", options.out), ("--models", options.models)):
-        run_dir.check_writable(flag, target)
+    _check_can_restart(options)
+    # What others of several processes would do alike is left to the first, whose files they may not see.
+    asked = _find(options, flags, changeable) if int(os.environ.get("RANK", "0")) == 0 else None
 
     # The libraries take seconds to import: --help and a mistyped flag should not.
     from training.cli import training_run
@@ -106,8 +112,35 @@ def _run(given: dict[str, Any]) -> int:
     from training.engine.estimate import seconds_per_image
 
     with Group.join() as group:
-        config = resolved.config
-        if resolved.survey is not None:  # the machine of the first process decides for all
-            text = resolved.complete(seconds_per_image).model_dump_json() if group.is_first else ""
-            config = TrainingConfig.model_validate_json(group.broadcast(text))
+
+        def complete() -> tuple[TrainingConfig, Path | None]:
+            assert asked is not None, "called in the first process"
+            return asked[0].complete(seconds_per_image), asked[1]
+
+        config, folder = group.from_first(complete)
         return training_run.run(options, config, folder, PICTURES in changeable, group)
+
+
+def _find(options: Options, flags: dict[str, Any], changeable: set[str]) -> tuple[Resolved, Path | None]:
+    """The configuration, and the folder of a run that is gone on with. Raises UsageError."""
+    folder = None
+    if options.run_name:
+        folder = run_dir.find_named(options.out, options.run_name)
+    elif options.resume:
+        folder = run_dir.find(options.out, options.resume)
+    resolved = resolve(flags, options.config, folder, changeable)
+    for flag, target in (("--out", options.out), ("--models", options.models)):
+        run_dir.check_writable(flag, target)
+    return resolved, folder
+
+
+def _check_can_restart(options: Options) -> None:
+    """Raises UsageError for a command that would begin another run when torchrun starts it again."""
+    if options.run_name and options.resume:
+        raise UsageError("--run-name and --resume both say which run to go on with: leave one of them out")
+    restarts = os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")
+    if restarts != "0" and not (options.run_name or options.resume or options.dry_run):
+        raise UsageError(
+            f"torchrun --max-restarts {restarts} starts this command again when a process dies, and it could not tell which run to "
+            "go on with: add --run-name NAME"
+        )

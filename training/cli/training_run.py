@@ -40,8 +40,9 @@ class TrainingRun:
         """Load the data and build the networks; `folder` is that of a resumed run. Raises UsageError and DataError."""
         self._options, self._config, self._folder, self._group = options, config, folder, group
         self._hardware = choose_hardware(config)
+        begun_with = group.from_first(lambda: None if folder is None else run_dir.fingerprint_of(folder))
         with group.one_after_another():
-            self._labelled_dataset, self._features = setup.load(config, folder)  # with labels if there are any, to measure by
+            self._labelled_dataset, self._features = setup.load(config, begun_with)  # with labels if there are any, to measure by
         self._dataset = self._labelled_dataset if config.conditional else self._labelled_dataset.without_labels()
         setup.check_enough(config, self._dataset, group)
         self._name = config.name or f"{self._dataset.name}-{config.recipe}"
@@ -62,9 +63,9 @@ class TrainingRun:
             writing_to(folder, f"go on with: python -m training.run --resume {folder}"),
             run_dir.locked(folder) if self._group.is_first else nullcontext(),
         ):
-            resuming.check_something_to_resume(folder)
-            resumed_from = resuming.restore(self._state, checkpoint.checkpoints(folder)[::-1])
-            evaluator = self._start(folder, resumed_from, images_may_change) if self._group.is_first else None
+            evaluator = self._start(folder, images_may_change) if self._group.is_first else None
+            self._state.copy_from_first(self._group)
+            resuming.note_processes(self._state, self._config, self._group)
             return self._train(folder, evaluator)
 
     def export(self, wanted: str) -> int:
@@ -104,14 +105,20 @@ class TrainingRun:
 
     def _create_folder(self) -> Path:
         """The run's folder, which the first process creates where there is none, and the others are told."""
-        folder = self._folder
-        if folder is None and self._group.is_first:
-            with writing_to(self._options.out, "start again"):
-                folder = run_dir.create(self._options.out, f"{self._dataset.name}-{self._config.recipe}")
-        return Path(self._group.broadcast(str(folder)))
 
-    def _start(self, folder: Path, resumed_from: Path | None, images_may_change: bool) -> Evaluator:
-        """Record what the run is started with, and prepare what its checkpoints are measured by."""
+        def find_or_create() -> Path:
+            if self._folder is not None:
+                return self._folder
+            with writing_to(self._options.out, "start again"):
+                title = self._options.run_name or f"{self._dataset.name}-{self._config.recipe}"
+                return run_dir.create(self._options.out, title)
+
+        return self._group.from_first(find_or_create)
+
+    def _start(self, folder: Path, images_may_change: bool) -> Evaluator:
+        """Go on from the last checkpoint, record what the run is started with, and prepare what its checkpoints are measured by."""
+        resuming.check_something_to_resume(folder)
+        resumed_from = resuming.restore(self._state, checkpoint.checkpoints(folder)[::-1])
         images, fingerprint = len(self._dataset.images), self._dataset.fingerprint
         run_dir.check_data(folder, self._config.data, fingerprint, images, images_may_change)
         files.write_config(folder, self._config)
@@ -128,12 +135,18 @@ class TrainingRun:
         for remark in [] if quick is None else quick.remarks:
             _log.info(remark)
         finished = train(self._state, self._dataset, self._config, self._hardware, folder, quick, stop.received, self._group)
-        if evaluator is None:
-            return 0
+        stopped_by = self._group.largest(stop.number)  # which not all processes need have received
         stop.let_go()  # the weights are saved: what is left can be done again
-        if not finished:
+        if finished:
+            # The others wait: had they ended, nothing could start them again together with the first.
+            return self._group.from_first(lambda: self._finish(folder, evaluator))
+        if self._group.is_first:
             print(f"stopped and saved; go on with: python -m training.run --resume {folder}", file=sys.stderr)
-            return 128 + stop.number
+        return 128 + stopped_by
+
+    def _finish(self, folder: Path, evaluator: Evaluator | None) -> int:
+        """Export the best checkpoint and publish it; returns the exit status."""
+        assert evaluator is not None, "called in the first process"
         resuming.restore(self._state, checkpoint.ranked(folder))
         if self._config.encoder_images is None or resuming.exported_model(folder) is None:
             self._export(folder, evaluator)
@@ -168,7 +181,9 @@ def run(options: "Options", config: TrainingConfig, folder: Path | None, images_
         logging.getLogger("training").setLevel(logging.WARNING)
     if options.resume and folder is None:
         _log.info(f"nothing to resume in {options.out}: starting anew")
-    if folder is not None and options.export is None and resuming.is_done(folder, config):
+    if options.export is None and group.from_first(lambda: folder is not None and resuming.is_done(folder, config)):
+        if folder is None or not group.is_first:
+            return 0
         _log.info(f"{folder} is done; its model is in {folder}/model")
         stored = files.read_config(folder)
         if changed := [name for name, value in config if getattr(stored, name) != value]:
@@ -178,7 +193,7 @@ def run(options: "Options", config: TrainingConfig, folder: Path | None, images_
                 f"{flags} changed nothing, since the run is done: to go on, give more --images than the {had:,} that it has seen"
                 + ("" if config.minutes is None else f", and more --minutes than the {seconds / 60:.1f} that it has had")
             )
-        if group.is_first and not options.dry_run:
+        if not options.dry_run:
             with run_dir.locked(folder):
                 publish_model(folder, options, config)
         return 0
@@ -187,7 +202,8 @@ def run(options: "Options", config: TrainingConfig, folder: Path | None, images_
         training_run.estimate()
         return 0
     if options.export is not None:
-        return training_run.export(options.export)
+        wanted = options.export
+        return group.from_first(lambda: training_run.export(wanted))
     return training_run.train(images_may_change)
 
 

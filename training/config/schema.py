@@ -55,6 +55,21 @@ class TrainingConfig(Settings):
             raise ValueError(f"--{ends[0].replace('_', '-')} needs --anneal-images, the images over which it is reached")
         return self
 
+    @model_validator(mode="after")
+    def _batch_divides(self) -> Self:
+        micro, group = self.micro_batch_size, self.batch_norm_group
+        if micro is not None and self.batch_size % micro:
+            raise ValueError(f"--micro-batch-size {micro} does not divide --batch-size {self.batch_size}: take a divisor of that")
+        if micro == 1 and (self.aux_classifier_weight or self.codes):
+            raise ValueError("--micro-batch-size 1: the auxiliary head's batch normalisation needs two images or more at once")
+        if group is not None and self.sync_batch_norm:
+            raise ValueError("--batch-norm-group: groups are smaller than a process's share: leave out this or --sync-batch-norm")
+        if group is not None and self.batch_size % group:
+            raise ValueError(f"--batch-norm-group {group} does not divide --batch-size {self.batch_size}: take a divisor of that")
+        if group is not None and micro is not None and micro % group:
+            raise ValueError(f"--batch-norm-group {group} does not divide --micro-batch-size {micro}: take a divisor of that")
+        return self
+
     @property
     def size(self) -> Size:
         """Height and width of the images in pixels."""

@@ -102,6 +102,13 @@ class Settings(BaseModel):
 
     batch_size: int = Field(64, gt=1)
     """images per step, of all processes together; smaller is more steps for as many images, which on a processor counts most"""
+    micro_batch_size: int | None = Field(None, gt=0)
+    """images that a process computes at once, where its share of the batch does not fit into memory: a step then accumulates the
+    gradients of its parts, and costs one more pass of the generator; batch normalisation sees one part at a time"""
+    sync_batch_norm: bool = False
+    """batch normalisation by the images of all processes, where by default each process's are normalised by themselves"""
+    batch_norm_group: int | None = Field(None, gt=1)
+    """batch normalisation by groups of so many images (ghost batches): the same whatever the processes and --micro-batch-size"""
     discriminator_steps: int = Field(1, gt=0)
     """steps of the discriminator for each of the generator's"""
     learning_rate: float = Field(2e-4, gt=0, le=1)

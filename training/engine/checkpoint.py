@@ -35,12 +35,14 @@ class CheckpointMetadata(BaseModel):
     measure_due: bool = False  # whether it is still to be measured
     troubles: dict[str, int] = {}  # TrainingState.monitor_state
     scalers: list[dict[str, Any]] = [{}, {}]  # TrainingState.scalers
+    processes: int = 1  # that trained; not written where it is one
 
 
 def write(folder: Path, tensors: dict[str, Tensor], progress: CheckpointMetadata, config: TrainingConfig) -> Path:
     """Write checkpoint-<images seen>.safetensors and delete all but the last three and the best; returns its path."""
     path = folder / f"checkpoint-{progress.seen:09d}.safetensors"
-    write_digested(path, tensors, {"progress": progress.model_dump_json(), "config": config.model_dump_json()})
+    written = progress.model_dump_json(exclude={"processes"} if progress.processes == 1 else None)
+    write_digested(path, tensors, {"progress": written, "config": config.model_dump_json()})
     kept = {*checkpoints(folder)[-_KEEP:], *_best_of_each_protocol(folder)}
     for old in checkpoints(folder):
         if old not in kept:

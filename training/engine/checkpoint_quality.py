@@ -12,6 +12,7 @@ from gan.latents import Inputs, inputs_of_seeds
 from gan.networks.family import Generator
 from training.config.schema import TrainingConfig
 from training.data import Dataset
+from training.engine import batch_norm
 from training.engine.minibatch import to_network
 from training.engine.state import TrainingState
 from training.evaluation.checkpoint_evaluator import CheckpointEvaluator
@@ -109,9 +110,11 @@ def _share_classified_real(
     statistics.
     """
     discriminator = copy.deepcopy(state.discriminator)
+    batch_norm.leave_group(discriminator)
+    at_once = min(config.batch_size, config.micro_batch_size or config.batch_size)
     right = []
-    for start in range(0, len(images) - config.batch_size + 1, config.batch_size) or [0]:
-        rows = slice(start, start + config.batch_size)
+    for start in range(0, len(images) - at_once + 1, at_once) or [0]:
+        rows = slice(start, start + at_once)
         label = None if labels is None else torch.from_numpy(labels[rows]).to(hardware.device)
         shown = to_network(images[rows], hardware.device)
         augment_params = torch.from_numpy(np.random.default_rng(start).random((len(shown), AUGMENT_PARAMS), np.float32)).to(

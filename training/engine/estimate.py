@@ -13,6 +13,7 @@ from gan.images import encoding
 from training.config.schema import TrainingConfig
 from training.data import Dataset
 from training.disk import writing_to
+from training.engine import batch_norm
 from training.engine.loop import take_step
 from training.engine.minibatch import Minibatches, make_minibatch
 from training.engine.phases import make_phases
@@ -92,7 +93,9 @@ def _seconds_of_step(
     """Median time of a step of the generator with those of the discriminator that go with it."""
     hardware.prepare()
     generator, discriminator = state.generator.train(), state.discriminator.train()
-    phases = make_phases(state, discriminator, config, hardware)
+    for network in (generator, discriminator):
+        batch_norm.set_up(network, config)
+    phases = make_phases(state, generator, discriminator, config, hardware)
     rows = slice(0, config.batch_size)
     minibatches = Minibatches(lambda seen: make_minibatch(dataset, config, state.input_spec, seen, rows, hardware.device))
     times = []

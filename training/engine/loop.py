@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from training.config.schema import TrainingConfig
 from training.data import Dataset
-from training.engine import intervals
+from training.engine import batch_norm, intervals
 from training.engine.checkpoint import measures_of
 from training.engine.checkpoint_quality import measure_checkpoint
 from training.engine.distributed import Group
 from training.engine.divergence import DivergenceMonitor, not_finite, warnings_of
 from training.engine.intervals import Moment
 from training.engine.logger import RunLogger
-from training.engine.minibatch import Minibatches, make_minibatch
+from training.engine.minibatch import Minibatch, Minibatches, make_minibatch
 from training.engine.phases import Phase, make_phases
 from training.engine.schedules import ema_weight, set_schedules
 from training.engine.state import TrainingState
@@ -41,8 +41,10 @@ def train(
 ) -> bool:
     """Train until the configured length is reached, and save. False if asked to stop before that. Raises DivergenceError."""
     hardware.prepare()
+    for network in (state.generator, state.discriminator):
+        batch_norm.set_up(network, config, group)
     generator, discriminator = group.wrap(state.generator.train()), group.wrap(state.discriminator.train())
-    phases = make_phases(state, discriminator, config, hardware)
+    phases = make_phases(state, generator, discriminator, config, hardware)
     rows = group.rows(config.batch_size)
     minibatches = Minibatches(lambda seen: make_minibatch(dataset, config, state.input_spec, seen, rows, hardware.device))
     monitor = DivergenceMonitor(folder, state.monitor_state)
@@ -55,6 +57,7 @@ def train(
         over = group.any(config.is_reached(state.seen, state.seconds))  # by the slowest clock, so that all go on or none
         if checkpoints.is_measure_missing(over):
             checkpoints.save(measured=True)
+        group.wait()
         while not over and not group.any(asked_to_stop()):
             before = Moment(state.seen, state.seconds)
             losses = take_step(state, generator, phases, minibatches, config, hardware)
@@ -79,6 +82,7 @@ def train(
             if grid_due or checkpoint_due:
                 log.write_samples()
                 log.restart_clock()
+                group.wait()  # for the first process, which measures
         if state.seen > checkpoints.saved_at:
             checkpoints.save(measured=False)  # a run that is asked to stop may not have the time
             log.write_samples()
@@ -96,6 +100,8 @@ def take_step(
     """Train by one step of the generator and those of the discriminator that go with it; returns the loss of each phase.
 
     The phases of the discriminator are in each of its steps, the generator's with the last of them. Everything stays on the device.
+    The generator's phase goes on from the graph of the images that the discriminator's has seen; in parts of --micro-batch-size
+    they are drawn again, part by part, so that there is one such graph at a time.
     """
     before = state.seen
     for phase in phases:
@@ -106,13 +112,30 @@ def take_step(
         batch = minibatches.at(state.seen)
         if hardware.device.type == "cuda":  # which computes while the processor makes the next one
             minibatches.prefetch(state.seen + config.batch_size)
-        with hardware.autocast(), torch.set_grad_enabled(any(phase.module is state.generator for phase in due)):
-            fake = generator(*batch.inputs)
+        parts = batch.parts(config.micro_batch_size)
+        learning = [phase for phase in due if phase.module is state.generator]
+        whole = _images(generator, hardware, learning=bool(learning))(batch) if len(parts) == 1 else None
         for phase in due:
-            losses[phase.name] = phase.update(batch, fake)
+            drawn = _images(generator, hardware, learning=phase in learning) if whole is None else _given(whole)
+            losses[phase.name] = phase.update(parts, drawn)
         state.seen += config.batch_size
     state.update_average(ema_weight(config, state.seen, state.seen - before))
     return losses
+
+
+def _images(generator: nn.Module, hardware: Hardware, learning: bool) -> Callable[[Minibatch], Tensor]:
+    """Function that draws images from a minibatch's inputs, with a graph if the generator learns from them."""
+
+    def draw(batch: Minibatch) -> Tensor:
+        with hardware.autocast(), torch.set_grad_enabled(learning):
+            images: Tensor = generator(*batch.inputs)
+        return images
+
+    return draw
+
+
+def _given(images: Tensor) -> Callable[[Minibatch], Tensor]:
+    return lambda _: images
 
 
 @dataclass

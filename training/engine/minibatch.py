@@ -32,6 +32,21 @@ class Minibatch:
     augment_params: Tensor
     interp_alpha: Tensor  # uniform in [0, 1), [n]: from the real (0) to the generated image (1), where WGAN-GP's penalty is taken
 
+    def parts(self, size: int | None) -> list["Minibatch"]:
+        """Consecutive parts of `size` rows each, of which n is a multiple; the minibatch itself if `size` is None or no less."""
+        if size is None or size >= len(self.real):
+            return [self]
+        return [self._rows(slice(start, start + size)) for start in range(0, len(self.real), size)]
+
+    def _rows(self, rows: slice) -> "Minibatch":
+        return Minibatch(
+            self.real[rows],
+            None if self.label is None else self.label[rows],
+            [values[rows] for values in self.inputs],
+            self.augment_params[:, rows],
+            self.interp_alpha[rows],
+        )
+
 
 def make_minibatch(
     dataset: Dataset,

@@ -1,21 +1,30 @@
 """Phases of a step: the networks that it trains, one after another, each with its loss and optimiser."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from training.config.schema import TrainingConfig
 from training.engine.conv_weight_grad import use_fast_weight_gradients
 from training.engine.minibatch import Minibatch
 from training.engine.schedules import annealed
-from training.engine.state import TrainingState
-from training.engine.step import DiscriminatorLoss, GeneratorLoss, Loss, discriminator_loss, generator_loss, has_gradient_penalty
+from training.engine.state import TrainingState, state_buffers
+from training.engine.step import (
+    DiscriminatorLoss,
+    GeneratorLoss,
+    Loss,
+    discriminator_loss,
+    generator_loss,
+    has_gradient_penalty,
+    joined,
+)
 from training.hardware import Hardware
 
 
@@ -31,26 +40,48 @@ class Phase:
     every: int  # discriminator steps from one update to the next
     frozen: tuple[nn.Module, ...] = ()  # networks in the loss whose weights need no gradients
     constrain: Callable[[], None] | None = None  # called after each update
+    wrapped: nn.Module | None = None  # the module as it is called in the loss, if wrapped for several processes
 
-    def update(self, batch: Minibatch, fake: Tensor) -> Loss:
-        """Take one step of the optimiser; returns the loss before it."""
+    def update(self, parts: Sequence[Minibatch], generate: Callable[[Minibatch], Tensor]) -> Loss:
+        """Take one step of the optimiser by a minibatch, whose gradients are accumulated over its equal parts.
+
+        `generate` draws a part's images from its inputs. Returns the loss before the step.
+        """
         for network in self.frozen:
             network.requires_grad_(False)
-        loss = self.loss(batch, fake)
         self.optimiser.zero_grad()
-        self.scaler.scale(loss.total).backward()  # type: ignore[no-untyped-call]
+        buffers = [buffer for network in (self.module, *self.frozen) for buffer in state_buffers(network)] if parts[1:] else []
+        before = [buffer.clone() for buffer in buffers]
+        losses = []
+        for number, part in enumerate(parts, 1):
+            # Each part finds the vectors of spectral normalisation as the whole minibatch would.
+            for buffer, value in zip(buffers, before, strict=True):
+                buffer.copy_(value)
+            with self._exchanging(number == len(parts)):
+                loss = self.loss(part, generate(part))
+                self.scaler.scale(loss.total / len(parts)).backward()  # type: ignore[no-untyped-call]
+            losses.append(loss)
         self.scaler.step(self.optimiser)
         self.scaler.update()
         for network in self.frozen:
             network.requires_grad_(True)
         if self.constrain is not None:
             self.constrain()
-        return loss
+        total: Loss = joined(losses)
+        return total
+
+    def _exchanging(self, now: bool) -> AbstractContextManager[None]:
+        """Context of a backward pass, in which several processes exchange the gradients accumulated so far only if asked to."""
+        if now or not isinstance(self.wrapped, DistributedDataParallel):
+            return nullcontext()
+        without: AbstractContextManager[None] = self.wrapped.no_sync()
+        return without
 
 
 def make_phases(
     state: TrainingState,
-    discriminator: nn.Module,  # the state's, wrapped for several processes
+    generator: nn.Module,  # the state's, as the next, wrapped for several processes
+    discriminator: nn.Module,
     config: TrainingConfig,
     hardware: Hardware,
 ) -> list[Phase]:
@@ -58,7 +89,7 @@ def make_phases(
     if hardware.precision == torch.bfloat16 and hardware.device.type == "cpu":
         for network in (state.generator, state.discriminator):
             use_fast_weight_gradients(network)
-    return [_discriminator_phase(state, discriminator, config, hardware), _generator_phase(state, config, hardware)]
+    return [_discriminator_phase(state, discriminator, config, hardware), _generator_phase(state, generator, config, hardware)]
 
 
 def _discriminator_phase(state: TrainingState, discriminator: nn.Module, config: TrainingConfig, hardware: Hardware) -> Phase:
@@ -80,10 +111,11 @@ def _discriminator_phase(state: TrainingState, discriminator: nn.Module, config:
         loss,
         every=1,
         constrain=None if config.weight_clip is None else partial(_clip, state.discriminator.discriminator, config.weight_clip),
+        wrapped=discriminator,
     )
 
 
-def _generator_phase(state: TrainingState, config: TrainingConfig, hardware: Hardware) -> Phase:
+def _generator_phase(state: TrainingState, generator: nn.Module, config: TrainingConfig, hardware: Hardware) -> Phase:
     """Generator: have its images taken for real."""
 
     def loss(batch: Minibatch, fake: Tensor) -> GeneratorLoss:
@@ -98,6 +130,7 @@ def _generator_phase(state: TrainingState, config: TrainingConfig, hardware: Har
         loss,
         every=config.discriminator_steps,
         frozen=(state.discriminator,),
+        wrapped=generator,
     )
 
 

@@ -1,7 +1,6 @@
 """Data and evaluator of a run."""
 
 import logging
-from pathlib import Path
 
 from training.config.schema import TrainingConfig
 from training.data import Dataset
@@ -13,24 +12,21 @@ from training.evaluation.evaluator import Evaluator, has_labels
 from training.evaluation.feature_extractors import FeatureName
 from training.evaluation.samples import DataSource, has_builtin_labels
 from training.hardware import Hardware
-from training.tracking import run_dir
 
 _FEWEST_IMAGES = 20  # evaluation compares one half of them with the other
 
 _log = logging.getLogger(__name__)
 
 
-def load(config: TrainingConfig, folder: Path | None) -> tuple[Dataset, FeatureName]:
+def load(config: TrainingConfig, fingerprint: str | None) -> tuple[Dataset, FeatureName]:
     """Load the data, with labels if they are needed to measure by, even for an unconditional run; and choose the features.
 
-    A resumed run, given its folder, keeps the order of classes and the channels of images that it began with.
+    A resumed run, given the fingerprint of its images, keeps the order of classes and the channels that it began with.
     Raises UsageError for features that the data has no labels for.
     """
 
     def as_begun(dataset: Dataset) -> Dataset:
-        if folder is None:
-            return dataset
-        return dataset.as_fingerprinted(run_dir.fingerprint_of(folder), labelled=config.conditional)
+        return dataset if fingerprint is None else dataset.as_fingerprinted(fingerprint, labelled=config.conditional)
 
     source = DataSource(config.data, config.size, config.fit, config.background, config.max_bad, config.max_pixels)
     if config.features == "auto" and not config.conditional and has_builtin_labels(config.data):
@@ -60,7 +56,7 @@ def make_evaluator(config: TrainingConfig, labelled_dataset: Dataset, features: 
 
 
 def check_enough(config: TrainingConfig, dataset: Dataset, group: Group) -> None:
-    """Raises UsageError for too few images, or a batch larger than the data or not divisible by the processes."""
+    """Raises UsageError for too few images, or a batch larger than the data or that the processes cannot share."""
     if len(dataset.images) < _FEWEST_IMAGES:
         raise UsageError(f"--data {config.data}: {_FEWEST_IMAGES} images are the least to learn from, not {len(dataset.images)}")
     if dataset.is_one_image:
@@ -68,6 +64,20 @@ def check_enough(config: TrainingConfig, dataset: Dataset, group: Group) -> None
     if len(dataset.images) < config.batch_size:
         raise UsageError(f"--batch-size {config.batch_size} is more than the {len(dataset.images)} images there are: take fewer")
     if config.batch_size % group.size:
+        fitting = ", ".join(str(size) for size in range(group.size - 1, 0, -1) if config.batch_size % size == 0)
         raise UsageError(
-            f"--batch-size {config.batch_size} cannot be shared by {group.size} processes: take a multiple of {group.size}"
+            f"--batch-size {config.batch_size} cannot be shared by {group.size} processes: take a multiple of {group.size}, or, "
+            f"as a run that is resumed keeps its batches, start {fitting} of them"
+        )
+    share = config.batch_size // group.size
+    part = min(share, config.micro_batch_size or share)
+    if share % part:
+        raise UsageError(
+            f"--micro-batch-size {part} does not divide the {share} images of a batch that each of {group.size} processes has: "
+            "take a divisor of that"
+        )
+    if config.batch_norm_group is not None and part % config.batch_norm_group:
+        raise UsageError(
+            f"--batch-norm-group {config.batch_norm_group} does not divide the {part} images of a batch that each of {group.size} "
+            "processes computes at once: take a divisor of that, or fewer processes"
         )

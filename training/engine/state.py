@@ -19,6 +19,7 @@ from gan.networks.layers.conditioning import inputs_as_tensors
 from training.config.schema import TrainingConfig
 from training.engine import checkpoint
 from training.engine.checkpoint import CheckpointError, CheckpointMetadata
+from training.engine.distributed import Group
 from training.engine.step import DiscriminatorWithHeads
 from training.hardware import Hardware
 
@@ -54,6 +55,7 @@ class TrainingState:
     protocol: str = ""  # of the measures
     measure_due: bool = False  # whether the last checkpoint is to be measured
     monitor_state: dict[str, int] = field(default_factory=dict)  # of divergence.DivergenceMonitor
+    processes: int = 1  # that train it
 
     @classmethod
     def start(cls, config: TrainingConfig, channels: int, classes: int | None, hardware: Hardware) -> "TrainingState":
@@ -98,7 +100,7 @@ class TrainingState:
         """
         for averaged, current in zip(self.average.parameters(), self.generator.parameters(), strict=True):
             averaged.lerp_(current, weight)
-        for copied, buffer in zip(_copied_buffers(self.average), _copied_buffers(self.generator), strict=True):
+        for copied, buffer in zip(state_buffers(self.average), state_buffers(self.generator), strict=True):
             copied.copy_(buffer)
 
     @property
@@ -131,17 +133,7 @@ class TrainingState:
 
     def save(self, folder: Path, config: TrainingConfig) -> Path:
         """Write a checkpoint atomically and delete all but the last three and the best; returns its path."""
-        scalers = [scaler.state_dict() for scaler in self.scalers]
-        progress = CheckpointMetadata(
-            seen=self.seen,
-            seconds=self.seconds,
-            measures=self.measures,
-            protocol=self.protocol,
-            measure_due=self.measure_due and not self.measures,
-            troubles=self.monitor_state,
-            scalers=scalers,
-        )
-        return checkpoint.write(folder, self._tensors(), progress, config)
+        return checkpoint.write(folder, self._tensors(), self._progress(), config)
 
     @torch.no_grad()
     def restore(self, path: Path) -> None:
@@ -157,11 +149,36 @@ class TrainingState:
             # Copied into the existing tensors, which keeps their memory layout: the fused Adam computes wrong updates, without
             # an error, from moments whose strides are not their parameter's.
             tensor.copy_(saved[name])
+        self._go_on_from(progress)
+
+    @torch.no_grad()
+    def copy_from_first(self, group: Group) -> None:
+        """Take over the first process's state in all others: they need not see its files, nor trust that these are the same."""
+        if group.size == 1:
+            return
+        for tensor in self._tensors().values():
+            group.copy_from_first(tensor)
+        self._go_on_from(group.from_first(self._progress))
+
+    def _progress(self) -> CheckpointMetadata:
+        return CheckpointMetadata(
+            seen=self.seen,
+            seconds=self.seconds,
+            measures=self.measures,
+            protocol=self.protocol,
+            measure_due=self.measure_due and not self.measures,
+            troubles=self.monitor_state,
+            scalers=[scaler.state_dict() for scaler in self.scalers],
+            processes=self.processes,
+        )
+
+    def _go_on_from(self, progress: CheckpointMetadata) -> None:
         for scaler, scale in zip(self.scalers, progress.scalers, strict=True):
             if scale:  # empty after a run in another precision
                 scaler.load_state_dict(scale)
         self.monitor_state, self.protocol, self.measure_due = progress.troubles, progress.protocol, progress.measure_due
         self.seen, self.seconds, self.measures = progress.seen, progress.seconds, progress.measures
+        self.processes = progress.processes
 
     def _tensors(self) -> dict[str, Tensor]:
         """All tensors to save, by their names on disk.
@@ -188,8 +205,8 @@ def _on_disk(name: str) -> str:
     return f"reader.{name.removeprefix(head)}" if name.startswith(head) else name
 
 
-def _copied_buffers(network: nn.Module) -> Iterator[Tensor]:
-    """All buffers but those that `update_bn` estimates, in a fixed order."""
+def state_buffers(network: nn.Module) -> Iterator[Tensor]:
+    """All buffers but those of batch normalisation, which `update_bn` estimates, in a fixed order."""
     for module in network.modules():
         if not isinstance(module, _BatchNorm):
             yield from module.buffers(recurse=False)

@@ -1,9 +1,9 @@
 """Losses of one step, from networks and a minibatch to the scalars that are minimised."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -90,6 +90,18 @@ class GeneratorLoss:
     def statistics(self, _: TrainingConfig) -> dict[str, Tensor]:
         """The loss."""
         return {"loss_g": self.total}
+
+
+def joined(losses: Sequence[Any]) -> Any:
+    """The loss of a minibatch from those of its equal parts, all of one class: the means of scalars, and all values per image."""
+    first = losses[0]
+    if len(losses) == 1:
+        return first
+    found = {field.name: [getattr(loss, field.name) for loss in losses] for field in fields(first)}
+    tensors = {name: [value.detach() for value in values] for name, values in found.items() if isinstance(values[0], Tensor)}
+    return replace(
+        first, **{name: torch.cat(each) if each[0].dim() else torch.stack(each).mean() for name, each in tensors.items()}
+    )
 
 
 def has_gradient_penalty(config: TrainingConfig) -> bool:

@@ -32,6 +32,12 @@ def find(out: Path, resume: str) -> Path | None:
     raise UsageError(f"--resume {resume}: there is no run (a run's folder holds {CONFIG}); give one of {out}, or 'latest'")
 
 
+def find_named(out: Path, name: str) -> Path | None:
+    """Find the run's folder <number>-<name>, the latest if there are several; None if there is none."""
+    folders = [path.parent for path in out.glob(f"*/{CONFIG}")]
+    return max((one for one in folders if _number(one) and one.name.partition("-")[2] == name), default=None, key=_number)
+
+
 def create(out: Path, title: str) -> Path:
     """Create the folder of a new run: <number>-<title>, with the next number."""
     out.mkdir(parents=True, exist_ok=True)

@@ -1,19 +1,31 @@
 import socket
 import subprocess
 import sys
-from contextlib import closing, contextmanager, nullcontext
+import time
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors.torch import load_file
+import psutil
+import pytest
+import torch
 
 from tests import processes
 from tests.conftest import QUICKLY_MEASURED, SMALL_DATA
+from tests.training.engine.pair import distance, way
+from training import data
+from training.cli.resuming import note_processes
 from training.config import files
+from training.config.schema import TrainingConfig
+from training.engine import checkpoint, setup
 from training.engine.checkpoint import checkpoints
 from training.engine.distributed import Group
+from training.engine.loop import train
 from training.engine.state import TrainingState
+from training.errors import UsageError
 from training.hardware import Hardware
 from training.run import main
+from training.tracking import run_dir
 
 ROOT = Path(__file__).parents[3]
 # Networks without batch statistics, and everything random within a step.
@@ -22,53 +34,157 @@ FLAGS = [
     *("--mirror", "--batch-size", "16", "--images", "128", "--threads", "1", "--precision", "float32", "--features", "random"),
     *QUICKLY_MEASURED,
 ]
+PARTS = ["--micro-batch-size", "4"]  # of the eight that each of two processes has
 
 
-def test_two_processes_train_what_one_trains(tmp_path):
-    assert main([*FLAGS, "--out", str(tmp_path / "one"), "--models", str(tmp_path / "models")]) == 0
-    where = ["--out", str(tmp_path / "two"), "--models", str(tmp_path / "models")]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+@dataclass(frozen=True)
+class Runs:
+    one: Path
+    two: Path  # trained by two processes, which accumulate the gradients of two parts each
+    outputs: list[str]  # of the two
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run of one process and one of two with the same settings. Tests must not change them."""
+    folder = tmp_path_factory.mktemp("runs")
+    where = ["--models", str(folder / "models")]
+    assert main([*FLAGS, *where, "--out", str(folder / "one")]) == 0
+    outputs = in_two([*FLAGS, *PARTS, *where, "--out", str(folder / "two")], folder)
+    return Runs(*(next((folder / name).iterdir()) for name in ("one", "two")), outputs)
+
+
+def in_two(arguments, folder):
+    """Run the command in two processes; returns what they print."""
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    outputs = [tmp_path / "output0", tmp_path / "output1"]
+    outputs = [folder / "output0", folder / "output1"]
     pair = [
-        processes.start([*FLAGS, *where], output, {**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        processes.start(arguments, output, {**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank, output in enumerate(outputs)
     ]
     for process, output in zip(pair, outputs, strict=True):
         process.join(170)
         assert process.exitcode == 0, output.read_text()
-    assert "exported " in outputs[0].read_text()
-    assert "2 processes" in outputs[0].read_text()
-    assert "exported " not in outputs[1].read_text()
-    (one,), (two,) = (list((tmp_path / name).iterdir()) for name in ("one", "two"))
-    ours, theirs = load_file(checkpoints(one)[-1]), load_file(checkpoints(two)[-1])
+    return [output.read_text() for output in outputs]
+
+
+def test_two_processes_train_what_one_trains(runs):
+    assert "exported " in runs.outputs[0]
+    assert "2 processes" in runs.outputs[0]
+    assert "exported " not in runs.outputs[1]
+    ours, theirs = (checkpoint.read(checkpoints(run)[-1])[0] for run in (runs.one, runs.two))
     assert ours.keys() == theirs.keys()
-    config = files.read_config(one)
-    start = TrainingState.start(config, 1, None, Hardware.choose(config))._tensors()
-    names = [name for name in ours if name.startswith(("generator.", "judge.", "average."))]
-    way, apart = (sum(float((ours[name] - other[name]).square().sum()) for name in names) ** 0.5 for other in (start, theirs))
     # Sums of gradients in another order; two processes with the same half of each batch would be a good part of the way apart.
-    assert apart < 0.03 * way
-    assert len((two / "stats.jsonl").read_text().splitlines()) == len((one / "stats.jsonl").read_text().splitlines())
+    assert distance(ours, theirs) < 0.03 * way(files.read_config(runs.one), ours)
+    assert len((runs.two / "stats.jsonl").read_text().splitlines()) == len((runs.one / "stats.jsonl").read_text().splitlines())
 
 
-def test_torchrun_starts_them_and_minutes_end_all_at_one_step(tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "training.run"]
+def test_minutes_end_all_at_one_step(tmp_path):
     where = ["--out", str(tmp_path / "two"), "--models", str(tmp_path / "models")]
-    flags = [*FLAGS, "--recipe", "gan", "--images", "10M", "--minutes", "0.02"]
-    result = subprocess.run([*command, *where, *flags], cwd=ROOT, capture_output=True, text=True, timeout=170, check=False)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("exported ") == 1  # by the first process alone
+    outputs = in_two([*FLAGS, *where, "--recipe", "gan", "--images", "10M", "--minutes", "0.02"], tmp_path)
+    assert ["exported " in output for output in outputs] == [True, False]
 
 
-def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch, tmp_path, capsys):
-    @contextmanager
-    def join(_):
-        yield Group(rank=0, size=2)
+def test_a_run_whose_process_is_killed_goes_on_by_itself_and_ends_as_one_that_was_not(runs, tmp_path):
+    """With nothing but torchrun's --max-restarts and a name; the same command then finds the run done."""
+    where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), "--run-name", "shoes"]
+    command = [*TORCHRUN, "--max-restarts", "1", "-m", "training.run", *FLAGS, *PARTS, "--checkpoint-every", "32", *where]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as torchrun:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("runs/*/checkpoint-*")):
+            assert torchrun.poll() is None, torchrun.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        (second,) = (one for one in psutil.Process(torchrun.pid).children() if one.environ().get("RANK") == "1")
+        second.kill()
+        out, err = torchrun.communicate(timeout=170)
+    assert torchrun.returncode == 0, err
+    (run,) = (tmp_path / "runs").iterdir()
+    assert run.name == "001-shoes"
+    assert "resumed from " in out
+    assert out.count("exported ") == 1  # by the first process alone
+    assert "training.run: another process of this run has ended" in err
+    undisturbed, killed = (checkpoint.read(checkpoints(one)[-1])[0] for one in (runs.two, run))
+    assert undisturbed.keys() == killed.keys()
+    for name, tensor in undisturbed.items():
+        assert torch.equal(tensor, killed[name]), name
+    outputs = in_two([*FLAGS, *PARTS, *where], tmp_path)
+    assert f"{run} is done" in outputs[0]
+    assert outputs[1] == ""
 
-    monkeypatch.setattr(Group, "join", classmethod(join))
-    monkeypatch.setattr(Group, "one_after_another", lambda _: nullcontext())
-    assert main([*FLAGS, "--batch-size", "33", "--out", str(tmp_path)]) == 2
-    assert "--batch-size 33 cannot be shared by 2 processes: take a multiple of 2" in capsys.readouterr().err
+
+def test_another_number_of_processes_goes_on_with_a_run(runs, tmp_path):
+    """One process goes on with what two began, as with what it began itself."""
+    ends = []
+    for run in (runs.one, runs.two):
+        config = files.read_config(run).model_copy(update={"images": 160})
+        dataset, hardware = data.load(config.data, config.size), Hardware.choose(config)
+        state = TrainingState.start(config, 1, None, hardware)
+        state.restore(checkpoints(run)[-1])
+        assert state.processes == (1 if run is runs.one else 2)
+        train(state, dataset, config, hardware, tmp_path, None, lambda: False)
+        ends.append({name: tensor.clone() for name, tensor in state._tensors().items()})
+    assert distance(*ends) < 0.03 * way(config, ends[0])
+
+
+@pytest.mark.parametrize(
+    ("settings", "processes", "warning"),
+    [
+        ({}, 1, "over 16 images, and not 8, since one process and not 2 processes share a batch"),
+        ({}, 4, "over 4 images, and not 8, since 4 processes and not 2 processes share a batch"),
+        ({"micro_batch_size": 4}, 4, None),
+        ({"sync_batch_norm": True}, 1, None),
+        ({"batch_norm_group": 2}, 4, None),
+        ({"arch": "r3gan", "width": 16, "discriminator_norm": "none"}, 1, None),
+    ],
+)
+def test_batch_normalisation_that_depends_on_the_number_of_processes_is_warned_of(caplog, settings, processes, warning):
+    config = TrainingConfig(**{"batch_size": 16, "width": 4, "device": "cpu", **settings})
+    state = TrainingState.start(config, 1, None, Hardware.choose(config))
+    state.seen, state.processes = 16, 2
+    note_processes(state, config, Group(0, processes))
+    assert state.processes == processes
+    assert (warning is None and caplog.text == "") or warning in caplog.text
+    assert ("--micro-batch-size 8 --change micro_batch_size" in caplog.text) == (processes == 1 and warning is not None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 32}, "--batch-size 32 cannot be shared by 3 processes: take a multiple of 3, or, .* start 2, 1 of them"),
+        ({"micro_batch_size": 12}, "--micro-batch-size 12 does not divide the 16 images of a batch that each of 3 processes has"),
+        (
+            {"batch_norm_group": 12},
+            "--batch-norm-group 12 does not divide the 16 images of a batch that each of 3 processes computes",
+        ),
+    ],
+)
+def test_a_batch_that_cannot_be_shared_is_refused(settings, message):
+    config = TrainingConfig(**{"data": str(SMALL_DATA), "batch_size": 48, **settings})
+    with pytest.raises(UsageError, match=message):
+        setup.check_enough(config, data.load(config.data, config.size), Group(rank=0, size=3))
+
+
+def test_what_could_not_be_found_again_after_a_restart_is_refused(monkeypatch, capsys, tmp_path):
+    assert main([*FLAGS, "--out", str(tmp_path), "--run-name", "shoes", "--resume", "latest"]) == 2
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
+    assert main([*FLAGS, "--out", str(tmp_path)]) == 2
+    refused = capsys.readouterr().err
+    assert "--run-name and --resume both say which run to go on with" in refused
+    assert "torchrun --max-restarts 3 starts this command again" in refused
+    assert "add --run-name NAME" in refused
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_found_by_its_name(tmp_path):
+    for name in ("002-shoes", "009-shoes", "010-boots", "shoes", "011-shoes"):
+        (tmp_path / name).mkdir()
+        if name != "011-shoes":  # which was killed before it had begun
+            (tmp_path / name / files.CONFIG).touch()
+    assert run_dir.find_named(tmp_path, "shoes") == tmp_path / "009-shoes"
+    assert run_dir.find_named(tmp_path, "hats") is None

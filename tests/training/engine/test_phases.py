@@ -49,7 +49,7 @@ def test_an_update_trains_its_network_alone():
     expected = torch.autograd.grad(frozen(network(x)).square().mean(), network.weight)[0]
     called = []
     phase = phase_of(network, loss, every=1, frozen=(frozen,), constrain=lambda: called.append(network.weight.detach().clone()))
-    phase.update(None, None)
+    phase.update([None], lambda _: None)
     torch.testing.assert_close(network.weight.grad, expected)
     assert all(weight.requires_grad and weight.grad is None for weight in frozen.parameters())
     (constrained,) = called
@@ -127,7 +127,7 @@ def phases(**settings):
     config = CONFIG.model_copy(update=settings)
     hardware = Hardware.choose(config)
     state = TrainingState.start(config, 1, None, hardware)
-    return state, make_phases(state, state.discriminator, config, hardware)
+    return state, make_phases(state, state.generator, state.discriminator, config, hardware)
 
 
 def test_a_run_has_two_phases_each_with_its_own_optimiser_and_scaler():
@@ -161,8 +161,22 @@ def test_an_update_lets_the_scaler_adapt():
     network = nn.Linear(3, 2)
     optimiser = torch.optim.Adam(network.parameters())
     phase = Phase("x", network, optimiser, Scaler(), lambda *_: SquaredError(network(torch.ones(1, 3)).square().mean()), every=1)
-    phase.update(None, None)
+    phase.update([None], lambda _: None)
     assert called == ["scale", "step", "update"]
+    called.clear()
+    phase.update([None, None], lambda _: None)
+    assert called == ["scale", "scale", "step", "update"]
+
+
+def test_gradients_of_parts_add_up_to_those_of_the_whole():
+    network, x = nn.Linear(3, 2), torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    whole = network(x).square().mean()
+    expected = torch.autograd.grad(whole, network.weight)[0]
+    phase = phase_of(network, lambda part, fake: SquaredError((network(part) + fake).square().mean()), every=1)
+    loss = phase.update(x.split(2), lambda _: torch.zeros(()))
+    torch.testing.assert_close(network.weight.grad, expected)
+    torch.testing.assert_close(loss.total, whole)
+    assert not loss.total.requires_grad
 
 
 def test_penalties_come_every_so_many_steps_and_make_up_for_the_others():
