@@ -104,7 +104,8 @@ def _run(given: dict[str, Any]) -> int:
     changeable = {current_name(name.strip().replace("-", "_"), "--change") for name in options.change.split(",") if name.strip()}
     _check_can_restart(options)
     # What others of several processes would do alike is left to the first, whose files they may not see.
-    asked = _find(options, flags, changeable) if int(os.environ.get("RANK", "0")) == 0 else None
+    is_first = os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK") == "0"
+    asked = _find(options, flags, changeable) if is_first else None
 
     # The libraries take seconds to import: --help and a mistyped flag should not.
     from training.cli import training_run

@@ -5,6 +5,7 @@
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ class Group:
         except RuntimeError as error:
             if not _is_lost(error):
                 raise
-            reason = str(error).partition("\n")[0]
+            reason = str(error).partition("\n")[0].partition(". ")[0]
             raise LostProcessError(
                 f"another process of this run has ended, or does not answer ({reason}): see what that one says; under torchrun "
                 "--max-restarts the run goes on from its last checkpoint by itself"
@@ -85,7 +86,9 @@ class Group:
         """
         if self.size == 1 or not any(parameter.requires_grad for parameter in network.parameters()):
             return network
-        return DistributedDataParallel(network, forward_sync_buffers=False, process_group=self.steps)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch 2.13 and later have another name for this
+            return DistributedDataParallel(network, broadcast_buffers=False, process_group=self.steps)
 
     def mean(self, values: Tensor) -> Tensor:
         """Mean over all processes (all-reduce), in place."""

@@ -32,7 +32,10 @@ def train_in_two(config: TrainingConfig, folder: Path) -> dict[str, Tensor]:
     folder.mkdir()
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
-    both = [FORKED.Process(target=_join, args=({**meeting, "RANK": str(rank)}, config, folder)) for rank in range(2)]
+    both = [
+        FORKED.Process(target=_join, args=({**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)}, config, folder))
+        for rank in range(2)
+    ]
     for process in both:
         process.start()
     for process in both:

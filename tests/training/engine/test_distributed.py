@@ -1,3 +1,5 @@
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +14,7 @@ import torch
 
 from tests import processes
 from tests.conftest import QUICKLY_MEASURED, SMALL_DATA
-from tests.training.engine.pair import distance, way
+from tests.training.engine.pair import distance, train_in_two, way
 from training import data
 from training.cli.resuming import note_processes
 from training.config import files
@@ -53,12 +55,15 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     where = ["--models", str(folder / "models")]
     assert main([*FLAGS, *where, "--out", str(folder / "one")]) == 0
-    outputs = in_two([*FLAGS, *PARTS, *where, "--out", str(folder / "two")], folder)
-    return Runs(*(next((folder / name).iterdir()) for name in ("one", "two")), outputs)
+    pair, outputs = start_two([*FLAGS, *PARTS, *where, "--out", str(folder / "two")], folder)
+    for process, output in zip(pair, outputs, strict=True):
+        process.join(170)
+        assert process.exitcode == 0, output.read_text()
+    return Runs(*(next((folder / name).iterdir()) for name in ("one", "two")), [output.read_text() for output in outputs])
 
 
-def in_two(arguments, folder):
-    """Run the command in two processes; returns what they print."""
+def start_two(arguments, folder):
+    """Start the command in two processes; returns these, and the files of what they print."""
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
@@ -67,10 +72,7 @@ def in_two(arguments, folder):
         processes.start(arguments, output, {**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank, output in enumerate(outputs)
     ]
-    for process, output in zip(pair, outputs, strict=True):
-        process.join(170)
-        assert process.exitcode == 0, output.read_text()
-    return [output.read_text() for output in outputs]
+    return pair, outputs
 
 
 def test_two_processes_train_what_one_trains(runs):
@@ -85,12 +87,26 @@ def test_two_processes_train_what_one_trains(runs):
 
 
 def test_minutes_end_all_at_one_step(tmp_path):
-    where = ["--out", str(tmp_path / "two"), "--models", str(tmp_path / "models")]
-    outputs = in_two([*FLAGS, *where, "--recipe", "gan", "--images", "10M", "--minutes", "0.02"], tmp_path)
-    assert ["exported " in output for output in outputs] == [True, False]
+    config = TrainingConfig(data=str(SMALL_DATA), recipe="gan", width=8, minutes=0.005, threads=1, device="cpu")
+    train_in_two(config, tmp_path / "two")  # else one would wait for the other
 
 
-def test_a_run_whose_process_is_killed_goes_on_by_itself_and_ends_as_one_that_was_not(runs, tmp_path):
+def test_a_signal_to_one_process_stops_both(tmp_path):
+    where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), "--images", "10M"]
+    pair, outputs = start_two([*FLAGS, *where], tmp_path)
+    deadline = time.monotonic() + 120
+    while not any(path.stat().st_size for path in tmp_path.glob("runs/*/stats.jsonl")):
+        assert all(process.is_alive() for process in pair), [output.read_text() for output in outputs]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(pair[1].pid, signal.SIGTERM)
+    for process in pair:
+        process.join(60)
+    assert [process.exitcode for process in pair] == [128 + signal.SIGTERM] * 2
+    assert ["stopped and saved; go on with" in output.read_text() for output in outputs] == [True, False]
+
+
+def test_a_run_whose_process_is_killed_goes_on_by_itself_and_ends_as_one_that_was_not(runs, tmp_path, capsys):
     """With nothing but torchrun's --max-restarts and a name; the same command then finds the run done."""
     where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), "--run-name", "shoes"]
     command = [*TORCHRUN, "--max-restarts", "1", "-m", "training.run", *FLAGS, *PARTS, "--checkpoint-every", "32", *where]
@@ -113,9 +129,8 @@ def test_a_run_whose_process_is_killed_goes_on_by_itself_and_ends_as_one_that_wa
     assert undisturbed.keys() == killed.keys()
     for name, tensor in undisturbed.items():
         assert torch.equal(tensor, killed[name]), name
-    outputs = in_two([*FLAGS, *PARTS, *where], tmp_path)
-    assert f"{run} is done" in outputs[0]
-    assert outputs[1] == ""
+    assert main([*FLAGS, *PARTS, *where]) == 0
+    assert f"{run} is done" in capsys.readouterr().out
 
 
 def test_another_number_of_processes_goes_on_with_a_run(runs, tmp_path):
