@@ -31,7 +31,7 @@ _EXAMPLES = """examples:
   python -m training.run --resume latest                       go on where the last run stopped
   torchrun --nproc-per-node 4 -m training.run                  on four GPUs
   torchrun --nproc-per-node 4 --max-restarts 3 -m training.run --run-name shoes
-                                                               … and by itself goes on from the last checkpoint if one fails
+                                                               … and goes on by itself when one of them fails
 """
 
 
@@ -87,8 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         remedy = (
-            "take a --micro-batch-size, which computes each batch in parts, a smaller --batch-size, --width or --measure, or free "
-            "some; --resume latest goes on from the last checkpoint of a run that had begun (--change micro_batch_size)"
+            "take a smaller --batch-size, --width or --measure, or a --micro-batch-size, which computes each batch in parts, or "
+            "free some; --resume latest goes on from the last checkpoint of a run that had begun (--change micro_batch_size)"
         )
         return run_command("training.run", work, remedy)
     except KeyboardInterrupt:

@@ -604,7 +604,7 @@ def test_too_little_memory_is_a_sentence(capsys, tmp_path, monkeypatch, error):
     assert main([*where, "--width", "4", "--features", "random"]) == 1
     message = capsys.readouterr().err
     assert "training.run: there is not enough memory (" in message
-    assert "take a smaller --batch-size" in message
+    assert "take a smaller --batch-size, --width or --measure, or a --micro-batch-size" in message
     assert "Traceback" not in message
 
 
