@@ -92,7 +92,7 @@ def test_minutes_end_all_at_one_step(tmp_path):
 
 
 def test_a_signal_to_one_process_stops_both(tmp_path):
-    where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), "--images", "10M"]
+    where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), "--recipe", "gan", "--images", "10M"]
     pair, outputs = start_two([*FLAGS, *where], tmp_path)
     deadline = time.monotonic() + 120
     while not any(path.stat().st_size for path in tmp_path.glob("runs/*/stats.jsonl")):
