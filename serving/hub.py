@@ -31,9 +31,8 @@ def locate(address: str) -> tuple[str, dict[str, str]]:
     place: dict[str, Any] = {"repo_id": match["repository"], "filename": match["file"]}
     place["revision"] = unquote(match["revision"] or "main")
     try:
-        from huggingface_hub import constants, hf_hub_download, hf_hub_url
+        from huggingface_hub import constants, get_token, hf_hub_download, hf_hub_url
         from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-        from huggingface_hub.utils import build_hf_headers
     except ImportError as error:
         raise ModelFolderError(
             f"GAN_FETCH: {address} needs huggingface_hub, which is not installed here ({error}): {INSTALL}"
@@ -41,7 +40,8 @@ def locate(address: str) -> tuple[str, dict[str, str]]:
     try:
         if constants.HF_HUB_OFFLINE:
             return hf_hub_download(**place, local_files_only=True), {}
-        return hf_hub_url(**place), build_hf_headers()
+        token = get_token()
+        return hf_hub_url(**place), {} if token is None else {"Authorization": f"Bearer {token}"}
     except HFValidationError as error:
         raise ModelFolderError(f"GAN_FETCH: {address} is none of the Hub ({error}): write hf://owner/name@revision") from error
     except LocalEntryNotFoundError as error:

@@ -5,32 +5,17 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from gan import model_folder
 from gan.errors import ModelFolderError
 from serving.fetching import fetch
-from tests.hub import TOKEN, client_of, running_hub
-
-SHIPPED = Path(__file__).parents[2] / "models" / "fashion-mnist-dcgan"
+from tests.hub import TOKEN, client_of, running_hub, small_model
 
 
 def digest(folder):
     return hashlib.sha256((folder / "model.json").read_bytes()).hexdigest()
-
-
-def small_model(folder):
-    """A model folder as one is shipped, but for its weights, which nobody draws from here."""
-    folder.mkdir()
-    manifest = json.loads((SHIPPED / "model.json").read_text())
-    for name in manifest["files"]:
-        (folder / name).write_bytes(name.encode() * 1000)
-    files = model_folder.digests(folder, list(manifest["files"]))
-    manifest |= {"files": files, "version": files[model_folder.WEIGHTS][:12]}
-    (folder / "model.json").write_text(json.dumps(manifest))
-    return folder
 
 
 @pytest.fixture(scope="module")

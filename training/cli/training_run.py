@@ -1,4 +1,4 @@
-"""A run of the training command: from the data to the published model."""
+"""A run of the training command: from the data to the model among those of the service."""
 
 import logging
 import sys
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gan.manifest_parts import Metric
 from training.cli import resuming
 from training.cli.encoding import train_encoder
-from training.cli.publishing import choose_hardware, publish_model, say_how_good
+from training.cli.finishing import choose_hardware, install_model, say_how_good
 from training.config import files
 from training.config.schema import TrainingConfig
 from training.disk import writing_to
@@ -23,7 +23,7 @@ from training.engine.stopping import StopSignal
 from training.errors import UsageError
 from training.evaluation.evaluator import Evaluator
 from training.export.export import export_model
-from training.export.publish import check_replaceable, measure_model
+from training.export.installing import check_replaceable, measure_model
 from training.tracking import report, run_dir
 from training.tracking.environment import record
 
@@ -56,7 +56,7 @@ class TrainingRun:
             print_estimate(self._options.out, self._state, self._dataset, self._config, self._hardware)
 
     def train(self, images_may_change: bool) -> int:
-        """Train, export and publish; returns the exit status. Raises UsageError if a resumed run finds other images."""
+        """Train, export and install; returns the exit status. Raises UsageError if a resumed run finds other images."""
         folder = self._create_folder()
         with (
             writing_to(folder, f"go on with: python -m training.run --resume {folder}"),
@@ -68,7 +68,7 @@ class TrainingRun:
             return self._train(folder, evaluator)
 
     def export(self, wanted: str) -> int:
-        """Export a checkpoint of the run, whatever its measures are, and publish it; returns the exit status. Raises UsageError."""
+        """Export a checkpoint of the run, whatever its measures are, and install it; returns the exit status. Raises UsageError."""
         assert self._folder is not None, "--export comes with --resume"
         folder = self._folder
         with writing_to(folder, "try again"), run_dir.locked(folder):
@@ -78,7 +78,7 @@ class TrainingRun:
             self._export(folder, evaluator, path.stem)
             if status := train_encoder(folder, self._config):
                 return status
-            publish_model(folder, self._options, self._config, evaluator)
+            install_model(folder, self._options, self._config, evaluator)
         return 0
 
     def _log_settings(self) -> None:
@@ -139,7 +139,7 @@ class TrainingRun:
             self._export(folder, evaluator)
         if status := train_encoder(folder, self._config):
             return status
-        publish_model(folder, self._options, self._config, evaluator)
+        install_model(folder, self._options, self._config, evaluator)
         say_how_good(folder, self._options.models, self._config, self._state.seen)
         return 0
 
@@ -180,7 +180,7 @@ def run(options: "Options", config: TrainingConfig, folder: Path | None, images_
             )
         if group.is_first and not options.dry_run:
             with run_dir.locked(folder):
-                publish_model(folder, options, config)
+                install_model(folder, options, config)
         return 0
     training_run = TrainingRun(options, config, folder, group)
     if options.dry_run:
