@@ -18,6 +18,7 @@ from training.config.values import current_name
 from training.disk import writing_to
 from training.errors import UsageError
 from training.tracking import run_dir
+from training.tracking.trackers import check_installed
 
 _EXAMPLES = """examples:
   python -m training.run                                       the recipe dcgan on Fashion-MNIST
@@ -97,6 +98,7 @@ def _run(given: dict[str, Any]) -> int:
     changeable = {current_name(name.strip().replace("-", "_"), "--change") for name in options.change.split(",") if name.strip()}
     folder = run_dir.find(options.out, options.resume) if options.resume else None
     resolved = resolve(flags, options.config, folder, changeable)
+    check_installed(resolved.config)
     for flag, target in (("--out", options.out), ("--models", options.models)):
         run_dir.check_writable(flag, target)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan.manifest_parts import Metric
+from gan.model_folder import read_manifest
 from training.cli import resuming
 from training.cli.encoding import train_encoder
 from training.cli.finishing import choose_hardware, install_model, say_how_good
@@ -26,6 +27,7 @@ from training.export.export import export_model
 from training.export.installing import check_replaceable, measure_model
 from training.tracking import report, run_dir
 from training.tracking.environment import record
+from training.tracking.trackers import Trackers
 
 if TYPE_CHECKING:
     from training.cli.train import Options
@@ -127,16 +129,21 @@ class TrainingRun:
         quick = None if evaluator is None else evaluator.checkpoint_evaluator(self._config.measure)
         for remark in [] if quick is None else quick.remarks:
             _log.info(remark)
-        finished = train(self._state, self._dataset, self._config, self._hardware, folder, quick, stop.received, self._group)
-        if evaluator is None:
-            return 0
-        stop.let_go()  # the weights are saved: what is left can be done again
-        if not finished:
-            print(f"stopped and saved; go on with: python -m training.run --resume {folder}", file=sys.stderr)
-            return 128 + stop.number
-        resuming.restore(self._state, checkpoint.ranked(folder))
-        if self._config.encoder_images is None or resuming.exported_model(folder) is None:
-            self._export(folder, evaluator)
+        with Trackers.open(self._config, folder, self._state.seen) if evaluator is not None else Trackers() as trackers:
+            finished = train(
+                self._state, self._dataset, self._config, self._hardware, folder, quick, stop.received, self._group, trackers
+            )
+            if evaluator is None:
+                return 0
+            stop.let_go()  # the weights are saved: what is left can be done again
+            if not finished:
+                print(f"stopped and saved; go on with: python -m training.run --resume {folder}", file=sys.stderr)
+                return 128 + stop.number
+            seen = self._state.seen
+            resuming.restore(self._state, checkpoint.ranked(folder))
+            if self._config.encoder_images is None or resuming.exported_model(folder) is None:
+                self._export(folder, evaluator)
+            trackers.finish(read_manifest(folder / "model").metrics, seen)
         if status := train_encoder(folder, self._config):
             return status
         install_model(folder, self._options, self._config, evaluator)
