@@ -19,9 +19,13 @@ class TensorBoard:
 
         self._thread_hook = threading.excepthook
         threading.excepthook = self._ignore_disk_errors
-        # What a killed run wrote after its last checkpoint is dropped: those steps will be repeated.
-        self._writer = SummaryWriter(str(folder), purge_step=seen + 1 if seen else None)
-        self._writer.add_text("configuration", f"```\n{files.to_yaml(config)}```", seen)
+        try:
+            # What a killed run wrote after its last checkpoint is dropped: those steps will be repeated.
+            self._writer = SummaryWriter(str(folder), purge_step=seen + 1 if seen else None)
+            self._writer.add_text("configuration", f"```\n{files.to_yaml(config)}```", seen)
+        except BaseException:
+            threading.excepthook = self._thread_hook
+            raise
 
     def scalars(self, values: Mapping[str, float], seen: int) -> None:
         """Write numbers after `seen` images."""
