@@ -63,7 +63,7 @@ test-container: .venv/development ## build the container image, run it hardened,
 
 lock: ## renew constraints.txt, and with it the packages of the container images, from the newest versions that pyproject.toml allows
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/pip install --quiet --disable-pip-version-check '.[train,openvino,bulk,bench,deploy,dev]'
+	build/lock/bin/pip install --quiet --disable-pip-version-check '.[train,openvino,bulk,hub,mlflow,wandb,bench,deploy,dev]'
 	build/lock/bin/pip freeze --exclude gan-service | grep -v ' @ ' > constraints.txt
 	$(foreach kind,cpu openvino gpu,build/lock/bin/uv pip compile --quiet pyproject.toml $(if $(filter-out cpu,$(kind)),--extra $(kind)) --constraint constraints.txt \
 		--universal --python-version 3.11 --generate-hashes --no-header --no-annotate --output-file deploy/requirements-$(kind).txt &&) true
@@ -88,7 +88,7 @@ lock: ## renew constraints.txt, and with it the packages of the container images
 	@touch $@
 
 .venv/development: .venv/training
-	$(PIP) --editable '.[train,openvino,bulk,deploy,dev]'
+	$(PIP) --editable '.[train,openvino,bulk,hub,mlflow,wandb,deploy,dev]'
 	@touch $@
 
 .PHONY: help serve test test-online train fashion-mnist avatars avatars-data bench bento container test-container lock

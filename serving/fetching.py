@@ -1,4 +1,4 @@
-"""Download of model folders from an address: https, s3, gs and whatever else fsspec supports."""
+"""Download of model folders from an address: https, hf, s3, gs and whatever else fsspec supports."""
 
 import hashlib
 import os
@@ -15,6 +15,7 @@ from gan import atomic, model_folder
 from gan.errors import ModelFolderError
 from gan.manifest import MANIFEST
 from gan.manifest_versions import parse_manifest
+from serving import hub
 
 _LARGEST_MANIFEST, _LARGEST_FILE = 2**20, 2**32  # bytes; a server's answer may have no end
 _CHUNK = 2**20  # bytes
@@ -107,12 +108,15 @@ def _read(address: str) -> Iterator[bytes]:
     """The bytes at an address, at most `_CHUNK` at once. Raises ModelFolderError."""
     started, size = time.monotonic(), 0
     try:
-        with fsspec.open(address, "rb", **_options(address)) as file:
+        place, options = _locate(address)
+        with fsspec.open(place, "rb", **options) as file:
             while chunk := file.read(_CHUNK):
                 size += len(chunk)
                 yield chunk
                 if (seconds := time.monotonic() - started) > _SILENCE and size < _SLOWEST * seconds:
                     raise TimeoutError(f"{size:,} bytes came in {seconds:.0f} s")
+    except ModelFolderError:
+        raise
     except ImportError as error:
         raise ModelFolderError(
             f"cannot fetch {address}: its protocol needs a package that is not installed here ({error})"
@@ -120,16 +124,19 @@ def _read(address: str) -> Iterator[bytes]:
     except Exception as error:  # the exceptions of the protocols share no base class below Exception
         reason = error.__cause__ or error  # fsspec raises FileNotFoundError for every failure of a server
         message = " ".join(str(reason).split())  # some have line breaks
-        raise ModelFolderError(
-            f"cannot fetch {address} ({type(reason).__name__}: {message}): is the address right, and can it be reached from here?"
-        ) from error
+        remedy = hub.REMEDY if address.startswith(hub.PROTOCOL) else "is the address right, and can it be reached from here?"
+        raise ModelFolderError(f"cannot fetch {address} ({type(reason).__name__}: {message}): {remedy}") from error
 
 
-def _options(address: str) -> dict[str, Any]:
-    """Options for fsspec: read from a web server in one answer, as long as bytes come; its own limit is five minutes in all."""
-    if not address.startswith(("http://", "https://")):
-        return {}
+def _locate(address: str) -> tuple[str, dict[str, Any]]:
+    """Where fsspec finds a file, and options for it: read from a web server in one answer, as long as bytes come.
+
+    Its own limit is five minutes in all. Raises ModelFolderError.
+    """
+    place, headers = hub.locate(address) if address.startswith(hub.PROTOCOL) else (address, {})
+    if not place.startswith(("http://", "https://")):
+        return place, {}
     from aiohttp import ClientTimeout
 
     timeout = ClientTimeout(total=None, sock_connect=_SILENCE / 2, sock_read=_SILENCE)
-    return {"block_size": 0, "client_kwargs": {"timeout": timeout}}
+    return place, {"block_size": 0, "client_kwargs": {"timeout": timeout, "headers": headers}}

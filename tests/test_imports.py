@@ -18,6 +18,7 @@ COMMANDS = (
         "training.run",
         "training.evaluate",
         "training.compare",
+        "training.publish",
         "training.export.__main__",
     ),
     *("training.convert.__main__", "training.directions.__main__", "training.encoder.__main__"),
@@ -105,3 +106,14 @@ def test_every_package_is_installed():
         str(path.parent.relative_to(ROOT)).replace("/", ".") for top in PACKAGES for path in (ROOT / top).rglob("__init__.py")
     }
     assert sorted(project["tool"]["setuptools"]["packages"]) == sorted(written)
+
+
+def test_what_few_need_is_imported_where_it_is_needed():
+    """So that programs start without it, and as quickly."""
+    optional = {"huggingface_hub", "mlflow", "pyarrow", "ray", "wandb"}
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.Import | ast.ImportFrom):
+                    names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [str(node.module)]
+                    assert not {name.partition(".")[0] for name in names} & optional, path

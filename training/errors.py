@@ -13,6 +13,7 @@
       + ExportError
       + HistoryError
       + ConversionError
+      + HubError
 
 Commands catch the base class, print the sentence and exit with its `exit_status`.
 """
@@ -62,3 +63,9 @@ class HistoryError(GanServiceError):
 
 class ConversionError(GanServiceError):
     """A model of another program that cannot be converted; the message says what it is, why, and the remedy."""
+
+
+class HubError(GanServiceError):
+    """A model that the Hugging Face Hub does not take; the message says why, and the remedy."""
+
+    exit_status = 1

@@ -20,6 +20,7 @@ from training.config.values import current_name
 from training.disk import writing_to
 from training.errors import UsageError
 from training.tracking import run_dir
+from training.tracking.trackers import check_installed
 
 _EXAMPLES = """examples:
   python -m training.run                                       the recipe dcgan on Fashion-MNIST
@@ -130,6 +131,7 @@ def _find(options: Options, flags: dict[str, Any], changeable: set[str]) -> tupl
     elif options.resume:
         folder = run_dir.find(options.out, options.resume)
     resolved = resolve(flags, options.config, folder, changeable)
+    check_installed(resolved.config)
     for flag, target in (("--out", options.out), ("--models", options.models)):
         run_dir.check_writable(flag, target)
     return resolved, folder

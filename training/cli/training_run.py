@@ -1,4 +1,4 @@
-"""A run of the training command: from the data to the published model."""
+"""A run of the training command: from the data to the model among those of the service."""
 
 import logging
 import sys
@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan.manifest_parts import Metric
+from gan.model_folder import read_manifest
 from training.cli import resuming
 from training.cli.encoding import train_encoder
-from training.cli.publishing import choose_hardware, publish_model, say_how_good
+from training.cli.finishing import choose_hardware, install_model, say_how_good
 from training.config import files
 from training.config.schema import TrainingConfig
 from training.disk import writing_to
@@ -23,9 +24,10 @@ from training.engine.stopping import StopSignal
 from training.errors import UsageError
 from training.evaluation.evaluator import Evaluator
 from training.export.export import export_model
-from training.export.publish import check_replaceable, measure_model
+from training.export.installing import check_replaceable, measure_model
 from training.tracking import report, run_dir
 from training.tracking.environment import record
+from training.tracking.trackers import Trackers
 
 if TYPE_CHECKING:
     from training.cli.train import Options
@@ -57,7 +59,7 @@ class TrainingRun:
             print_estimate(self._options.out, self._state, self._dataset, self._config, self._hardware)
 
     def train(self, images_may_change: bool) -> int:
-        """Train, export and publish; returns the exit status. Raises UsageError if a resumed run finds other images."""
+        """Train, export and install; returns the exit status. Raises UsageError if a resumed run finds other images."""
         folder = self._create_folder()
         with (
             writing_to(folder, f"go on with: python -m training.run --resume {folder}"),
@@ -69,7 +71,7 @@ class TrainingRun:
             return self._train(folder, evaluator)
 
     def export(self, wanted: str) -> int:
-        """Export a checkpoint of the run, whatever its measures are, and publish it; returns the exit status. Raises UsageError."""
+        """Export a checkpoint of the run, whatever its measures are, and install it; returns the exit status. Raises UsageError."""
         assert self._folder is not None, "--export comes with --resume"
         folder = self._folder
         with writing_to(folder, "try again"), run_dir.locked(folder):
@@ -79,7 +81,7 @@ class TrainingRun:
             self._export(folder, evaluator, path.stem)
             if status := train_encoder(folder, self._config):
                 return status
-            publish_model(folder, self._options, self._config, evaluator)
+            install_model(folder, self._options, self._config, evaluator)
         return 0
 
     def _log_settings(self) -> None:
@@ -134,25 +136,30 @@ class TrainingRun:
         quick = None if evaluator is None else evaluator.checkpoint_evaluator(self._config.measure)
         for remark in [] if quick is None else quick.remarks:
             _log.info(remark)
-        finished = train(self._state, self._dataset, self._config, self._hardware, folder, quick, stop.received, self._group)
-        stopped_by = self._group.largest(stop.number)  # which not all processes need have received
-        stop.let_go()  # the weights are saved: what is left can be done again
-        if finished:
-            # The others wait: had they ended, nothing could start them again together with the first.
-            return self._group.from_first(lambda: self._finish(folder, evaluator))
+        with Trackers.open(self._config, folder, self._state.seen) if evaluator is not None else Trackers() as trackers:
+            finished = train(
+                self._state, self._dataset, self._config, self._hardware, folder, quick, stop.received, self._group, trackers
+            )
+            stopped_by = self._group.largest(stop.number)  # which not all processes need have received
+            stop.let_go()  # the weights are saved: what is left can be done again
+            if finished:
+                # The others wait: had they ended, nothing could start them again together with the first.
+                return self._group.from_first(lambda: self._finish(folder, evaluator, trackers))
         if self._group.is_first:
             print(f"stopped and saved; go on with: python -m training.run --resume {folder}", file=sys.stderr)
         return 128 + stopped_by
 
-    def _finish(self, folder: Path, evaluator: Evaluator | None) -> int:
-        """Export the best checkpoint and publish it; returns the exit status."""
+    def _finish(self, folder: Path, evaluator: Evaluator | None, trackers: Trackers) -> int:
+        """Export the best checkpoint and install it; returns the exit status."""
         assert evaluator is not None, "called in the first process"
+        seen = self._state.seen
         resuming.restore(self._state, checkpoint.ranked(folder))
         if self._config.encoder_images is None or resuming.exported_model(folder) is None:
             self._export(folder, evaluator)
+        trackers.finish(read_manifest(folder / "model").metrics, seen)
         if status := train_encoder(folder, self._config):
             return status
-        publish_model(folder, self._options, self._config, evaluator)
+        install_model(folder, self._options, self._config, evaluator)
         say_how_good(folder, self._options.models, self._config, self._state.seen)
         return 0
 
@@ -195,7 +202,7 @@ def run(options: "Options", config: TrainingConfig, folder: Path | None, images_
             )
         if not options.dry_run:
             with run_dir.locked(folder):
-                publish_model(folder, options, config)
+                install_model(folder, options, config)
         return 0
     training_run = TrainingRun(options, config, folder, group)
     if options.dry_run:

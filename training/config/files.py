@@ -22,6 +22,7 @@ _FREE_TO_CHANGE = {
     "images",
     "encoder_images",
     "minutes",
+    "log",
     "sample_every",
     "checkpoint_every",
     "features",

@@ -76,6 +76,11 @@ class TrainingConfig(Settings):
         return parse_size(self.resolution)
 
     @property
+    def trackers(self) -> list[str]:
+        """The names in --log."""
+        return [] if self.log == "none" else self.log.split(",")
+
+    @property
     def arguments(self) -> dict[str, Any]:
         """Arguments of both networks, beside what the data decides: those of the family that are settings."""
         return {

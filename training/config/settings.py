@@ -16,6 +16,7 @@ AugmentName = Literal["none", "translation", "translation-cutout", "diffaugment"
 ObjectiveName = Literal["minimax", "nonsaturating", "lsgan", "hinge", "wgan", "wgan-gp", "relativistic"]
 
 
+TRACKERS = ("tensorboard", "mlflow", "wandb")
 _CODE = r"[a-z][a-z0-9_]{0,31}(=\d{1,4})?"
 
 
@@ -148,6 +149,9 @@ class Settings(BaseModel):
     """processor threads, by default all; another number gives slightly other weights"""
     sample_every: Count | None = None
     """images between two sample grids; by default 20,000, or with --minutes a twelfth of these, and more often at first"""
+    log: str = "tensorboard"
+    """where statistics, samples and figures go too, by commas: tensorboard (files in the run's folder), mlflow
+    (MLFLOW_TRACKING_URI), wandb (WANDB_PROJECT, WANDB_MODE=offline); or none"""
     checkpoint_every: Count | None = None
     """images between two checkpoints, each of which is measured; by default 50,000, or with --minutes a sixth of these; the last
     three and the best are kept"""
@@ -185,6 +189,14 @@ class Settings(BaseModel):
         if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
             raise ValueError("this setting is no matter of yes or no (yes, no, on, off, true and false are that in YAML)")
         return value
+
+    @field_validator("log")
+    @classmethod
+    def _names_trackers(cls, log: str) -> str:
+        names = [name.strip() for name in log.split(",")]
+        if unknown := [name for name in names if name not in TRACKERS and names != ["none"]]:
+            raise ValueError(f"there is no {unknown[0] or 'empty'} one: take some of {', '.join(TRACKERS)}, by commas, or none")
+        return ",".join(dict.fromkeys(names))
 
     @field_validator("resolution", mode="before")
     @classmethod

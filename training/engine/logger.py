@@ -1,8 +1,7 @@
-"""The outputs of a run while it trains: progress bar, statistics, TensorBoard, sample grids, warnings, report."""
+"""The outputs of a run while it trains: progress bar, statistics, trackers such as TensorBoard, sample grids, warnings, report."""
 
 import json
 import logging
-import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,6 @@ from typing import Self
 
 import torch
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from gan import atomic
 from gan.images import encoding
@@ -28,6 +26,7 @@ from training.engine.state import TrainingState
 from training.errors import DivergenceError
 from training.tracking import report, stats
 from training.tracking.progress_bar import Progress
+from training.tracking.trackers import Trackers
 
 GRID_SEEDS = range(64)
 _REPORT_AGE = 30.0  # seconds between two reports at ticks: writing one takes a fifth of a second
@@ -39,9 +38,15 @@ _log = logging.getLogger(__name__)
 class RunLogger:
     """The logger of one process; all but the first only compute their share of the means."""
 
-    def __init__(self, state: TrainingState, config: TrainingConfig, folder: Path, group: Group) -> None:
-        """Drop what a killed run wrote after the checkpoint that `state` is at: those steps will be repeated."""
+    def __init__(
+        self, state: TrainingState, config: TrainingConfig, folder: Path, group: Group, trackers: Trackers | None = None
+    ) -> None:
+        """Drop what a killed run wrote after the checkpoint that `state` is at: those steps will be repeated.
+
+        The trackers stay open at the end.
+        """
         self._state, self._config, self._folder, self._group = state, config, folder, group
+        self._trackers = trackers or Trackers()
         self._sums: dict[str, Tensor] = {}  # of each statistic since the last tick
         self._steps: Counter[str] = Counter()  # in which it was reported
         self._images = 0
@@ -50,14 +55,11 @@ class RunLogger:
         if group.is_first:
             for file in (stats.STATS, stats.WARNINGS):
                 _forget_after(folder / file, state.seen)
-            self._board = SummaryWriter(str(folder), purge_step=state.seen + 1 if state.seen else None)
             self._stats = (folder / stats.STATS).open("a")
         # How many images --minutes allow is known after the first steps.
         self._bar = Progress(config.images if config.minutes is None else None, state.seen, group.is_first)
 
     def __enter__(self) -> Self:
-        self._thread_hook = threading.excepthook
-        threading.excepthook = self._ignore_disk_errors
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -69,16 +71,7 @@ class RunLogger:
                 self._report()
             # Where a disk is full closing fails as writing did, and the first error is the one to report.
             with suppress(OSError) if error is not None else nullcontext():
-                try:
-                    self._stats.close()
-                finally:
-                    self._board.close()
-        threading.excepthook = self._thread_hook
-
-    def _ignore_disk_errors(self, failed: threading.ExceptHookArgs) -> None:
-        """Ignore here what TensorBoard's thread cannot write: the next call to it raises that again, which ends the run."""
-        if not issubclass(failed.exc_type, OSError):
-            self._thread_hook(failed)
+                self._stats.close()
 
     def add(self, measured: dict[str, Tensor], images: int) -> None:
         """Add the statistics of one step of `images` images; they stay on the device. A step may leave some of them out."""
@@ -111,7 +104,7 @@ class RunLogger:
         self._started = time.perf_counter()
 
     def write(self, row: Mapping[str, float | str]) -> None:
-        """Add to stats.jsonl, and the numbers to TensorBoard and the bar."""
+        """Add to stats.jsonl, and the numbers to the trackers and the bar."""
         if not self._group.is_first:
             return
         shown = {name: float(row[name]) for name in _ON_THE_BAR if name in row}
@@ -120,9 +113,7 @@ class RunLogger:
         self._bar.set_statistics(_expected_length(self._config, self._state), shown, left)
         self._stats.write(json.dumps(row) + "\n")
         self._stats.flush()
-        for name, value in row.items():
-            if name != "protocol":
-                self._board.add_scalar(name, value, self._state.seen)
+        self._trackers.scalars(row, self._state.seen)
         if time.perf_counter() - self._reported > _REPORT_AGE:
             self._report()
 
@@ -143,7 +134,7 @@ class RunLogger:
             sheet = sample_grid(self._state.finished_generator(self._state.device))
             path = self._folder / f"samples-{self._state.seen:09d}.png"
             atomic.write_bytes_atomically(path, encoding.encode(sheet, "png"))
-            self._board.add_image("samples", sheet, self._state.seen, dataformats="HWC")
+            self._trackers.image("samples", sheet, self._state.seen)
             self._report()
 
     def _remember(self, message: str) -> None:

@@ -25,6 +25,7 @@ from training.engine.state import TrainingState
 from training.engine.step import Loss
 from training.evaluation.checkpoint_evaluator import CheckpointEvaluator, describe
 from training.hardware import Hardware
+from training.tracking.trackers import Trackers
 
 _STEPS_PER_TICK = 16
 
@@ -34,10 +35,11 @@ def train(
     dataset: Dataset,
     config: TrainingConfig,
     hardware: Hardware,
-    folder: Path,  # of the run: gets statistics, samples, checkpoints, the report and TensorBoard's files
+    folder: Path,  # of the run: gets statistics, samples, checkpoints and the report
     checkpoint_evaluator: CheckpointEvaluator | None,  # what checkpoints are measured with, by the first process; None: not at all
     asked_to_stop: Callable[[], bool],  # called between two steps
     group: Group = Group(),  # noqa: B008, it is frozen
+    trackers: Trackers | None = None,  # open, of the first process; they get statistics and samples too
 ) -> bool:
     """Train until the configured length is reached, and save. False if asked to stop before that. Raises DivergenceError."""
     hardware.prepare()
@@ -49,7 +51,7 @@ def train(
     minibatches = Minibatches(lambda seen: make_minibatch(dataset, config, state.input_spec, seen, rows, hardware.device))
     monitor = DivergenceMonitor(folder, state.monitor_state)
 
-    with RunLogger(state, config, folder, group) as log:
+    with RunLogger(state, config, folder, group, trackers) as log:
         checkpoints = _Checkpoints(state, dataset, config, hardware, folder, checkpoint_evaluator, group, monitor, log, state.seen)
         if state.seen == 0:
             log.write_samples()

@@ -16,7 +16,7 @@ from training.data.split import halves
 from training.errors import UsageError
 from training.evaluation.evaluator import Evaluator
 from training.evaluation.samples import ModelSampler, SeedRange
-from training.export.publish import measure_model, promote, publish, rank_models
+from training.export.installing import install, measure_model, promote, rank_models
 
 pytestmark = pytest.mark.usefixtures("lines")
 
@@ -89,7 +89,7 @@ def test_one_that_is_not_better_does_not(places, capsys, value):
     assert "was left as it is, since the new model is not better" in capsys.readouterr().out
 
 
-def test_published_figures_do_not_decide(places, evaluator, capsys):
+def test_reported_figures_do_not_decide(places, evaluator, capsys):
     """Who is chosen by the figures that are reported has figures that are too good."""
     model, models = places
     old = standing(models)
@@ -208,7 +208,7 @@ def test_a_full_disk_is_said_in_one_sentence(places, monkeypatch):
 
     monkeypatch.setattr(model_folder, "copy", full)
     with pytest.raises(UsageError, match=r"--models: cannot copy .* \(\[Errno 28\] No space left on device: '[^']*'\); see that"):
-        publish(model, models)
+        install(model, models)
 
 
 def test_where_nothing_stands_the_model_is_copied(places, capsys):
@@ -216,7 +216,7 @@ def test_where_nothing_stands_the_model_is_copied(places, capsys):
     shutil.rmtree(models)
     promote(model, models, unused)
     assert standing(models).version == model_folder.read_manifest(model).version
-    publish(model, models)
+    install(model, models)
     assert "exists already and was left as it is; add --promote" in capsys.readouterr().out
 
 

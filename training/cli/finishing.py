@@ -11,7 +11,7 @@ from training.config.schema import TrainingConfig
 from training.engine import setup
 from training.errors import UsageError
 from training.evaluation.evaluator import Evaluator
-from training.export.publish import promote, publish, rank_models
+from training.export.installing import install, promote, rank_models
 from training.hardware import Hardware
 from training.tracking import report, run_dir
 from training.tracking.verdict import verdict
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def publish_model(folder: Path, options: "Options", config: TrainingConfig, evaluator: Evaluator | None = None) -> None:
+def install_model(folder: Path, options: "Options", config: TrainingConfig, evaluator: Evaluator | None = None) -> None:
     """Copy the finished model to --models, or promote it. Without an evaluator one is made if there is something to measure."""
 
     def rank(models: list[Path]) -> list[Metric]:
@@ -36,7 +36,7 @@ def publish_model(folder: Path, options: "Options", config: TrainingConfig, eval
     if options.promote:
         promote(folder / "model", options.models, rank)
     else:
-        publish(folder / "model", options.models)
+        install(folder / "model", options.models)
 
 
 def _evaluator_again(folder: Path, config: TrainingConfig) -> Evaluator:

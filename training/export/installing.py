@@ -1,4 +1,4 @@
-"""Publishing: a finished model is measured and copied to the models of the service, where it may replace a worse one."""
+"""Installing: a finished model is measured and copied to the models of the service, where it may replace a worse one."""
 
 import logging
 import shutil
@@ -49,7 +49,7 @@ def rank_models(evaluator: Evaluator, models: list[Path], samples: int) -> list[
     return distances
 
 
-def publish(model: Path, models: Path) -> None:
+def install(model: Path, models: Path) -> None:
     """Copy a finished model to the models of the service, unless one of its name exists there. Raises UsageError."""
     target = models / model_folder.read_manifest(model).name
     try:
@@ -68,7 +68,7 @@ def check_replaceable(target: Path) -> None:
 
 
 def promote(model: Path, models: Path, rank: Callable[[list[Path]], list[Metric]]) -> None:
-    """Publish a finished model, and replace the one of its name there if that is worse: has the larger Fréchet distance.
+    """Install a finished model, and replace the one of its name there if that is worse: has the larger Fréchet distance.
 
     `rank` measures both by images that are in no reported measure: choosing by the reported ones would make those of the chosen
     model too good. The replaced model is kept beside the new one, in the run's folder. Raises UsageError.
@@ -76,7 +76,7 @@ def promote(model: Path, models: Path, rank: Callable[[list[Path]], list[Metric]
     new = model_folder.read_manifest(model)
     target = models / new.name
     if not target.exists():
-        publish(model, models)
+        install(model, models)
         return
     try:
         old = model_folder.read(target).manifest
