@@ -13,7 +13,7 @@ from training.errors import UsageError
 from training.evaluation.evaluator import Evaluator
 from training.export.publish import promote, publish, rank_models
 from training.hardware import Hardware
-from training.tracking import report, run_dir
+from training.tracking import report, run_dir, stats
 from training.tracking.verdict import verdict
 
 if TYPE_CHECKING:
@@ -63,6 +63,17 @@ def say_how_good(folder: Path, models: Path, config: TrainingConfig, seen: int) 
         f"serve it: {where}GAN_DEFAULT_MODEL={manifest.name} make serve, and open http://127.0.0.1:3000\n"
         f"train on, as long again: python -m training.run --resume {shlex.quote(str(folder))} {longer} --promote"
     )
+
+
+def say_what_points_show(folder: Path, report_file: Path) -> None:
+    """Log what a finished run on points in the plane has come to; it exports no model."""
+    last = next((row for row in reversed(stats.read_rows(folder / stats.STATS)) if "modes" in row), None)
+    if last is not None:
+        _log.info(
+            f"{last['modes']} of {last['modes_real']} modes are covered, and {last['good']:.0%} of the points are good "
+            f"({last['good_real']:.0%} of real ones)"
+        )
+    _log.info(f"look: {report_file}\na run on points in the plane exports no model: there is nothing to serve")
 
 
 def choose_hardware(config: TrainingConfig) -> Hardware:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gan.networks.layers.base_grid import Size, base_grid
+from training.config.points import is_points
 from training.config.values import parse_count
 
 if TYPE_CHECKING:
@@ -34,12 +35,25 @@ class Choice:
     reason: str
 
 
+# What covered all modes of ring and grid, see docs/training.md
+_FOR_POINTS = (
+    Choice("objective", "relativistic", "as in R3GAN, which covers all modes of these sets"),
+    Choice("r1", 1e-3, "gentle slopes at real points, and no more: modes are narrow"),
+    Choice("r2", 1e-3, "the same at generated points"),
+    Choice("beta1", 0.0, "momentum makes the two networks circle"),
+    Choice("beta2", 0.9, "as in R3GAN"),
+)
+
+
 def choose(found: "Survey", asked: Mapping[str, Any], seconds_per_image: SecondsPerImage, processors: int) -> Iterator[Choice]:
     """Settings for the images that were found, beside those that were asked for; a setting that was asked for is not chosen.
 
     Training for some seconds shows whether one thread is faster than one for each of the `processors`, as it is where other
     programs keep these busy, and then how large images and networks can be.
     """
+    if is_points(asked.get("data")):
+        yield from (choice for choice in _FOR_POINTS if choice.field not in asked)
+        return
     chosen: dict[str, Any] = {}
     for choice in _by_images(found, asked):
         if choice.field not in asked:

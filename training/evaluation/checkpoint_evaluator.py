@@ -74,7 +74,7 @@ class CheckpointEvaluator:
 def describe(row: Mapping[str, float | str]) -> str:
     """The measures in a row of stats.jsonl, with their spreads and yardsticks, for people."""
     said = []
-    for name in ("frechet", "fid", "precision", "recall"):
+    for name in ("frechet", "fid", "energy", "modes", "good", "precision", "recall"):
         if name in row:
             spread = row.get(f"{name}{SPREAD}")
             value = deviations.format_value(float(row[name]), None if spread is None else float(spread))

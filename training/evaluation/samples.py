@@ -15,6 +15,8 @@ from gan.manifest import Manifest
 from gan.manifest_parts import Trained
 from gan.runtimes.base import PrecisionName
 from training import data
+from training.config.files import CONFIG, read_yaml
+from training.config.points import is_points
 from training.data import MAX_PIXELS, Dataset, Fit
 from training.errors import DataError, EvaluationTargetError
 from training.evaluation.nearest_neighbours import Pair
@@ -74,6 +76,10 @@ def find_model(target: Path) -> Path | None:
             raise EvaluationTargetError(f"{target} holds models or runs; give one of them, such as {inside[0]}")
         return None
     if not (target / "model" / "model.json").is_file():
+        if is_points(read_yaml(target / CONFIG, "TARGET").get("data")):
+            raise EvaluationTargetError(
+                f"{target} is a run on points in the plane, which exports no model: its report.html has the measures"
+            )
         raise EvaluationTargetError(
             f"{target} is a run that has exported no model yet: finish it with training.run --resume {target}"
         )

@@ -6,6 +6,8 @@ from typing import Any
 
 STATS, WARNINGS = "stats.jsonl", "warnings.jsonl"  # in the folder of a run
 
+HAS_ENDED = "training has ended: "  # begins the warning of a run that has diverged
+
 Row = dict[str, Any]
 
 
