@@ -43,9 +43,13 @@ def read(folder: Path) -> dict[str, Any] | None:
     return None if backdrop is None or not frames else {**backdrop, "frames": frames}
 
 
+def _refused(name: str) -> None:
+    raise ValueError(f"{name} is no number for a page")
+
+
 def _mapping(file: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(file.read_bytes(), parse_constant=_refused)
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None

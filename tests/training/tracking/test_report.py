@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gan.images import encoding
-from training.tracking import charts, report
+from training.tracking import charts, plots, report
 
 KEYS = [key for chart in charts.CHARTS for key in chart.labels]
 
@@ -74,7 +74,7 @@ def test_few_values_are_shown_as_they_are(tmp_path):
 
 def test_many_values_are_shown_by_their_means(tmp_path):
     curve = data_of(page_of(a_run(tmp_path, rows=6000)))["loss_d"]
-    assert len(curve["values"]) == charts.MOST_POINTS
+    assert len(curve["values"]) == plots.MOST_POINTS
     # The second of 600 bins has rows 10 to 19, whose values are 5, 5.5, … 9.5.
     assert curve["values"][1] == pytest.approx(7.25)
     assert curve["pictures"][1] == 15_500
@@ -82,7 +82,7 @@ def test_many_values_are_shown_by_their_means(tmp_path):
 
 def test_no_value_is_lost_or_counted_twice_where_bins_are_unequal():
     values = np.random.default_rng(0).standard_normal(1499)
-    thinned = charts.thin(charts.Curve(np.arange(1499.0), values))
+    thinned = plots.thin(plots.Curve(np.arange(1499.0), values))
     sizes = np.diff(np.arange(601) * 1499 // 600)
     assert (thinned.values * sizes).sum() == pytest.approx(values.sum())
     assert np.all(np.diff(thinned.images) > 0)
@@ -197,9 +197,9 @@ def test_odd_settings_do_not_matter(tmp_path):
 
 
 def test_ticks_are_round_and_within():
-    assert charts.ticks(0, 1) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
-    assert charts.ticks(-1.5, 0.2) == pytest.approx([-1.5, -1, -0.5, 0])
-    assert charts.ticks(3, 4_100) == pytest.approx([1000, 2000, 3000, 4000])
+    assert plots.ticks(0, 1) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+    assert plots.ticks(-1.5, 0.2) == pytest.approx([-1.5, -1, -0.5, 0])
+    assert plots.ticks(3, 4_100) == pytest.approx([1000, 2000, 3000, 4000])
 
 
 def test_one_spike_does_not_flatten_the_rest(tmp_path):
