@@ -18,6 +18,7 @@ COMMANDS = (
         "training.run",
         "training.evaluate",
         "training.compare",
+        "training.watch",
         "training.export.__main__",
     ),
     *("training.convert.__main__", "training.directions.__main__", "training.encoder.__main__"),

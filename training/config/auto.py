@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gan.networks.layers.base_grid import Size, base_grid
-from training.config.points import is_points
+from training.config.points import POINTS_SEEN, is_points
 from training.config.values import parse_count
 
 if TYPE_CHECKING:
@@ -35,16 +35,6 @@ class Choice:
     reason: str
 
 
-# What covered all modes of ring and grid, see docs/training.md
-_FOR_POINTS = (
-    Choice("objective", "relativistic", "as in R3GAN, which covers all modes of these sets"),
-    Choice("r1", 1e-3, "gentle slopes at real points, and no more: modes are narrow"),
-    Choice("r2", 1e-3, "the same at generated points"),
-    Choice("beta1", 0.0, "momentum makes the two networks circle"),
-    Choice("beta2", 0.9, "as in R3GAN"),
-)
-
-
 def choose(found: "Survey", asked: Mapping[str, Any], seconds_per_image: SecondsPerImage, processors: int) -> Iterator[Choice]:
     """Settings for the images that were found, beside those that were asked for; a setting that was asked for is not chosen.
 
@@ -52,7 +42,7 @@ def choose(found: "Survey", asked: Mapping[str, Any], seconds_per_image: Seconds
     programs keep these busy, and then how large images and networks can be.
     """
     if is_points(asked.get("data")):
-        yield from (choice for choice in _FOR_POINTS if choice.field not in asked)
+        yield from (choice for choice in _for_points(asked) if choice.field not in asked)
         return
     chosen: dict[str, Any] = {}
     for choice in _by_images(found, asked):
@@ -82,6 +72,15 @@ def choose(found: "Survey", asked: Mapping[str, Any], seconds_per_image: Seconds
     if has_width:
         yield Choice("width", width, "dcgan's own is 128" if "resolution" not in asked else reason)
     yield from _length(images, settings, asked)
+
+
+def _for_points(asked: Mapping[str, Any]) -> Iterator[Choice]:
+    """What covered all modes of ring and grid, see docs/training.md."""
+    yield Choice("objective", "relativistic", "as in R3GAN, which covers all modes of these sets")
+    yield Choice("r1", 1e-3, "gentle slopes at real points, and no gentler: modes are narrow")
+    yield Choice("r2", 1e-3, "the same at generated points")
+    yield Choice("learning_rate_end", 5e-5, "small steps at the end bring points to the middle of their modes")
+    yield Choice("anneal_images", parse_count(asked.get("images", POINTS_SEEN)), "what this run sees")
 
 
 def _length(images: float, settings: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[Choice]:

@@ -8,29 +8,31 @@ from training.data.points import POINT_SETS
 if TYPE_CHECKING:
     from training.config.settings import Settings
 
-_IMAGES = 1_000_000
-# A network of a few thousand weights is trained in larger batches and steps than one for images. Two latent variables are as many
-# as can be drawn as a grid.
+POINTS_SEEN = 800_000  # by a run of the default length
+# Found by trying, see docs/training.md. A network of some thousand weights takes larger steps than one for images, and two latent
+# variables are as many as can be drawn as a grid.
 _DEFAULTS: dict[str, Any] = {
     "arch": "mlp",
     "resolution": "1",
-    "width": 128,
+    "width": 256,
     "z_dim": 2,
     "latent": "normal",
-    "batch_size": 256,
-    "learning_rate": 1e-3,
-    "images": _IMAGES,
+    "batch_size": 128,
+    "learning_rate": 2e-3,
+    "images": POINTS_SEEN,
     "sample_every": 20_000,
     "checkpoint_every": 100_000,
-    "measure": 2_500,  # as many as the sources of the measures draw
+    "measure": 2_500,  # as many as the source of the measures draws
     "precision": "float32",
     "threads": 1,  # which is fastest for so small networks
 }
 _OF_RECIPES: dict[str, dict[str, Any]] = {
-    "wgan": {"learning_rate": 1e-4},
+    "wgan": {"learning_rate": 2e-4},
     "sngan": {"discriminator_norm": "spectral"},
-    "wgan-gp": {"gradient_penalty": 0.1},  # as the authors' code for points has it (gan_toy.py in igul222/improved_wgan_training)
-    "r3gan": {"r1": 1e-3, "r2": 1e-3},  # modes are narrow, so that slopes between them must be steep
+    # As the authors' code has it for points (gan_toy.py in igul222/improved_wgan_training)
+    "wgan-gp": {"gradient_penalty": 0.1},
+    # Modes are narrow, so that slopes between them must be steep; without momentum the generator leaves some of them thin.
+    "r3gan": {"r1": 1e-3, "r2": 1e-3, "beta1": 0.5, "beta2": 0.999, "beta2_end": None},
 }
 # What the networks for points do not have, and its value where it is not asked for
 _WITHOUT_MEANING = {
@@ -52,7 +54,7 @@ def is_points(data: Any) -> bool:
 def on_points(name: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe's defaults for points: its losses and steps, with networks and a length that suit them."""
     settings = {**recipe, **_DEFAULTS, **_OF_RECIPES.get(name, {})}
-    return {**settings, "anneal_images": _IMAGES} if "anneal_images" in recipe else settings
+    return {**settings, "anneal_images": POINTS_SEEN} if "anneal_images" in recipe else settings
 
 
 def contradiction(config: "Settings") -> str | None:

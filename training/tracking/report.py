@@ -21,7 +21,7 @@ from training.evaluation import deviations
 from training.tracking import charts, frames, plots
 from training.tracking.history import RunHistory, read_history
 from training.tracking.marks import marks_of, place
-from training.tracking.stats import STATS, WARNINGS, Row, last_protocol, read_rows
+from training.tracking.stats import STATS, WARNINGS, Row, is_number, last_protocol, read_rows, share_done
 from training.tracking.summary import in_words
 from training.tracking.verdict import verdict
 
@@ -68,13 +68,14 @@ def write(folder: Path, grid_every: int = 1, *, training: bool = False) -> Path:
     damaged is left out. Raises OSError if the file cannot be written.
     """
     run = _read(folder)
-    finished = not training and (run.manifest is not None or (run.of_points and _share_done(run) == 1))
+    finished = not training and (run.manifest is not None or (run.of_points and share_done(run.config, run.stats) == 1))
     curves = plots.curves(run.stats)
     images = (0, run.stats[-1]["pictures"] if run.stats else 0)
     shown = [charts.of_points(chart) if run.of_points else chart for chart in charts.CHARTS if chart.labels.keys() & curves.keys()]
     history = _history(folder)
     things = "points" if run.of_points else "images"
-    page = _TEMPLATES.get_template(REPORT).render(
+    page = render(
+        REPORT,
         **_heading(run, finished),
         warnings=[(f"{row['pictures']:,.0f}", row.get("message", "")) for row in run.warnings[-_MOST_WARNINGS:]],
         earlier_warnings=max(0, len(run.warnings) - _MOST_WARNINGS),
@@ -99,8 +100,13 @@ def write(folder: Path, grid_every: int = 1, *, training: bool = False) -> Path:
         data=_script_json(_data(curves)),
     )
     path = folder / REPORT
-    atomic.write_bytes_atomically(path, page.encode("utf-8", "replace"))
+    atomic.write_bytes_atomically(path, page)
     return path
+
+
+def render(page: str, **values: Any) -> bytes:
+    """A page from its template, as UTF-8."""
+    return _TEMPLATES.get_template(page).render(values).encode("utf-8", "replace")
 
 
 def _data(curves: dict[str, plots.Curve]) -> dict[str, Any]:
@@ -201,38 +207,26 @@ def _heading(run: _Run, finished: bool) -> dict[str, Any]:
     last = run.stats[-1] if run.stats else {}
     seen = last.get("pictures", 0)
     total = run.config.get("images")
-    by_clock = _is_number(run.config.get("minutes")) and total is not None and _is_number(total) and total >= UNBOUNDED
+    by_clock = is_number(run.config.get("minutes")) and total is not None and is_number(total) and total >= UNBOUNDED
     facts = [
         f"{seen:,.0f}"
-        + (f" of {total:,}" if _is_number(total) and not by_clock else "")
+        + (f" of {total:,}" if is_number(total) and not by_clock else "")
         + f" {'points' if run.of_points else 'images'}"
     ]
-    if _is_number(last.get("seconds")):
+    if is_number(last.get("seconds")):
         limit = run.config.get("minutes")
-        facts.append(f"{last['seconds'] / 60:,.1f}" + (f" of {limit:,g}" if _is_number(limit) else "") + " minutes")
-    if _is_number(last.get("pictures_per_second")):
+        facts.append(f"{last['seconds'] / 60:,.1f}" + (f" of {limit:,g}" if is_number(limit) else "") + " minutes")
+    if is_number(last.get("pictures_per_second")):
         facts.append(f"{last['pictures_per_second']:,.0f} {'points' if run.of_points else 'images'}/s")
     facts.append("finished" if finished else "not finished")
     return {
         "name": run.name,
         "settings": [(key, run.config[key]) for key in ("name", "data", "recipe") if run.config.get(key) is not None],
         "model": f"{run.manifest.name}@{run.manifest.version}" if run.manifest else None,
-        "progress": None if finished else _share_done(run),
+        "progress": None if finished else share_done(run.config, run.stats),
         "facts": facts,
         "now": datetime.now().astimezone(),
     }
-
-
-def _share_done(run: _Run) -> float | None:
-    """The share of the run that is done, by its images or its minutes; None where neither is known."""
-    last = run.stats[-1] if run.stats else {}
-    limits = (("pictures", run.config.get("images"), 1), ("seconds", run.config.get("minutes"), 60))
-    shares = [
-        float(last.get(name, 0)) / (unit * float(limit))
-        for name, limit, unit in limits
-        if limit is not None and _is_number(limit) and limit > 0 and _is_number(last.get(name, 0))
-    ]
-    return min(max(shares), 1.0) if shares else None
 
 
 def _measures(manifest: Manifest | None) -> dict[str, list[tuple[str, str, str]]]:
@@ -261,10 +255,6 @@ def _text(value: Any) -> str:
     if value is None:
         return "none"
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < 1e18
 
 
 def _rounded(values: list[float]) -> list[float]:

@@ -90,8 +90,8 @@ def _variety(rows: Sequence[Row], warnings: Sequence[Row], history: RunHistory |
     better = None if history is None else is_getting_better(history.points)
     if better is None:
         return f"{said}."
-    trend = "still getting better: longer training is worth it" if better else "not getting better any more"
-    return f"{said}; they were {trend}."
+    trend = "better than those before: longer training is worth it" if better else "no better than those before"
+    return f"{said}; the last checkpoints were {trend}."
 
 
 def _recent(rows: Sequence[Row], key: str, count: int = _RECENT) -> float | None:
