@@ -40,7 +40,7 @@ function setUp() {
 // The slider takes the arrow keys itself while it has the focus.
 document.addEventListener("keydown", event => {
   const step = {ArrowLeft: -1, ArrowRight: 1}[event.key], samples = document.getElementById("samples");
-  if (!step || !samples || event.target.matches("input, select") || event.altKey || event.ctrlKey || event.metaKey) return;
+  if (!step || !samples || event.target.matches?.("input, select") || event.altKey || event.ctrlKey || event.metaKey) return;
   samples.stop();
   const slider = samples.querySelector(".controls input");
   turnTo(step > 0 ? Math.floor(slider.valueAsNumber) + 1 : Math.ceil(slider.valueAsNumber) - 1);
