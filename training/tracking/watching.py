@@ -74,18 +74,20 @@ def _figures(rows: list[Row]) -> Iterator[tuple[str, str]]:
     """The last figures, name and value: of the last checkpoint, and the losses."""
     measured = next((row for row in reversed(rows) if "protocol" in row), {})
     for key, title in DISTANCE_TITLES.items():
-        if _is_finite(measured.get(key)):
-            real = measured.get(f"{key}_real")
+        distance, real = _finite(measured.get(key)), _finite(measured.get(f"{key}_real"))
+        if distance is not None:
             # Estimates without bias of a distance near 0 may lie below it.
-            yield title, number_text(max(measured[key], 0)) + (f" (real {number_text(max(real, 0))})" if _is_finite(real) else "")
+            yield title, number_text(max(distance, 0)) + ("" if real is None else f" (real {number_text(max(real, 0))})")
     if stats.is_number(measured.get("modes")) and stats.is_number(measured.get("modes_real")):
         yield "modes covered", f"{measured['modes']:.0f} of {measured['modes_real']:.0f}"
     for key, title in _SHARES.items():
         if stats.is_number(measured.get(key)):
             yield title, f"{measured[key]:.2f}"
-    trained = next((row for row in reversed(rows) if _is_finite(row.get("loss_d")) and _is_finite(row.get("loss_g"))), None)
-    if trained is not None:
-        yield "losses", f"{number_text(trained['loss_d'])}, {number_text(trained['loss_g'])}"
+    for row in reversed(rows):
+        losses = _finite(row.get("loss_d")), _finite(row.get("loss_g"))
+        if losses[0] is not None and losses[1] is not None:
+            yield "losses", f"{number_text(losses[0])}, {number_text(losses[1])}"
+            return
 
 
 def _newest_samples(folder: Path) -> str | None:
@@ -109,5 +111,5 @@ def _age(folder: Path) -> float:
         return 0.0
 
 
-def _is_finite(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e18
+def _finite(value: Any) -> float | None:
+    return float(value) if type(value) in (int, float) and abs(value) < 1e18 else None

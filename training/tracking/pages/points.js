@@ -31,7 +31,7 @@ function between(before, after, share) {
 function drawPoints(canvas, run, before, after, share, shown = {field: true, manifold: true, real: true}) {
   const side = Math.round(canvas.clientWidth * devicePixelRatio) || 300, context = canvas.getContext("2d");
   canvas.width = canvas.height = side;
-  const scale = side / (2 * run.window * 1000), middle = side / 2, unit = side / 300;
+  const scale = side / (2 * run.window * 1000), middle = side / 2, unit = Math.max(side / 300, 1.25);
   const x = value => middle + value * scale, y = value => middle - value * scale;
   if (shown.field) {
     context.drawImage(fieldImage(canvas, between(decoded(before), decoded(after), share), run.side), 0, 0, side, side);
