@@ -5,7 +5,9 @@ import ipaddress
 import json
 import os
 import re
+import socket
 import stat
+import sys
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -66,12 +68,19 @@ class WatchServer(ThreadingHTTPServer):
     def __init__(self, runs: Path, host: str, port: int) -> None:
         """Listen at `host` and `port`, 0 for a free one. Raises OSError."""
         self.runs, self.host = runs, host
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
 
     @property
     def address(self) -> str:
         """The page, for a browser on this machine."""
-        return f"http://{self.host}:{self.server_address[1]}/"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.server_address[1]}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Pass over a reader who leaves in the middle of an answer."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     def answer(self, target: str) -> _Answer:
         """The answer to a GET request for a target such as /runs/001-ring-auto/."""

@@ -215,7 +215,7 @@ def test_one_spike_does_not_flatten_the_rest(tmp_path):
 def test_a_finished_run_names_its_model_and_needs_nothing_from_elsewhere(trained):
     page = (trained.run / "report.html").read_text()
     version = json.loads((trained.model / "model.json").read_text())["version"]
-    assert f'<a href="model/"><b>fashion-mnist-dcgan@{version}</b></a>' in page
+    assert f'<a href="model/README.md"><b>fashion-mnist-dcgan@{version}</b></a>' in page
     assert "finished" in page
     assert titles_of(page) == [
         *("Losses", "Discriminator outputs", "Accuracy of the discriminator", "Value function"),
@@ -225,7 +225,19 @@ def test_a_finished_run_names_its_model_and_needs_nothing_from_elsewhere(trained
     without_grids = re.sub(r"base64,[^\"]*", "", page)
     assert re.findall(r"https?://[^\"'\s]*", without_grids) == []
     assert re.findall(r"(?:src|href)=\"([^\"]*)\"", without_grids.replace("data:image/png;", "data:,"))[0] == "data:,"
-    assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest", without_grids)
+    assert not re.search(r"@import|url\(|XMLHttpRequest", without_grids)
+    # What a report asks for where a server serves it is on that server, and no other can be asked.
+    asked = re.findall(r"fetch\((.*?)[,)]", without_grids)
+    assert asked == ["location.pathname", '"../../runs.json"', "`../${encodeURIComponent(select.value"]
+    assert "default-src 'none'; connect-src 'self'; img-src data:;" in page
+
+
+def test_the_exported_checkpoint_is_marked_and_the_curves_are_put_in_words(trained):
+    page = (trained.run / "report.html").read_text()
+    marked = re.findall(r'<div class="mark (\w+)" data-images="(\d+)"[^>]*style="left:([\d.]+)%;top:([\d.]+)%"', page)
+    assert [(kind, images, left) for kind, images, left, _ in marked] == [("both", "2048", "100.00")]
+    assert "nearest to the data, and exported: " in page
+    assert "One network makes images from random numbers" in page
 
 
 def text_of(page):
