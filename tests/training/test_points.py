@@ -141,7 +141,7 @@ def test_a_damaged_frame_is_passed_over(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     first, second, *_ = frames.frame_files(copy)
     first.write_text("{")
-    second.write_text('{"pictures": NaN}')
+    second.write_text('{"pictures": 1, "modes": NaN, "good": 1, "points": [], "field": ""}')
     assert len(frames.read(copy)["frames"]) == 2
     assert report.write(copy).is_file()
 

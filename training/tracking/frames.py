@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 BACKDROP = "real-points.json"  # what stays the same in all frames
 _FRAME = re.compile(r"points-(\d{1,18})\.json")
+_OF_BACKDROP, _OF_FRAME = {"real", "modes", "window", "side", "lines"}, {"pictures", "modes", "good", "points", "field"}
 _PLACES = 1000  # of a coordinate: a thousandth is less than a pixel of the drawing
 _MOST = 60  # frames of a run that a report has
 
@@ -36,10 +37,10 @@ def read(folder: Path) -> dict[str, Any] | None:
 
     Damaged files are left out.
     """
-    backdrop, files = _mapping(folder / BACKDROP), frame_files(folder)
+    backdrop, files = _mapping(folder / BACKDROP, _OF_BACKDROP), frame_files(folder)
     count = min(len(files), _MOST)
     chosen = [files[round(index * (len(files) - 1) / max(count - 1, 1))] for index in range(count)]
-    frames = [frame for file in chosen if (frame := _mapping(file)) is not None]
+    frames = [frame for file in chosen if (frame := _mapping(file, _OF_FRAME)) is not None]
     return None if backdrop is None or not frames else {**backdrop, "frames": frames}
 
 
@@ -47,9 +48,9 @@ def _refused(name: str) -> None:
     raise ValueError(f"{name} is no number for a page")
 
 
-def _mapping(file: Path) -> dict[str, Any] | None:
+def _mapping(file: Path, needed: set[str]) -> dict[str, Any] | None:
     try:
         content = json.loads(file.read_bytes(), parse_constant=_refused)
     except (OSError, ValueError, RecursionError):
         return None
-    return content if isinstance(content, dict) else None
+    return content if isinstance(content, dict) and needed <= content.keys() else None

@@ -86,7 +86,7 @@ async function listOthers() {
   if (!answer.ok) return;
   const select = document.querySelector(".choose select"), {runs} = await answer.json();
   const names = runs.map(run => run.name).filter(name => name !== document.querySelector("h1").textContent);
-  select.hidden = !names.length;
+  select.parentElement.hidden = !names.length;
   select.replaceChildren(...["another run", ...names].map((name, at) => new Option(name, at ? name : "", false, name === other?.name)));
   select.addEventListener("change", async () => {
     if (!select.value) return compare(null, null);
