@@ -51,6 +51,11 @@ def is_points(data: Any) -> bool:
     return isinstance(data, str) and data in POINT_SETS
 
 
+def things_of(data: Any) -> str:
+    """What a run on such data generates, in a word for people."""
+    return "points" if is_points(data) else "images"
+
+
 def on_points(name: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe's defaults for points: its losses and steps, with networks and a length that suit them."""
     settings = {**recipe, **_DEFAULTS, **_OF_RECIPES.get(name, {})}

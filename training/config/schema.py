@@ -7,7 +7,7 @@ from pydantic import model_validator
 from gan.latents import Code, InputSpec
 from gan.networks import families
 from gan.networks.layers.base_grid import Size
-from training.config.points import contradiction, is_points
+from training.config.points import contradiction, is_points, things_of
 from training.config.settings import Settings
 from training.config.values import parse_size
 
@@ -62,6 +62,11 @@ class TrainingConfig(Settings):
     def is_points(self) -> bool:
         """Whether the data are points in the plane."""
         return is_points(self.data)
+
+    @property
+    def things(self) -> str:
+        """What the run generates, in a word for people: images or points."""
+        return things_of(self.data)
 
     @property
     def size(self) -> Size:

@@ -82,8 +82,8 @@ def print_estimate(out: Path, state: TrainingState, dataset: Dataset, config: Tr
         minutes, images = config.minutes, round(60 * config.minutes / found.seconds_per_image)
     memory = f"{found.memory / 2**30:.2f} GiB of {'GPU ' if hardware.device.type == 'cuda' else ''}memory"
     _log.info(
-        f"a few steps took {1000 * found.seconds_per_image:.2f} s for each 1,000 images: {minutes:,.0f} minutes for this run, "
-        f"which sees {images:,} {'points' if config.is_points else 'images'}, and {memory} at most"
+        f"a few steps took {1000 * found.seconds_per_image:.2f} s for each 1,000 {config.things}: {minutes:,.0f} minutes for this "
+        f"run, which sees {images:,} {config.things}, and {memory} at most"
         + ("" if config.is_points else f"; of sets that were tried {_EXPECT}")
     )
 

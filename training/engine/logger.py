@@ -59,7 +59,7 @@ class RunLogger:
             self._board = SummaryWriter(str(folder), purge_step=state.seen + 1 if state.seen else None)
             self._stats = (folder / stats.STATS).open("a")
         # How many images --minutes allow is known after the first steps.
-        self._bar = Progress(config.images if config.minutes is None else None, state.seen, group.is_first)
+        self._bar = Progress(config.images if config.minutes is None else None, state.seen, group.is_first, config.things)
 
     def __enter__(self) -> Self:
         self._thread_hook = threading.excepthook
@@ -136,12 +136,12 @@ class RunLogger:
     def say(self, message: str) -> None:
         """Log a line about the images seen so far."""
         if self._group.is_first:
-            _log.info(f"after {self._state.seen:,} images: {message}")
+            _log.info(f"after {self._state.seen:,} {self._config.things}: {message}")
 
     def warn(self, messages: list[str]) -> None:
         """Log warnings, and add them to warnings.jsonl, which the report shows."""
         for message in messages if self._group.is_first else []:
-            _log.warning(f"after {self._state.seen:,} images: {message}", extra={"stream": "stdout"})
+            _log.warning(f"after {self._state.seen:,} {self._config.things}: {message}", extra={"stream": "stdout"})
             self._remember(message)
 
     def write_samples(self) -> None:

@@ -16,7 +16,7 @@ from gan import atomic, errors, model_folder
 from gan.manifest import Manifest
 from gan.manifest_parts import Trained
 from training.config.auto import UNBOUNDED
-from training.config.points import is_points
+from training.config.points import is_points, things_of
 from training.evaluation import deviations
 from training.tracking import charts, frames, plots
 from training.tracking.history import RunHistory, read_history
@@ -73,10 +73,10 @@ def write(folder: Path, grid_every: int = 1, *, training: bool = False) -> Path:
     images = (0, run.stats[-1]["pictures"] if run.stats else 0)
     shown = [charts.of_points(chart) if run.of_points else chart for chart in charts.CHARTS if chart.labels.keys() & curves.keys()]
     history = _history(folder)
-    things = "points" if run.of_points else "images"
+    things = things_of(run.config.get("data"))
     page = render(
         REPORT,
-        **_heading(run, finished),
+        **_heading(run, finished, things),
         warnings=[(f"{row['pictures']:,.0f}", row.get("message", "")) for row in run.warnings[-_MOST_WARNINGS:]],
         earlier_warnings=max(0, len(run.warnings) - _MOST_WARNINGS),
         protocol=last_protocol(run.stats),
@@ -202,22 +202,18 @@ def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def _heading(run: _Run, finished: bool) -> dict[str, Any]:
+def _heading(run: _Run, finished: bool, things: str) -> dict[str, Any]:
     """What the template's heading shows: which run this is, and how far it has come."""
     last = run.stats[-1] if run.stats else {}
     seen = last.get("pictures", 0)
     total = run.config.get("images")
     by_clock = is_number(run.config.get("minutes")) and total is not None and is_number(total) and total >= UNBOUNDED
-    facts = [
-        f"{seen:,.0f}"
-        + (f" of {total:,}" if is_number(total) and not by_clock else "")
-        + f" {'points' if run.of_points else 'images'}"
-    ]
+    facts = [f"{seen:,.0f}" + (f" of {total:,}" if is_number(total) and not by_clock else "") + f" {things}"]
     if is_number(last.get("seconds")):
         limit = run.config.get("minutes")
         facts.append(f"{last['seconds'] / 60:,.1f}" + (f" of {limit:,g}" if is_number(limit) else "") + " minutes")
     if is_number(last.get("pictures_per_second")):
-        facts.append(f"{last['pictures_per_second']:,.0f} {'points' if run.of_points else 'images'}/s")
+        facts.append(f"{last['pictures_per_second']:,.0f} {things}/s")
     facts.append("finished" if finished else "not finished")
     return {
         "name": run.name,

@@ -9,7 +9,7 @@ import yaml
 
 from gan.manifest import MANIFEST
 from training.config.files import CONFIG
-from training.config.points import is_points
+from training.config.points import is_points, things_of
 from training.tracking import frames, run_dir, stats
 from training.tracking.history import DISTANCE_TITLES
 from training.tracking.plots import number_text
@@ -43,7 +43,7 @@ def describe(folder: Path) -> dict[str, Any]:
         "state": state,
         "about": [str(config[key]) for key in ("data", "recipe") if config.get(key) is not None],
         "share": None if state == "finished" else share,
-        "facts": list(_facts(last, "points" if of_points else "images")),
+        "facts": list(_facts(last, things_of(config.get("data")))),
         "figures": list(_figures(rows)),
         "warning": str(warnings[-1].get("message", "")) if warnings else None,
         "samples": _newest_samples(folder),
