@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from gan.latents import inputs_of_seeds
 from training import data
 from training.compare import main as compare
 from training.config.files import read_config
-from training.data import points
+from training.data import HeldOut, points
 from training.data.points import point_set
 from training.engine.checkpoint import checkpoints
 from training.engine.checkpoint_quality import generate_nchw
@@ -83,6 +84,12 @@ def test_the_energy_distance_is_that_of_its_definition():
 
     expected = 2 * mean(real, fake, False) - mean(real, real, True) - mean(fake, fake, True)
     assert energy_distance(real, fake) == pytest.approx(expected, rel=1e-5)
+
+
+def test_more_points_than_are_held_out_can_be_measured():
+    ring = data.load("ring", (1, 1))
+    evaluator = PointEvaluator(replace(ring, held_out=HeldOut(ring.held_out.images[:200])), 150)
+    assert "150 of seeds 0 to 149 against 100 of ring" in evaluator.protocol
 
 
 def test_a_collapsed_generator_is_measured_as_such():

@@ -183,7 +183,7 @@ def run(options: "Options", config: TrainingConfig, folder: Path | None, images_
     if options.resume and folder is None:
         _log.info(f"nothing to resume in {options.out}: starting anew")
     if folder is not None and options.export is None and resuming.is_done(folder, config):
-        _log.info(f"{folder} is done; its {'report' if config.is_points else 'model'} is in {folder}")
+        _log.info(f"{folder} is done; its " + (f"report is in {folder}" if config.is_points else f"model is in {folder}/model"))
         stored = files.read_config(folder)
         if changed := [name for name, value in config if getattr(stored, name) != value]:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)

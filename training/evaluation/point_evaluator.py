@@ -27,11 +27,12 @@ class PointEvaluator:
     """Measures points as `CheckpointEvaluator` does images, in the plane itself and not by features."""
 
     def __init__(self, dataset: Dataset, size: int) -> None:
-        """Compare `size` generated points, of seeds 0 … size - 1, with as many of the dataset's that are held out."""
+        """Compare `size` generated points, of seeds 0 … size - 1, with as many of those held out, or with half of these."""
         assert dataset.held_out is not None, "points are held out of every set"
         self.held_out, self.held_out_labels = dataset.held_out.images, None
         self._set = point_set(dataset.name)
-        self._real, others = (_as_points(self.held_out[start : start + size]) for start in (0, size))
+        count = min(size, len(self.held_out) // 2)
+        self._real, others = (_as_points(self.held_out[start : start + count]) for start in (0, count))
         self._levels = {f"{name}_real": value for name, value in self._compare(others).items()}
         self.remarks: list[str] = []
         self.protocol = (
