@@ -19,6 +19,7 @@ COMMANDS = (
         "training.evaluate",
         "training.compare",
         "training.publish",
+        "training.watch",
         "training.export.__main__",
     ),
     *("training.convert.__main__", "training.directions.__main__", "training.encoder.__main__"),

@@ -22,6 +22,7 @@ from gan.networks.layers.norms import Norm, check_norm
 _NORMS: tuple[Norm, ...] = ("none", "spectral")
 
 _PIECES = 5
+_POINT: Size = (1, 1)  # the size of a point in the plane, whose channels are x and y
 _GENERATOR_RANGE, _DISCRIMINATOR_RANGE = 0.05, 0.005
 
 
@@ -41,6 +42,7 @@ class Generator(family.Generator):
         super().__init__()
         self.input_spec = input_spec
         self.shape = (channels, *size)
+        self.of_points = size == _POINT
         units = [input_spec.z_dim + conditioning.condition_size(input_spec), width, width, prod(self.shape)]
         layers: list[nn.Module] = []
         for before, after in pairwise(units):
@@ -95,6 +97,7 @@ class Discriminator(family.Discriminator):
                 f"the mlp discriminator has a fifth of the width as units: take a width of {_PIECES} or more, not {width}"
             )
         self.classes = classes
+        self.of_points = size == _POINT
         self.feature_count = width // _PIECES
         self.trunk = nn.Sequential(
             Maxout(channels * prod(size) + (classes or 0), self.feature_count, norm),
@@ -114,10 +117,15 @@ class Discriminator(family.Discriminator):
 
 @torch.no_grad()
 def initialise(network: nn.Module, random: torch.Generator) -> None:
-    """Start weights of the paper's code: U(-0.05, 0.05) in a generator, U(-0.005, 0.005) in a discriminator, biases 0."""
-    reach = _GENERATOR_RANGE if isinstance(network, Generator) else _DISCRIMINATOR_RANGE
+    """Start weights of the paper's code: U(-0.05, 0.05) in a generator, U(-0.005, 0.005) in a discriminator, biases 0.
+
+    Those ranges are for the hundreds of inputs that images give each unit. For points in the plane, of two inputs, next to nothing
+    would pass such layers; there the variance is 1 / inputs (LeCun et al. 1998, Efficient BackProp, section 4.6).
+    """
+    paper = _GENERATOR_RANGE if isinstance(network, Generator) else _DISCRIMINATOR_RANGE
     for module in network.modules():
         if isinstance(module, nn.Linear):
+            reach = (3 / module.in_features) ** 0.5 if network.of_points else paper
             spectral_norm.weight_of(module).uniform_(-reach, reach, generator=random)
             module.bias.zero_()
     spectral_norm.init_power_iteration(network, random)

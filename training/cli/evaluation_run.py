@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gan.manifest import Manifest
 from gan.model_folder import read_manifest
 from gan.runtimes import ENGINES
+from training.config.points import is_points
 from training.config.schema import TrainingConfig
 from training.config.values import parse_size
 from training.data import Dataset
@@ -48,6 +49,10 @@ class Target:
     @classmethod
     def find(cls, command: "CommandLine") -> "Target":
         """Raises EvaluationTargetError for a target that is neither, or real images that are not named."""
+        if is_points(command.data):
+            raise EvaluationTargetError(
+                f"--data {command.data}: points in the plane are no images to measure others by; give images"
+            )
         model = find_model(command.target)
         if model is not None:
             manifest = read_manifest(model)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from gan.manifest_parts import Metric
 from gan.model_folder import read_manifest
+from training.config import files
 from training.config.schema import TrainingConfig
-from training.engine import setup
+from training.engine import checkpoint, setup
 from training.errors import UsageError
 from training.evaluation.evaluator import Evaluator
 from training.export.installing import install, promote, rank_models
 from training.hardware import Hardware
-from training.tracking import report, run_dir
+from training.tracking import report, run_dir, stats
 from training.tracking.verdict import verdict
 
 if TYPE_CHECKING:
@@ -37,6 +38,22 @@ def install_model(folder: Path, options: "Options", config: TrainingConfig, eval
         promote(folder / "model", options.models, rank)
     else:
         install(folder / "model", options.models)
+
+
+def finish_again(folder: Path, options: "Options", config: TrainingConfig) -> None:
+    """Say that a run is done already, and which settings therefore change nothing, and install its model once more."""
+    _log.info(f"{folder} is done; its " + (f"report is in {folder}" if config.is_points else f"model is in {folder}/model"))
+    stored = files.read_config(folder)
+    if changed := [name for name, value in config if getattr(stored, name) != value]:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+        had, seconds = checkpoint.length(folder)
+        _log.warning(
+            f"{flags} changed nothing, since the run is done: to go on, give more --images than the {had:,} that it has seen"
+            + ("" if config.minutes is None else f", and more --minutes than the {seconds / 60:.1f} that it has had")
+        )
+    if not options.dry_run and not config.is_points:
+        with run_dir.locked(folder):
+            install_model(folder, options, config)
 
 
 def _evaluator_again(folder: Path, config: TrainingConfig) -> Evaluator:
@@ -63,6 +80,17 @@ def say_how_good(folder: Path, models: Path, config: TrainingConfig, seen: int) 
         f"serve it: {where}GAN_DEFAULT_MODEL={manifest.name} make serve, and open http://127.0.0.1:3000\n"
         f"train on, as long again: python -m training.run --resume {shlex.quote(str(folder))} {longer} --promote"
     )
+
+
+def say_what_points_show(folder: Path, report_file: Path) -> None:
+    """Log what a finished run on points in the plane has come to; it exports no model."""
+    last = next((row for row in reversed(stats.read_rows(folder / stats.STATS)) if "modes" in row), None)
+    if last is not None:
+        _log.info(
+            f"{last['modes']} of {last['modes_real']} modes are covered, and {last['good']:.0%} of the points are good "
+            f"({last['good_real']:.0%} of real ones)"
+        )
+    _log.info(f"look: {report_file}\na run on points in the plane exports no model: there is nothing to serve")
 
 
 def choose_hardware(config: TrainingConfig) -> Hardware:

@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 def is_done(folder: Path, config: TrainingConfig) -> bool:
     """Whether the last checkpoint is at the run's end, and the exported model was made from the best one and has what it is to."""
     try:
+        if config.is_points:  # which export none
+            return bool(checkpoint.checkpoints(folder)) and config.is_reached(*checkpoint.length(folder))
         manifest = exported_model(folder)
         if manifest is None or (config.encoder_images is not None and "scorer" not in manifest.networks):
             return False

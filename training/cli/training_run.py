@@ -10,19 +10,20 @@ from gan.manifest_parts import Metric
 from gan.model_folder import read_manifest
 from training.cli import resuming
 from training.cli.encoding import train_encoder
-from training.cli.finishing import choose_hardware, install_model, say_how_good
+from training.cli.finishing import choose_hardware, finish_again, install_model, say_how_good, say_what_points_show
 from training.config import files
 from training.config.schema import TrainingConfig
 from training.disk import writing_to
 from training.engine import checkpoint, setup
 from training.engine.distributed import Group
 from training.engine.estimate import print_estimate
-from training.engine.logger import write_real_grid
+from training.engine.logger import write_real_samples
 from training.engine.loop import train
 from training.engine.state import TrainingState
 from training.engine.stopping import StopSignal
 from training.errors import UsageError
 from training.evaluation.evaluator import Evaluator
+from training.evaluation.point_evaluator import PointEvaluator
 from training.export.export import export_model
 from training.export.installing import check_replaceable, measure_model
 from training.tracking import report, run_dir
@@ -90,7 +91,8 @@ class TrainingRun:
         _log.info(f"data: {self._dataset.name}, {'; '.join(self._dataset.notes)}")
         for file in self._dataset.skipped:
             _log.info(f"skipped {file}")
-        _log.info(f"features to measure by: {self._features}")
+        if not self._config.is_points:
+            _log.info(f"features to measure by: {self._features}")
         _log.info(f"hardware: {self._hardware}{processes}")
 
     def _build_networks(self) -> TrainingState:
@@ -117,23 +119,29 @@ class TrainingRun:
 
         return self._group.from_first(find_or_create)
 
-    def _start(self, folder: Path, images_may_change: bool) -> Evaluator:
+    def _start(self, folder: Path, images_may_change: bool) -> Evaluator | PointEvaluator:
         """Go on from the last checkpoint, record what the run is started with, and prepare what its checkpoints are measured by."""
         resuming.check_something_to_resume(folder)
         resumed_from = resuming.restore(self._state, checkpoint.checkpoints(folder)[::-1])
         images, fingerprint = len(self._dataset.images), self._dataset.fingerprint
         run_dir.check_data(folder, self._config.data, fingerprint, images, images_may_change)
         files.write_config(folder, self._config)
-        write_real_grid(self._dataset, self._state.input_spec, folder)
+        write_real_samples(self._dataset, self._config, self._state.input_spec, folder)
         record(folder, str(self._hardware))
-        evaluator = setup.make_evaluator(self._config, self._labelled_dataset, self._features, self._hardware)
-        _log.info(f"checkpoints are measured by {evaluator.extractor.protocol}")
+        evaluator: Evaluator | PointEvaluator
+        if self._config.is_points:
+            evaluator = PointEvaluator(self._dataset, self._config.measure)
+            protocol = evaluator.protocol
+        else:
+            evaluator = setup.make_evaluator(self._config, self._labelled_dataset, self._features, self._hardware)
+            protocol = evaluator.extractor.protocol
+        _log.info(f"checkpoints are measured by {protocol}")
         _log.info((f"resumed from {resumed_from}\n" if resumed_from else "") + f"run: {folder}")
         return evaluator
 
-    def _train(self, folder: Path, evaluator: Evaluator | None) -> int:
+    def _train(self, folder: Path, evaluator: Evaluator | PointEvaluator | None) -> int:
         stop = StopSignal()
-        quick = None if evaluator is None else evaluator.checkpoint_evaluator(self._config.measure)
+        quick = evaluator.checkpoint_evaluator(self._config.measure) if isinstance(evaluator, Evaluator) else evaluator
         for remark in [] if quick is None else quick.remarks:
             _log.info(remark)
         with Trackers.open(self._config, folder, self._state.seen) if evaluator is not None else Trackers() as trackers:
@@ -149,9 +157,13 @@ class TrainingRun:
             print(f"stopped and saved; go on with: python -m training.run --resume {folder}", file=sys.stderr)
         return 128 + stopped_by
 
-    def _finish(self, folder: Path, evaluator: Evaluator | None, trackers: Trackers) -> int:
-        """Export the best checkpoint and install it; returns the exit status."""
+    def _finish(self, folder: Path, evaluator: Evaluator | PointEvaluator | None, trackers: Trackers) -> int:
+        """Export the best checkpoint and install it; returns the exit status. Of points there is nothing to export."""
         assert evaluator is not None, "called in the first process"
+        if isinstance(evaluator, PointEvaluator):
+            trackers.finish([], self._state.seen)
+            say_what_points_show(folder, report.write(folder))
+            return 0
         seen = self._state.seen
         resuming.restore(self._state, checkpoint.ranked(folder))
         if self._config.encoder_images is None or resuming.exported_model(folder) is None:
@@ -186,23 +198,15 @@ def run(options: "Options", config: TrainingConfig, folder: Path | None, images_
     """Carry out the command in one process of a group; returns the exit status. `folder` is that of a resumed run."""
     if not group.is_first:
         logging.getLogger("training").setLevel(logging.WARNING)
+    if config.is_points and (options.promote or options.export is not None):
+        flag = "--promote" if options.promote else "--export"
+        raise UsageError(f"{flag}: --data {config.data} has points in the plane, and a run on them exports no model: leave it out")
     if options.resume and folder is None:
         _log.info(f"nothing to resume in {options.out}: starting anew")
     if options.export is None and group.from_first(lambda: folder is not None and resuming.is_done(folder, config)):
         if folder is None or not group.is_first:
             return 0
-        _log.info(f"{folder} is done; its model is in {folder}/model")
-        stored = files.read_config(folder)
-        if changed := [name for name, value in config if getattr(stored, name) != value]:
-            flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
-            had, seconds = checkpoint.length(folder)
-            _log.warning(
-                f"{flags} changed nothing, since the run is done: to go on, give more --images than the {had:,} that it has seen"
-                + ("" if config.minutes is None else f", and more --minutes than the {seconds / 60:.1f} that it has had")
-            )
-        if not options.dry_run:
-            with run_dir.locked(folder):
-                install_model(folder, options, config)
+        finish_again(folder, options, config)
         return 0
     training_run = TrainingRun(options, config, folder, group)
     if options.dry_run:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gan.networks.layers.base_grid import Size, base_grid
+from training.config.points import POINTS_SEEN, is_points
 from training.config.values import parse_count
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ def choose(found: "Survey", asked: Mapping[str, Any], seconds_per_image: Seconds
     Training for some seconds shows whether one thread is faster than one for each of the `processors`, as it is where other
     programs keep these busy, and then how large images and networks can be.
     """
+    if is_points(asked.get("data")):
+        yield from (choice for choice in _for_points(asked) if choice.field not in asked)
+        return
     chosen: dict[str, Any] = {}
     for choice in _by_images(found, asked):
         if choice.field not in asked:
@@ -68,6 +72,15 @@ def choose(found: "Survey", asked: Mapping[str, Any], seconds_per_image: Seconds
     if has_width:
         yield Choice("width", width, "dcgan's own is 128" if "resolution" not in asked else reason)
     yield from _length(images, settings, asked)
+
+
+def _for_points(asked: Mapping[str, Any]) -> Iterator[Choice]:
+    """What covered all modes of ring and grid, see docs/training.md."""
+    yield Choice("objective", "relativistic", "as in R3GAN, which covers all modes of these sets")
+    yield Choice("r1", 1e-3, "gentle slopes at real points, and no gentler: modes are narrow")
+    yield Choice("r2", 1e-3, "the same at generated points")
+    yield Choice("learning_rate_end", 5e-5, "small steps at the end bring points to the middle of their modes")
+    yield Choice("anneal_images", parse_count(asked.get("images", POINTS_SEEN)), "what this run sees")
 
 
 def _length(images: float, settings: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[Choice]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gan.paths import expand
 from training.config import auto, files
+from training.config.points import is_points
 from training.config.schema import TrainingConfig
 from training.config.validation import validated
 
@@ -35,7 +36,8 @@ class Resolved:
         if self.survey is None:
             return self.config
         found, asked = self.survey, dict(self.given or {})
-        _log.info(f"--recipe auto, for {found.count:,} images of about {found.width}x{found.height}:")
+        kind = "points in the plane" if is_points(self.config.data) else f"images of about {found.width}x{found.height}"
+        _log.info(f"--recipe auto, for {found.count:,} {kind}:")
         if found.classes is not None and "conditional" not in asked:
             _log.info(f"  its folders look like {found.classes} classes: with --conditional they can be asked for by name")
         for name, value in asked.items():
@@ -88,7 +90,7 @@ def _survey(settings: dict[str, Any]) -> "Survey | None":
     from training.data import survey
 
     found = survey(source)
-    return None if found.builtin and "recipe" not in settings else found
+    return None if found.builtin and "recipe" not in settings and not is_points(source) else found
 
 
 def _processors() -> int:

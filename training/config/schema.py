@@ -7,6 +7,7 @@ from pydantic import model_validator
 from gan.latents import Code, InputSpec
 from gan.networks import families
 from gan.networks.layers.base_grid import Size
+from training.config.points import contradiction, is_points, things_of
 from training.config.settings import Settings
 from training.config.values import parse_size
 
@@ -24,6 +25,8 @@ class TrainingConfig(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if self.is_points and (why := contradiction(self)) is not None:
+            raise ValueError(why)
         codes = [code.name for code in self.input_spec(None).codes]
         if len(set(codes)) < len(codes) or {"z", "label"} & set(codes):
             raise ValueError("--codes: every code needs a name of its own, and z and label are taken")
@@ -69,6 +72,16 @@ class TrainingConfig(Settings):
         if group is not None and micro is not None and micro % group:
             raise ValueError(f"--batch-norm-group {group} does not divide --micro-batch-size {micro}: take a divisor of that")
         return self
+
+    @property
+    def is_points(self) -> bool:
+        """Whether the data are points in the plane."""
+        return is_points(self.data)
+
+    @property
+    def things(self) -> str:
+        """What the run generates, in a word for people: images or points."""
+        return things_of(self.data)
 
     @property
     def size(self) -> Size:

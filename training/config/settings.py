@@ -9,6 +9,7 @@ from gan.manifest_parts import NAME
 from gan.networks import families
 from gan.networks.layers.base_grid import base_grid
 from gan.paths import UserPath, expand
+from training.config.points import is_points, on_points
 from training.config.recipes import RECIPES, RecipeName
 from training.config.values import FORMER_NAMES, Count, Share, parse_size
 
@@ -29,7 +30,8 @@ def _is_family(name: str) -> str:
 def recipe_of(given: dict[str, Any]) -> dict[str, Any]:
     """The defaults of the recipe that is given; none for what is no recipe's name, which its field's check tells."""
     name: Any = given.get("recipe", "dcgan")
-    return RECIPES[name] if isinstance(name, str) and name in RECIPES else {}
+    recipe = RECIPES[name] if isinstance(name, str) and name in RECIPES else {}
+    return on_points(name, recipe) if is_points(given.get("data")) else recipe
 
 
 class Settings(BaseModel):
@@ -40,7 +42,8 @@ class Settings(BaseModel):
     # The data
 
     data: Annotated[str, AfterValidator(expand)] = Field("fashion-mnist", min_length=1)
-    """a folder of images, a zip of one, or a set by name: fashion-mnist, mnist, kmnist, emnist, cifar10, svhn, stl10, digits"""
+    """a folder of images, a zip of one, or a set by name: fashion-mnist, mnist, kmnist, emnist, cifar10, svhn, stl10, digits; or
+    points in the plane, to see what a GAN does and whether a recipe works: ring, grid, spiral"""
     name: str | None = Field(None, pattern=f"^{NAME}$")
     """the model's name; by default that of the data and the recipe, <data>-<recipe>"""
     resolution: str = "32"
@@ -205,6 +208,8 @@ class Settings(BaseModel):
 
     @field_validator("resolution")
     @classmethod
-    def _halves_often_enough(cls, resolution: str) -> str:
-        base_grid(parse_size(resolution))
+    def _halves_often_enough(cls, resolution: str, info: ValidationInfo) -> str:
+        size = parse_size(resolution)
+        if not is_points(info.data.get("data")):
+            base_grid(size)
         return resolution

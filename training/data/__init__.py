@@ -6,5 +6,6 @@ from training.data.catalog import BUILTIN_DATASETS
 from training.data.dataset import Dataset, HeldOut
 from training.data.inspection import Survey, survey
 from training.data.loading import load
+from training.data.points import POINT_SETS
 
-__all__ = ["BUILTIN_DATASETS", "MAX_PIXELS", "Dataset", "Fit", "HeldOut", "Survey", "load", "survey"]
+__all__ = ["BUILTIN_DATASETS", "MAX_PIXELS", "POINT_SETS", "Dataset", "Fit", "HeldOut", "Survey", "load", "survey"]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ _HASHED_AT_ONCE = 64 << 20  # bytes
 class HeldOut:
     """Images of a set that are never trained on, for evaluation."""
 
-    images: NDArray[np.uint8]  # [m, channels, height, width]
+    images: NDArray[Any]  # uint8 [m, channels, height, width]; points in the plane float32 [m, 2, 1, 1]
     labels: NDArray[np.int64] | None = None  # [m], indices in the set's `classes`
 
 
@@ -26,7 +27,7 @@ class Dataset:
     """All images of a set, decoded and of one size. The arrays may be memory maps and are never written to."""
 
     name: str
-    images: NDArray[np.uint8]  # [n, channels, height, width], without the held-out ones
+    images: NDArray[Any]  # uint8 [n, channels, height, width], without the held-out ones; points in the plane float32 [n, 2, 1, 1]
     licence: str  # of the images
     classes: tuple[str, ...] = ()  # names of the labels; empty if there are none
     labels: NDArray[np.int64] | None = None  # [n], indices in `classes`
@@ -62,7 +63,7 @@ class Dataset:
 
     def in_colour(self) -> "Dataset":
         """The images with three channels, as earlier versions read grey images that were saved in colour."""
-        if self.images.shape[1] == 3:
+        if self.images.shape[1] != 1:
             return self
         held_out = None if self.held_out is None else replace(self.held_out, images=_in_colour(self.held_out.images))
         return replace(self, images=_in_colour(self.images), held_out=held_out, recorded_fingerprint=None)
@@ -84,7 +85,7 @@ class Dataset:
         starts = range(0, len(self.images), step)
         return all(bool((self.images[start : start + step] == self.images[:1]).all()) for start in starts)
 
-    def examples(self, count: int, labels: Sequence[int] | None = None) -> NDArray[np.uint8]:
+    def examples(self, count: int, labels: Sequence[int] | None = None) -> NDArray[Any]:
         """Images from all over the set, uint8 [count, channels, height, width]; with `count` labels, one of each of these.
 
         Without labels those of a labelled set show its classes in turn. Where a class has no image any other stands for it.
@@ -101,7 +102,7 @@ class Dataset:
             taken[label] += 1
         return np.array(self.images[places])
 
-    def batch(self, seed: int, seen: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
+    def batch(self, seed: int, seen: int, size: int) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
         """The `size` images that follow the `seen` ones before them, and their labels: a pure function of its arguments.
 
         Each epoch has its own order, drawn from (seed, epoch). Returns copies: uint8 [size, channels,
@@ -136,7 +137,7 @@ def _permutation(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
 
 
 def fingerprint(
-    images: NDArray[np.uint8],  # [n, channels, height, width]
+    images: NDArray[Any],  # [n, channels, height, width]
     classes: Sequence[str] = (),
     labels: NDArray[np.int64] | None = None,  # [n]
 ) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from gan.images.decoding import DECODING_ERRORS, MAX_PIXELS, Header, Options, bombs_are_errors, decode, read_header
+from training.data import points
 from training.data.catalog import CATALOG, RawSet, images_file
 from training.data.idx import find_idx, read_idx_shape
 from training.data.image_files import Files
@@ -24,7 +25,7 @@ class Survey:
     count: int  # images, or files with the name of one, whole or not; where there is no test split some will be held out
     height: int  # median, before anything is scaled
     width: int
-    channels: int  # 1 or 3
+    channels: int  # 1 or 3; 2 of points in the plane
     classes: int | None  # None where there are no labels
     all_labelled: bool = True  # False where only some images have labels
 
@@ -34,6 +35,9 @@ def survey(source: str) -> Survey:
 
     Sizes and channels are therefore those of a sample, spread evenly over the sorted names.
     """
+    if source in points.POINT_SETS:
+        images = points.load(source).images
+        return Survey(source, True, len(images), *points.SIZE, images.shape[1], None)
     found = locate(source)
     if isinstance(found, Files):
         return _survey_files(found)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from gan.images.decoding import MAX_PIXELS, Options, parse_colour
 from gan.images.fitting import Colour, Fit, fit_array
+from training.data import points
 from training.data.cache_limit import limit_of
 from training.data.catalog import BUILTIN_DATASETS, CATALOG, CatalogEntry, RawSet, find_raw_set
 from training.data.dataset import Dataset, HeldOut
@@ -29,7 +30,7 @@ _PADDED_FROM, _PADDED_TO = 28, 36  # pixels a side: between these sizes an image
 
 
 def load(
-    source: str,  # a name in CATALOG, a folder or a zip file
+    source: str,  # a name in CATALOG or POINT_SETS, a folder or a zip file
     size: tuple[int, int],  # height, width
     *,
     labelled: bool = False,  # with the labels of a builtin set, or of the files (`image_files.find_files`)
@@ -42,6 +43,8 @@ def load(
 
     One channel if all images are grey, else RGB. Raises DataError, which names --data, --conditional, --background or --max-bad.
     """
+    if source in points.POINT_SETS:
+        return points.load(source)
     try:
         colour = parse_colour(background)
     except ValueError as error:
@@ -67,7 +70,7 @@ def locate(source: str) -> str | RawSet | Files:
     if not exists:
         raise DataError(
             f"--data {source}: there is no such folder; give a folder or a zip file of images, "
-            f"or one of {', '.join(BUILTIN_DATASETS)}"
+            f"or one of {', '.join(BUILTIN_DATASETS)}, or points: {', '.join(points.POINT_SETS)}"
         )
     return (find_raw_set(path) if path.is_dir() else None) or find_files(source)
 

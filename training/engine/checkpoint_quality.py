@@ -1,10 +1,11 @@
 """Measures of a checkpoint: distance, precision and recall, spread, and the accuracy of the discriminator."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from gan.images import encoding
@@ -16,6 +17,7 @@ from training.engine import batch_norm
 from training.engine.minibatch import to_network
 from training.engine.state import TrainingState
 from training.evaluation.checkpoint_evaluator import CheckpointEvaluator
+from training.evaluation.point_evaluator import PointEvaluator
 from training.evaluation.subsets import fixed_subset
 from training.hardware import Hardware
 from training.losses.adversarial import OBJECTIVES
@@ -28,14 +30,18 @@ _HARDLY_ANY_SPREAD = 1e-3  # of a grey level: less than one pixel value in one i
 
 
 def measure_checkpoint(
-    state: TrainingState, dataset: Dataset, config: TrainingConfig, hardware: Hardware, checkpoint_evaluator: CheckpointEvaluator
+    state: TrainingState,
+    dataset: Dataset,
+    config: TrainingConfig,
+    hardware: Hardware,
+    checkpoint_evaluator: CheckpointEvaluator | PointEvaluator,
 ) -> dict[str, float]:
     """Measure a checkpoint: distance, precision and recall, spread, and the accuracy of the discriminator.
 
     Changes no state, and is a function of the weights alone.
     """
     rows = inputs_of_seeds(range(config.measure), state.input_spec)
-    images = generate_nchw(state.finished_generator(hardware.device), rows)
+    images = generate_nchw(state.finished_generator(hardware.device), rows, dtype=dataset.images.dtype)
     found = {
         **checkpoint_evaluator.measure(images),
         "spread": _relative_spread(images, dataset.images, np.arange(len(dataset.images))),
@@ -58,20 +64,20 @@ def measure_checkpoint(
     return found
 
 
-def spread(images: NDArray[np.uint8]) -> float:
+def spread(images: NDArray[Any]) -> float:
     """Root of the mean squared distance of two of the first 64 images, per pixel value: 0 if they are all alike."""
     values = images[:SPREAD_SEEDS].astype(np.float64)
     return float(np.sqrt(2 * values.var(0, ddof=1).mean())) if len(values) > 1 else 0.0
 
 
-def _relative_spread(images: NDArray[np.uint8], real: NDArray[np.uint8], places: NDArray[np.int64]) -> float:
+def _relative_spread(images: NDArray[Any], real: NDArray[Any], places: NDArray[np.int64]) -> float:
     """The spread relative to that of the real images at these places; 1 where those are all alike: there is nothing to compare."""
     # From anywhere: neighbours in a folder are often alike.
     unit = spread(real[places[fixed_subset(len(places), SPREAD_SEEDS, seed=0)]])
     return spread(images) / unit if unit >= _HARDLY_ANY_SPREAD else 1.0
 
 
-def _spread_within_classes(images: NDArray[np.uint8], labels: NDArray[np.int64], dataset: Dataset) -> float | None:
+def _spread_within_classes(images: NDArray[Any], labels: NDArray[np.int64], dataset: Dataset) -> float | None:
     """The least of the classes' spreads, each relative to that of its real images; None where none can be compared.
 
     0 where a class has become one image, which the spread of all images together does not show.
@@ -85,13 +91,20 @@ def _spread_within_classes(images: NDArray[np.uint8], labels: NDArray[np.int64],
     return min(found, default=None)
 
 
-def generate_nchw(generator: Generator, rows: Inputs, at_once: int = _GENERATED_AT_ONCE) -> NDArray[np.uint8]:
-    """Generate images by a finished generator, uint8 [n, channels, height, width], as networks and data have them."""
+def generate_nchw(
+    generator: Generator, rows: Inputs, at_once: int = _GENERATED_AT_ONCE, dtype: DTypeLike = np.uint8
+) -> NDArray[Any]:
+    """Generate images by a finished generator, [n, channels, height, width], as networks and data have them.
+
+    They are uint8 or, for points in the plane, the float32 that the network gives.
+    """
     device = next(generator.parameters()).device
     values = [torch.split(torch.from_numpy(column).to(device), at_once) for column in rows.values()]
     with torch.no_grad():
-        drawn = [encoding.to_uint8_range(generator(*batch)).to(torch.uint8).cpu() for batch in zip(*values, strict=True)]
-    images: NDArray[np.uint8] = torch.cat(drawn).numpy()
+        outputs = [generator(*batch) for batch in zip(*values, strict=True)]
+        if dtype == np.uint8:
+            outputs = [encoding.to_uint8_range(output).to(torch.uint8) for output in outputs]
+        images: NDArray[Any] = torch.cat([output.cpu() for output in outputs]).numpy()
     return images
 
 
@@ -101,7 +114,7 @@ def _share_classified_real(
     state: TrainingState,
     config: TrainingConfig,
     hardware: Hardware,
-    images: NDArray[np.uint8],
+    images: NDArray[Any],
     labels: NDArray[np.int64] | None,
 ) -> float:
     """The share of the images that the discriminator classifies as real.

@@ -70,20 +70,22 @@ def seconds_per_image(config: TrainingConfig, channels: int, classes: int | None
 
 
 def print_estimate(out: Path, state: TrainingState, dataset: Dataset, config: TrainingConfig, hardware: Hardware) -> None:
-    """Print a run's estimated time and memory, and write a preview of the data, a grid of 64 images, into `out`."""
-    preview = out / f"preview-{dataset.name}.png"
-    with writing_to(out, "start again"):
-        out.mkdir(parents=True, exist_ok=True)
-        preview.write_bytes(encoding.encode(encoding.grid(dataset.examples(64).transpose(0, 2, 3, 1)), "png"))
-    _log.info(f"preview of the data: {preview}")
+    """Print a run's estimated time and memory, and write a preview of images, a grid of 64, into `out`."""
+    if not config.is_points:
+        preview = out / f"preview-{dataset.name}.png"
+        with writing_to(out, "start again"):
+            out.mkdir(parents=True, exist_ok=True)
+            preview.write_bytes(encoding.encode(encoding.grid(dataset.examples(64).transpose(0, 2, 3, 1)), "png"))
+        _log.info(f"preview of the data: {preview}")
     found = estimate(state, dataset, config, hardware)
     minutes, images = config.images * found.seconds_per_image / 60, config.images
     if config.minutes is not None and config.minutes < minutes:
         minutes, images = config.minutes, round(60 * config.minutes / found.seconds_per_image)
     memory = f"{found.memory / 2**30:.2f} GiB of {'GPU ' if hardware.device.type == 'cuda' else ''}memory"
     _log.info(
-        f"a few steps took {1000 * found.seconds_per_image:.2f} s for each 1,000 images: {minutes:,.0f} minutes for this run, "
-        f"which sees {images:,} images, and {memory} at most; of sets that were tried {_EXPECT}"
+        f"a few steps took {1000 * found.seconds_per_image:.2f} s for each 1,000 {config.things}: {minutes:,.0f} minutes for this "
+        f"run, which sees {images:,} {config.things}, and {memory} at most"
+        + ("" if config.is_points else f"; of sets that were tried {_EXPECT}")
     )
 
 

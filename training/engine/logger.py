@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from gan.latents import InputSpec, inputs_of_seeds
 from gan.networks.family import Generator
 from training.config.schema import TrainingConfig
 from training.data import Dataset
+from training.engine import point_frames
 from training.engine.checkpoint_quality import generate_nchw
 from training.engine.distributed import Group
 from training.engine.slowdown import SLOWER, Slowdown
@@ -29,7 +31,9 @@ from training.tracking.progress_bar import Progress
 from training.tracking.trackers import Trackers
 
 GRID_SEEDS = range(64)
-_REPORT_AGE = 30.0  # seconds between two reports at ticks: writing one takes a fifth of a second
+# Seconds between two reports: writing one takes a fifth of a second
+_REPORT_AGE = 30.0  # at ticks
+_BETWEEN_REPORTS = 2.0  # at samples, which points in the plane have more often
 _ON_THE_BAR = ("loss_d", "loss_g", "d_real", "d_fake")
 
 _log = logging.getLogger(__name__)
@@ -51,13 +55,15 @@ class RunLogger:
         self._steps: Counter[str] = Counter()  # in which it was reported
         self._images = 0
         self._slowdown = Slowdown()
-        self._started = self._reported = time.perf_counter()
+        self._started = time.perf_counter()
+        self._reported = -math.inf  # when the report was last written
+        self._is_report_behind = False  # whether samples have been written since
         if group.is_first:
             for file in (stats.STATS, stats.WARNINGS):
                 _forget_after(folder / file, state.seen)
             self._stats = (folder / stats.STATS).open("a")
         # How many images --minutes allow is known after the first steps.
-        self._bar = Progress(config.images if config.minutes is None else None, state.seen, group.is_first)
+        self._bar = Progress(config.images if config.minutes is None else None, state.seen, group.is_first, config.things)
 
     def __enter__(self) -> Self:
         return self
@@ -67,7 +73,8 @@ class RunLogger:
         self._bar.close()
         if self._group.is_first:
             if isinstance(error, DivergenceError):
-                self._remember(f"training has ended: {error}")
+                self._remember(f"{stats.HAS_ENDED}{error}")
+            if isinstance(error, DivergenceError) or (error is None and self._is_report_behind):
                 self._report()
             # Where a disk is full closing fails as writing did, and the first error is the one to report.
             with suppress(OSError) if error is not None else nullcontext():
@@ -120,21 +127,27 @@ class RunLogger:
     def say(self, message: str) -> None:
         """Log a line about the images seen so far."""
         if self._group.is_first:
-            _log.info(f"after {self._state.seen:,} images: {message}")
+            _log.info(f"after {self._state.seen:,} {self._config.things}: {message}")
 
     def warn(self, messages: list[str]) -> None:
         """Log warnings, and add them to warnings.jsonl, which the report shows."""
         for message in messages if self._group.is_first else []:
-            _log.warning(f"after {self._state.seen:,} images: {message}", extra={"stream": "stdout"})
+            _log.warning(f"after {self._state.seen:,} {self._config.things}: {message}", extra={"stream": "stdout"})
             self._remember(message)
 
     def write_samples(self) -> None:
-        """Write the sample grid, the same 64 seeds each time, and the report with it."""
-        if self._group.is_first:
+        """Write the sample grid, the same 64 seeds each time, or the frame of points, and the report with it."""
+        if not self._group.is_first:
+            return
+        if self._config.is_points:
+            point_frames.write_frame(self._folder, self._state, self._config)
+        else:
             sheet = sample_grid(self._state.finished_generator(self._state.device))
             path = self._folder / f"samples-{self._state.seen:09d}.png"
             atomic.write_bytes_atomically(path, encoding.encode(sheet, "png"))
             self._trackers.image("samples", sheet, self._state.seen)
+        self._is_report_behind = True
+        if time.perf_counter() - self._reported > _BETWEEN_REPORTS:
             self._report()
 
     def _remember(self, message: str) -> None:
@@ -143,7 +156,7 @@ class RunLogger:
 
     def _report(self) -> None:
         report.write(self._folder, training=True)
-        self._reported = time.perf_counter()
+        self._reported, self._is_report_behind = time.perf_counter(), False
 
 
 def sample_grid(finished: Generator, seeds: Sequence[int] = GRID_SEEDS) -> encoding.Images:
@@ -153,7 +166,15 @@ def sample_grid(finished: Generator, seeds: Sequence[int] = GRID_SEEDS) -> encod
     return encoding.grid(images.transpose(0, 2, 3, 1))
 
 
-def write_real_grid(dataset: Dataset, input_spec: InputSpec, folder: Path) -> None:
+def write_real_samples(dataset: Dataset, config: TrainingConfig, input_spec: InputSpec, folder: Path) -> None:
+    """Write what stands beside the samples: a grid of real images, or real points."""
+    if config.is_points:
+        point_frames.write_backdrop(folder, config)
+    else:
+        _write_real_grid(dataset, input_spec, folder)
+
+
+def _write_real_grid(dataset: Dataset, input_spec: InputSpec, folder: Path) -> None:
     """Write real.png, real images with the labels that the samples have at the same places, and the names of these labels."""
     labels = inputs_of_seeds(GRID_SEEDS, input_spec).get("label")
     wanted = None if labels is None else labels.tolist()

@@ -24,6 +24,7 @@ from training.engine.schedules import ema_weight, set_schedules
 from training.engine.state import TrainingState
 from training.engine.step import Loss
 from training.evaluation.checkpoint_evaluator import CheckpointEvaluator, describe
+from training.evaluation.point_evaluator import PointEvaluator
 from training.hardware import Hardware
 from training.tracking.trackers import Trackers
 
@@ -36,7 +37,9 @@ def train(
     config: TrainingConfig,
     hardware: Hardware,
     folder: Path,  # of the run: gets statistics, samples, checkpoints and the report
-    checkpoint_evaluator: CheckpointEvaluator | None,  # what checkpoints are measured with, by the first process; None: not at all
+    checkpoint_evaluator: CheckpointEvaluator
+    | PointEvaluator
+    | None,  # what the first process measures checkpoints with, if at all
     asked_to_stop: Callable[[], bool],  # called between two steps
     group: Group = Group(),  # noqa: B008, it is frozen
     trackers: Trackers | None = None,  # open, of the first process; they get statistics and samples too
@@ -149,7 +152,7 @@ class _Checkpoints:
     config: TrainingConfig
     hardware: Hardware
     folder: Path
-    evaluator: CheckpointEvaluator | None
+    evaluator: CheckpointEvaluator | PointEvaluator | None
     group: Group
     monitor: DivergenceMonitor
     log: RunLogger
@@ -171,7 +174,7 @@ class _Checkpoints:
         if self.evaluator is not None and measured:
             self._measure(self.evaluator)
 
-    def _measure(self, evaluator: CheckpointEvaluator) -> None:
+    def _measure(self, evaluator: CheckpointEvaluator | PointEvaluator) -> None:
         """Measure the checkpoint and save it again, with its measures."""
         state, log = self.state, self.log
         try:

@@ -25,7 +25,7 @@ _LATENTS, _AUGMENT = 1, 2  # separate the random streams of one step from each o
 class Minibatch:
     """Rows of a step that one process computes, on its device."""
 
-    real: Tensor  # float32 [n, channels, height, width] in [-1, 1]
+    real: Tensor  # float32 [n, channels, height, width] in [-1, 1]; points in the plane [n, 2, 1, 1]
     label: Tensor | None  # int64 [n], of the real images; the generated ones are conditioned on the same labels
     inputs: list[Tensor]  # of the generator: z, label, codes
     # Uniform in [0, 1), [4, n, AUGMENT_PARAMS]: real and generated images, in the discriminator's and in the generator's loss
@@ -109,9 +109,11 @@ def sample_latents(config: TrainingConfig, input_spec: InputSpec, seen: int) -> 
     return sampled
 
 
-def to_network(images: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """uint8 [n, channels, height, width] -> float32 in [-1, 1], channels last, on the device."""
+def to_network(images: NDArray[Any], device: torch.device) -> Tensor:
+    """uint8 [n, channels, height, width] -> float32 in [-1, 1], channels last, on the device; points are float32 already."""
     uploaded = upload(np.ascontiguousarray(images), device)
+    if uploaded.dtype == torch.float32:
+        return uploaded
     return uploaded.to(torch.float32, memory_format=torch.channels_last).div_(127.5).sub_(1)
 
 

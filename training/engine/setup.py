@@ -3,7 +3,7 @@
 import logging
 
 from training.config.schema import TrainingConfig
-from training.data import Dataset
+from training.data import Dataset, points
 from training.data.decode_cache import cache_root
 from training.disk import writing_to
 from training.engine.distributed import Group
@@ -28,6 +28,8 @@ def load(config: TrainingConfig, fingerprint: str | None) -> tuple[Dataset, Feat
     def as_begun(dataset: Dataset) -> Dataset:
         return dataset if fingerprint is None else dataset.as_fingerprinted(fingerprint, labelled=config.conditional)
 
+    if config.is_points:  # which are measured in the plane itself
+        return points.load(config.data), "random"
     source = DataSource(config.data, config.size, config.fit, config.background, config.max_bad, config.max_pixels)
     if config.features == "auto" and not config.conditional and has_builtin_labels(config.data):
         try:
@@ -43,7 +45,7 @@ def load(config: TrainingConfig, fingerprint: str | None) -> tuple[Dataset, Feat
 
 
 def make_evaluator(config: TrainingConfig, labelled_dataset: Dataset, features: FeatureName, hardware: Hardware) -> Evaluator:
-    """Evaluator of checkpoints and of the finished model, on the run's hardware.
+    """Evaluator of images: of checkpoints and of the finished model, on the run's hardware.
 
     Raises UsageError for features that are not available, and DiskError.
     """

@@ -117,10 +117,10 @@ class TrainingState:
         network: Generator = copy.deepcopy(self.average).to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         firsts = range(0, _CALIBRATION_BATCHES * _CALIBRATION_BATCH_SIZE, _CALIBRATION_BATCH_SIZE)
         # update_bn passes the first element of each batch to the network: here the list of all its inputs.
-        batches = [
+        batches = (
             [[values.to(device) for values in inputs_as_tensors(range(first, first + _CALIBRATION_BATCH_SIZE), self.input_spec)]]
             for first in firsts
-        ]
+        )
         update_bn(batches, _Unpacking(network))
         return network.eval()
 

@@ -74,11 +74,14 @@ class CheckpointEvaluator:
 def describe(row: Mapping[str, float | str]) -> str:
     """The measures in a row of stats.jsonl, with their spreads and yardsticks, for people."""
     said = []
-    for name in ("frechet", "fid", "precision", "recall"):
+    for name in ("frechet", "fid", "energy", "modes", "good", "precision", "recall"):
         if name in row:
             spread = row.get(f"{name}{SPREAD}")
             value = deviations.format_value(float(row[name]), None if spread is None else float(spread))
-            levels = {"real images": row.get(f"{name}_real"), "mosaics of them": row.get(f"{name}_mosaic")}
+            levels = {
+                "real points" if "modes" in row else "real images": row.get(f"{name}_real"),
+                "mosaics of them": row.get(f"{name}_mosaic"),
+            }
             beside = ", ".join(f"{side} {level:.3g}" for side, level in levels.items() if level is not None)
             said.append(f"{name} {value}" + (f" ({beside})" if beside else ""))
     return ", ".join(said)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Container, Mapping, Sequence
 
 SPREAD = "_spread"  # ends the name of a measure's spread
-_RANKED_BY = ("fid", "frechet")  # distances, of which a checkpoint has one
+_RANKED_BY = ("fid", "frechet", "energy")  # distances, of which a checkpoint has one
 
 
 def distance(measures: Mapping[str, float]) -> float:

@@ -15,8 +15,10 @@ from gan.manifest import Manifest
 from gan.manifest_parts import Trained
 from gan.runtimes.base import PrecisionName
 from training import data
+from training.config.files import CONFIG, read_yaml
+from training.config.points import is_points
 from training.data import MAX_PIXELS, Dataset, Fit
-from training.errors import DataError, EvaluationTargetError
+from training.errors import DataError, EvaluationTargetError, UsageError
 from training.evaluation.nearest_neighbours import Pair
 from training.evaluation.real_images import SampleSet, match_channels
 from training.evaluation.subsets import fixed_subset
@@ -74,10 +76,22 @@ def find_model(target: Path) -> Path | None:
             raise EvaluationTargetError(f"{target} holds models or runs; give one of them, such as {inside[0]}")
         return None
     if not (target / "model" / "model.json").is_file():
+        if _is_of_points(target):
+            raise EvaluationTargetError(
+                f"{target} is a run on points in the plane, which exports no model: its report.html has the measures"
+            )
         raise EvaluationTargetError(
             f"{target} is a run that has exported no model yet: finish it with training.run --resume {target}"
         )
     return target / "model"
+
+
+def _is_of_points(run: Path) -> bool:
+    """Whether a run's folder is of one on points in the plane, as far as its configuration can be read."""
+    try:
+        return is_points(read_yaml(run / CONFIG, str(run)).get("data"))
+    except UsageError:
+        return False
 
 
 def has_builtin_labels(source: str) -> bool:

@@ -12,13 +12,13 @@ from training.config.files import CONFIG
 from training.errors import HistoryError
 from training.evaluation.ranking import SPREAD, ranked_by, ranking
 from training.tracking import stats
-from training.tracking.charts import count_text
+from training.tracking.plots import count_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _FORMATS = (".png", ".svg", ".pdf")
-DISTANCE_TITLES = {"fid": "FID", "frechet": "Fréchet distance"}
+DISTANCE_TITLES = {"fid": "FID", "frechet": "Fréchet distance", "energy": "Energy distance"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class RunHistory:
 
     name: str
     protocol: str  # which names the data too
-    distance_name: str  # fid or frechet
+    distance_name: str  # fid, frechet or energy
     real: dict[str, float]  # the measures of real images
     mosaic: dict[str, float]  # and of mosaics of them
     points: list[Point]  # one or more, in the order of the images

@@ -16,8 +16,9 @@ _log = logging.getLogger(__name__)
 class Progress:
     """Images seen, of a total that may be unknown at first."""
 
-    def __init__(self, total: int | None, seen: int, shown: bool) -> None:
-        """`shown` is False for all processes but the first."""
+    def __init__(self, total: int | None, seen: int, shown: bool, things: str = "images") -> None:
+        """`shown` is False for all processes but the first; `things` is what is seen, in a word."""
+        self._things = things
         self._seen = self._began_at = seen
         self._began = perf_counter()
         terminal = sys.stderr.isatty()
@@ -39,7 +40,7 @@ class Progress:
     def update(self, images: int) -> None:
         """Count more images."""
         if self._in_lines and self._seen == self._began_at:  # a sign of life: the first statistics may take a minute
-            _log.info(f"the first {images:,} images took {perf_counter() - self._began:.1f} s", extra={"stream": "stderr"})
+            _log.info(f"the first {images:,} {self._things} took {perf_counter() - self._began:.1f} s", extra={"stream": "stderr"})
         self._seen += images
         self._bar.update(images)
 
@@ -64,7 +65,7 @@ class Progress:
     def _as_line(self, total: int, numbers: Mapping[str, float], speed: float, left: timedelta) -> str:
         facts = ", ".join(f"{name} {value:.3f}" for name, value in numbers.items())
         share = self._seen / max(total, self._seen)
-        line = f"{self._seen:,} of {total:,} images ({share:.0%}), {speed:,.0f} images/s, {left} left"
+        line = f"{self._seen:,} of {total:,} {self._things} ({share:.0%}), {speed:,.0f} {self._things}/s, {left} left"
         return f"{line}; {facts}" if facts else line
 
     def _print(self) -> None:

@@ -14,16 +14,21 @@ from markupsafe import Markup
 
 from gan import atomic, errors, model_folder
 from gan.manifest import Manifest
+from gan.manifest_parts import Trained
 from training.config.auto import UNBOUNDED
+from training.config.points import is_points, things_of
 from training.evaluation import deviations
-from training.tracking import charts
-from training.tracking.stats import STATS, WARNINGS, Row, last_protocol, read_rows
+from training.tracking import charts, frames, plots
+from training.tracking.history import RunHistory, read_history
+from training.tracking.marks import marks_of, place
+from training.tracking.stats import STATS, WARNINGS, Row, is_number, last_protocol, read_rows, share_done
+from training.tracking.summary import in_words
 from training.tracking.verdict import verdict
 
 REPORT, NEAREST = "report.html", "nearest.png"
 REAL, GRID_LABELS = "real.png", "grid-labels.json"
 _TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
+    loader=FileSystemLoader(Path(__file__).parent / "pages"),
     autoescape=True,  # names of runs, data and settings are given by people
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -46,6 +51,12 @@ class _Run:
     grids: list[tuple[int, Path]]  # images seen, file
     manifest: Manifest | None  # of the finished model
     nearest: bytes  # a PNG of the model's images that are nearest to training images
+    points: dict[str, Any] | None  # of a run on points in the plane: what `frames.read` returns
+
+    @property
+    def of_points(self) -> bool:
+        """Whether it is a run on points in the plane."""
+        return is_points(self.config.get("data"))
 
 
 def write(folder: Path, grid_every: int = 1, *, training: bool = False) -> Path:
@@ -57,40 +68,72 @@ def write(folder: Path, grid_every: int = 1, *, training: bool = False) -> Path:
     damaged is left out. Raises OSError if the file cannot be written.
     """
     run = _read(folder)
-    finished = run.manifest is not None and not training
-    curves = charts.curves(run.stats)
+    finished = not training and (run.manifest is not None or (run.of_points and share_done(run.config, run.stats) == 1))
+    curves = plots.curves(run.stats)
     images = (0, run.stats[-1]["pictures"] if run.stats else 0)
-    page = _TEMPLATES.get_template(REPORT).render(
-        **_heading(run, finished),
+    shown = [charts.of_points(chart) if run.of_points else chart for chart in charts.CHARTS if chart.labels.keys() & curves.keys()]
+    history = _history(folder)
+    things = things_of(run.config.get("data"))
+    page = render(
+        REPORT,
+        **_heading(run, finished, things),
         warnings=[(f"{row['pictures']:,.0f}", row.get("message", "")) for row in run.warnings[-_MOST_WARNINGS:]],
         earlier_warnings=max(0, len(run.warnings) - _MOST_WARNINGS),
         protocol=last_protocol(run.stats),
         grids=[(seen, _base64(content)) for seen, content in _choose(run.grids, grid_every)],
-        plots=[charts.plot(chart, curves, images) for chart in charts.CHARTS if chart.labels.keys() & curves.keys()],
-        other_plots=[charts.plot(chart, curves, images) for chart in charts.other_charts(curves)],
-        side=charts.SIDE,
+        words=in_words(run.stats, run.warnings, history, things),
+        things=things,
+        plots=[plots.plot(chart, curves, images) for chart in shown],
+        other_plots=[plots.plot(chart, curves, images) for chart in charts.other_charts(curves)],
+        side=plots.SIDE,
+        marks=[] if history is None else marks_of(history, _exported(run.manifest), exports=not run.of_points),
+        distances=charts.DISTANCES,
+        place=place,
+        points=_script_json(run.points) if run.points else None,
+        last_frame=len(run.points["frames"]) - 1 if run.points else 0,
         measures=_measures(run.manifest),
         nearest=_base64(run.nearest),
         verdict=verdict(folder, run.manifest.metrics) if finished and run.manifest else [],
         real=_base64(_content(folder / REAL)),
         grid_labels=_names(folder / GRID_LABELS),
         tables=_tables(run),
-        data=_data(curves),
+        data=_script_json(_data(curves)),
     )
     path = folder / REPORT
-    atomic.write_bytes_atomically(path, page.encode("utf-8", "replace"))
+    atomic.write_bytes_atomically(path, page)
     return path
 
 
-def _data(curves: dict[str, charts.Curve]) -> Markup:
+def render(page: str, **values: Any) -> bytes:
+    """A page from its template, as UTF-8."""
+    return _TEMPLATES.get_template(page).render(values).encode("utf-8", "replace")
+
+
+def _data(curves: dict[str, plots.Curve]) -> dict[str, Any]:
     """The points of all curves, for the script."""
-    data = {
+    return {
         key: {"pictures": [round(seen) for seen in curve.images.tolist()], "values": _rounded(curve.values.tolist())}
         for key, curve in curves.items()
         if key not in ("pictures", "seconds")
     }
-    # In a script element only "<" could end it; the name of a key is anybody's.
-    return Markup(json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"))  # noqa: S704
+
+
+def _script_json(content: Any) -> Markup:
+    """JSON for a script element, which only "<" could end; the name of a key is anybody's."""
+    return Markup(json.dumps(content, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"))  # noqa: S704
+
+
+def _history(folder: Path) -> RunHistory | None:
+    """The measured checkpoints of the run; None where there are none."""
+    try:
+        return read_history(folder)
+    except errors.GanServiceError:
+        return None
+
+
+def _exported(manifest: Manifest | None) -> int | None:
+    """The images seen by the checkpoint whose model was exported; None where there is no model."""
+    return manifest.origin.pictures_seen if manifest is not None and isinstance(manifest.origin, Trained) else None
 
 
 def _read(folder: Path) -> _Run:
@@ -108,6 +151,7 @@ def _read(folder: Path) -> _Run:
         grids=sorted(grids),
         manifest=manifest,
         nearest=_content(folder / NEAREST),
+        points=frames.read(folder),
     )
 
 
@@ -158,38 +202,27 @@ def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def _heading(run: _Run, finished: bool) -> dict[str, Any]:
+def _heading(run: _Run, finished: bool, things: str) -> dict[str, Any]:
     """What the template's heading shows: which run this is, and how far it has come."""
     last = run.stats[-1] if run.stats else {}
     seen = last.get("pictures", 0)
     total = run.config.get("images")
-    by_clock = _is_number(run.config.get("minutes")) and total is not None and _is_number(total) and total >= UNBOUNDED
-    facts = [f"{seen:,.0f}" + (f" of {total:,}" if _is_number(total) and not by_clock else "") + " images"]
-    if _is_number(last.get("seconds")):
+    by_clock = is_number(run.config.get("minutes")) and total is not None and is_number(total) and total >= UNBOUNDED
+    facts = [f"{seen:,.0f}" + (f" of {total:,}" if is_number(total) and not by_clock else "") + f" {things}"]
+    if is_number(last.get("seconds")):
         limit = run.config.get("minutes")
-        facts.append(f"{last['seconds'] / 60:,.1f}" + (f" of {limit:,g}" if _is_number(limit) else "") + " minutes")
-    if _is_number(last.get("pictures_per_second")):
-        facts.append(f"{last['pictures_per_second']:,.0f} images/s")
+        facts.append(f"{last['seconds'] / 60:,.1f}" + (f" of {limit:,g}" if is_number(limit) else "") + " minutes")
+    if is_number(last.get("pictures_per_second")):
+        facts.append(f"{last['pictures_per_second']:,.0f} {things}/s")
     facts.append("finished" if finished else "not finished")
     return {
         "name": run.name,
         "settings": [(key, run.config[key]) for key in ("name", "data", "recipe") if run.config.get(key) is not None],
         "model": f"{run.manifest.name}@{run.manifest.version}" if run.manifest else None,
-        "progress": None if finished else _share_done(run, last),
+        "progress": None if finished else share_done(run.config, run.stats),
         "facts": facts,
         "now": datetime.now().astimezone(),
     }
-
-
-def _share_done(run: _Run, last: Row) -> float | None:
-    """The share of the run that is done, by its images or its minutes; None where neither is known."""
-    limits = (("pictures", run.config.get("images"), 1), ("seconds", run.config.get("minutes"), 60))
-    shares = [
-        float(last.get(name, 0)) / (unit * float(limit))
-        for name, limit, unit in limits
-        if limit is not None and _is_number(limit) and limit > 0 and _is_number(last.get(name, 0))
-    ]
-    return min(max(shares), 1.0) if shares else None
 
 
 def _measures(manifest: Manifest | None) -> dict[str, list[tuple[str, str, str]]]:
@@ -218,10 +251,6 @@ def _text(value: Any) -> str:
     if value is None:
         return "none"
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < 1e18
 
 
 def _rounded(values: list[float]) -> list[float]:

@@ -5,10 +5,11 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from gan.atomic import TEMPORARY, write_bytes_atomically
 from gan.paths import expand
@@ -16,6 +17,7 @@ from training.config.files import CONFIG, PICTURES, read_config
 from training.errors import UsageError
 
 DATA, _LOCK = "data.json", ".lock"
+_ATTEMPTS = 4  # at the lock, within an eighth of a second
 
 
 def find(out: Path, resume: str) -> Path | None:
@@ -54,14 +56,34 @@ def create(out: Path, title: str) -> Path:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Lock the run against other processes; the lock ends with this process, however that ends. Raises UsageError."""
+    """Lock the run against other processes that train; the lock ends with this process, however that ends. Raises UsageError."""
     with (folder / _LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(f"--resume {folder}: this run is being trained by another process; stop that first") from error
+        if not any(_takes_lock(file, attempt) for attempt in range(_ATTEMPTS)):
+            raise UsageError(f"--resume {folder}: this run is being trained by another process; stop that first")
         _remove_leftovers(folder)
         yield
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process is training the run now."""
+    try:
+        with (folder / _LOCK).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _takes_lock(file: TextIO, attempt: int) -> bool:
+    """Try to lock a run's file. Not only once, since `is_locked` of another process holds the lock for an instant."""
+    time.sleep(0.02 * attempt)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def fingerprint_of(folder: Path) -> str | None:

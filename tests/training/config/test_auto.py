@@ -133,3 +133,17 @@ def test_the_learning_rate_falls_over_what_the_run_sees():
 def test_the_length_is_one_that_a_configuration_takes(machine):
     found = values(50_000, 64, 64, 3, machine=machine, minutes=1e-6)
     assert TrainingConfig(recipe="auto", **found).anneal_images >= 1
+
+
+def test_points_in_the_plane_have_choices_of_their_own():
+    ring = ("ring", True, 50_000, 1, 1, 2, None)
+
+    def chosen_for_points(**asked):
+        return {choice.field: choice.value for choice in choose(Survey(*ring), {"data": "ring", **asked}, QUICK, 2)}
+
+    found = chosen_for_points()
+    assert (found["objective"], found["anneal_images"]) == ("relativistic", 800_000)
+    config = TrainingConfig(recipe="auto", data="ring", **found)
+    assert (config.arch, config.size, config.z_dim, config.threads, str(config.precision)) == ("mlp", (1, 1), 2, 1, "float32")
+    assert "objective" not in chosen_for_points(objective="hinge")
+    assert chosen_for_points(images="50k")["anneal_images"] == 50_000

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gan.images import encoding
-from training.tracking import charts, report
+from training.tracking import charts, plots, report
 
 KEYS = [key for chart in charts.CHARTS for key in chart.labels]
 
@@ -74,7 +74,7 @@ def test_few_values_are_shown_as_they_are(tmp_path):
 
 def test_many_values_are_shown_by_their_means(tmp_path):
     curve = data_of(page_of(a_run(tmp_path, rows=6000)))["loss_d"]
-    assert len(curve["values"]) == charts.MOST_POINTS
+    assert len(curve["values"]) == plots.MOST_POINTS
     # The second of 600 bins has rows 10 to 19, whose values are 5, 5.5, … 9.5.
     assert curve["values"][1] == pytest.approx(7.25)
     assert curve["pictures"][1] == 15_500
@@ -82,7 +82,7 @@ def test_many_values_are_shown_by_their_means(tmp_path):
 
 def test_no_value_is_lost_or_counted_twice_where_bins_are_unequal():
     values = np.random.default_rng(0).standard_normal(1499)
-    thinned = charts.thin(charts.Curve(np.arange(1499.0), values))
+    thinned = plots.thin(plots.Curve(np.arange(1499.0), values))
     sizes = np.diff(np.arange(601) * 1499 // 600)
     assert (thinned.values * sizes).sum() == pytest.approx(values.sum())
     assert np.all(np.diff(thinned.images) > 0)
@@ -197,9 +197,9 @@ def test_odd_settings_do_not_matter(tmp_path):
 
 
 def test_ticks_are_round_and_within():
-    assert charts.ticks(0, 1) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
-    assert charts.ticks(-1.5, 0.2) == pytest.approx([-1.5, -1, -0.5, 0])
-    assert charts.ticks(3, 4_100) == pytest.approx([1000, 2000, 3000, 4000])
+    assert plots.ticks(0, 1) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+    assert plots.ticks(-1.5, 0.2) == pytest.approx([-1.5, -1, -0.5, 0])
+    assert plots.ticks(3, 4_100) == pytest.approx([1000, 2000, 3000, 4000])
 
 
 def test_one_spike_does_not_flatten_the_rest(tmp_path):
@@ -215,7 +215,7 @@ def test_one_spike_does_not_flatten_the_rest(tmp_path):
 def test_a_finished_run_names_its_model_and_needs_nothing_from_elsewhere(trained):
     page = (trained.run / "report.html").read_text()
     version = json.loads((trained.model / "model.json").read_text())["version"]
-    assert f'<a href="model/"><b>fashion-mnist-dcgan@{version}</b></a>' in page
+    assert f'<a href="model/README.md"><b>fashion-mnist-dcgan@{version}</b></a>' in page
     assert "finished" in page
     assert titles_of(page) == [
         *("Losses", "Discriminator outputs", "Accuracy of the discriminator", "Value function"),
@@ -225,7 +225,19 @@ def test_a_finished_run_names_its_model_and_needs_nothing_from_elsewhere(trained
     without_grids = re.sub(r"base64,[^\"]*", "", page)
     assert re.findall(r"https?://[^\"'\s]*", without_grids) == []
     assert re.findall(r"(?:src|href)=\"([^\"]*)\"", without_grids.replace("data:image/png;", "data:,"))[0] == "data:,"
-    assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest", without_grids)
+    assert not re.search(r"@import|url\(|XMLHttpRequest", without_grids)
+    # What a report asks for where a server serves it is on that server, and no other can be asked.
+    asked = re.findall(r"fetch\((.*?)[,)]", without_grids)
+    assert asked == ["location.pathname", '"../../runs.json"', "`../${encodeURIComponent(select.value"]
+    assert "default-src 'none'; connect-src 'self'; img-src data:;" in page
+
+
+def test_the_exported_checkpoint_is_marked_and_the_curves_are_put_in_words(trained):
+    page = (trained.run / "report.html").read_text()
+    marked = re.findall(r'<div class="mark (\w+)" data-images="(\d+)"[^>]*style="left:([\d.]+)%;top:([\d.]+)%"', page)
+    assert [(kind, images, left) for kind, images, left, _ in marked] == [("both", "2048", "100.00")]
+    assert "nearest to the data, and exported: " in page
+    assert "One network makes images from random numbers" in page
 
 
 def text_of(page):
