@@ -108,7 +108,7 @@ class TrainingRun:
         return state
 
     def _create_folder(self) -> Path:
-        """The run's folder, which the first process creates where there is none, and the others are told."""
+        """The run's folder, which the first process creates where there is none."""
 
         def find_or_create() -> Path:
             if self._folder is not None:
