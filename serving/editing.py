@@ -67,7 +67,7 @@ class PreparedEdit:
         noise = None if request.noise is None else noise_array(request.noise)
         n = _sources(request, pictures, settings)
         _check_fields_of_pictures(request, pictures)
-        check_number(pictures, MOST_SEARCHES)
+        check_number(pictures, MOST_SEARCHES, request.where)
         moves, mix = _moves(request, directions), _mix(request, manifest)
         given = given_inputs(request, n, manifest) if noise is None else inputs_from_noise(request, noise, manifest)
         seeds = None if pictures or noise is not None else request.seeds or [request.seed or 0]
@@ -130,11 +130,8 @@ class PreparedEdit:
 
 def _sources(request: EditRequest, pictures: int, settings: Settings) -> int:
     """How many images are edited. Raises RequestError unless they come from one source."""
-    given = [
-        name
-        for name, value in (("seed", request.seed), ("seeds", request.seeds), ("noise", request.noise), ("image", pictures or None))
-        if value is not None
-    ]
+    sources = {"seed": request.seed, "seeds": request.seeds, "noise": request.noise, request.where: pictures or None}
+    given = [name for name, value in sources.items() if value is not None]
     if not given:
         raise field_error(("seed",), "is missing: give what is to be edited, as seed, seeds, noise, or a picture")
     if len(given) > 1:

@@ -63,13 +63,13 @@ class PreparedInversion:
         accepted: Callable[[], PictureFormat],  # the format that the Accept header chooses, where the request names none
     ) -> Self:
         """Check the fields against each other, the model and the limits. Raises RequestError."""
-        check_number(n, MOST_SEARCHES)
+        check_number(n, MOST_SEARCHES, request.where)
         kind, original, scale = request.format or accepted(), request.original or False, request.scale or 1
         check_fields_of_format(request, kind, _FORMATS_OF_FIELD)
         columns = 2 if original else None
         options = GridOptions(columns, scale, request.quality or GridOptions.quality)
         if kind != "json":
-            check_sheet("image", n * (1 + original), options, kind, manifest, settings)
+            check_sheet(request.where, n * (1 + original), options, kind, manifest, settings)
         found = candidates(given_inputs(request, n, manifest), n, manifest)
         iterations = iterations_of(request, has_encoder)
         return cls(found, iterations, manifest, kind, original, options)
@@ -142,10 +142,10 @@ def item_of(found: Inversion, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def check_number(n: int, most: int) -> None:
-    """Raises RequestError for more pictures than there may be."""
+def check_number(n: int, most: int, where: str) -> None:
+    """Raises RequestError, which names `where` they are, for more pictures than there may be."""
     if n > most:
-        raise field_error(("image",), f"at most {most} pictures in one request, not {n}")
+        raise field_error((where,), f"at most {most} pictures in one request, not {n}")
 
 
 def as_sent(targets: Floats) -> Images:

@@ -62,6 +62,11 @@ class PictureRequest(RequestFields):
     background: str | None = None
     """behind transparent pixels, and in margins: a CSS colour name or #rrggbb; as in training if absent"""
 
+    @property
+    def where(self) -> str:
+        """What errors call the pictures of a request: the field of JSON, or the name of a form's parts."""
+        return "image" if self.images is None else "images"
+
     @classmethod
     def from_query(cls, query: Iterable[tuple[str, str]]) -> Self:
         """See RequestFields."""

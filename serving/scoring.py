@@ -73,12 +73,12 @@ class PreparedScore:
                 f"{manifest.name} has no score; make one (python -m training.encoder MODEL), or name a model that has: "
                 "its manifest has the field scoring",
             )
-        check_number(n, settings.max_n)
+        check_number(n, settings.max_n, request.where)
         kind = request.format or accepted()
         check_fields_of_format(request, kind, _FORMATS_OF_FIELD)
         options = GridOptions(2, request.scale or 1, request.quality or GridOptions.quality)
         if kind != "json":
-            check_sheet("image", 2 * n, options, kind, manifest, settings)
+            check_sheet(request.where, 2 * n, options, kind, manifest, settings)
         return cls(manifest, model.scorer, request.threshold, kind, options)
 
     @property

@@ -173,6 +173,10 @@ def test_fields_that_cannot_be(client, png):
         (client.post("/invert?quality=5&format=png", content=png, headers=PNG), ("quality",)),
         (client.post("/invert?scale=200&format=png", content=png, headers=PNG), ("scale",)),
         (client.post("/invert", files=[("image", ("a.png", png))] * 17), ("image",)),
+        (client.post("/invert", json={"images": ["iVBO"] * 17}), ("images",)),
+        (client.post("/edit", json={"images": ["iVBO"] * 17}), ("images",)),
+        (client.post("/edit", json={"images": ["iVBO"] * 200}), ("images",)),
+        (client.post("/edit", json={"images": ["iVBO"], "seed": 1}), ("images",)),
     ]
     for answer, place in cases:
         refused(answer, 422, place)

@@ -118,6 +118,7 @@ def test_scores_that_cannot_be(client):
     ):
         refused(client.post(f"/score?{query}", content=png_of(0), headers=PNG), 422, place)
     refused(client.post("/score"), 422, ("image",))
+    refused(client.post("/score", json={"images": ["iVBO"] * 1000}), 422, ("images",))
     refused(client.post("/score", content=b"no picture", headers=PNG), 422, ("image",))
     assert "only for /invert" in client.post("/score?iterations=3", content=png_of(0), headers=PNG).json()["detail"]
 
