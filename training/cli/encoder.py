@@ -41,6 +41,8 @@ class CommandLine(EncoderConfig, Flags):  # type: ignore[misc]  # both have a mo
     """the folder that gets the folder of this run, with its checkpoint"""
     anew: bool = False
     """begin again, whatever was trained before"""
+    replace: bool = False
+    """take the new encoder even if the model has a better one; without, the better one stays"""
 
 
 _COMMAND_ONLY = set(CommandLine.model_fields) - set(EncoderConfig.model_fields)
@@ -60,19 +62,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(command: CommandLine) -> int:
     # The libraries take seconds to import: --help and a mistyped flag should not.
-    from training.encoder.run import add_encoder
+    from training.encoder.run import Outcome, add_encoder
     from training.engine.stopping import StopSignal
 
     config = EncoderConfig(**{name: getattr(command, name) for name in EncoderConfig.model_fields})
     stop = StopSignal()
     try:
         with writing_to(command.out, "run the same command again"):
-            outcome = add_encoder(command.model, config, command.data, command.out, stop.received, command.anew)
+            outcome = add_encoder(command.model, config, command.data, command.out, stop, command.anew, command.replace)
+    except KeyboardInterrupt:
+        if not stop.number:
+            raise
+        outcome = Outcome(None)
     finally:
         stop.let_go()
     if outcome.manifest is None:
         print("stopped and saved; the same command goes on", file=sys.stderr)
         return 128 + stop.number
+    if not outcome.written:
+        return 0
     print(
         f"{command.model}: {outcome.manifest.name}@{outcome.manifest.version} has an encoder, which draws {outcome.pictures:,} "
         f"held-out images again at {outcome.psnr:.2f} dB, and a score"

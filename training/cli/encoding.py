@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from training.config.schema import TrainingConfig
-from training.encoder.run import add_encoder
+from training.encoder.run import Outcome, add_encoder
 from training.encoder.settings import EncoderConfig
 from training.engine.stopping import StopSignal
 
@@ -33,7 +33,11 @@ def train_encoder(folder: Path, config: TrainingConfig) -> int:
     )
     stop = StopSignal()
     try:
-        outcome = add_encoder(folder / "model", chosen, config.data, folder, stop.received)
+        outcome = add_encoder(folder / "model", chosen, config.data, folder, stop, replace=True)
+    except KeyboardInterrupt:
+        if not stop.number:
+            raise
+        outcome = Outcome(None)
     finally:
         stop.let_go()
     if outcome.manifest is None:

@@ -1,5 +1,7 @@
 """A finished model, as an encoder is trained on it: its generator and its discriminator, whose weights stay as they are."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from gan.errors import ModelFolderError
 from gan.manifest import MANIFEST, Manifest
 from gan.model_folder import ModelFolder
 from gan.networks import families
+from gan.networks.encoder import Encoder
 from gan.networks.family import Discriminator, Generator
 from training.errors import UsageError
 from training.export.again import build_generator
@@ -44,6 +47,17 @@ class FrozenModel:
         assert isinstance(generator, Generator)
         assert discriminator is None or isinstance(discriminator, Discriminator)
         return cls(folder, generator, discriminator)
+
+    def read_encoder(self) -> Encoder | None:
+        """The encoder of the folder, in eval mode on the processor; None where there is none. Raises ModelFolderError."""
+        network = self.manifest.networks.get("encoder")
+        if network is None or network.architecture is None:
+            return None
+        file, arguments = network.files["weights"], network.architecture.arguments
+        with _weights_of_the_network(self.folder, file):
+            encoder = Encoder(self.manifest.z_dim, self.manifest.channels, self.size, **arguments)
+            encoder.load_state_dict(load(self.folder.content(file)))
+        return encoder.eval().requires_grad_(False)
 
     @property
     def manifest(self) -> Manifest:
@@ -80,12 +94,19 @@ def _build_discriminator(folder: ModelFolder) -> Discriminator | None:
     arguments = dict(network.architecture.arguments)
     norm, classes = arguments.pop("norm"), arguments.pop("classes")
     size = (manifest.height, manifest.width)
-    try:
+    with _weights_of_the_network(folder, file):
         discriminator = families.discriminator(network.architecture.name, manifest.channels, size, classes, norm, arguments)
         discriminator.load_state_dict(load(folder.content(file)))
+    return discriminator
+
+
+@contextmanager
+def _weights_of_the_network(folder: ModelFolder, file: str) -> Iterator[None]:
+    """Raises ModelFolderError where a file does not fit the network that the manifest describes."""
+    try:
+        yield
     except (ValueError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(" ".join(str(error).splitlines()[:2]).split())
         raise ModelFolderError(
             f"{folder.path / file} are not the weights of the network in {MANIFEST} ({reason}): copy the model folder again"
         ) from error
-    return discriminator

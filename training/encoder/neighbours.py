@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-_SIDE = 8  # points on a side of a feature map at most, and half of it, at least 4, where a map has fewer
+_SIDE = 8  # points on the shorter side of a feature map at most
 _COMPONENTS = 128
+_EXACTLY = 4096  # features of which all components are worked out; of more, the largest alone, in less memory and time
+_MORE, _ITERATIONS = 64, 8  # components and passes more than are asked for, with which the largest are found
 # What is added to the components' variances, of their mean: small directions count more than they do in plain distances, but are
 # not divided by nothing. Chosen, with all other constants of the score, on digits, avatars and emoji; see docs/applications.md.
 _SOFTNESS = 0.1
@@ -15,11 +17,18 @@ _NEIGHBOURS = 2
 
 
 def pooled(maps: Tensor) -> Tensor:
-    """A layer's maps, float [n, channels, rows, columns], or vectors [n, features], as vectors: halved unless they are small."""
+    """A layer's maps, float [n, channels, rows, columns], or vectors [n, features], as vectors.
+
+    Maps are averaged over squares: of 2x2 unless they are small, and of more until the shorter side has at most 8 points. So a
+    layer of large images has no more features than one of small images.
+    """
     if maps.ndim == 2:
         return maps
     rows, columns = maps.shape[2:]
-    return adaptive_avg_pool2d(maps, (rows // 2, columns // 2)).flatten(1) if min(rows, columns) >= _SIDE else maps.flatten(1)
+    shorter, by = min(rows, columns), 1 if min(rows, columns) < _SIDE else 2
+    while shorter // by > _SIDE:
+        by *= 2
+    return adaptive_avg_pool2d(maps, (rows // by, columns // by)).flatten(1) if by > 1 else maps.flatten(1)
 
 
 @dataclass(frozen=True)
@@ -35,13 +44,31 @@ class Whitening:
     def of(cls, features: Tensor) -> "Whitening":
         """Fit to float [n, features]."""
         mean = features.mean(0)
-        centred = (features - mean).double()
-        covariance = centred.T @ centred / len(centred)
-        variances, vectors = torch.linalg.eigh(covariance)  # ascending
-        kept = min(_COMPONENTS, len(variances), max(len(features) - 1, 1))
-        variances, vectors = variances.flip(0)[:kept].clamp_min(0), vectors.flip(1)[:, :kept]
-        soft = (_SOFTNESS * covariance.diagonal().mean()).clamp_min(1e-12)
+        kept = min(_COMPONENTS, features.shape[1], max(len(features) - 1, 1))
+        find = _components if features.shape[1] <= _EXACTLY else _largest_components
+        variances, vectors, total = find(features - mean, kept)
+        soft = (_SOFTNESS * total / features.shape[1]).clamp_min(1e-12)
         return cls(mean, vectors.float(), (variances + soft).rsqrt().float(), soft.rsqrt().float())
+
+
+def _components(centred: Tensor, kept: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Principal components of float [n, features] of mean 0: variances [kept], vectors [features, kept], all variances' sum."""
+    centred = centred.double()
+    covariance = centred.T @ centred / len(centred)
+    variances, vectors = torch.linalg.eigh(covariance)  # ascending
+    return variances.flip(0)[:kept].clamp_min(0), vectors.flip(1)[:, :kept], covariance.trace()
+
+
+def _largest_components(centred: Tensor, kept: int) -> tuple[Tensor, Tensor, Tensor]:
+    """As `_components`, by iterations on a random subspace (Halko et al. 2011, doi 10.1137/090771806, algorithm 4.4).
+
+    A covariance of 16,384 features alone would take 2 GB, and its decomposition some times that.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        _, lengths, vectors = torch.svd_lowrank(centred, min(kept + _MORE, *centred.shape), niter=_ITERATIONS)
+    variances = lengths[:kept].double().square() / len(centred)
+    return variances, vectors[:, :kept], centred.square().mean(0).sum().double()
 
 
 class Neighbours(nn.Module):
@@ -54,12 +81,12 @@ class Neighbours(nn.Module):
     stored: Tensor
 
     def __init__(self, real: Tensor) -> None:
-        """`real` are features of real pictures, float32 [n, features], which are stored as [n, components + 1] in float16."""
+        """`real` are features of real pictures, float32 [n, features], which are stored as [n, components + 1]."""
         super().__init__()
         whitening = Whitening.of(real)
         for name in ("mean", "basis", "scale", "rest"):
             self.register_buffer(name, getattr(whitening, name))
-        self.register_buffer("stored", torch.cat([self.whitened(some) for some in torch.split(real, 1024)]).half())
+        self.register_buffer("stored", torch.cat([self.whitened(some) for some in torch.split(real, 1024)]))
 
     def whitened(self, features: Tensor) -> Tensor:
         """float [n, features] -> float [n, components + 1]."""
@@ -70,7 +97,7 @@ class Neighbours(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """float [n, features] -> float [n]."""
-        found, stored = self.whitened(features), self.stored.float()
+        found, stored = self.whitened(features), self.stored
         squares = found.square().sum(1, keepdim=True) + stored.square().sum(1) - 2 * found @ stored.T
         nearest = squares.topk(min(_NEIGHBOURS, len(stored)), dim=1, largest=False).values
         return nearest.clamp_min(0).sqrt().mean(1)

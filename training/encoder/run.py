@@ -2,19 +2,22 @@
 
 import hashlib
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
+from gan import model_folder
 from gan.atomic import write_bytes_atomically
+from gan.encoder import ENCODER_WEIGHTS
 from gan.manifest import Manifest
+from gan.networks.encoder import Encoder
 from training.encoder import loop, pictures
 from training.encoder.frozen import FrozenModel
 from training.encoder.settings import EncoderConfig
 from training.encoder.state import CHECKPOINT, EncoderState
 from training.encoder.writing import write_encoder
+from training.engine.stopping import StopSignal
 from training.errors import UsageError
 from training.hardware import Hardware
 from training.tracking.run_dir import check_writable, locked
@@ -31,7 +34,8 @@ class Outcome:
     """What became of an encoder's training."""
 
     manifest: Manifest | None  # of the model with its encoder; None where it was asked to stop before
-    psnr: float = 0.0  # dB, mean over held-out pictures that have chosen nothing
+    written: bool = False  # False: the encoder that was there is as good, and stayed
+    psnr: float = 0.0  # of the trained encoder in dB, mean over held-out pictures that have chosen nothing
     pictures: int = 0  # of these
 
 
@@ -40,10 +44,14 @@ def add_encoder(
     config: EncoderConfig,
     data: str | None,  # None: what the model was trained on
     out: Path,  # the folder that gets the encoder's run
-    asked_to_stop: Callable[[], bool],
+    stop: StopSignal,
     anew: bool = False,  # begin again, whatever there is
+    replace: bool = False,  # an encoder that is there even if it is better
 ) -> Outcome:
     """Train an encoder on a model, or go on where that was stopped, and write it and the score into the model's folder.
+
+    An encoder that is there stays unless the new one has the higher PSNR on the held-out pictures that choose; a replaced one is
+    kept in the run's folder. A signal that comes while something is written raises KeyboardInterrupt: it can be written again.
 
     Raises UsageError, ModelFolderError, DataError, CheckpointError, DivergenceError or ExportError; the model is then as before.
     """
@@ -73,18 +81,50 @@ def add_encoder(
         resumed = state.restore(folder, fingerprint)
         write_bytes_atomically(folder / SETTINGS, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode())
         _say(model, parts, hardware, state, folder if resumed else None)
-        if not loop.train(state, model, parts, config, hardware, folder, fingerprint, asked_to_stop):
+        if not loop.train(state, model, parts, config, hardware, folder, fingerprint, stop.received):
             return Outcome(None)
+        stop.interrupt()
         psnr = loop.psnr_of(state.best, model, parts.test, hardware)
         _log.info(
             f"best after {state.best_seen:,} images: {psnr.mean():.2f} dB over {len(psnr):,} held-out images that chose nothing, "
             f"the worst tenth below {sorted(psnr)[len(psnr) // 10]:.2f}"
         )
+        if not replace and _is_no_better(state.best, model, parts, hardware):
+            return Outcome(model.manifest, False, float(psnr.mean()), len(psnr))
         _log.info(
             "the score: storing features of real images and scoring held-out ones, which takes minutes where there are labels"
         )
+        kept = _keep_old(model, folder)
         manifest = write_encoder(state.best, model, parts, config)
-    return Outcome(manifest, float(psnr.mean()), len(psnr))
+    if kept is not None:
+        _log.info(f"the model with its old encoder is in {kept}; to go back: rm -r {path} && cp -r {kept} {path}")
+    return Outcome(manifest, True, float(psnr.mean()), len(psnr))
+
+
+def _is_no_better(encoder: Encoder, model: FrozenModel, parts: pictures.Pictures, hardware: Hardware) -> bool:
+    """Whether a model has an encoder already that is as good as the given one, which is then said. Raises ModelFolderError."""
+    old = model.read_encoder()
+    if old is None:
+        return False
+    before = loop.measure(old.to(hardware.device), model, parts.selection, hardware)
+    after = loop.measure(encoder, model, parts.selection, hardware)
+    if after > before:
+        return False
+    _log.info(
+        f"{model.folder.path} was left as it is, since the new encoder is not better: it draws held-out images again at "
+        f"{after:.2f} dB, and the one there at {before:.2f}; the same command with --replace takes the new one"
+    )
+    return True
+
+
+def _keep_old(model: FrozenModel, folder: Path) -> Path | None:
+    """Copy a model with the encoder that it has into the run's folder; returns where, or None if it has none."""
+    if "encoder" not in model.manifest.networks:
+        return None
+    kept = folder / f"replaced-{model.manifest.files[ENCODER_WEIGHTS][:12]}"
+    if not kept.exists():
+        model_folder.copy(model.folder.path, kept)
+    return kept
 
 
 def run_folder(out: Path, manifest: Manifest) -> Path:

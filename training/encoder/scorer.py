@@ -71,8 +71,9 @@ class Scorer(nn.Module):
     @torch.no_grad()
     def fit(self, stored: Tensor, held_out: Tensor) -> None:
         """Store the features of real pictures, and take the parts' scales from held-out ones; both as `forward` takes them."""
-        layers = [self.layers(some, self.encoder.features(some)) for some in torch.split(stored, _AT_ONCE)]
-        self.neighbours = nn.ModuleList(Neighbours(torch.cat(one)) for one in zip(*layers, strict=True))
+        found = [self.layers(some, self.encoder.features(some)) for some in torch.split(stored, _AT_ONCE)]
+        # One layer after another is taken out: all of them twice would be gigabytes.
+        self.neighbours = nn.ModuleList(Neighbours(torch.cat([layers.pop(0) for layers in found])) for _ in range(len(found[0])))
         parts = torch.cat([self.parts(some)[0] for some in torch.split(held_out, _AT_ONCE)])
         self.mean.copy_(parts.mean(0))
         self.deviation.copy_(parts.std(0).clamp_min(1e-6))

@@ -18,8 +18,8 @@ from gan.manifest import Manifest
 from gan.manifest_parts import Architecture, Export, Network, Scoring
 from gan.networks.encoder import Encoder
 from gan.scoring import DRAWN, SCORE, SCORER
+from training.encoder.eight_bits import store_in_eight_bits
 from training.encoder.frozen import FrozenModel
-from training.encoder.half import store_in_half
 from training.encoder.pictures import Part, Pictures
 from training.encoder.scorer import Scorer
 from training.encoder.settings import EncoderConfig
@@ -32,7 +32,8 @@ _HELD_OUT = 5000  # at most that are scored for the quantiles
 _QUANTILES = 1001
 _COMPARED = 64  # pictures
 _AT_ONCE = 16
-_SCORE_TOLERANCE = 2e-2  # of a number whose standard deviation over real pictures is about 1: weights are rounded to float16
+# Of a number whose standard deviation over real pictures is about 1, before its weights are rounded to 8 bits, and after.
+_SCORE_TOLERANCE, _ROUNDED_TOLERANCE = 1e-2, 0.3
 
 
 class _Encoding(nn.Module):
@@ -75,7 +76,7 @@ def write_encoder(encoder: Encoder, model: FrozenModel, pictures: Pictures, conf
         outputs = [SCORE, DRAWN, *(["label"] if model.classes is not None else [])]
         rows = {"pictures": rows["pictures"]}
         # It takes any number of rows, but sums over a row differ in their last bits with its place in the memory of a batch.
-        exports = _export(scorer, folder / SCORER, rows, outputs, _SCORE_TOLERANCE, in_half=True)
+        exports = _export(scorer, folder / SCORER, rows, outputs, _SCORE_TOLERANCE, _ROUNDED_TOLERANCE)
         networks["scorer"] = Network(files={"onnx": SCORER}, exports=exports, batch=1)
         files = model.manifest.files | model_folder.digests(folder, [ENCODER_WEIGHTS, ENCODER, SCORER])
         scoring = _scoring(folder / SCORER, pictures.selection)
@@ -122,7 +123,12 @@ def _rows(part: Part, most: int) -> Inputs:
 
 
 def _export(
-    network: nn.Module, file: Path, rows: Inputs, outputs: list[str], tolerance: float, in_half: bool = False
+    network: nn.Module,
+    file: Path,
+    rows: Inputs,
+    outputs: list[str],
+    tolerance: float,
+    when_rounded: float | None = None,  # the tolerance with weights in 8 bits; None: they stay as they are
 ) -> dict[str, Export]:
     """Export to ONNX, and compare with the network in memory on these rows. Raises ExportError over the tolerance.
 
@@ -130,8 +136,16 @@ def _export(
     """
     two = {name: np.concatenate([values, values])[:2] for name, values in rows.items()}
     export_onnx(network, file, two, outputs)
-    if in_half:
-        store_in_half(file)
+    largest = _compared(network, file, rows, outputs[0], tolerance)
+    if when_rounded is not None:
+        store_in_eight_bits(file)
+        tolerance = when_rounded
+        largest = _compared(network, file, rows, outputs[0], tolerance)
+    return {file.name: Export(largest_difference=largest, tolerance=tolerance, latents=count(rows))}
+
+
+def _compared(network: nn.Module, file: Path, rows: Inputs, output: str, tolerance: float) -> float:
+    """The largest difference of a file's output from the network's first. Raises ExportError over the tolerance."""
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     largest = 0.0
     for start in range(0, count(rows), _AT_ONCE):
@@ -139,13 +153,13 @@ def _export(
         with torch.no_grad():
             expected = network(*map(torch.from_numpy, some.values()))
         first = expected if isinstance(expected, Tensor) else expected[0]
-        difference = float(np.abs(session.run(outputs[:1], some)[0] - first.numpy()).max())
+        difference = float(np.abs(session.run([output], some)[0] - first.numpy()).max())
         largest = float(np.max([largest, difference]))  # which keeps what is not a number
     if not largest <= tolerance:
         raise ExportError(
             f"{file.name} differs from the network in memory by {largest:.2g}, more than {tolerance:.0e}: not exported"
         )
-    return {file.name: Export(largest_difference=largest, tolerance=tolerance, latents=count(rows))}
+    return largest
 
 
 def _scoring(file: Path, part: Part) -> Scoring:

@@ -12,7 +12,9 @@ import time
 import pytest
 
 from gan import model_folder
+from gan.atomic import TEMPORARY
 from training.cli.encoder import main
+from training.encoder import loop, writing
 
 QUICKLY = ("--images", "192", "--width", "4", "--batch-size", "16", "--threads", "1")
 
@@ -20,6 +22,10 @@ QUICKLY = ("--images", "192", "--width", "4", "--batch-size", "16", "--threads",
 @pytest.fixture
 def model(trained, tmp_path):
     return shutil.copytree(trained.model, tmp_path / "model")
+
+
+def digests(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_a_model_gets_an_encoder_and_a_score(model, tmp_path, capsys):
@@ -40,15 +46,54 @@ def test_a_model_gets_an_encoder_and_a_score(model, tmp_path, capsys):
     assert model_folder.read(model).manifest.files["encoder.safetensors"] == before["encoder.safetensors"]
 
 
-def test_other_settings_are_not_resumed_with_and_anew_begins_again(model, tmp_path, capsys):
-    out = ("--out", str(tmp_path / "runs"))
-    assert main([str(model), *QUICKLY, *out]) == 0
-    first = model_folder.read(model).manifest.files["encoder.safetensors"]
-    assert main([str(model), *QUICKLY, *out, "--seed", "1"]) == 2
+def test_other_settings_are_not_resumed_with_and_the_better_encoder_stays(model, tmp_path, capsys):
+    """Unless --anew and --replace say otherwise."""
+    command = [str(model), *QUICKLY, "--out", str(tmp_path / "runs")]
+    longer, shorter = [*command, "--images", "1600"], [*command, "--images", "32"]
+
+    def encoder(path=model):
+        return model_folder.read(path).manifest.files["encoder.safetensors"]
+
+    assert main(command) == 0
+    first = encoder()
+    assert main(longer) == 2
     assert "--anew" in capsys.readouterr().err
-    assert model_folder.read(model).manifest.files["encoder.safetensors"] == first
-    assert main([str(model), *QUICKLY, *out, "--seed", "1", "--anew"]) == 0
-    assert model_folder.read(model).manifest.files["encoder.safetensors"] != first
+    assert encoder() == first
+    assert main([*longer, "--anew"]) == 0
+    better = encoder()
+    assert better != first
+    (kept,) = (tmp_path / "runs").glob("*/replaced-*")
+    assert encoder(kept) == first
+    assert f"rm -r {model} && cp -r {kept} {model}" in capsys.readouterr().out
+
+    before = digests(model)
+    assert main([*shorter, "--anew"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(
+        r"left as it is, since the new encoder is not better: .* at \d+\.\d\d dB, and the one there at .*--replace", said
+    )
+    assert "has an encoder" not in said
+    assert digests(model) == before
+    assert main([*shorter, "--replace"]) == 0
+    assert encoder() != better
+
+
+def test_a_signal_while_the_score_is_made_ends_the_command_and_loses_nothing(model, tmp_path, capsys, monkeypatch):
+    command, before = [str(model), *QUICKLY, "--out", str(tmp_path / "runs")], digests(model)
+
+    def terminated(*_):
+        signal.raise_signal(signal.SIGTERM)
+        raise AssertionError("it goes on")
+
+    monkeypatch.setattr(writing, "_scoring", terminated)
+    assert main(command) == 128 + signal.SIGTERM
+    assert "stopped and saved; the same command goes on" in capsys.readouterr().err
+    assert digests(model) == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(TEMPORARY)] == []
+    monkeypatch.undo()
+    monkeypatch.setattr(loop, "take_step", None)  # which is not called again
+    assert main(command) == 0
+    assert "encoder" in model_folder.read(model).manifest.networks
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import onnxruntime
 import pytest
 import torch
 
-from training.encoder import neighbours
-from training.encoder.half import store_in_half
+from training.encoder import eight_bits, neighbours
+from training.encoder.eight_bits import store_in_eight_bits
 from training.encoder.neighbours import Neighbours, Whitening, pooled
 from training.encoder.scorer import Scorer
 from training.encoder.writing import make_scorer
@@ -20,7 +20,7 @@ def test_distances_are_those_to_the_two_nearest_in_whitened_features():
     real = torch.randn(40, 6, generator=random) * torch.tensor([5.0, 1, 1, 1, 1, 0.1])
     asked = torch.randn(7, 6, generator=random) * 3
     find = Neighbours(real)
-    stored, found = find.whitened(real).half().float(), find.whitened(asked)
+    stored, found = find.whitened(real), find.whitened(asked)
     expected = torch.cdist(found, stored).sort(1).values[:, :2].mean(1)
     torch.testing.assert_close(find(asked), expected, rtol=1e-3, atol=1e-3)
     variances = real.var(0, unbiased=False)
@@ -47,8 +47,24 @@ def test_what_the_components_leave_counts_too(monkeypatch):
     assert Whitening.of(torch.zeros(4, 3)).scale.isfinite().all()  # features that are all alike
 
 
-def test_maps_are_halved_unless_they_are_small():
+def test_the_largest_components_are_those_of_the_whole_decomposition(monkeypatch):
+    random = torch.Generator().manual_seed(0)
+    mixing = torch.randn(300, 300, generator=random) * torch.logspace(0, -2, 300)[:, None]  # as of layers: few large, many small
+    real, asked = torch.randn(400, 300, generator=random) @ mixing + 3, torch.randn(9, 300, generator=random) @ mixing * 2
+    monkeypatch.setattr(neighbours, "_COMPONENTS", 32)
+    exact, state = Neighbours(real), torch.get_rng_state()
+    monkeypatch.setattr(neighbours, "_EXACTLY", 299)
+    largest = Neighbours(real)
+    torch.testing.assert_close(largest(asked), exact(asked), rtol=2e-3, atol=0)
+    assert not torch.equal(largest.basis, exact.basis)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(Neighbours(real).basis, largest.basis)
+
+
+def test_maps_are_halved_unless_they_are_small_and_large_ones_more():
     assert pooled(torch.zeros(2, 3, 16, 16)).shape == (2, 3 * 64)
+    assert pooled(torch.zeros(2, 3, 64, 128)).shape == (2, 3 * 8 * 16)
+    assert pooled(torch.zeros(2, 3, 14, 12)).shape == (2, 3 * 7 * 6)
     assert pooled(torch.zeros(2, 3, 4, 6)).shape == (2, 3 * 24)
     assert pooled(torch.zeros(2, 9)).shape == (2, 9)
 
@@ -87,16 +103,18 @@ def test_a_model_without_a_discriminator_is_scored_by_the_encoder_alone(plain):
     assert scorer(images)[0].isfinite().all()
 
 
-def test_large_weights_are_stored_in_half(scored):
+def test_large_weights_are_stored_in_eight_bits(scored):
     model = onnx.load(scored.model / "scorer.onnx")
-    large = [one for one in model.graph.initializer if math.prod(one.dims) > 1000]
-    assert {one.data_type for one in large} == {onnx.TensorProto.FLOAT16}
+    large = [one for one in model.graph.initializer if math.prod(one.dims) > 1000 and len(one.dims) > 1]
+    assert {one.data_type for one in large} == {onnx.TensorProto.INT8}
     assert sum(math.prod(one.dims) for one in large) > 100_000
     onnx.checker.check_model(model)
 
 
-def test_storing_in_half_rounds_weights_and_nothing_else(tmp_path):
+def test_storing_in_eight_bits_rounds_weights_and_nothing_else(tmp_path):
     network = torch.nn.Sequential(torch.nn.Linear(50, 60), torch.nn.Tanh(), torch.nn.Linear(60, 40)).requires_grad_(False)
+    network[2].weight[7] = 0  # by whose largest value nothing is divided
+    network[2].weight[8] *= 1000  # which must not make the other rows coarse
     rows = torch.randn(3, 50, generator=torch.Generator().manual_seed(0))
     torch.onnx.export(network, (rows,), tmp_path / "network.onnx", dynamo=True, external_data=False, verbose=False)
 
@@ -105,9 +123,21 @@ def test_storing_in_half_rounds_weights_and_nothing_else(tmp_path):
         return session.run(None, {session.get_inputs()[0].name: rows.numpy()})[0]
 
     before, size = run(), (tmp_path / "network.onnx").stat().st_size
-    store_in_half(tmp_path / "network.onnx")
-    for layer in (network[0], network[2]):
-        layer.weight.copy_(layer.weight.half())
-    np.testing.assert_allclose(run(), network(rows).numpy(), atol=1e-6)
+    store_in_eight_bits(tmp_path / "network.onnx")
+    assert (tmp_path / "network.onnx").stat().st_size < 0.45 * size
+    stored = {one.name: onnx.numpy_helper.to_array(one) for one in onnx.load(tmp_path / "network.onnx").graph.initializer}
+    for name, layer in (("0", network[0]), ("2", network[2])):
+        levels, scales = stored[f"{name}.weight.levels"], stored[f"{name}.weight.scales"]
+        rounded = torch.from_numpy(levels * scales)
+        assert ((rounded - layer.weight).abs() <= torch.from_numpy(scales) / 2 + 1e-7).all()
+        assert (np.abs(levels).max(1 if scales.shape[1] == 1 else 0)[scales.ravel() != 1] == 127).all()
+        layer.weight.copy_(rounded)
+    np.testing.assert_allclose(run(), network(rows).numpy(), rtol=1e-5, atol=1e-5)
     assert not np.array_equal(run(), before)
-    assert (tmp_path / "network.onnx").stat().st_size < 0.65 * size
+
+
+def test_a_scale_is_that_of_a_column_where_that_rounds_less():
+    values = np.random.default_rng(0).standard_normal((60, 50), np.float32) * np.logspace(0, 4, 50, dtype=np.float32)
+    rounded = [eight_bits._rounded(values, axis) for axis in (0, 1)]
+    assert [scales.shape for _, scales in rounded] == [(60, 1), (1, 50)]
+    assert eight_bits._error(values, *rounded[1]) < 0.5 * eight_bits._error(values, *rounded[0])
