@@ -5,8 +5,8 @@ scores the whole test set by each: the pictures of the nine other classes are th
 proceedings.mlr.press/v80/ruff18a.html). Beside it stand distances in pixels, which need no network. Every figure is the area under
 the ROC curve in percent, of the last checkpoint. It takes an hour of one core; a class that is done is not done again.
 
-`python -m benchmarks.anomaly --model models/fashion-mnist` takes a model of all ten classes that has a score, and pictures of other
-things as the anomalies.
+`python -m benchmarks.anomaly --model models/fashion-mnist` takes a model that has a score, and pictures of other things as the
+anomalies: digits, emoji, and garments where it draws something else.
 """
 
 import argparse
@@ -30,6 +30,7 @@ Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 Rows = dict[str, list[float]]  # way -> percent, in the order of the classes
 
+_GARMENTS = "fashion-mnist"
 _SIZE = 32  # pixels, of which 28 are Fashion-MNIST's and the others a margin
 _OURS = "f-anogan"
 
@@ -46,11 +47,16 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="score other things by this model instead")
     parser.add_argument("--emoji", type=Path, help="a folder of emoji, as one more kind of other things")
     parser.add_argument("--pictures", type=int, default=2000, help="held-out ones beside other things (default: %(default)s)")
+    parser.add_argument("--data", default=_GARMENTS, help="what the model was trained on (default: %(default)s)")
+    parser.add_argument(
+        "--spread", action="store_true", help="not the last held-out ones, which may be of one class, but some of all"
+    )
+    parser.add_argument("--others", type=int, default=4000, help="of each kind at most (default: %(default)s)")
     chosen = parser.parse_args()
     if chosen.model is not None:
-        _other_things(chosen.model, chosen.emoji, chosen.pictures)
+        _other_things(chosen)
         return
-    dataset = data.load("fashion-mnist", (_SIZE, _SIZE), labelled=True)
+    dataset = data.load(_GARMENTS, (_SIZE, _SIZE), labelled=True)
     assert dataset.labels is not None
     assert dataset.held_out is not None
     assert dataset.held_out.labels is not None
@@ -113,34 +119,48 @@ def _without_network(normal: Floats, test: Floats) -> Iterator[tuple[str, NDArra
     yield "PCA, 32 components, residual", np.square(left).sum(1)
 
 
-def _other_things(model: Path, emoji: Path | None, pictures: int) -> None:
-    """Score held-out pictures of a grey 32x32 model's own data, and other things."""
-    folder = model_folder.read(model)
+def _other_things(chosen: argparse.Namespace) -> None:
+    """Score held-out pictures of a model's own data, and other things."""
+    folder = model_folder.read(chosen.model)
     scorer = Scorer.load(folder)
-    assert scorer is not None, f"{model} has no score: python -m training.encoder {model}"
-    dataset = data.load("fashion-mnist", (folder.manifest.height, folder.manifest.width))
-    assert dataset.held_out is not None
-    usual = dataset.held_out.images[-pictures:]
+    assert scorer is not None, f"{chosen.model} has no score: python -m training.encoder {chosen.model}"
+    size, colours = (folder.manifest.height, folder.manifest.width), folder.manifest.channels
+    held_out = data.load(chosen.data, size).held_out
+    assert held_out is not None
+    usual = _spread(held_out.images, chosen.pictures) if chosen.spread else held_out.images[-chosen.pictures :]
     scores, shares, drawn, _ = scorer.score(_values(usual))
     print(f"{len(usual)} held-out pictures: {(shares < 0.05).mean():.1%} have a share under 5 %")
-    for name, others in _others(emoji):
+    for name, whole in _others(chosen, size, colours):
+        others = _spread(whole, chosen.others)
         found, their_shares, theirs, _ = scorer.score(_values(others))
         truth = np.arange(len(usual) + len(others)) >= len(usual)
         residuals = [np.square(one - _values(two)).mean((1, 2, 3)) for one, two in ((drawn, usual), (theirs, others))]
         ours, residual = _auroc(np.concatenate([scores, found]), truth), _auroc(np.concatenate(residuals), truth)
-        print(f"| {name} | {len(others)} | {ours:.2f} | {residual:.2f} | {(their_shares < 0.01).mean():.1%} |")
+        row = f"| {name} | {len(others)} | {ours:.2f} | {residual:.2f} | {(their_shares < 0.01).mean():.1%} |"
+        print(row, flush=True)
 
 
-def _others(emoji: Path | None) -> Iterator[tuple[str, Bytes]]:
+def _spread(images: Bytes, most: int) -> Bytes:
+    """So many images, or all, from equally far apart."""
+    return images[np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(np.int64)]
+
+
+def _others(chosen: argparse.Namespace, size: tuple[int, int], colours: int) -> Iterator[tuple[str, Bytes]]:
+    """Pictures of a size and so many channels, uint8 [n, channels, height, width], by their names."""
     digits = (load_digits().images * (255 / 16)).round().astype(np.uint8)
-    for side in (28, _SIZE):
-        found = [np.asarray(Image.fromarray(one).resize((side, side), Image.Resampling.BICUBIC)) for one in digits]
-        margin = (_SIZE - side) // 2
-        yield f"digits, {side}x{side}", np.pad(np.stack(found), ((0, 0), (margin, margin), (margin, margin)))[:, None]
-    if emoji is not None:
-        for background in ("white", "black"):
-            found = data.load(str(emoji), (_SIZE, _SIZE), background=background).images.mean(1, keepdims=True)
-            yield f"emoji in grey on {background}", found.round().astype(np.uint8)
+    for share, margin in ((7 / 8, "with a margin"), (1, "without")):
+        height, width = (round(share * side) for side in size)
+        found = np.stack([np.asarray(Image.fromarray(one).resize((width, height), Image.Resampling.BICUBIC)) for one in digits])
+        above, left = (size[0] - height) // 2, (size[1] - width) // 2
+        padded = np.pad(found, ((0, 0), (above, size[0] - height - above), (left, size[1] - width - left)))
+        yield f"digits, {width}x{height}, {margin}", np.repeat(padded[:, None], colours, 1)
+    if chosen.data != _GARMENTS:
+        garments = data.load(_GARMENTS, size).held_out
+        assert garments is not None
+        yield "Fashion-MNIST", np.repeat(garments.images, colours, 1)
+    for background in ("white", "black") if chosen.emoji is not None else ():
+        emoji = data.load(str(chosen.emoji), size, background=background).images
+        yield f"emoji on {background}", emoji if colours > 1 else emoji.mean(1, keepdims=True).round().astype(np.uint8)
 
 
 def _values(images: Bytes) -> Floats:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.decomposition import PCA
 
 from gan import model_folder
 from gan.encoder import PictureEncoder
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="a model folder with normal latents")
     parser.add_argument("--data", default="fashion-mnist", help="default: %(default)s")
     parser.add_argument("--pictures", type=int, default=256, help="held-out ones (default: %(default)s)")
+    parser.add_argument("--spread", action="store_true", help="not the first ones, which may be of one class, but some of all")
     parser.add_argument("--iterations", type=int, default=10, help="default: %(default)s")
     parser.add_argument("--after-encoder", type=int, default=5, help="iterations after the encoder (default: %(default)s)")
     chosen = parser.parse_args()
@@ -40,8 +42,10 @@ def main() -> None:
     manifest = folder.manifest
     dataset = data.load(chosen.data, (manifest.height, manifest.width), labelled=manifest.classes is not None)
     assert dataset.held_out is not None, "choose data with held-out pictures"
-    train, pictures = _values(dataset.images), _values(dataset.held_out.images[: chosen.pictures])
-    labels = None if dataset.held_out.labels is None else dataset.held_out.labels[: chosen.pictures].astype(np.int64)
+    many = min(chosen.pictures, len(dataset.held_out.images))
+    places = np.linspace(0, len(dataset.held_out.images) - 1, many).round().astype(np.int64) if chosen.spread else np.arange(many)
+    train, pictures = _values(dataset.images), _values(dataset.held_out.images[places])
+    labels = None if dataset.held_out.labels is None else dataset.held_out.labels[places].astype(np.int64)
     engine = OnnxEngine(generator_of(folder), folder.content("generator.onnx"), 1)
 
     def draw(rows: Inputs) -> Floats:
@@ -101,12 +105,9 @@ def _psnr(images: Floats, pictures: Floats) -> NDArray[np.float64]:
 
 
 def _of_components(train: Floats, pictures: Floats, components: int) -> Floats:
-    flat = train.reshape(len(train), -1)
-    mean = flat.mean(0)
-    _, vectors = np.linalg.eigh(np.cov(flat, rowvar=False))
-    basis = vectors[:, -components:].astype(np.float32)
-    found: Floats = (((pictures.reshape(len(pictures), -1) - mean) @ basis) @ basis.T + mean).reshape(pictures.shape)
-    return found
+    found = PCA(components, svd_solver="randomized", random_state=0).fit(train.reshape(len(train), -1))
+    images: Floats = found.inverse_transform(found.transform(pictures.reshape(len(pictures), -1))).reshape(pictures.shape)
+    return images
 
 
 def _nearest(train: Floats, pictures: Floats) -> Floats:

@@ -8,7 +8,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 _SIDE = 8  # points on the shorter side of a feature map at most
 _COMPONENTS = 128
-_EXACTLY = 4096  # features of which all components are worked out; of more, the largest alone, in less memory and time
+_EXACTLY = 2048  # features of which all components are worked out; of more, the largest alone, in less memory and time
 _MORE, _ITERATIONS = 64, 8  # components and passes more than are asked for, with which the largest are found
 # What is added to the components' variances, of their mean: small directions count more than they do in plain distances, but are
 # not divided by nothing. Chosen, with all other constants of the score, on digits, avatars and emoji; see docs/applications.md.

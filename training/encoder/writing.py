@@ -16,6 +16,7 @@ from gan.encoder import ENCODER, ENCODER_WEIGHTS, LATENT
 from gan.latents import Inputs, count, select
 from gan.manifest import Manifest
 from gan.manifest_parts import Architecture, Export, Network, Scoring
+from gan.model_folder import CARD
 from gan.networks.encoder import Encoder
 from gan.scoring import DRAWN, SCORE, SCORER
 from training.encoder.eight_bits import store_in_eight_bits
@@ -26,6 +27,7 @@ from training.encoder.settings import EncoderConfig
 from training.errors import ExportError
 from training.evaluation.subsets import fixed_subset
 from training.export.export import TOLERANCE, export_onnx, write_manifest
+from training.export.model_card import model_card
 
 _STORED = 6000  # real pictures at most whose features a score is measured by
 _HELD_OUT = 5000  # at most that are scored for the quantiles
@@ -82,6 +84,9 @@ def write_encoder(encoder: Encoder, model: FrozenModel, pictures: Pictures, conf
         scoring = _scoring(folder / SCORER, pictures.selection)
         manifest = model.manifest.model_copy(update={"networks": networks, "files": files, "scoring": scoring})
         write_manifest(folder, manifest)
+        card = folder / CARD
+        if card.is_file() and card.read_text() == model_card(model.manifest):  # otherwise somebody has edited it
+            card.write_text(model_card(manifest))
         written.append(model_folder.read(folder).manifest)
 
     atomic.write_atomically(path, fill, replace=True)

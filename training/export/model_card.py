@@ -28,7 +28,7 @@ A {family} of {"grey" if manifest.channels == 1 else "coloured"} images of {mani
 version {manifest.version}, {_from(origin)}
 
 The grid shows seeds 0 to {seeds[-1]}, unselected, as the service draws them. Licence: {manifest.licence}.
-
+{_pictures_in(manifest)}
 {_quality(manifest)}
 
 | file | largest difference from the network in memory, {latents} latents, range -1 to 1 |
@@ -46,6 +46,16 @@ def _from(origin: Trained | Imported) -> str:
     return (
         f"trained on {origin.dataset} ({origin.dataset_pictures:,} images).\n"
         f"It saw {origin.pictures_seen:,} images in {origin.wall_time_seconds / 60:.0f} minutes on: {origin.environment.hardware}."
+    )
+
+
+def _pictures_in(manifest: Manifest) -> str:
+    """What there is for pictures of one's own, as a paragraph."""
+    if manifest.scoring is None:
+        return ""
+    return (
+        "\nPictures of one's own: encoder.onnx finds the latent vector that draws one again, and scorer.onnx says how unusual\n"
+        f"it is, beside {manifest.scoring.pictures:,} held-out images.\n"
     )
 
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from gan import model_folder
 from gan.manifest import MANIFEST, Manifest
+from gan.model_folder import CARD
 from gan.networks.encoder import Encoder
 from tests.training.encoder.conftest import Setting, setting
 from training.encoder import writing
@@ -40,6 +41,8 @@ class Written:
 def written(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("written") / "model"
     shutil.copytree(request.getfixturevalue(request.param).model, folder)
+    if request.param == "conditional":
+        (folder / CARD).write_text("somebody has edited it")
     found, before = setting(folder), digests(folder)
     state = found.start()
     return Written(found, state, before, write_encoder(state.best, found.model, found.pictures, found.config))
@@ -52,7 +55,9 @@ def digests(folder):
 def test_encoder_and_score_come_beside_what_is_there(written):
     found, manifest, before, after = written.found, written.manifest, written.before, digests(written.folder)
     assert after.keys() - before.keys() == {"encoder.safetensors", "encoder.onnx", "scorer.onnx"}
-    assert {name for name in before if before[name] != after[name]} == {MANIFEST}
+    edited = before[CARD] == b"somebody has edited it"
+    assert {name for name in before if before[name] != after[name]} == ({MANIFEST} if edited else {MANIFEST, CARD})
+    assert edited or f"beside {manifest.scoring.pictures} held-out images.\n\n|" in after[CARD].decode()
     assert model_folder.read(written.folder).manifest == manifest
     assert (manifest.name, manifest.version) == (found.model.manifest.name, found.model.manifest.version)
     assert sorted(manifest.scoring.quantiles) == manifest.scoring.quantiles
