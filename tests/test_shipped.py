@@ -62,6 +62,25 @@ def test_conditional_models_say_how_good_they_are_and_beside_what(client, model)
     assert f"| label_accuracy | {figure} |" in card
 
 
+@pytest.mark.parametrize("name", ["avatars", "fashion-mnist"])
+def test_models_that_take_pictures_draw_their_own_again_and_know_them_from_noise(client, name):
+    own = client.post("/generate", json={"model": name, "seed": 7, "format": "png"}).content
+    noise, shape = io.BytesIO(), np.asarray(Image.open(io.BytesIO(own))).shape
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, shape, np.uint8)).save(noise, "PNG")
+    usual, unusual = (
+        client.post(f"/score?model={name}", content=content, headers={"Content-Type": "image/png"}).json()["images"][0]
+        for content in (own, noise.getvalue())
+    )
+    assert usual["share"] > 0.05
+    assert unusual["share"] == 0
+    answer = client.post(f"/invert?model={name}&iterations=0", content=own, headers={"Content-Type": "image/png"})
+    assert answer.json()["images"][0]["psnr"] > 18
+
+
+def test_no_file_is_larger_than_hosts_of_repositories_like():
+    assert {path for path in MODELS.rglob("*") if path.stat().st_size > 20_000_000} == set()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_figures_are_of_images_and_seeds_that_chose_nothing(client, name):
     for metric in client.get(f"/models/{name}").json()["metrics"]:
