@@ -59,11 +59,11 @@ container: .venv/deploy ## build the bento and its container image with docker o
 	@tag=$$(deploy/bento.sh $(KIND)) && $(BIN)/python -m deploy.image "$$tag"
 
 test-container: .venv/development ## build the container image, run it hardened, and test it; installs podman where there is no engine
-	@. tests/container/engine.sh && BENTOML_HOME=$(CURDIR)/build/test-container $(BIN)/pytest --timeout 900 tests/container
+	@. tests/container/engine.sh && . tests/container/promtool.sh && BENTOML_HOME=$(CURDIR)/build/test-container $(BIN)/pytest --timeout 900 tests/container
 
 lock: ## renew constraints.txt, and with it the packages of the container images, from the newest versions that pyproject.toml allows
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/pip install --quiet --disable-pip-version-check '.[train,openvino,bulk,hub,mlflow,wandb,bench,deploy,dev]'
+	build/lock/bin/pip install --quiet --disable-pip-version-check '.[train,openvino,bulk,otel,hub,mlflow,wandb,bench,deploy,dev]'
 	build/lock/bin/pip freeze --exclude gan-service | grep -v ' @ ' > constraints.txt
 	$(foreach kind,cpu openvino gpu,build/lock/bin/uv pip compile --quiet pyproject.toml $(if $(filter-out cpu,$(kind)),--extra $(kind)) --constraint constraints.txt \
 		--universal --python-version 3.11 --generate-hashes --no-header --no-annotate --output-file deploy/requirements-$(kind).txt &&) true
@@ -88,7 +88,7 @@ lock: ## renew constraints.txt, and with it the packages of the container images
 	@touch $@
 
 .venv/development: .venv/training
-	$(PIP) --editable '.[train,openvino,bulk,hub,mlflow,wandb,deploy,dev]'
+	$(PIP) --editable '.[train,openvino,bulk,otel,hub,mlflow,wandb,deploy,dev]'
 	@touch $@
 
 .PHONY: help serve test test-online train fashion-mnist avatars avatars-data bench bento container test-container lock

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal
@@ -24,7 +25,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gan.errors import GanServiceError
-from serving import metrics_folder, workers
+from serving import metrics_folder, observing, workers
 from serving.app import Api
 from serving.auth import SWAGGER_FILES, RequireKey
 from serving.batching import Batcher
@@ -81,6 +82,12 @@ def _workers() -> int:
         return 1  # `check` reports what is wrong
 
 
+@cache
+def _observer() -> observing.Observer | None:
+    """This worker's; made once it has its settings."""
+    return observing.observer_for(Settings())
+
+
 def _record_batch(images: int, seconds: float) -> None:
     metrics().batch_images.observe(images)
     metrics().infer_seconds.observe(seconds)
@@ -124,7 +131,9 @@ class Dispatcher(Service["GanService"]):  # type: ignore[misc]
                 await (api if ours else bentoml_app)(scope, receive, send)
 
         settings = Settings()
-        return allow_origins(RequireKey(dispatch, settings.keys(), settings.keys_of_admins()), settings.cors_origins)
+        app = allow_origins(RequireKey(dispatch, settings.keys(), settings.keys_of_admins()), settings.cors_origins)
+        observer = _observer()
+        return app if observer is None else observer.observe(app)
 
 
 @bentoml.service(
@@ -151,6 +160,7 @@ class GanService:
             for name, meant in misspelt(os.environ).items():
                 _log.warning("%s is no setting of this program: did you mean %s?", name, meant)
             _warn_about_keys(settings.keys(), settings.keys_of_admins())
+            observing.check(settings)
             check_in_a_child(settings)
             if "BENTOML_CONTAINERIZED" in os.environ:  # where BentoML starts no other worker in the place of one
                 workers.end_with_the_first(_folder)
@@ -215,7 +225,7 @@ class GanService:
         server = getattr(close_the_port, "__self__", None)
         if not isinstance(server, uvicorn.Server):
             raise RuntimeError("BentoML no longer serves by uvicorn, whose HTTP is made strict here; install the pinned BentoML")
-        protect(server.config, self._settings)
+        protect(server.config, self._settings, _observer())
         # No answer takes longer; a connection open after that belongs to a caller who does not read, or sends nothing.
         server.config.timeout_graceful_shutdown = math.ceil(self._settings.deadline) + 1
         loop = asyncio.get_running_loop()
@@ -232,12 +242,15 @@ class GanService:
         """Stop the threads, after the last answer."""
         self._closing.set()
         self._batcher.close()
+        if (observer := _observer()) is not None:
+            observer.close()
         if not self._lost:
             workers.unmark(self._shared)
 
     def __metrics__(self, text: str) -> str:
         """/metrics: the values that processes share, and those of this moment."""
-        return text + metrics().model.text()
+        metrics().memory.processes = workers.serving(self._shared) or (os.getpid(),)
+        return text + metrics().text_of_this_moment()
 
     def _terminate(self) -> None:
         """End a process that has lost its device as SIGTERM does; BentoML or the container's engine starts another."""

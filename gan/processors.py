@@ -28,7 +28,7 @@ def cgroup_limit(root: Path = Path("/")) -> float | None:
 
     Containers are limited by that, which neither the number of processors nor the affinity shows. Versions 1 and 2.
     """
-    return min((limit for folder in _groups(root) if (limit := _limit(folder))), default=None)
+    return min((limit for folder in control_groups("cpu", root) if (limit := _limit(folder))), default=None)
 
 
 @cache
@@ -47,12 +47,12 @@ def hardware(root: Path = Path("/")) -> str:
     return "\n".join(sorted(told))
 
 
-def _groups(root: Path) -> Iterator[Path]:
-    """The folders of this process's groups, each followed by those above it."""
+def control_groups(controller: str, root: Path = Path("/")) -> Iterator[Path]:
+    """The folders of this process's groups that limit cpu or memory, each followed by those above it. Not all need be there."""
     with suppress(OSError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():
             _, controllers, group = line.split(":", 2)
-            if controllers and "cpu" not in controllers.split(","):
+            if controllers and controller not in controllers.split(","):
                 continue
             hierarchy = root / "sys/fs/cgroup" / controllers
             # Within a container the line may name the group as the host sees it, while the hierarchy begins at the container's

@@ -28,6 +28,7 @@ from serving.prepared_requests import PreparedGeneration, PreparedInterpolation,
 from serving.public import public_manifest
 from serving.reloading import Reloads
 from serving.request_reading import RequestReader, header_items
+from serving.request_record import CLIENT_CLOSED_REQUEST, note_images, note_route
 from serving.schema import GenerateRequest
 from serving.settings import Settings
 
@@ -35,7 +36,6 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 _REVALIDATE = {"Cache-Control": "no-cache"}
 _OF_MODEL = re.compile("/models/([^/]+)(/reload)?")
-_CLIENT_CLOSED_REQUEST = 499  # nginx's status for a caller that has disconnected, for the log and the metrics
 
 
 class Api:
@@ -60,6 +60,7 @@ class Api:
         """ASGI's entry."""
         started = time.perf_counter()
         route, response = self._match(scope), None
+        note_route(route)
         try:
             response = await self._handle(route, Request(scope, receive))
             await self._pipeline.answers.deliver(response, scope, receive, send)
@@ -94,7 +95,7 @@ class Api:
             return errors.problem_of(error)
         except ClientDisconnect as error:
             forget_frames(error)
-            return Response(status_code=_CLIENT_CLOSED_REQUEST)
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
         except Exception as error:
             return errors.unforeseen(method, path, error)
 
@@ -161,6 +162,7 @@ class Api:
             with_keys = bool(self._settings.api_keys or self._settings.api_keys_file)
             headers |= caching.headers(model, prepared, pinned=fields.model == model.folder.title, private=with_keys)
             if caching.matches(header_items(request, "if-none-match"), headers.get("ETag")):
+                note_images(model.folder.title, 0)
                 return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={**headers, "X-Model": model.folder.title})
         headers["Content-Disposition"] = prepared.content_disposition
         return await self._answer(request, model, prepared, headers)

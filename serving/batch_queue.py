@@ -20,6 +20,7 @@ class Generated:
     images: NDArray[Any]  # uint8 [n, height, width, channels], or of `Runtime.values` float32 [n, channels, height, width]
     queue_seconds: float  # until its first row went into a batch
     infer_seconds: float  # from then to its last image
+    started: float  # that time, as time.perf_counter() has it
 
 
 @dataclass(eq=False)
@@ -47,7 +48,7 @@ class Job:
 
     def generated(self, now: float) -> Generated:
         """All images together. Raises ValueError if those of one batch have another size than those of another."""
-        return Generated(np.concatenate(self.images), self.started - self.submitted, now - self.started)
+        return Generated(np.concatenate(self.images), self.started - self.submitted, now - self.started, self.started)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 
 ANY = "*"
 # Headers of an answer that a page's script may read, beside those that browsers always expose
-_EXPOSED = ("X-Seed", "X-Model", "Server-Timing", "ETag", "Retry-After", "Content-Disposition")
+_EXPOSED = ("X-Seed", "X-Model", "Server-Timing", "ETag", "Retry-After", "Content-Disposition", "X-Request-ID")
 _USUAL_PORTS = {"http": 80, "https": 443}  # which browsers omit from the header Origin
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from gan.errors import GanServiceError
+from serving.request_record import current
 
 _log = logging.getLogger("bentoml.gan")
 
@@ -42,6 +43,8 @@ def problem(status: HTTPStatus, detail: str, errors: list[tuple[Location, str]],
     body: dict[str, Any] = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
     if errors:
         body["errors"] = [{"loc": list(loc), "msg": msg} for loc, msg in errors]
+    if (record := current()) is not None:
+        body["request_id"] = record.id
     return JSONResponse(body, status.value, {"Cache-Control": "no-store", **(headers or {})}, media_type="application/problem+json")
 
 

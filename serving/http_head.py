@@ -3,6 +3,8 @@
 import re
 from http import HTTPStatus
 
+import httptools
+
 from serving.errors import RequestError
 
 _HOST = re.compile(rb"[\w.~!$&'()*+,;=%:\[\]-]*")  # RFC 3986's host and port
@@ -31,6 +33,27 @@ def check_head(method: bytes, target: bytes, version: str, headers: list[tuple[b
     if announces_body and method in (b"GET", b"HEAD"):
         raise _bad(f"{method.decode()} takes no body; put the fields into the query, or send the body with POST")
     return _origin_form(target, method), announces_body
+
+
+def head_without_upgrade(method: bytes, target: bytes, version: str, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The head of a request as bytes, but for what offers another protocol."""
+    line = b"%b %b HTTP/%b\r\n" % (method, target, version.encode())
+    kept = (b"%b: %b\r\n" % header for header in headers if header[0] != b"upgrade")
+    return line + b"".join(kept) + b"\r\n"
+
+
+def unreadable(error: httptools.HttpParserError, method: bytes) -> RequestError:
+    """The refusal of what the parser could not read, or of what a check that it called has refused."""
+    if isinstance(error.__context__, RequestError):
+        return error.__context__
+    if method == b"PRI":
+        return RequestError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP/2 is not spoken here; use HTTP/1.1")
+    return _bad(f"this is not HTTP/1.1: {error}")
+
+
+def too_slow(seconds: float) -> RequestError:
+    """The refusal of a request that did not come whole by the deadline."""
+    return RequestError(HTTPStatus.REQUEST_TIMEOUT, f"the request did not come within {seconds:g} s; send it again")
 
 
 def _check_host(hosts: list[bytes], version: str) -> None:

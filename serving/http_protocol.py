@@ -19,10 +19,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from serving.admission import ByteBudget
 from serving.deadline import DISCONNECTED
 from serving.errors import RequestError
-from serving.http_head import check_head
+from serving.http_head import check_head, head_without_upgrade, too_slow, unreadable
 from serving.http_limits import RequestSize
 from serving.http_writing import HeadWithBody, ReadingClock, ending_unless_continued, refusal_as_bytes
 from serving.metrics import metrics
+from serving.observing import Observer
 from serving.settings import Settings
 
 _UNFINISHED_HEADS = 2**25  # bytes of heads that have come in part, over all connections
@@ -30,22 +31,22 @@ _LONGEST_PIPELINE = 64  # requests of one connection that wait for the answer to
 _LINGER = 2.0  # seconds in which a caller who still sends can read the refusal; a port closed at once would discard it
 
 
-def protect(config: uvicorn.Config, settings: Settings) -> None:
+def protect(config: uvicorn.Config, settings: Settings, observer: Observer | None = None) -> None:
     """Let a server that is about to open its port read requests with StrictHttpProtocol."""
     config.timeout_keep_alive = settings.keep_alive  # type: ignore[assignment]  # a float does as well
     config.http_protocol_class = partial(  # type: ignore[assignment]  # called with keywords, as a class would be
-        StrictHttpProtocol, deadline=settings.deadline, heads=ByteBudget(_UNFINISHED_HEADS, "requests")
+        StrictHttpProtocol, deadline=settings.deadline, heads=ByteBudget(_UNFINISHED_HEADS, "requests"), observer=observer
     )
 
 
 class StrictHttpProtocol(HttpToolsProtocol):
     """The parser and the clocks of one connection."""
 
-    def __init__(self, *args: Any, deadline: float, heads: ByteBudget, **keywords: Any) -> None:
+    def __init__(self, *args: Any, deadline: float, heads: ByteBudget, observer: Observer | None, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         self.parser = httptools.HttpRequestParser(self)  # without uvicorn's leniency towards what follows the last request
         self._deadline = deadline  # seconds for a request to come
-        self._heads = heads
+        self._heads, self._observer = heads, observer
         self._answering: RequestResponseCycle | None = None  # the request being answered
         self._writing: HeadWithBody | None = None  # its answer
         self._reading = self._head_read = False  # whether a request has begun, and its headers have come
@@ -69,6 +70,8 @@ class StrictHttpProtocol(HttpToolsProtocol):
         if self._answering is not None:
             self._answering.disconnected = True
             self._answering.message_event.set()
+        if self._observer:
+            self._observer.lost(cycle.scope for cycle, _ in self.pipeline)
         self.pipeline.clear()
         self._stop_the_clocks()
         self._unread.stop()
@@ -84,7 +87,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
             if self._reading:
                 self._count(len(data))
         except httptools.HttpParserError as error:
-            self._refuse(self._refusal_of(error))
+            self._refuse(unreadable(error, self.parser.get_method()))
         except RequestError as refusal:
             self._refuse(refusal)
 
@@ -95,13 +98,9 @@ class StrictHttpProtocol(HttpToolsProtocol):
                 return
             except httptools.HttpParserUpgrade as upgrade:
                 # httptools treats what follows the head as another protocol, even a body. So the head is parsed again without it.
-                data = self._head_without_upgrade() + data[upgrade.args[0] :]
+                method, version = self.parser.get_method(), self.parser.get_http_version()
+                data = head_without_upgrade(method, self.url, version, self.headers) + data[upgrade.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
-
-    def _head_without_upgrade(self) -> bytes:
-        line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
-        kept = (b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade")
-        return line + b"".join(kept) + b"\r\n"
 
     def _count(self, parsed: int) -> None:
         """Bound what a request that has not come whole may take, in bytes and in time. Raises RequestError."""
@@ -199,13 +198,6 @@ class StrictHttpProtocol(HttpToolsProtocol):
         if self._refusal and not self._is_answering():
             self._end_with(self._refusal)
 
-    def _refusal_of(self, error: httptools.HttpParserError) -> RequestError:
-        if isinstance(error.__context__, RequestError):
-            return error.__context__
-        if self.parser.get_method() == b"PRI":
-            return RequestError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP/2 is not spoken here; use HTTP/1.1")
-        return RequestError(HTTPStatus.BAD_REQUEST, f"this is not HTTP/1.1: {error}")
-
     def _refuse(self, refusal: RequestError) -> None:
         """Answer in turn that this request cannot be read, and read no other: where this one ends is unknown."""
         if self._no_more:
@@ -213,13 +205,15 @@ class StrictHttpProtocol(HttpToolsProtocol):
         self._no_more = True
         self._stop_the_clocks()
         metrics().refused.labels("cannot be read").inc()
-        answer = refusal_as_bytes(refusal, self.server_state.default_headers)
         at_fault = self.cycle if self._head_read else None
-        if at_fault and self.pipeline and self.pipeline[0][0] is at_fault:
-            self.pipeline.popleft()
-        elif at_fault and at_fault.response_started:
+        if at_fault and at_fault.response_started:
             self.transport.close()  # its answer is out already
             return
+        head = (self.parser.get_method(), self.url, self.headers) if self._reading else None
+        scope = at_fault.scope if at_fault else None
+        answer = refusal_as_bytes(refusal, self.server_state.default_headers, self._observer, head, scope)
+        if at_fault and self.pipeline and self.pipeline[0][0] is at_fault:
+            self.pipeline.popleft()
         elif at_fault:
             at_fault.disconnected = True  # which ends its work
             at_fault.message_event.set()
@@ -257,7 +251,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
     def _start_the_clock(self) -> None:
         """Give the request that is coming until the deadline."""
         if self._time_left is None:
-            self._time_left = self.loop.call_later(self._deadline, self._refuse, _too_slow(self._deadline))
+            self._time_left = self.loop.call_later(self._deadline, self._refuse, too_slow(self._deadline))
 
     def _stop_the_clocks(self) -> None:
         self._unset_keepalive_if_required()
@@ -267,7 +261,3 @@ class StrictHttpProtocol(HttpToolsProtocol):
         if self._hold is not None:
             self._held.close()
             self._hold = None
-
-
-def _too_slow(seconds: float) -> RequestError:
-    return RequestError(HTTPStatus.REQUEST_TIMEOUT, f"the request did not come within {seconds:g} s; send it again")

@@ -3,13 +3,16 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from serving.errors import RequestError, problem
+from serving.errors import RequestError, problem_of
 from serving.metrics import metrics
+from serving.observing import Head, Observer
+from serving.request_record import recording
 
 
 class HeadWithBody(asyncio.Transport):
@@ -100,8 +103,20 @@ def ending_unless_continued(cycle: RequestResponseCycle, app: ASGIApp) -> ASGIAp
     return ending
 
 
-def refusal_as_bytes(refusal: RequestError, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The answer to what cannot be read, and after which the connection ends."""
-    answer = problem(refusal.status, refusal.detail, refusal.errors, refusal.headers)
+def refusal_as_bytes(
+    refusal: RequestError,
+    default_headers: Iterable[tuple[bytes, bytes]],
+    observer: Observer | None,
+    head: Head | None,  # as much of it as came
+    scope: Mapping[str, Any] | None,  # of a request whose head was read
+) -> bytes:
+    """The answer to what cannot be read, and after which the connection ends. It is recorded."""
+    record = None if observer is None else observer.begin_refused(head, scope)
+    with recording(record):
+        answer = problem_of(refusal)
     headers = [*default_headers, *answer.raw_headers, (b"connection", b"close")]
+    if observer is not None and record is not None:
+        record.status, record.sent = answer.status_code, len(answer.body)
+        headers.append((b"x-request-id", record.id.encode()))
+        observer.end_refused(record)
     return b"".join([STATUS_LINE[refusal.status], *(b"%b: %b\r\n" % header for header in headers), b"\r\n", bytes(answer.body)])

@@ -3,10 +3,17 @@
 from functools import cache
 from typing import TYPE_CHECKING
 
+from serving.memory import MemoryHeld
+
 if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+# Values of the labels `reason` and `outcome`
+DROPPED = ("deadline", "caller left", "not read")
+REFUSED = ("queue full", "queue bytes full", "answers", "bodies", "cannot be read", "draining", "device lost")
+RELOADS = ("taken", "dropped", "refused")
 
 
 class Metrics:
@@ -30,6 +37,20 @@ class Metrics:
             "gan_model_reloads_total", "Model folders that were taken, dropped, or refused, at the start too", ["outcome"]
         )
         self.model = ModelsServed()
+        self.memory = MemoryHeld()
+        # A counter that appears with its first increase has none for Prometheus, which compares it with the scrape before.
+        for counter, values in ((self.dropped, DROPPED), (self.refused, REFUSED), (self.reloads, RELOADS)):
+            for value in values:
+                counter.labels(value)
+
+    def text_of_this_moment(self) -> str:
+        """Metrics that are read anew at each scrape, in the text format, for /metrics after those that all workers share."""
+        from prometheus_client import CollectorRegistry, generate_latest
+
+        registry = CollectorRegistry()
+        registry.register(self.model)
+        registry.register(self.memory)
+        return generate_latest(registry).decode()
 
 
 class ModelsServed:
@@ -53,14 +74,6 @@ class ModelsServed:
         for labels in sorted(self.now):
             family.add_metric(labels, 1)
         return [family]
-
-    def text(self) -> str:
-        """The metric in the text format, for /metrics, after the values that all workers share."""
-        from prometheus_client import CollectorRegistry, generate_latest
-
-        registry = CollectorRegistry()
-        registry.register(self)
-        return generate_latest(registry).decode()
 
 
 @cache

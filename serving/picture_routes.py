@@ -29,6 +29,7 @@ from serving.picture_requests import PreparedInversion
 from serving.picture_schema import EditRequest, InvertRequest, PictureFormat, PictureRequest, ScoreRequest
 from serving.pipeline import Pipeline
 from serving.request_reading import RequestReader, header_items
+from serving.request_record import note_stage
 from serving.scoring import PreparedScore, Scores
 from serving.settings import Settings
 from serving.threads import Threads
@@ -177,7 +178,9 @@ def _accepted(request: Request) -> Callable[[], PictureFormat]:
 
 
 def _timing(stage: str, started: float) -> str:
-    return f"{stage};dur={1000 * (time.perf_counter() - started):.3f}"
+    ended = time.perf_counter()
+    note_stage(stage, started, ended)
+    return f"{stage};dur={1000 * (ended - started):.3f}"
 
 
 def _json(model: LoadedModel, images: list[dict[str, Any]], timing: str) -> Response:

@@ -17,6 +17,7 @@ from serving.errors import RequestError
 from serving.loaded_model import LoadedModel
 from serving.metrics import metrics
 from serving.prepared_requests import PreparedRequest
+from serving.request_record import note_images, note_stage
 from serving.settings import Settings
 from serving.threads import Threads
 from serving.workers import threads_of_worker
@@ -44,6 +45,7 @@ class Pipeline:
 
     def admit(self, model: LoadedModel, prepared: PreparedRequest) -> ExitStack:
         """Count the request until the stack is closed. Raises RequestError if there is no room for it."""
+        note_images(model.folder.title, prepared.n)
         answer_size = prepared.n * math.prod(model.image_shape) * prepared.scale**2  # bytes, before they are compressed
         return self._admit(prepared.n, prepared.n * model.row_size, answer_size)
 
@@ -52,6 +54,7 @@ class Pipeline:
 
         At most `work` images are drawn for them. Raises RequestError if there is no room for them.
         """
+        note_images(model.folder.title, n)
         values = math.prod(model.image_shape)
         images = n * model.folder.manifest.z_dim
         return self._admit(images, images * (model.row_size + _BYTES_OF_A_DERIVATIVE * values), 2 * n * values * scale**2, work)
@@ -61,6 +64,7 @@ class Pipeline:
 
         Raises RequestError if there is no room for them.
         """
+        note_images(model.folder.title, n)
         values = math.prod(model.image_shape)
         images = n * (model.folder.manifest.input_spec.classes or 1)
         return self._admit(images, images * _BYTES_OF_A_SCORE * values, 2 * n * values * scale**2)
@@ -84,9 +88,13 @@ class Pipeline:
         else:
             await self.answers.reserve(images.size * prepared.scale**2, held)
             body = await self._encoders.run(prepared.encode, images, rows, title, held=held)
-        seconds = {"queue": generated.queue_seconds, "infer": generated.infer_seconds, "encode": time.perf_counter() - started}
+        ended = time.perf_counter()
+        seconds = {"queue": generated.queue_seconds, "infer": generated.infer_seconds, "encode": ended - started}
         metrics().queue_seconds.observe(seconds["queue"])
         metrics().encode_seconds.observe(seconds["encode"])
+        note_stage("queue", generated.started - generated.queue_seconds, generated.started)
+        note_stage("infer", generated.started, generated.started + generated.infer_seconds)
+        note_stage("encode", started, ended)
         return body, ", ".join(f"{stage};dur={1000 * value:.3f}" for stage, value in seconds.items())
 
     async def _generate(self, model: LoadedModel, rows: Inputs) -> Generated:

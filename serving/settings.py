@@ -88,6 +88,10 @@ class Settings(BaseSettings):
     """a file with one such key a line, in addition"""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """origins such as https://pictures.example, by spaces or commas, whose web pages may call the service (CORS); * for all"""
+    access_log: UserPath | None = None
+    """a file to which a line of JSON is written for each request, without keys and latent vectors; - is standard output"""
+    tracing: bool = False
+    """true sends spans of requests and their stages to OpenTelemetry, as OTEL_EXPORTER_OTLP_ENDPOINT says; needs the extra otel"""
     max_body: int = Field(4 * 2**20, gt=0)
     """the largest request body in bytes; 256 latent vectors of 512 numbers need about 3 MB as JSON"""
     max_body_image: int = Field(16 * 2**20, gt=0)

@@ -52,8 +52,12 @@ def forget_dead(folder: Path) -> None:
 
 def dead(folder: Path) -> list[int]:
     """Process ids of workers that have left a mark and are no more."""
-    found = [int(path.name.split("-")[1].partition(".")[0]) for path in folder.glob(_MARK.format("*"))]
-    return sorted(pid for pid in found if not _lives(pid))
+    return [pid for pid in serving(folder) if not _lives(pid)]
+
+
+def serving(folder: Path) -> list[int]:
+    """Process ids of workers that have left a mark."""
+    return sorted(int(path.name.split("-")[1].partition(".")[0]) for path in folder.glob(_MARK.format("*")))
 
 
 def end_with_the_first(folder: Path) -> None:

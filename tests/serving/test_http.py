@@ -121,11 +121,11 @@ def answers(connection):
 
 
 @contextmanager
-def opened(**settings):
+def opened(observer=None, **settings):
     echo = Echo()
-    config = uvicorn.Config(echo, lifespan="off", log_config=None)
+    config = uvicorn.Config(observer.observe(echo) if observer else echo, lifespan="off", log_config=None)
     config.load()
-    protect(config, Settings(**settings))
+    protect(config, Settings(**settings), observer)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

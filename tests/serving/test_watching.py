@@ -42,7 +42,7 @@ def reloads(outcome):
 
 def told():
     """The models that the metrics know of."""
-    lines = metrics().model.text().splitlines()
+    lines = metrics().text_of_this_moment().splitlines()
     return [
         f"{name}@{version}" for line in lines for name, version in re.findall('{name="(.*)",runtime=".*",version="(.*)"} 1.0', line)
     ]
