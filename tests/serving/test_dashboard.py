@@ -100,19 +100,20 @@ def test_every_metric_of_the_service_is_shown(told):
 
 
 def test_the_parts_name_each_other():
-    compose = yaml.safe_load((WATCH / "compose.yaml").read_text())
-    main = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
-    for service in compose["services"].values():
+    services = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]
+    ours, watch = services["gan-service"], {name: service for name, service in services.items() if "profiles" in service}
+    assert {"gan-service", *watch} == set(services)
+    assert {name: service["profiles"] for name, service in watch.items()} == {"prometheus": ["watch"], "grafana": ["watch"]}
+    for service in watch.values():
         assert re.search(r":v?\d+\.\d+\.\d+}$", service["image"]), "a tag that moves"
         for volume in service["volumes"]:
             if volume.startswith("./"):
                 assert (ROOT / "deploy" / volume.split(":")[0]).is_file(), volume
     (job,) = yaml.safe_load((WATCH / "prometheus.yml").read_text())["scrape_configs"]
     assert job["static_configs"] == [{"targets": ["gan-service:3000"]}]
-    assert {"gan-service"} == set(main["services"])
-    assert job["authorization"]["credentials_file"] == main["services"]["gan-service"]["environment"]["GAN_API_KEYS_FILE"]
-    keys = next(volume for volume in main["services"]["gan-service"]["volumes"] if ":/run/keys" in volume)
-    assert keys in compose["services"]["prometheus"]["volumes"]
+    assert job["authorization"]["credentials_file"] == ours["environment"]["GAN_API_KEYS_FILE"]
+    keys = next(volume for volume in ours["volumes"] if ":/run/keys" in volume)
+    assert keys in watch["prometheus"]["volumes"]
     (source,) = yaml.safe_load((WATCH / "grafana" / "datasource.yml").read_text())["datasources"]
     assert {panel["datasource"]["uid"] for panel in panels()} == {source["uid"]}
     assert source["url"] == "http://prometheus:9090"
