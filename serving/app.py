@@ -4,16 +4,14 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from functools import cache
 from http import HTTPStatus
-from pathlib import Path
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gan.errors import ModelFolderError
-from serving import caching, errors, model_reports, openapi
+from serving import caching, errors, model_reports, openapi, page_files
 from serving.auth import require_admin
 from serving.batching import Batcher, DeviceLostError
 from serving.deadline import run_before_deadline
@@ -36,6 +34,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 _REVALIDATE = {"Cache-Control": "no-cache"}
 _OF_MODEL = re.compile("/models/([^/]+)(/reload)?")
+_OF_PAGES = re.compile("/pages/([^/]+)")
 
 
 class Api:
@@ -54,6 +53,7 @@ class Api:
             "/openapi.json": {"GET": self.show_openapi},
             "/docs": {"GET": self.show_docs},
             "/": {"GET": self.show_playground},
+            "/pages/{file}": {"GET": self.show_page_file},
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,6 +73,9 @@ class Api:
         path: str = scope["path"]
         if path in self._routes:
             return path
+        if (file := _OF_PAGES.fullmatch(path)) is not None:
+            scope["path_params"] = {"file": file[1]}
+            return "/pages/{file}"
         named = _OF_MODEL.fullmatch(path)
         if named is None:
             return "none"
@@ -222,13 +225,17 @@ class Api:
         """GET /openapi.json."""
         return JSONResponse(openapi.document(), headers=_REVALIDATE)
 
-    async def show_docs(self, _: Request) -> Response:
+    async def show_docs(self, request: Request) -> Response:
         """GET /docs: the OpenAPI document for people."""
-        return _page("docs.html")
+        return page_files.answer("docs.html", request)
 
-    async def show_playground(self, _: Request) -> Response:
+    async def show_playground(self, request: Request) -> Response:
         """GET /: a page to try the models on."""
-        return _page("playground.html")
+        return page_files.answer("playground.html", request)
+
+    async def show_page_file(self, request: Request) -> Response:
+        """GET /pages/{file}: what the pages load."""
+        return page_files.answer(request.path_params["file"], request)
 
     async def _answer(self, request: Request, model: LoadedModel, prepared: PreparedRequest, headers: dict[str, str]) -> Response:
         body, timing = await self._run(model, prepared, request)
@@ -238,11 +245,3 @@ class Api:
     async def _run(self, model: LoadedModel, prepared: PreparedRequest, request: Request | None) -> tuple[bytes, str]:
         with self._pipeline.admit(model, prepared) as held:
             return await run_before_deadline(self._pipeline.run(model, prepared, held), request, self._settings.deadline)
-
-
-@cache
-def _page(name: str) -> Response:
-    """A page that loads nothing from elsewhere."""
-    content = (Path(__file__).parent / "pages" / name).read_text()
-    policy = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:"
-    return HTMLResponse(content, headers={"Content-Security-Policy": policy, **_REVALIDATE})

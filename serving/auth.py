@@ -8,12 +8,13 @@ from pydantic import SecretStr
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serving import page_files
 from serving.errors import RequestError, problem
 
 HEALTH = frozenset({"/livez", "/readyz", "/healthz"})
 # Files that a browser loads before anybody can type a key. Nothing in them is secret.
 SWAGGER_FILES = frozenset({"/static_content/swagger-ui.css", "/static_content/swagger-ui-bundle.js"})
-OPEN_PAGES = frozenset({"/", "/docs", "/openapi.json"}) | SWAGGER_FILES
+OPEN_PAGES = frozenset({"/", "/docs", "/openapi.json", *(f"/pages/{name}" for name in page_files.NAMES)}) | SWAGGER_FILES
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 _FOR_ADMINS = "gan-service.for_admins"  # in a request's scope: the status that `require_admin` answers with
