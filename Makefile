@@ -22,6 +22,9 @@ test: .venv/development ## check format, lint and types, and run the tests
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses auto --dist worksteal
 
+test-page: .venv/page ## try the page at / in Chromium, which is installed where there is none
+	@. tests/page/browser.sh && $(BIN)/pytest tests/page
+
 test-online: .venv/development ## convert a published generator, which is fetched from PyPI
 	$(BIN)/pytest tests/online
 
@@ -63,7 +66,7 @@ test-container: .venv/development ## build the container image, run it hardened,
 
 lock: ## renew constraints.txt, and with it the packages of the container images, from the newest versions that pyproject.toml allows
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/pip install --quiet --disable-pip-version-check '.[train,openvino,bulk,otel,hub,mlflow,wandb,bench,deploy,dev]'
+	build/lock/bin/pip install --quiet --disable-pip-version-check '.[train,openvino,bulk,otel,hub,mlflow,wandb,bench,page,deploy,dev]'
 	build/lock/bin/pip freeze --exclude gan-service | grep -v ' @ ' > constraints.txt
 	$(foreach kind,cpu openvino gpu,build/lock/bin/uv pip compile --quiet pyproject.toml $(if $(filter-out cpu,$(kind)),--extra $(kind)) --constraint constraints.txt \
 		--universal --python-version 3.11 --generate-hashes --no-header --no-annotate --output-file deploy/requirements-$(kind).txt &&) true
@@ -91,4 +94,8 @@ lock: ## renew constraints.txt, and with it the packages of the container images
 	$(PIP) --editable '.[train,openvino,bulk,otel,hub,mlflow,wandb,deploy,dev]'
 	@touch $@
 
-.PHONY: help serve test test-online train fashion-mnist avatars avatars-data bench bento container test-container lock
+.venv/page: .venv/development
+	$(PIP) --editable '.[train,openvino,bulk,otel,hub,mlflow,wandb,page,deploy,dev]'
+	@touch $@
+
+.PHONY: help serve test test-page test-online train fashion-mnist avatars avatars-data bench bento container test-container lock

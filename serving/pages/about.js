@@ -3,7 +3,6 @@ import {ask} from "./api.js";
 import {element} from "./pictures.js";
 
 const EVERY = 2000; // ms between two looks at the metrics
-
 const percent = value => `${(100 * value).toFixed(value > 0.995 || value < 0.01 ? 1 : 0)} %`;
 const number = value => value.toLocaleString("en", {maximumSignificantDigits: 3});
 const list = names => (names.length > 1 ? `${names.slice(0, -1).join(", ")} and ${names.at(-1)}` : names.join(""));
@@ -34,15 +33,15 @@ export function card(model) {
     ...figures.map(([name, metric]) => element("p", {className: "measure", textContent: SENTENCES[name](metric), title: metric.protocol})));
 }
 const hours = seconds => (seconds < 5400 ? `${Math.round(seconds / 60)} minutes` : `${(seconds / 3600).toFixed(1)} hours`);
-
-let last = null;
+let last = null, timer;
 const sum = (text, name) => text.split("\n").filter(line => line.startsWith(name) && /[ {]/.test(line[name.length]))
   .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(" "))), 0);
 
 /** Looks at the metrics now and then, while the page is seen. */
 export async function watch() {
-  if (!document.hidden) await look().catch(() => { tell("no answer", false); });
-  setTimeout(watch, EVERY);
+  clearTimeout(timer);
+  if (!document.hidden) await look().catch(() => tell("no answer", false));
+  timer = setTimeout(watch, EVERY);
 }
 
 async function look() {
@@ -51,12 +50,11 @@ async function look() {
     busy: sum(text, "gan_infer_seconds_sum"), requests: sum(text, "gan_request_seconds_count")};
   const before = last ?? read, seconds = Math.max(0.001, (now - before.now) / 1000), batches = read.batches - before.batches;
   const rate = (read.drawn - before.drawn) / seconds;
-  tell(`${rate < 10 ? rate.toFixed(rate ? 1 : 0) : Math.round(rate)} pictures/s`, rate > 0);
-  const rows = {"Pictures a second": rate.toFixed(1), "Waiting": read.waiting, "In a batch": batches ? ((read.drawn - before.drawn) / batches).toFixed(1) : "–",
-    "Device busy": percent(Math.min(1, (read.busy - before.busy) / seconds)), "Requests a second": ((read.requests - before.requests) / seconds).toFixed(1),
-    "Pictures since the start": read.drawn.toLocaleString("en")};
-  document.getElementById("about-live").replaceChildren(...Object.entries(rows).flatMap(([name, value]) =>
-    [element("dt", {textContent: name}), element("dd", {textContent: value})]));
+  tell(`${read.waiting ? `${read.waiting} waiting · ` : ""}${rate < 10 ? rate.toFixed(rate ? 1 : 0) : Math.round(rate)} pictures/s`, rate > 0);
+  const rows = [["Pictures a second", rate.toFixed(1)], ["Pictures waiting", read.waiting],
+    ["Pictures in a batch", batches ? ((read.drawn - before.drawn) / batches).toFixed(1) : "–"], ["Device busy", percent(Math.min(1, (read.busy - before.busy) / seconds))],
+    ["Requests a second", ((read.requests - before.requests) / seconds).toFixed(1)], ["Pictures since the start", read.drawn.toLocaleString("en")]];
+  document.getElementById("about-live").replaceChildren(...rows.flatMap(([dt, dd]) => [element("dt", {textContent: dt}), element("dd", {textContent: dd})]));
   last = read;
 }
 

@@ -1,5 +1,5 @@
 // The page: which view is shown, of which model, and what all views share.
-import {ask, explain, forget, key, Problem} from "./api.js";
+import {ask, attempt, explain, key, Problem} from "./api.js";
 import {change, go, hash, leftAs, read, state} from "./state.js";
 import {truncates} from "./controls.js";
 import * as wall from "./wall.js";
@@ -11,14 +11,14 @@ import * as about from "./about.js";
 
 const get = id => document.getElementById(id);
 const views = {wall, morph, edit, score};
-let models = [], otherwise, watching = false;
+let models = [], otherwise;
 
 /** The model that the address names, or the default one. */
 function chosen() {
   const [name, version] = (state.fields.model || otherwise).split("@");
   const found = models.find(model => model.name === name) ?? models.find(model => model.name === otherwise);
-  if (state.fields.model && found.name !== name) explain(new Problem(`There is no model ${name} here; this is ${found.title}.`));
-  else if (version && version !== found.version) explain(new Problem(`This link is of ${state.fields.model}; the model now is ${found.title}, whose pictures differ.`));
+  if (found.name !== name) explain(new Problem(`There is no model ${name} here; this is ${found.title}.`, 404));
+  else if (version && version !== found.version) explain(new Problem(`This link is of ${state.fields.model}; the model now is ${found.title}, whose pictures differ.`, 404));
   return found;
 }
 
@@ -29,7 +29,7 @@ function route() {
   document.body.dataset.view = view;
   document.title = `${model.name}: ${view} · gan-service`;
   get("model").value = model.name;
-  for (const [what, has] of Object.entries({classes: model.classes, truncation: truncates(model), codes: model.codes.length, styles: model.styles})) {
+  for (const [what, has] of Object.entries({classes: model.classes, truncation: truncates(model), codes: model.codes.length})) {
     for (const place of document.querySelectorAll(`[data-for=${what}]`)) place.hidden = !has;
   }
   about.card(model);
@@ -40,34 +40,27 @@ function route() {
   tabs();
 }
 
+/** Links to the views, as they were left, or to the plane of the pictures that were chosen for it. */
 function tabs() {
-  for (const link of document.querySelectorAll("[data-view]:is(a)")) {
-    const {view} = link.dataset, here = view === state.view;
-    link.toggleAttribute("aria-current", here);
+  for (const link of document.querySelectorAll("a[data-view]")) {
+    const {view} = link.dataset, here = view === state.view, corners = view === "morph" && morph.chosen().corners;
     if (here) link.setAttribute("aria-current", "page");
-    const fields = view === "morph" ? {model: state.fields.model, ...morph.chosen()} : {};
-    link.href = here ? hash(view, state.fields) : fields.corners ? hash(view, fields) : leftAs(view, state.fields.model);
+    else link.removeAttribute("aria-current");
+    link.href = here ? hash(view, state.fields) : corners ? hash(view, {model: state.fields.model, corners}) : leftAs(view, state.fields.model);
   }
 }
 
-async function start() {
-  try {
-    const found = await (await ask("models")).json();
-    models = found.models.map(model => ({...model, title: `${model.name}@${model.version}`}));
-    otherwise = found.default;
-    get("unlock").close();
-    get("model").replaceChildren(...models.map(({name}) => new Option(name)));
-    forget();
-    route();
-    if (!watching) about.watch();
-    watching = true;
-  } catch (problem) {
-    explain(problem);
-  }
-}
+const start = attempt(async () => {
+  const found = await (await ask("models")).json();
+  models = found.models.map(model => ({...model, title: `${model.name}@${model.version}`}));
+  otherwise = found.default;
+  get("unlock").close();
+  get("model").replaceChildren(...models.map(({name}) => new Option(name)));
+  about.watch();
+  route();
+});
 
-addEventListener("hashchange", () => { if (models.length) route(); });
-addEventListener("popstate", () => { if (models.length) route(); });
+addEventListener("popstate", () => { if (models.length) route(); }); // links to a view, too
 addEventListener("state-changed", tabs);
 get("model").onchange = () => go(state.view, {model: get("model").value});
 get("skip").onclick = event => { event.preventDefault(); get("main").focus(); };
@@ -90,35 +83,31 @@ for (const dialog of document.querySelectorAll("dialog:not(#unlock)")) {
 }
 
 const THEMES = {"": ["Theme: as the system", "◐"], light: ["Theme: light", "☀"], dark: ["Theme: dark", "☾"]};
+const {dataset} = document.documentElement, names = Object.keys(THEMES);
 function theme(name) {
-  document.documentElement.dataset.theme = name;
-  [get("theme").ariaLabel, get("theme").textContent] = THEMES[name];
-  get("theme").title = THEMES[name][0];
-  localStorage.setItem("gan-service theme", name);
+  const [title, textContent] = THEMES[name];
+  Object.assign(get("theme"), {title, textContent, ariaLabel: title});
+  localStorage.setItem("gan-service theme", dataset.theme = name);
 }
-const names = Object.keys(THEMES);
-get("theme").onclick = () => theme(names[(names.indexOf(document.documentElement.dataset.theme) + 1) % names.length]);
+get("theme").onclick = () => theme(names[(names.indexOf(dataset.theme) + 1) % names.length]);
 theme(names.find(name => name === localStorage.getItem("gan-service theme")) ?? "");
 
 // A picture that is dropped, or pasted, is scored where scores are shown, and edited everywhere else.
-function take(file) {
+const take = attempt(async file => {
   if (!file || !models.length) return;
-  if (!file.type.startsWith("image/")) { explain(new Problem(`${file.name} is no picture: PNG, JPEG and WebP are.`)); return; }
-  if (state.view === "score") { score.take(file); return; }
+  if (!file.type.startsWith("image/")) throw new Problem(`${file.name} is no picture: PNG, JPEG and WebP are.`, 415);
+  if (state.view === "score") return score.take(file);
   if (state.view !== "edit") { history.pushState(null, "", leftAs("edit", state.fields.model)); route(); }
-  edit.invert(file);
-}
+  return edit.invert(file);
+});
+const over = on => get("drop").classList.toggle("over", on);
 addEventListener("dragover", event => {
   event.preventDefault();
-  get("drop").classList.add("over");
+  over(true);
   get("drop").firstChild.textContent = state.view === "score" ? "Drop it to score it" : "Drop it to find it in the model, and edit it";
 });
-addEventListener("dragleave", event => { if (!event.relatedTarget) get("drop").classList.remove("over"); });
-addEventListener("drop", event => {
-  event.preventDefault();
-  get("drop").classList.remove("over");
-  take(event.dataTransfer.files[0]);
-});
+addEventListener("dragleave", event => { if (!event.relatedTarget) over(false); });
+addEventListener("drop", event => { event.preventDefault(); over(false); take(event.dataTransfer.files[0]); });
 addEventListener("paste", event => { if (event.clipboardData.files[0]) take(event.clipboardData.files[0]); });
 
 start();

@@ -2,36 +2,26 @@
 import {draw, element, size} from "./pictures.js";
 
 export class Compare {
-  constructor(place, label, before, after) {
-    this.before = element("canvas", {role: "img"});
-    this.after = element("canvas", {role: "img", className: "over"});
-    this.slider = element("input", {type: "range", min: 0, max: 100, step: 0.5, value: 50});
-    this.slider.setAttribute("aria-label", label);
-    this.frame = element("div", {className: "compare"}, this.before, this.after,
-      element("span", {className: "tag left", textContent: before}), element("span", {className: "tag right", textContent: after}),
-      element("span", {className: "divider"}), this.slider);
-    this.place = place;
+  constructor(place, ariaLabel, before, after) {
+    [this.place, this.before, this.after] = [place, element("canvas"), element("canvas", {className: "over"})];
+    const slider = element("input", {type: "range", min: 0, max: 100, step: 0.5, value: 50, ariaLabel});
+    const tags = [["left", before], ["right", after]].map(([side, textContent]) => element("span", {className: `tag ${side}`, textContent}));
+    this.frame = element("div", {className: "compare"}, this.before, this.after, ...tags, element("span", {className: "divider"}), slider);
     place.replaceChildren(this.frame);
-    this.slider.oninput = () => this.divide();
-    this.divide();
+    slider.oninput = () => this.frame.style.setProperty("--at", `${slider.value}%`);
+    slider.oninput();
     new ResizeObserver(() => this.fit()).observe(place);
   }
 
-  /** Moves the divider: `at` percent of the width show the picture before. */
-  divide(at = this.slider.value) {
-    this.slider.value = at;
-    this.frame.style.setProperty("--at", `${this.slider.value}%`);
-  }
-
-  show(which, image, alt, left, width) {
+  /** Shows a picture `before` or `after`, or a part of its width. */
+  show(which, image, ariaLabel, left, width) {
     draw(this[which], image, left, width);
-    this[which].setAttribute("aria-label", alt);
+    Object.assign(this[which], {role: "img", ariaLabel});
     this.fit();
   }
 
   fit() {
-    const {width, height} = this.after;
-    const room = Math.min(this.place.clientWidth, Math.max(240, innerHeight - 260), 640);
-    if (room > 0 && this.after.dataset.drawn !== undefined) size(this.frame, {width, height}, room);
+    const room = Math.min(this.place.clientWidth, innerWidth < 760 ? innerHeight * 0.38 : Math.max(240, innerHeight - 260), 640);
+    if (room > 0 && this.after.dataset.drawn !== undefined) size(this.frame, this.after, room);
   }
 }

@@ -1,19 +1,15 @@
 // One picture, enlarged: how to ask for it, and what lies near it.
-import {ask, explain, fileName, key, save} from "./api.js";
+import {ask, attempt, explain, fileName, key, save} from "./api.js";
 import {change, go, nameOf, named, state, wrap} from "./state.js";
 import {addressOf, crisp, draw, element, fetchPicture, fetchPictures, size, titleOf} from "./pictures.js";
-import {moreLike} from "./wall.js";
+import {moreLike, shared} from "./wall.js";
 import {addCorner} from "./morph.js";
 
 const NEIGHBOURS = 8, NEAR = 0.4; // the weight of another seed, where the picture's own has 1
 const FAR = 1_000_003; // between the seeds of neighbours, so that those of a seed are not those of the next
-
 const get = id => document.getElementById(`detail-${id}`);
 const dialog = document.getElementById("detail"), canvas = get("picture"), neighbours = document.getElementById("neighbours");
 let model, picture, drawing;
-
-export const shared = () => ({model: state.fields.model, label: state.fields.label, truncation: state.fields.truncation});
-
 /** Enlarges the picture that the address names, if it names one. */
 export function show(of) {
   model = of;
@@ -28,7 +24,7 @@ export function open(of, chosen) {
   enlarge(chosen);
 }
 
-async function enlarge(chosen) {
+const enlarge = attempt(async chosen => {
   picture = chosen;
   drawing?.abort();
   drawing = new AbortController();
@@ -38,23 +34,18 @@ async function enlarge(chosen) {
   for (const id of ["back", "on"]) get(id).hidden = Boolean(picture.blend);
   lines(fields);
   if (!dialog.open) dialog.showModal();
-  try {
-    const [{image, label}] = await fetchPictures(picture, fields, {}, signal);
-    draw(canvas, image);
-    resize();
-    const facts = [label ?? "", fields.truncation ? `variety ${fields.truncation}` : "", model.title].filter(Boolean);
-    get("class").textContent = facts.join(" · ");
-    canvas.setAttribute("aria-label", [title, ...facts].join(", "));
-    near(fields, signal);
-  } catch (problem) {
-    explain(problem);
-  }
-}
+  const [{image, label}] = await fetchPictures(picture, fields, {}, signal);
+  draw(canvas, image);
+  resize();
+  const facts = [label ?? "", fields.truncation ? `variety ${fields.truncation}` : "", model.title].filter(Boolean);
+  get("class").textContent = facts.join(" · ");
+  canvas.setAttribute("aria-label", [title, ...facts].join(", "));
+  near(fields, signal);
+});
 
 function resize() {
   if (!dialog.open || canvas.dataset.drawn === undefined) return;
-  const narrow = innerWidth < 760;
-  size(canvas, canvas, Math.max(64, narrow ? Math.min(innerWidth - 48, innerHeight * 0.42) : Math.min(innerWidth * 0.5, innerHeight - 140, 576)));
+  size(canvas, canvas, innerWidth < 760 ? Math.min(innerWidth - 48, innerHeight * 0.42) : Math.min(innerWidth * 0.5, innerHeight - 140, 576));
 }
 addEventListener("resize", resize);
 
@@ -73,46 +64,37 @@ function near(fields, signal) {
 /** The address, and what people type into a shell or into Python for it. */
 function lines(fields) {
   const address = `${new URL(addressOf(picture, fields), document.baseURI)}`, name = "picture.png";
-  const curl = key.get() ? `curl -OJ -H "Authorization: Bearer $GAN_KEY" '${address}'` : `curl -OJ '${address}'`;
-  const python = key.get()
+  const curl = `curl -OJ ${key.get() ? '-H "Authorization: Bearer $GAN_KEY" ' : ""}'${address}'`;
+  const python = key.get() // from the environment in both, so that a copied line has no key in it
     ? `import os, requests; open("${name}", "wb").write(requests.get("${address}", headers={"Authorization": "Bearer " + os.environ["GAN_KEY"]}).content)`
     : `import urllib.request; urllib.request.urlretrieve("${address}", "${name}")`;
   document.getElementById("detail-lines").replaceChildren(...[["Address", address], ["curl", curl], ["Python", python]].map(([title, text]) => {
     const copy = element("button", {type: "button", textContent: "Copy", ariaLabel: `Copy: ${title}`});
-    copy.onclick = async () => {
-      await navigator.clipboard.writeText(text).catch(() => getSelection().selectAllChildren(code));
-      copy.textContent = "Copied";
-      setTimeout(() => { copy.textContent = "Copy"; }, 1500);
-    };
+    copy.onclick = () => navigator.clipboard.writeText(text).then(() => tell(copy, "Copied"), () => getSelection().selectAllChildren(code));
     const code = element("code", {textContent: text, tabIndex: 0});
     return element("div", {className: "line"}, element("h3", {textContent: title}), copy, code);
   }));
-  Object.assign(get("save"), {href: address});
 }
 
-get("save").onclick = async event => {
-  event.preventDefault(); // a link carries no key
-  try {
-    const answer = await ask(addressOf(picture, shared()));
-    save(await answer.blob(), fileName(answer, "picture.png"));
-  } catch (problem) {
-    explain(problem);
-  }
-};
-const step = by => { if (!picture.blend) open(model, {seed: wrap(picture.seed + by)}); };
+/** Says on a button, for a moment, what it did. */
+function tell(button, text) {
+  const before = button.dataset.text ??= button.textContent;
+  button.textContent = text;
+  setTimeout(() => { button.textContent = before; }, 1500);
+}
+
+get("save").onclick = attempt(async () => {
+  const answer = await ask(addressOf(picture, shared()));
+  save(await answer.blob(), fileName(answer, "picture.png"));
+});
+const step = by => { if (by && !picture.blend) open(model, {seed: wrap(picture.seed + by)}); };
 get("back").onclick = () => step(-1);
 get("on").onclick = () => step(1);
-get("like").onclick = () => { dialog.close(); moreLike(picture, shared()); };
+get("like").onclick = () => { dialog.close(); moreLike(picture); };
 get("edit").onclick = () => go("edit", {...shared(), ...(picture.blend ? {blend: nameOf(picture)} : {seed: picture.seed})});
-get("morph").onclick = () => {
-  addCorner(picture);
-  get("morph").textContent = "Added";
-  setTimeout(() => { get("morph").textContent = "Add to morph"; }, 1500);
-};
-dialog.addEventListener("keydown", event => {
-  if (event.target.closest("code, #neighbours")) return;
-  if (event.key === "ArrowLeft") step(-1);
-  if (event.key === "ArrowRight") step(1);
+get("morph").onclick = () => { addCorner(picture); tell(get("morph"), "Added"); };
+dialog.addEventListener("keydown", ({key: pressed, target}) => {
+  if (pressed.startsWith("Arrow") && !target.closest("code, #neighbours")) step({ArrowLeft: -1, ArrowRight: 1}[pressed] ?? 0);
 });
 dialog.addEventListener("close", () => {
   drawing?.abort();

@@ -4,8 +4,8 @@ const ui = SwaggerUIBundle({
   url: "openapi.json", dom_id: "#api", deepLinking: true, tryItOutEnabled: true, validatorUrl: null,
   onComplete: () => { if (key) ui.preauthorizeApiKey("key", key); },
   requestInterceptor: request => { // headers take bytes: the key's in UTF-8
-    const {headers} = request;
-    if (headers.Authorization) headers.Authorization = String.fromCharCode(...new TextEncoder().encode(headers.Authorization));
+    const {Authorization} = request.headers;
+    if (Authorization) request.headers.Authorization = String.fromCharCode(...new TextEncoder().encode(Authorization));
     return request;
   },
 });

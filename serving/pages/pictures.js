@@ -1,13 +1,11 @@
 // Pictures of a model: their addresses, and how they are shown, pixel by pixel.
 import {ask, bitmap} from "./api.js";
+import {nameOf} from "./state.js";
 
 /** The address of a picture `{seed}` or `{blend}`, with the fields that all pictures of a view share. */
 export function addressOf(picture, shared, more = {}) {
-  const query = new URLSearchParams();
-  const what = picture.blend ? {blend: picture.blend.map(([seed, weight]) => `${seed}:${weight}`).join(",")} : {seed: picture.seed};
-  for (const [name, value] of Object.entries({...shared, ...what, format: "png", ...more})) {
-    if (value !== undefined && value !== "") query.set(name, value);
-  }
+  const fields = {...shared, [picture.blend ? "blend" : "seed"]: nameOf(picture), format: "png", ...more};
+  const query = new URLSearchParams(Object.entries(fields).filter(([, value]) => value !== undefined && value !== ""));
   return "generate?" + `${query}`.replaceAll("%3A", ":").replaceAll("%2C", ",").replaceAll("%40", "@");
 }
 
@@ -50,12 +48,10 @@ export function size(element, {width, height}, wanted) {
 
 /** What a picture is called. */
 export const titleOf = ({seed, blend}) => (blend ? `Between ${blend.map(([one]) => one).join(", ")}` : `Seed ${seed}`);
-
 /** Options of a choice of class, before them what no choice means. */
 export function classOptions(select, classes, none) {
   select.replaceChildren(new Option(none, ""), ...classes.map(name => new Option(name, name)));
 }
-
 /** An element with properties and children. */
 export function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);

@@ -1,39 +1,28 @@
 // How unusual a picture is, and where.
-import {ask, bitmap, explain, forget, say} from "./api.js";
+import {ask, attempt, bitmap, say} from "./api.js";
 import {anySeed, change, packed, state, unpacked} from "./state.js";
-import {addressOf, element} from "./pictures.js";
+import {addressOf, draw, element} from "./pictures.js";
 import {Compare} from "./compare.js";
 import {missing} from "./controls.js";
 
 const MOST_BYTES = 24_000; // of a picture in an address
 const get = id => document.getElementById(`score-${id}`);
 let model, compare, shownOf = "", working;
+const whatIs = ({picture, seed}) => JSON.stringify([model.title, picture, seed]);
 
 /** Shows the score of the picture that the address names. */
-export async function show(of) {
+export const show = attempt(async of => {
   model = of;
-  const panel = document.querySelector("#score .panel"), none = document.getElementById("score-missing");
-  none?.remove();
   document.getElementById("score").classList.toggle("lacks", !model.scoring);
-  if (!model.scoring) {
-    const text = missing(model, "score, nor the encoder that it needs", "training.encoder");
-    text.id = "score-missing";
-    panel.prepend(text);
-    return;
-  }
+  get("missing").replaceChildren(...(model.scoring ? [] : [missing(model, "score, nor the encoder that it needs", "training.encoder")]));
+  if (!model.scoring) return;
   compare ??= new Compare(get("compare"), "Divider between the picture and its map", "picture", "map");
-  const {picture, seed = "3"} = state.fields, what = JSON.stringify([model.title, picture, seed]);
+  const {picture, seed = "3"} = state.fields, what = whatIs(state.fields);
   if (what === shownOf) return;
+  const blob = picture ? new Blob([unpacked(picture)], {type: "image/png"}) : await (await ask(addressOf({seed}, {model: model.title}))).blob();
+  await score(blob, picture ? "your picture" : `seed ${seed}`);
   shownOf = what;
-  try {
-    const blob = picture ? new Blob([unpacked(picture)], {type: "image/png"})
-      : await (await ask(addressOf({seed}, {model: state.fields.model}))).blob();
-    await score(blob, picture ? "your picture" : `seed ${seed}`);
-  } catch (problem) {
-    shownOf = "";
-    explain(problem);
-  }
-}
+});
 
 async function score(blob, name) {
   working?.abort();
@@ -49,26 +38,19 @@ async function score(blob, name) {
   get("meter").value = share;
   get("words").textContent = `of ${model.scoring.pictures.toLocaleString("en")} real pictures, which the model was not trained on, are at least as unusual as ${name}. `
     + (share < 0.01 ? "It is very unusual for this model." : share < 0.05 ? "It is unusual for this model." : "It looks like those that the model knows.");
-  forget();
   say(get("words").textContent);
   return image;
 }
 
 /** Scores a picture of one's own, and puts it, as the model sees it, into the address. */
-export async function take(file) {
+export const take = attempt(async file => {
   if (!model?.scoring) return;
-  try {
-    const image = await score(file, file.name || "your picture");
-    const canvas = element("canvas", {width: image.width / 2, height: image.height});
-    canvas.getContext("2d").drawImage(image, 0, 0);
-    const small = await new Promise(resolve => canvas.toBlob(resolve));
-    const fits = small.size <= MOST_BYTES;
-    if (fits) change({picture: packed(new Uint8Array(await small.arrayBuffer())), seed: ""}, true);
-    if (!fits) get("words").textContent += " This picture is too large for a link.";
-    shownOf = JSON.stringify([model.title, state.fields.picture, state.fields.seed || "3"]);
-  } catch (problem) {
-    explain(problem);
-  }
-}
+  const image = await score(file, file.name || "your picture"), canvas = element("canvas");
+  draw(canvas, image, 0, image.width / 2);
+  const small = await new Promise(resolve => canvas.toBlob(resolve));
+  if (small.size <= MOST_BYTES) change({picture: packed(new Uint8Array(await small.arrayBuffer())), seed: ""}, true);
+  else get("words").textContent += " This picture is too large for a link.";
+  shownOf = whatIs(state.fields);
+});
 get("file").onchange = () => { if (get("file").files[0]) take(get("file").files[0]); };
 get("dice").onclick = () => { change({seed: anySeed() % 100_000, picture: ""}, true); show(model); };

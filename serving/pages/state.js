@@ -33,22 +33,15 @@ export function change(fields, step = false) {
 export function go(view, fields) {
   location.hash = hash(view, {model: state.fields.model, ...fields});
 }
-
 /** The address of a view as it was left. */
 export const leftAs = (view, model) => hash(view, {...(remembered[view]?.model === model ? remembered[view] : {}), model});
-
 export const wrap = seed => ((seed % SEEDS) + SEEDS) % SEEDS;
 export const anySeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
-
 /** A picture's name in an address: its seed, or seeds with weights. */
-export const nameOf = ({seed, blend}) => (blend ? blend.map(([one, weight]) => `${one}:${weight}`).join(",") : `${seed}`);
-export const named = text => (text.includes(":")
-  ? {blend: text.split(",").map(pair => pair.split(":").map(Number))} : {seed: wrap(Math.trunc(+text) || 0)});
-
+export const nameOf = ({seed, blend}) => (blend ? blend.map(pair => pair.join(":")).join(",") : `${seed}`);
+export const named = text => (text.includes(":") ? {blend: text.split(",").map(pair => pair.split(":").map(Number))} : {seed: wrap(Math.trunc(+text) || 0)});
+/** Names with values in an address, such as width:2;brightness:-1. */
+export const pairs = text => (text || "").split(";").filter(Boolean).map(pair => pair.split(":"));
 /** Latent vectors in an address: float32, little-endian, in base64url. */
-export function packed(bytes) {
-  let text = "";
-  for (const byte of bytes) text += String.fromCharCode(byte);
-  return btoa(text).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
-}
+export const packed = bytes => btoa(Array.from(bytes, byte => String.fromCharCode(byte)).join("")).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 export const unpacked = text => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), letter => letter.charCodeAt(0));

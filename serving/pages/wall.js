@@ -1,27 +1,25 @@
 // A wall of pictures without an end. A batch is some whole rows, whose height is known before its pictures are; those far outside
 // the window give theirs back, and get them again from the browser's cache.
-import {explain, say} from "./api.js";
+import {attempt, say} from "./api.js";
 import {anySeed, change, go, nameOf, named, state, wrap} from "./state.js";
-import {classOptions, crisp, draw, element, fetchPicture, fetchPictures} from "./pictures.js";
+import {classOptions, crisp, draw, element, fetchPicture, fetchPictures, titleOf} from "./pictures.js";
 
 const BATCH = 48; // pictures, about; the first batch is one row, so that something shows at once
 const MOST_PIXELS = 2 ** 21; // in a batch
 const AT_ONCE = 2; // batches
 const GAP = 2;
 const LIKE = 0.55; // weight of another seed in a picture like the one that is looked at
-
 const form = document.getElementById("wall-form"), grid = document.getElementById("wall-grid"), end = document.getElementById("wall-end");
 const like = document.getElementById("wall-like");
-let model, columns, side, batches = [], wanted = [], running = 0, shown = "", open;
+let model, columns, side, height, batches = [], wanted = [], running = 0, shown = "", open;
 
 const observer = new IntersectionObserver(entries => {
   for (const {target, isIntersecting} of entries) (isIntersecting ? fill : empty)(target);
 }, {rootMargin: "75% 0px"});
 new IntersectionObserver(([entry]) => { if (entry.isIntersecting && model) more(4); }, {rootMargin: "200% 0px"}).observe(end);
-
 const firstSeed = () => wrap(Math.trunc(+state.fields.seed || 0));
-const shared = () => ({model: state.fields.model, label: state.fields.label, truncation: state.fields.truncation});
-
+/** The fields that all pictures of the wall share. */
+export const shared = () => ({model: state.fields.model, label: state.fields.label, truncation: state.fields.truncation});
 /** The picture at a place of the wall. */
 export function pictureAt(index) {
   const seed = wrap(firstSeed() + index);
@@ -37,35 +35,26 @@ export function show(of, opened) {
   form.label.value = state.fields.label ?? "";
   form.truncation.value = state.fields.truncation || 1;
   like.hidden = !state.fields.like;
-  if (state.fields.like) {
-    const back = element("button", {type: "button", textContent: "Back to seeds"});
-    back.onclick = () => restart({like: "", at: ""});
-    const origin = named(state.fields.like);
-    like.replaceChildren(`Pictures like ${origin.seed ?? "a blend of " + origin.blend.map(([one]) => one).join(", ")} `, back);
-  }
+  if (state.fields.like) like.firstChild.textContent = `Pictures like ${titleOf(named(state.fields.like)).toLowerCase()} `;
   const now = JSON.stringify([model.title, state.fields.seed, shared(), state.fields.like, state.fields.zoom, innerWidth]);
   if (now !== shown) build();
   shown = now;
 }
 
-function zoom() {
-  return +state.fields.zoom || (model.width <= 32 ? 112 : 128);
-}
-
 function build() {
   for (const batch of batches) empty(batch);
   observer.disconnect();
-  side = crisp(Math.max(model.width, model.height), Math.min(zoom(), grid.clientWidth / 3 - GAP));
+  side = crisp(Math.max(model.width, model.height), Math.min(+state.fields.zoom || 128, grid.clientWidth / 3 - GAP));
   columns = Math.max(1, Math.floor((grid.clientWidth + GAP) / (side + GAP)));
-  grid.style.setProperty("--columns", columns);
-  grid.style.setProperty("--width", `${side * model.width / Math.max(model.width, model.height)}px`);
-  grid.style.setProperty("--height", `${side * model.height / Math.max(model.width, model.height)}px`);
+  height = side * model.height / Math.max(model.width, model.height);
+  const styles = {columns, height: `${height}px`, width: `${side * model.width / Math.max(model.width, model.height)}px`};
+  for (const [name, value] of Object.entries(styles)) grid.style.setProperty(`--${name}`, value);
   [batches, wanted] = [[], []];
   grid.replaceChildren();
   const at = Math.max(0, Math.trunc(+state.fields.at || 0));
   more(2);
   while (batches.at(-1).first + batches.at(-1).n <= at + 2 * BATCH && at) more(1);
-  if (at) scrollTo(0, grid.offsetTop + Math.floor(at / columns) * (side + GAP) - document.querySelector(".top").offsetHeight - form.offsetHeight);
+  if (at) scrollTo(0, grid.offsetTop + Math.floor(at / columns) * (height + GAP) - bars());
 }
 
 function more(count) {
@@ -74,7 +63,7 @@ function more(count) {
     const last = batches.at(-1), first = last ? last.first + last.n : 0, many = last ? rows : 1;
     const batch = element("div", {className: "batch"});
     Object.assign(batch, {first, n: many * columns});
-    batch.style.height = `${many * (side * model.height / Math.max(model.width, model.height) + GAP)}px`;
+    batch.style.height = `${many * (height + GAP)}px`;
     batches.push(batch);
     grid.append(batch);
     observer.observe(batch);
@@ -92,6 +81,7 @@ function fill(batch) {
   if (batch.cancel) return;
   batch.cancel = new AbortController();
   batch.replaceChildren(...Array.from({length: batch.n}, (_, place) => cell(batch.first + place)));
+  batch.firstChild.tabIndex = 0; // one stop in each batch for the key Tab
   wanted.push(batch);
   next();
 }
@@ -100,24 +90,21 @@ async function next() {
   if (running === AT_ONCE || !wanted.length) return;
   const batch = wanted.sort((one, other) => distance(one) - distance(other)).shift();
   running++;
-  try {
-    await load(batch, batch.cancel.signal);
-  } catch (problem) {
-    explain(problem);
-  } finally {
-    running--;
-    next();
-  }
+  await attempt(load)(batch, batch.cancel.signal);
+  running--;
+  next();
 }
 
-const distance = batch => { const {top, bottom} = batch.getBoundingClientRect(); return Math.max(0, top - innerHeight, -bottom) + batch.first / 1e9; };
+function distance(batch) { // from what is seen; the first of those that are seen is the nearest
+  const {top, bottom} = batch.getBoundingClientRect();
+  return Math.max(0, top - innerHeight, -bottom) + batch.first / 1e9;
+}
 
 async function load(batch, signal) {
   const cells = [...batch.children];
   if (state.fields.like) {
-    await Promise.all(cells.map(async (button, place) => {
-      paint(button, await fetchPicture(pictureAt(batch.first + place), shared(), signal));
-    }));
+    const drawn = cells.map(async (button, place) => paint(button, await fetchPicture(pictureAt(batch.first + place), shared(), signal)));
+    await Promise.all(drawn);
   } else {
     const pictures = await fetchPictures(pictureAt(batch.first), shared(), {n: batch.n}, signal);
     pictures.forEach(({image, label}, place) => paint(cells[place], image, label));
@@ -128,17 +115,15 @@ async function load(batch, signal) {
 
 function cell(index) {
   const picture = pictureAt(index), name = picture.seed ?? `like ${nameOf(named(state.fields.like))}, number ${index + 1}`;
-  const button = element("button", {type: "button", className: "cell", tabIndex: index === 0 ? 0 : -1}, element("canvas"));
-  button.dataset.index = index;
-  button.dataset.name = picture.seed ?? index + 1;
-  button.setAttribute("aria-label", picture.seed === undefined ? `Picture ${name}` : `Seed ${name}`);
+  const ariaLabel = picture.seed === undefined ? `Picture ${name}` : `Seed ${name}`;
+  const button = element("button", {type: "button", className: "cell", tabIndex: -1, ariaLabel}, element("canvas"));
+  Object.assign(button.dataset, {index, name: picture.seed ?? index + 1});
   return button;
 }
 
 function paint(button, image, label) {
   draw(button.firstChild, image);
-  const name = label ?? state.fields.label;
-  if (name) button.ariaLabel += `, ${name}`;
+  if (label ?? state.fields.label) button.ariaLabel += `, ${label ?? state.fields.label}`;
 }
 
 function focus(index) {
@@ -175,6 +160,7 @@ form.addEventListener("submit", event => event.preventDefault());
 form.seed.onchange = () => restart({seed: wrap(Math.trunc(+form.seed.value) || 0)});
 form.label.onchange = () => restart({label: form.label.value});
 form.truncation.onchange = () => restart({truncation: form.truncation.value === "1" ? "" : form.truncation.value});
+like.lastChild.onclick = () => restart({like: ""});
 document.getElementById("wall-dice").onclick = () => restart({seed: anySeed()});
 const resize = by => {
   const now = Math.round(side * devicePixelRatio / model.width), to = Math.max(1, now + by) * model.width / devicePixelRatio;
@@ -185,21 +171,17 @@ document.getElementById("wall-larger").onclick = () => resize(1);
 
 /** The place of the first picture that is seen. */
 function seen() {
-  const hidden = document.querySelector(".top").offsetHeight + form.offsetHeight - grid.getBoundingClientRect().top;
-  return Math.max(0, Math.round(hidden / (side + GAP))) * columns || "";
+  return Math.max(0, Math.round((bars() - grid.getBoundingClientRect().top) / (height + GAP))) * columns || "";
 }
+const bars = () => document.querySelector(".top").offsetHeight + (getComputedStyle(form).position === "sticky" ? form.offsetHeight : 0);
 
 let still;
-addEventListener("scroll", () => {
+const once = work => () => { // it is quiet again
   clearTimeout(still);
-  still = setTimeout(() => { if (state.view === "wall" && model) change({at: seen()}); }, 200);
-}, {passive: true});
-addEventListener("resize", () => {
-  clearTimeout(still);
-  still = setTimeout(() => { if (state.view === "wall" && model) show(model, open); }, 150);
-});
+  still = setTimeout(() => { if (state.view === "wall" && model) work(); }, 200);
+};
+addEventListener("scroll", once(() => change({at: seen()})), {passive: true});
+addEventListener("resize", once(() => show(model, open)));
 
 /** Shows pictures like this one. */
-export function moreLike(picture, fields) {
-  go("wall", {...fields, seed: 1, like: nameOf(picture), zoom: state.fields.zoom});
-}
+export const moreLike = picture => go("wall", {...shared(), seed: 1, like: nameOf(picture), zoom: state.fields.zoom});

@@ -77,7 +77,7 @@ def test_pages_can_be_read_without_a_key(path):
 
 
 def test_nothing_else_opens_with_the_pages():
-    assert {"/", "/docs", "/openapi.json"} == {path for path in OPEN_PAGES if not path.startswith("/static_content/")}
+    assert {"/", "/docs", "/openapi.json"} == {path for path in OPEN_PAGES if not path.startswith(("/static_content/", "/pages/"))}
     for path in (
         "/models",
         "/metrics",
@@ -85,6 +85,8 @@ def test_nothing_else_opens_with_the_pages():
         "/docs.json",
         "/static_content/marked.min.js",
         "/static_content/..%2fmetrics",
+        "/pages/",
+        "/pages/../metrics",
     ):
         refused(client("one").get(path), 401)
 

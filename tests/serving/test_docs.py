@@ -17,6 +17,7 @@ from serving.metrics import metrics
 from serving.schema import GenerateRequest, InterpolateRequest
 from serving.settings import Settings
 
+PAGES = Path(__file__).parents[2] / "serving" / "pages"
 TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 
 
@@ -51,17 +52,39 @@ def test_every_route_and_field_is_named():
             assert f"`{name}`" in TEXT, name
 
 
+LOADED = r'(?:src|href|url)[=:] ?"(?!#)([^":]+)"'  # what a page loads, or links to
+
+
 @pytest.mark.parametrize("path", ["/", "/docs"])
 def test_pages_and_what_they_load_come_from_the_service(client, path):
     page = client.get(path)
     assert page.headers["content-type"].startswith("text/html")
-    assert "https://" not in page.text
-    assert "http://" not in page.text
-    assert "default-src 'self'" in page.headers["content-security-policy"]
-    loaded = re.findall(r'(?:src|href|url)[=:] ?"([^":]+)"', page.text)
+    policy = dict(rule.split(" ", 1) for rule in page.headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert not re.search(r"<style|<script(?![^>]* src=)| style=| on\w+=", page.text)
+    loaded = re.findall(LOADED, page.text)
     assert loaded
     for address in loaded:
-        assert client.get(f"/{address}").status_code == 200, address
+        assert client.get(f"/{address.replace('&amp;', '&')}").status_code == 200, address
+
+
+def test_the_files_of_the_pages_are_small_and_name_no_other_host(client):
+    files = sorted(PAGES.iterdir())
+    assert sum(len(file.read_text().splitlines()) for file in files) < 1500
+    types = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+    for file in files:
+        answer = client.get(f"/pages/{file.name}")
+        assert answer.content == file.read_bytes()
+        assert answer.headers["content-type"].startswith(types[file.suffix])
+        assert answer.headers["cache-control"] == "no-cache"
+        again = client.get(f"/pages/{file.name}", headers={"If-None-Match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", answer.text), file
+        for imported in re.findall(r' from "\./([^"]+)"', answer.text):
+            assert (PAGES / imported).is_file(), imported
+    for name in ("nothing.js", "..%2fapp.py", "%2e%2e%2fapp.py"):
+        assert client.get(f"/pages/{name}").status_code == 404
 
 
 def test_other_paths_of_bentomls_pages_are_not_there(client):
@@ -94,11 +117,10 @@ def behind_a_prefix(client):
 def test_behind_a_prefix_and_without_a_key_a_page_finds_what_it_needs(behind_a_prefix, path):
     page = behind_a_prefix.get(PREFIX + path)
     assert page.status_code == 200
-    for address in re.findall(r'(?:src|href|url)[=:] ?"([^":]+)"', page.text):
+    for address in re.findall(LOADED, page.text):
         there = behind_a_prefix.get(urljoin(f"{PREFIX}{path}", address))
-        assert there.status_code == (401 if address == "models" else 200), address  # what needs a key is there, and asks for it
-    for address in re.findall(r'(?:fetch|ask)\("([^"]+)"', page.text):
-        assert behind_a_prefix.get(urljoin(f"{PREFIX}{path}", address)).status_code == 401
+        # What needs a key is there, and asks for it.
+        assert there.status_code == (401 if address.startswith("generate") else 200), address
 
 
 def test_behind_a_prefix_the_document_leads_to_the_routes(behind_a_prefix):
@@ -112,7 +134,7 @@ def test_behind_a_prefix_the_document_leads_to_the_routes(behind_a_prefix):
 
 
 def test_pages_are_asked_for_anew_so_that_none_outlives_an_upgrade(behind_a_prefix):
-    for path in ("/", "/docs", "/openapi.json"):
+    for path in ("/", "/docs", "/openapi.json", "/pages/app.js"):
         assert behind_a_prefix.get(PREFIX + path).headers["cache-control"] == "no-cache"
 
 

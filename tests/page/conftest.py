@@ -1,0 +1,116 @@
+"""The shipped models, served, and Chromium to look at them. A page that complains, or asks another host, fails its test."""
+
+import base64
+import io
+import os
+from collections.abc import Callable, Iterator
+
+import httpx2
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.test_service import running
+
+KEY = "schlüssel of this test"
+EXPECTED = "401"  # Chromium reports every refused request, and without a key the first one is
+
+# The canvases that are seen and drawn
+_DRAWN = (
+    "selector => [...document.querySelectorAll(selector)].filter(one => one.checkVisibility() && one.dataset.drawn !== undefined)"
+)
+_PIXELS = f"selector => ({_DRAWN})(selector).map(canvas => canvas.toDataURL())"
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[httpx2.Client]:
+    """The models in models/, open to all."""
+    with running() as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium; CHROMIUM names another one."""
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox"])
+
+
+class Visit:
+    """A tab, on the playground."""
+
+    def __init__(self, page: Page, base: str) -> None:
+        self.page, self.base = page, base
+
+    def go(self, fields: str = "") -> Page:
+        """Open the page at a state, anew even if it is open already."""
+        self.page.goto("about:blank")
+        self.page.goto(f"{self.base}/{fields}")
+        return self.page
+
+    def pixels(self, selector: str, n: int = 1) -> list[str]:
+        """What at least n canvases show, as data URLs of PNG."""
+        self.page.wait_for_function(f"selector => ({_DRAWN})(selector).length >= {n}", arg=selector)
+        return self.page.evaluate(_PIXELS, selector)
+
+    def picture(self, selector: str) -> Image.Image:
+        """What one canvas shows."""
+        return Image.open(io.BytesIO(base64.b64decode(self.pixels(selector)[0].partition(",")[2]))).convert("RGB")
+
+    def until_changed(self, selector: str, before: list[str]) -> list[str]:
+        """What canvases show once it is something else."""
+        self.page.wait_for_function(
+            f"([selector, before]) => ({_PIXELS})(selector).join() !== before.join()", arg=[selector, before]
+        )
+        return self.pixels(selector)
+
+    def until_still(self, selector: str) -> list[str]:
+        """What canvases show once it has not changed for a moment."""
+        self.page.wait_for_load_state("networkidle")
+        return self.pixels(selector)
+
+    def wait(self, condition: str) -> None:
+        """Until an expression of JavaScript is true. (As a plain string Playwright would evaluate it, which the page's policy forbids.)"""
+        self.page.wait_for_function(f"() => {condition}")
+
+    def drop(self, name: str, content: bytes) -> None:
+        """Drop a picture onto the page."""
+        make = """([name, text]) => {
+            const transfer = new DataTransfer(), bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
+            transfer.items.add(new File([bytes], name, {type: "image/png"}));
+            return transfer;
+        }"""
+        transfer = self.page.evaluate_handle(make, [name, base64.b64encode(content).decode()])
+        for event in ("dragover", "drop"):
+            self.page.dispatch_event("body", event, {"dataTransfer": transfer})
+
+
+@pytest.fixture
+def open_tab(browser: Browser) -> Iterator[Callable[..., Visit]]:
+    """Opens a tab of its own on a service: `open_tab(base, **options of the context)`."""
+    contexts: list[BrowserContext] = []
+    faults: list[str] = []
+
+    def open_tab(base: str, **options: object) -> Visit:
+        contexts.append(browser.new_context(**{"viewport": {"width": 1000, "height": 700}, **options}))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(30_000)
+        page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda request: None if _own(request.url, base) else faults.append(f"asked {request.url}"))
+        return Visit(page, base)
+
+    yield open_tab
+    for context in contexts:
+        context.close()
+    assert not [fault for fault in faults if EXPECTED not in fault and not fault.startswith("Failed to load resource")]
+
+
+def _own(url: str, base: str) -> bool:
+    return url.startswith((base, "blob:", "about:", "data:image"))
+
+
+@pytest.fixture
+def tab(open_tab: Callable[..., Visit], service: httpx2.Client) -> Visit:
+    """A tab on the open service."""
+    return open_tab(str(service.base_url).rstrip("/"))
