@@ -28,9 +28,8 @@ def main() -> None:
         for model in chosen.models:
             rounds = sorted(_first_pictures(browser, f"{chosen.address}/#wall?model={model}") for _ in range(chosen.rounds))
             rate = _morph(browser, f"{chosen.address}/#morph?model={model}", chosen.seconds)
-            print(
-                f"{model}: first pictures after {median(rounds):.0f} ms ({rounds[0]:.0f} to {rounds[-1]:.0f}), morph {rate:.0f} pictures/s"
-            )
+            first = f"first pictures after {median(rounds):.0f} ms ({rounds[0]:.0f} to {rounds[-1]:.0f})"
+            print(f"{model}: {first}, morph {rate:.0f} pictures/s")
         browser.close()
 
 

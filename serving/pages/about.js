@@ -3,7 +3,7 @@ import {ask} from "./api.js";
 import {element} from "./pictures.js";
 
 const EVERY = 2000; // ms between two looks at the metrics
-const percent = value => `${(100 * value).toFixed(value > 0.995 || value < 0.01 ? 1 : 0)} %`;
+const percent = value => `${(100 * value).toFixed(value > 0.99 && value < 1 || value < 0.01 ? 2 : 0)}\u00a0%`;
 const number = value => value.toLocaleString("en", {maximumSignificantDigits: 3});
 const list = names => (names.length > 1 ? `${names.slice(0, -1).join(", ")} and ${names.at(-1)}` : names.join(""));
 

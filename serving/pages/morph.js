@@ -1,7 +1,7 @@
 // Three or four pictures span a plane; a place in it is a blend of them. A field of small pictures shows the whole plane.
 import {attempt, explain, newest, post, say} from "./api.js";
 import {anySeed, change, nameOf, named, state} from "./state.js";
-import {classOptions, draw, element, fetchPicture, fetchPictures, size, titleOf} from "./pictures.js";
+import {classOptions, crisp, draw, element, fetchPicture, fetchPictures, size, titleOf} from "./pictures.js";
 
 const FIELD = 7; // small pictures along each side of the field
 const MOST_STOPS = 40, FPS = 20, MOST_FRAMES = 200; // of a recorded path
@@ -33,6 +33,7 @@ export function show(of) {
     input.onchange = () => set(corners.map((other, at) => (at === number ? named(input.value.trim()) : other)));
     return input;
   }));
+  resize();
   drawField();
   move(x, y, false);
 }
@@ -122,8 +123,10 @@ function set(to) {
 }
 
 function resize() {
-  const room = innerWidth < 760 ? Math.min(200, innerWidth / 2) : Math.min(plane.clientWidth, 512);
-  if (canvas.dataset.drawn !== undefined) size(canvas, canvas, room);
+  const {clientWidth} = plane.closest(".stage"), beside = getComputedStyle(plane.closest(".stage")).gridTemplateColumns.includes(" ");
+  const room = Math.min(beside ? clientWidth / 2 - 36 : clientWidth - 24, innerHeight - (beside ? 190 : 160), 640), side = crisp(model.width, room);
+  size(canvas, model, beside ? side : Math.min(200, clientWidth / 2));
+  plane.parentElement.style.width = `${beside ? side : room}px`;
   lens.style.width = `${plane.clientWidth / FIELD * 1.5}px`;
 }
 addEventListener("resize", () => { if (model && state.view === "morph") resize(); });

@@ -64,13 +64,19 @@ class Visit:
         )
         return self.pixels(selector)
 
-    def until_still(self, selector: str) -> list[str]:
-        """What canvases show once it has not changed for a moment."""
+    def until_shown(self, selector: str, expected: list[str]) -> None:
+        """Until canvases show this."""
+        self.page.wait_for_function(
+            f"([selector, wanted]) => ({_PIXELS})(selector).join() === wanted.join()", arg=[selector, expected]
+        )
+
+    def loaded(self, selector: str) -> list[str]:
+        """What canvases show once the page that was opened has loaded all that it wants."""
         self.page.wait_for_load_state("networkidle")
         return self.pixels(selector)
 
     def wait(self, condition: str) -> None:
-        """Until an expression of JavaScript is true. (As a plain string Playwright would evaluate it, which the page's policy forbids.)"""
+        """Until an expression of JavaScript is true; in a function, since the page's policy forbids to evaluate a string."""
         self.page.wait_for_function(f"() => {condition}")
 
     def drop(self, name: str, content: bytes) -> None:
