@@ -15,6 +15,7 @@ element.querySelector("button").onclick = () => forget();
 /** Shows a problem; one that was cancelled, or that asks for a key, is none. */
 export function explain(problem) {
   if (problem.name === "AbortError" || problem.status === 401) return;
+  if (!(problem instanceof Problem)) console.error(problem);
   element.querySelector("p").textContent = problem.message;
   element.hidden = false;
   passing = PASSING.includes(problem.status); // what works later says that it is over

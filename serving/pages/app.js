@@ -59,7 +59,6 @@ const start = attempt(async () => {
   about.watch();
   route();
 });
-
 addEventListener("popstate", () => { if (models.length) route(); }); // links to a view, too
 addEventListener("state-changed", tabs);
 get("model").onchange = () => go(state.view, {model: get("model").value});

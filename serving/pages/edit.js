@@ -1,5 +1,5 @@
 // A picture, and what the model's directions, classes and codes make of it.
-import {ask, attempt, bitmap, fileName, newest, post, save, say} from "./api.js";
+import {ask, attempt, bitmap, fileName, newest, post, Problem, save, say} from "./api.js";
 import {anySeed, change, named, packed, pairs, state, unpacked, wrap} from "./state.js";
 import {element, fetchPictures} from "./pictures.js";
 import {Compare} from "./compare.js";
@@ -25,7 +25,7 @@ export const show = attempt(async of => {
 async function fromBlend() {
   const {blend, label, truncation} = state.fields;
   const [{noise, label: was}] = await fetchPictures(named(blend), {model: model.title, label, truncation}, {latents: true});
-  change(noise ? {blend: "", label: "", truncation: "", noise: pack(noise), was} : {blend: "", seed: named(blend).blend[0][0]});
+  change(noise && !model.codes.length ? {blend: "", label: "", truncation: "", noise: pack(noise), was} : {blend: "", seed: named(blend).blend[0][0]});
 }
 const pack = noise => packed(new Uint8Array(new Float32Array(noise).buffer));
 const numbers = text => Object.fromEntries(pairs(text).map(([name, value]) => [name, +value]));
@@ -98,8 +98,7 @@ function start(seed) {
   searching?.abort();
   commit({seed, noise: "", was: ""}, `seed ${seed}`);
 }
-get("seed").onchange = () => start(wrap(Math.trunc(+get("seed").value) || 0));
-get("dice").onclick = () => start(anySeed() % 100_000);
+[get("seed").onchange, get("dice").onclick] = [() => start(wrap(Math.trunc(+get("seed").value) || 0)), () => start(anySeed() % 100_000)];
 get("file").onchange = () => { if (get("file").files[0]) invert(get("file").files[0]); };
 
 /** Looks for the latent vector that draws a picture, in searches that get longer, and edits it. */
@@ -107,11 +106,10 @@ export const invert = attempt(async file => {
   searching?.abort();
   searching = new AbortController();
   const {signal} = searching, steps = SEARCHES[model.networks.encoder ? "encoder" : "none"], progress = document.getElementById("edit-progress");
-  let found = {psnr: -Infinity};
-  get("bar").max = steps.reduce((one, other) => one + other) + 1;
-  get("bar").value = 0;
-  get("note").textContent = "";
-  progress.hidden = false;
+  let found = {psnr: -Infinity}, done = 0, began = performance.now(), pace = Infinity; // pace: milliseconds of a step, until now
+  const bar = get("bar"), timer = setInterval(() => { bar.value = Math.max(bar.value, done + 0.95 * (performance.now() - began) / pace); }, 200);
+  Object.assign(bar, {max: steps.reduce((one, other) => one + other) + 1, value: 0});
+  [get("note").textContent, progress.hidden] = ["", false];
   try {
     const picture = await asTheModelSees(file);
     compare.show("before", picture, "Your picture, as the model sees it");
@@ -121,7 +119,9 @@ export const invert = attempt(async file => {
       const answer = await ask(`invert?${query}`, {method: "POST", body: file, headers: {"Content-Type": file.type}, signal});
       const [better] = (await answer.json()).images;
       if (better.psnr > found.psnr) found = better;
-      get("bar").value += iterations || 1;
+      done = bar.value = done + (iterations || 1);
+      if (iterations) pace = (performance.now() - began) / iterations;
+      began = performance.now();
       const {noise, label, codes} = found;
       compare.show("after", await png({model: model.title, noise: [noise], label: label ?? undefined, codes}, signal), "What the model draws of it");
     }
@@ -130,13 +130,14 @@ export const invert = attempt(async file => {
     commit({seed: "", noise: original.noise, was, label: "", truncation: "", move: "", codes}, "your picture was found");
     get("note").textContent = `The nearest picture that the model draws: ${found.psnr.toFixed(1)} dB${was && `, class ${was}`}.`;
   } finally {
+    clearInterval(timer);
     if (searching.signal === signal) progress.hidden = true;
   }
 });
 
 /** A picture from a file, cropped or with margins, and grey where the model's are. */
 async function asTheModelSees(file) {
-  const image = await createImageBitmap(file).catch(() => { throw new Error(`${file.name} is no picture that this browser can show.`); });
+  const image = await createImageBitmap(file).catch(() => { throw new Problem(`${file.name} is no picture that this browser can show.`, 415); });
   const canvas = element("canvas", {width: model.width, height: model.height}), context = canvas.getContext("2d");
   Object.assign(context, {fillStyle: "white", imageSmoothingQuality: "high", filter: model.channels === 1 ? "grayscale(1)" : "none"});
   context.fillRect(0, 0, canvas.width, canvas.height);

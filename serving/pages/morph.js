@@ -1,7 +1,7 @@
 // Three or four pictures span a plane; a place in it is a blend of them. A field of small pictures shows the whole plane.
 import {attempt, explain, newest, post, say} from "./api.js";
 import {anySeed, change, nameOf, named, state} from "./state.js";
-import {classOptions, crisp, draw, element, fetchPicture, fetchPictures, size, titleOf} from "./pictures.js";
+import {classOptions, draw, element, fetchPicture, fetchPictures, size, titleOf} from "./pictures.js";
 
 const FIELD = 7; // small pictures along each side of the field
 const MOST_STOPS = 40, FPS = 20, MOST_FRAMES = 200; // of a recorded path
@@ -124,9 +124,9 @@ function set(to) {
 
 function resize() {
   const {clientWidth} = plane.closest(".stage"), beside = getComputedStyle(plane.closest(".stage")).gridTemplateColumns.includes(" ");
-  const room = Math.min(beside ? clientWidth / 2 - 36 : clientWidth - 24, innerHeight - (beside ? 190 : 160), 640), side = crisp(model.width, room);
-  size(canvas, model, beside ? side : Math.min(200, clientWidth / 2));
-  plane.parentElement.style.width = `${beside ? side : room}px`;
+  const room = Math.min(beside ? clientWidth / 2 - 36 : clientWidth - 24, innerHeight - (beside ? 190 : 160), 640);
+  size(canvas, model, beside ? room : Math.min(200, clientWidth / 2));
+  size(plane, model, room);
   lens.style.width = `${plane.clientWidth / FIELD * 1.5}px`;
 }
 addEventListener("resize", () => { if (model && state.view === "morph") resize(); });
@@ -177,9 +177,9 @@ get("record").onclick = async () => {
 async function animate(taken, format) {
   const many = Math.min(MOST_STOPS, taken.length), stops = Array.from({length: many}, (_, n) => taken[Math.round(n * (taken.length - 1) / (many - 1))]);
   const found = await Promise.all(stops.map(async stop => (await fetchPictures(pictureAt(stop), shared(), {latents: true}))[0]));
-  // Blends of styles have no latent vector: such a path goes from corner to corner.
+  // Blends of styles have no latent vector, and one is not all where there are codes: such paths go from corner to corner.
   const nearest = stops.map(stop => pictureAt(stop).blend.toSorted(([, one], [, other]) => other - one)[0][0]);
-  const way = found[0].noise ? {noise: found.map(({noise}) => noise)} : {seeds: nearest.filter((seed, n) => !n || n === many - 1 || seed !== nearest[n - 1])};
+  const way = found[0].noise && !model.codes.length ? {noise: found.map(({noise}) => noise)} : {seeds: nearest.filter((seed, n) => !n || n === many - 1 || seed !== nearest[n - 1])};
   const frames = Math.round(Math.min(MOST_FRAMES, Math.max(many, (taken.at(-1).time - taken[0].time) / 1000 * FPS)));
   const label = state.fields.label ?? found[0].label ?? undefined, scale = Math.max(1, Math.floor(SIDE / model.width));
   const blob = await (await post("interpolate", {...way, label, frames, fps: FPS, format, model: state.fields.model, scale})).blob();

@@ -6,8 +6,7 @@ import {classOptions, crisp, draw, element, fetchPicture, fetchPictures, titleOf
 
 const BATCH = 48; // pictures, about; the first batch is one row, so that something shows at once
 const MOST_PIXELS = 2 ** 21; // in a batch
-const AT_ONCE = 2; // batches
-const GAP = 2;
+const AT_ONCE = 2, GAP = 2; // batches that are asked for, and pixels between pictures
 const LIKE = 0.55; // weight of another seed in a picture like the one that is looked at
 const form = document.getElementById("wall-form"), grid = document.getElementById("wall-grid"), end = document.getElementById("wall-end");
 const like = document.getElementById("wall-like");

@@ -10,9 +10,9 @@ from axe_playwright_python.base import AXE_FILE_PATH
 from PIL import Image
 
 STATES = [
-    "#wall?model=fashion-mnist&seed=40&label=Coat&at=96",
+    "#wall?model=fashion-mnist&seed=40&label=Coat&at=96&zoom=192",
     "#wall?seed=3&truncation=0.5&zoom=192&open=12",
-    "#wall?model=fashion-mnist&like=8&seed=1",
+    "#wall?model=fashion-mnist&like=8&seed=1&zoom=224",
     "#morph?corners=1;2;3;5:1,9:0.4&at=0.250,0.600&label=pixel-art",
     "#morph?model=fashion-mnist&corners=4;5;6&at=0.500,0.700",
     "#edit?seed=9&label=open-peeps&move=skin-color-light:2;glasses:-1",
