@@ -30,7 +30,7 @@ const enlarge = attempt(async chosen => {
   drawing = new AbortController();
   const {signal} = drawing, fields = shared(), title = titleOf(picture);
   get("title").textContent = title;
-  get("class").textContent = "";
+  [canvas.ariaLabel, get("class").textContent] = [title, ""];
   for (const id of ["back", "on"]) get(id).hidden = Boolean(picture.blend);
   lines(fields);
   if (!dialog.open) dialog.showModal();
