@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.test_service import running
+from tests.test_service import ROOT, running
 
 KEY = "schlüssel of this test"
 EXPECTED = "401"  # Chromium reports every refused request, and without a key the first one is
@@ -25,7 +25,7 @@ _PIXELS = f"selector => ({_DRAWN})(selector).map(canvas => canvas.toDataURL())"
 @pytest.fixture(scope="session")
 def service() -> Iterator[httpx2.Client]:
     """The models in models/, open to all."""
-    with running() as client:
+    with running(GAN_MODELS=str(ROOT / "models")) as client:
         yield client
 
 
