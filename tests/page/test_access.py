@@ -30,7 +30,7 @@ def test_nothing_stands_out_of_the_window(open_tab, service, width):
     ("scheme", "states"),
     [
         ("light", ["#wall", "#wall?open=3", "#morph?model=fashion-mnist", "#edit?move=glasses:1", "#score?model=fashion-mnist"]),
-        ("dark", ["#wall?model=fashion-mnist&open=3", "#morph", "#edit?model=fashion-mnist", "#score"]),
+        ("dark", ["#wall?model=fashion-mnist&open=3", "#morph", "#edit?model=fashion-mnist", "#score?model=fashion-mnist-dcgan"]),
     ],
 )
 def test_axe_finds_nothing_serious(open_tab, service, scheme, states):

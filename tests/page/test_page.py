@@ -189,8 +189,8 @@ def test_a_picture_is_scored_where_the_model_can(tab, open_tab, service):
 
 
 def test_a_model_that_lacks_something_says_what_makes_it(tab):
-    page = tab.go("#score?model=avatars")
-    assert "python -m training.encoder models/avatars" in page.locator("#score .missing").inner_text()
+    page = tab.go("#score?model=fashion-mnist-dcgan")
+    assert "python -m training.encoder models/fashion-mnist-dcgan" in page.locator("#score .missing").inner_text()
     page = tab.go("#edit?model=fashion-mnist-dcgan")
     assert "python -m training.directions models/fashion-mnist-dcgan" in page.locator("#edit .missing").inner_text()
     assert not page.locator("#edit-classes").is_visible()
