@@ -1,0 +1,168 @@
+"""docs/tutorial.md: everything in it works, in its order, and its notebook is the same.
+
+The notebook is made of the text, so running its cells runs every command of the text, scaled down by the table below. What is for a
+terminal alone (docker, make) is compared with the files that it names.
+"""
+
+import io
+import json
+import os
+import re
+import shutil
+import socket
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from PIL import Image
+
+from docs.make_notebook import notebook
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+TEXT = (DOCS / "tutorial.md").read_text()
+EMOJI = ROOT / "tests" / "data" / "emoji.zip"
+
+QUICKLY = "--images 256 --width 8 --resolution 16 --batch-size 32 --measure 100 --measure-final 100 --measure-sets 1 --threads 1"
+SERVE = "exec env GAN_DRAIN=0 GAN_THREADS=1"
+
+# What is scaled down, and how: of each line the part that is found in the notebook, and what runs in its place
+REPLACEMENTS = [
+    (r"npm ci .*\n", ""),
+    (r"node examples/avatars/render.mjs .*", "test -d data/faces"),  # which `pictures` has put there
+    (r"--minutes 15", QUICKLY),
+    (r"--minutes 30( --anneal-images \S+ --change anneal-images)? --promote", "--images 512 --promote"),
+    (r"(training.directions models/faces)", r"\1 --samples 60 --threads 1"),
+    (r"--images 60k", "--images 256 --width 4 --threads 1"),
+    (r"move=brightness", "move=sefa-1"),
+    (r"(GAN_\S+ )+make serve", SERVE + r" \g<0>"),
+    (r"make serve", "python -m bentoml serve service:GanService --host 127.0.0.1 --port 3000"),
+    (r"python -m training.watch", "exec python -m training.watch --port 3001"),
+]
+
+
+def blocks(kind):
+    return re.findall(rf"^```{kind}\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def write_pictures(folder):
+    """Two classes of emoji where the tutorial has two styles of faces."""
+    with zipfile.ZipFile(EMOJI) as archive:
+        names = sorted(name for name in archive.namelist() if name.endswith(".png"))
+        for style, part in (("open-peeps", names[:100]), ("pixel-art", names[100:200])):
+            for k, name in enumerate(part):
+                where, number = ("test", 1_000_000_000 + k) if k < 20 else ("train", k)
+                file = folder / where / style / f"{style}-{number:010}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(archive.read(name))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A clone as far as the tutorial needs one, with its pictures."""
+    folder = tmp_path_factory.mktemp("tutorial")
+    for name in ("gan", "serving", "training"):
+        shutil.copytree(ROOT / name, folder / name)
+    for name in ("service.py", "deploy/requirements-cpu.txt", "docs/shoe.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    write_pictures(folder / "data" / "faces")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(folder):
+    """The notebook after its cells were run."""
+    scaled = notebook(TEXT)
+    ports = {"3000": free_port(), "3001": free_port()}
+    for find, replace in REPLACEMENTS:
+        assert any(re.search(find, cell.source) for cell in scaled.cells if cell.cell_type == "code"), find
+    for cell in scaled.cells:
+        if cell.cell_type == "code":
+            for find, replace in REPLACEMENTS:
+                cell.source = re.sub(find, replace, cell.source)
+            cell.source = re.sub(r"(127\.0\.0\.1:|--port )(3000|3001)", lambda match: match[1] + ports[match[2]], cell.source)
+    NotebookClient(scaled, timeout=120, resources={"metadata": {"path": str(folder / "docs")}}).execute()
+    return scaled
+
+
+def output_of(done, command):
+    """What the cell with a command printed."""
+    (cell,) = (cell for cell in done.cells if cell.cell_type == "code" and command in cell.source)
+    return "".join(output.get("text", "") for output in cell.outputs)
+
+
+def test_the_notebook_is_that_of_the_text():
+    kept = nbformat.read(DOCS / "tutorial.ipynb", as_version=4)
+    assert kept == notebook(TEXT), "run `python docs/make_notebook.py`"
+
+
+def test_training_says_what_to_do_next(done):
+    assert "--recipe auto, for 160 images of about 64x64:" in output_of(done, "training.run data/faces")
+    said = output_of(done, "--resume")
+    assert "faces@" in said
+
+
+def test_the_cells_show_pictures(done):
+    shown = [cell for cell in done.cells if cell.cell_type == "code" and "Image." in cell.source]
+    assert len(shown) >= 8
+    for cell in shown:
+        assert any("image/png" in output.get("data", {}) for output in cell.outputs), cell.source
+
+
+def test_a_cache_is_told_that_nothing_has_changed(done):
+    assert output_of(done, "--etag-compare").strip() == "304"
+
+
+def test_the_better_model_is_served(done):
+    assert re.fullmatch(r"x-model: faces@[0-9a-f]{12}\s*", output_of(done, "data/better.png"), re.IGNORECASE)
+
+
+def test_a_shoe_is_more_unusual_than_a_picture_of_the_kind(done):
+    picture, shoe = (json.loads(line)["images"][0] for line in re.findall(r"\{.*\}\}?", output_of(done, "/score?")))
+    assert picture["share"] >= shoe["share"]
+
+
+def test_without_the_key_nothing_is_drawn_and_the_log_says_so(done):
+    refused, *logged = map(
+        json.loads, re.findall(r"^\{.*?\}$", output_of(done, "data/access.log").replace("}200", "}\n200"), re.MULTILINE)
+    )
+    assert refused["status"] == 401
+    assert {line["status"] for line in logged} == {401, 200}
+
+
+def test_what_would_be_published_is_shown(done):
+    assert "nothing was sent" in output_of(done, "training.publish")
+
+
+def test_what_is_for_a_terminal_names_what_there_is():
+    commands = "".join(blocks("console"))
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"make ([a-z-]+)", commands)) <= set(targets)
+    files = re.findall(r"--file (\S+)", commands)
+    assert len(files) == 2
+    for file in files:
+        assert (ROOT / file).is_file()
+    deploying = (DOCS / "deploy.md").read_text()
+    assert "&& sudo chown -R 1034 deploy/keys && sudo chmod 400 deploy/keys/api-keys" in deploying
+    assert re.search(
+        r"^serve:.*?\n\t@\$\(BIN\)/bentoml serve service:GanService --host 127.0.0.1 --port \$\(PORT\)$",
+        (ROOT / "Makefile").read_text(),
+        re.DOTALL | re.MULTILINE,
+    )
+
+
+def test_pictures_are_small_and_all_of_them_are_shown():
+    shown = set(re.findall(r"\]\(tutorial/(\S+)\)", TEXT))
+    kept = {file.name: file.stat().st_size for file in (DOCS / "tutorial").iterdir()}
+    assert set(kept) == shown
+    assert max(kept.values()) < 150_000
+    assert sum(kept.values()) < 1_000_000
