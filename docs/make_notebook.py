@@ -1,7 +1,7 @@
 """Makes docs/tutorial.ipynb of docs/tutorial.md: `python docs/make_notebook.py`, after each change of the text.
 
-A block of `sh` becomes a cell that runs it, one of `python` a cell as it is; those of `console` are for a terminal, and stay text, as
-those of `text` do, which are output. A picture that a command of the tutorial writes is shown from there, and not from the folder.
+A block of `sh` becomes a cell that runs it, one of `python` a cell as it is. Blocks of `console`, for a terminal, and
+of `text`, which are output, stay text. A picture that a command of the tutorial writes is shown from there, not from docs/tutorial.
 """
 
 import re
