@@ -53,7 +53,7 @@ def start(command, address):
 
 def cells(text: str) -> list[nbformat.NotebookNode]:
     """The cells of a notebook that says and does what a tutorial in Markdown says and does."""
-    written = set(re.findall(r"-o data/(\S+\.png)", text))
+    written = set(re.findall(r"(?:-o|--out) data/(\S+\.png)", text))
     found = [new_markdown_cell(ABOUT), new_code_cell(SETUP.rstrip())]
     for part in re.split(r"^(```(?:sh|python)\n.*?^```|!\[[^]]*\]\([^)]*\))\n", text, flags=re.DOTALL | re.MULTILINE):
         if match := re.fullmatch(r"```(sh|python)\n(.*)\n```", part, re.DOTALL):

@@ -33,7 +33,7 @@ REPLACEMENTS = [
     (r"--minutes 15", QUICKLY),
     (r"--minutes 25 --anneal-images 270k --change anneal-images", "--images 512"),
     (r"(training.directions models/faces)", r"\1 --samples 60"),
-    (r"--images 60k", "--images 256 --width 4 --threads 1"),
+    (r"--images 30k", "--images 256 --width 4 --threads 1"),
     (r"move=brightness", "move=sefa-1"),
     (r"(GAN_\S+ )+make serve", SERVE + r" \g<0>"),
     (r"make serve", "python -m bentoml serve service:GanService --host 127.0.0.1 --port 3000"),
@@ -129,7 +129,7 @@ def test_training_says_what_it_chose_how_good_the_model_is_and_what_comes_next(d
 
 def test_the_pictures_that_are_drawn_are_shown(done):
     shown = {source: outputs for source, outputs in done.items() if source.startswith(("Image.open", "import gan"))}
-    assert len(shown) == len(re.findall(r"-o data/(?!again|seed-7)\S+\.png", TEXT)) + 1
+    assert len(shown) == 7
     for source, outputs in shown.items():
         assert any("image/png" in output.get("data", {}) for output in outputs), source
 
@@ -139,7 +139,7 @@ def test_a_cache_is_told_that_nothing_has_changed(done):
 
 
 def test_the_model_that_is_served_names_its_version(done):
-    (line,) = filter(None, printed(done, "-o data/better.png"))
+    (line,) = filter(None, printed(done, "grep -i x-model"))
     assert re.fullmatch(r"x-model: faces@[0-9a-f]{12}", line, re.IGNORECASE)
 
 
