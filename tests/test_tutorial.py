@@ -14,6 +14,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 from nbclient import NotebookClient
 
 from docs.make_notebook import notebook
@@ -34,7 +35,7 @@ REPLACEMENTS = [
     (r"--minutes 25 --anneal-images 270k --change anneal-images", "--images 512"),
     (r"(training.directions models/faces)", r"\1 --samples 60"),
     (r"--images 30k", "--images 256 --width 4 --threads 1"),
-    (r"move=brightness", "move=sefa-1"),
+    (r"move=redness", "move=sefa-1"),
     (r"(GAN_\S+ )+make serve", SERVE + r" \g<0>"),
     (r"make serve", "python -m bentoml serve service:GanService --host 127.0.0.1 --port 3000"),
     (r"python -m training.watch", "exec python -m training.watch --port 3001"),
@@ -149,11 +150,13 @@ def test_pictures_are_scored(done):
     assert all(0 <= one["share"] <= 1 for one in scored)
 
 
-def test_without_the_key_nothing_is_drawn_and_the_figures_have_both(done):
-    refused, status, *figures = printed(done, "/metrics")
+def test_without_the_key_nothing_is_drawn_and_figures_and_log_say_what_was(done):
+    refused, status, *said = printed(done, "/metrics")
     assert json.loads(refused)["status"] == 401
     assert status == "200"
-    assert any('route="/generate",status="200"' in line for line in figures)
+    assert any('route="/generate",status="200"' in line for line in said)
+    logged = [json.loads(line) for line in said if line.startswith("{")]
+    assert [line["status"] for line in logged if line["path"] == "/generate"] == [401, 200]
 
 
 def test_what_would_be_published_is_shown(done):
@@ -164,8 +167,9 @@ def test_what_is_for_a_terminal_names_what_there_is():
     commands = "".join(blocks("console"))
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert set(re.findall(r"make ([a-z-]+)", commands)) <= set(targets)
-    for file in re.findall(r"--file (\S+)", commands):
-        assert (ROOT / file).is_file()
+    (file, profile) = re.search(r"compose --file (\S+) --profile (\S+) up", commands).groups()
+    services = yaml.safe_load((ROOT / file).read_text())["services"]
+    assert {name for name, service in services.items() if profile in service.get("profiles", ())} == {"prometheus", "grafana"}
     deploying = (DOCS / "deploy.md").read_text()
     assert "&& sudo chown -R 1034 deploy/keys && sudo chmod 400 deploy/keys/api-keys" in deploying
     assert "curl --retry 20 --retry-delay 1 --retry-all-errors http://127.0.0.1:3000/readyz" in deploying
