@@ -5,6 +5,7 @@ terminal alone (docker, make) is compared with the files that it names.
 """
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from filelock import FileLock
 from nbclient import NotebookClient
 
 from docs.make_notebook import notebook
@@ -72,33 +74,42 @@ def in_the_kernel(source):
     return f"from {module} import main\nassert main({shlex.split(match[2])!r}) == 0"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def write_clone(folder):
     """A clone as far as the tutorial needs one, with its pictures."""
-    folder = tmp_path_factory.mktemp("tutorial")
+    shutil.rmtree(folder, ignore_errors=True)
     for name in ("gan", "serving", "training"):
         shutil.copytree(ROOT / name, folder / name)
     for name in ("service.py", "deploy/requirements-cpu.txt", "docs/shoe.png"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     write_pictures(folder / "data" / "faces")
-    return folder
 
 
-@pytest.fixture(scope="module")
-def done(folder):
-    """What the cells of the notebook put out, by what the tutorial has in them."""
-    scaled = notebook(TEXT)
-    written = [cell.source for cell in scaled.cells]
+def run(cells, folder):
+    """Run the cells, scaled down, in a clone of their own; a notebook of them with what they put out."""
+    write_clone(folder)
     ports = {"3000": free_port(), "3001": free_port()}
-    for cell in scaled.cells:
+    for cell in cells:
         if cell.cell_type == "code":
             for find, replace in REPLACEMENTS:
                 cell.source = re.sub(find, replace, cell.source)
             cell.source = in_the_kernel(cell.source)
             cell.source = re.sub(r"(127\.0\.0\.1:|--port )(3000|3001)", lambda match: match[1] + ports[match[2]], cell.source)
-    NotebookClient(scaled, timeout=120, resources={"metadata": {"path": str(folder / "docs")}}).execute()
-    return {source: cell.outputs for source, cell in zip(written, scaled.cells, strict=True) if cell.cell_type == "code"}
+    scaled = nbformat.v4.new_notebook(cells=cells)
+    return NotebookClient(scaled, timeout=120, resources={"metadata": {"path": str(folder / "docs")}}).execute()
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """What the cells of the notebook put out, by what the tutorial has in them; run by the first worker that asks."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tutorial"
+    kept = folder / "done.ipynb"
+    with FileLock(folder.with_suffix(".lock")):
+        if not kept.exists():
+            nbformat.write(run(notebook(TEXT).cells, folder), kept)
+    cells = zip(notebook(TEXT).cells, nbformat.read(kept, as_version=4).cells, strict=True)
+    return {cell.source: ran.outputs for cell, ran in cells if cell.cell_type == "code"}
 
 
 def printed(done, command):
