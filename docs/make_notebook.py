@@ -41,7 +41,7 @@ def start(command, address):
     stop(address)
     server = servers[address] = subprocess.Popen(command, shell=True, start_new_session=True, stdout=subprocess.DEVNULL)
     atexit.register(stop, address)
-    for _ in range(600):
+    for _ in range(1800):
         try:
             return urllib.request.urlopen(address).status
         except OSError:

@@ -21,6 +21,8 @@ from nbclient import NotebookClient
 
 from docs.make_notebook import notebook
 
+pytestmark = pytest.mark.timeout(600)  # one of them runs the whole tutorial
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 TEXT = (DOCS / "tutorial.md").read_text()
@@ -96,7 +98,7 @@ def run(cells, folder):
             cell.source = in_the_kernel(cell.source)
             cell.source = re.sub(r"(127\.0\.0\.1:|--port )(3000|3001)", lambda match: match[1] + ports[match[2]], cell.source)
     scaled = nbformat.v4.new_notebook(cells=cells)
-    return NotebookClient(scaled, timeout=120, resources={"metadata": {"path": str(folder / "docs")}}).execute()
+    return NotebookClient(scaled, timeout=300, resources={"metadata": {"path": str(folder / "docs")}}).execute()
 
 
 @pytest.fixture(scope="module")
