@@ -55,7 +55,7 @@ async function ask() {
       list.replaceChildren(...runs.map(run => articleOf(run.name)));
       runs.forEach(run => fill(articleOf(run.name), run));
       const running = runs.filter(run => run.state === "running").length;
-      state.textContent = runs.length ? `${runs.length} runs, ${running} running` : "no runs yet: start one with python -m training.run";
+      state.textContent = runs.length ? `${runs.length} ${runs.length === 1 ? "run" : "runs"}, ${running} running` : "no runs yet: start one with python -m training.run";
       tag = answer.headers.get("etag");
     }
   } catch (error) {
