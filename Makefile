@@ -22,6 +22,9 @@ test: .venv/development ## check format, lint and types, and run the tests
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses auto --dist worksteal
 
+test-clusters: .venv/development ## kill processes of Ray and of torchrun, and see that nothing is lost
+	$(BIN)/pytest tests/clusters
+
 test-page: .venv/page ## try the page at / in Chromium, which is installed where there is none
 	@. tests/page/browser.sh && $(BIN)/pytest tests/page
 
@@ -98,4 +101,4 @@ lock: ## renew constraints.txt, and with it the packages of the container images
 	$(PIP) --editable '.[train,openvino,bulk,otel,hub,mlflow,wandb,page,deploy,dev]'
 	@touch $@
 
-.PHONY: help serve test test-page test-online train fashion-mnist avatars avatars-data bench bento container test-container lock
+.PHONY: help serve test test-clusters test-page test-online train fashion-mnist avatars avatars-data bench bento container test-container lock

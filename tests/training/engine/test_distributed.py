@@ -1,16 +1,12 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
-import torch
 
 from tests import processes
 from tests.conftest import QUICKLY_MEASURED, SMALL_DATA
@@ -37,9 +33,6 @@ FLAGS = [
     *QUICKLY_MEASURED,
 ]
 PARTS = ["--micro-batch-size", "4"]  # of the eight that each of two processes has
-
-
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
 @dataclass(frozen=True)
@@ -104,33 +97,6 @@ def test_a_signal_to_one_process_stops_both(tmp_path):
         process.join(60)
     assert [process.exitcode for process in pair] == [128 + signal.SIGTERM] * 2
     assert ["stopped and saved; go on with" in output.read_text() for output in outputs] == [True, False]
-
-
-def test_a_run_whose_process_is_killed_goes_on_by_itself_and_ends_as_one_that_was_not(runs, tmp_path, capsys):
-    """With nothing but torchrun's --max-restarts and a name; the same command then finds the run done."""
-    where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path / "models"), "--run-name", "shoes"]
-    command = [*TORCHRUN, "--max-restarts", "1", "-m", "training.run", *FLAGS, *PARTS, "--checkpoint-every", "32", *where]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as torchrun:
-        deadline = time.monotonic() + 120
-        while not list(tmp_path.glob("runs/*/checkpoint-*")):
-            assert torchrun.poll() is None, torchrun.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        (second,) = (one for one in psutil.Process(torchrun.pid).children() if one.environ().get("RANK") == "1")
-        second.kill()
-        out, err = torchrun.communicate(timeout=170)
-    assert torchrun.returncode == 0, err
-    (run,) = (tmp_path / "runs").iterdir()
-    assert run.name == "001-shoes"
-    assert "resumed from " in out
-    assert out.count("exported ") == 1  # by the first process alone
-    assert "training.run: another process of this run has ended" in err
-    undisturbed, killed = (checkpoint.read(checkpoints(one)[-1])[0] for one in (runs.two, run))
-    assert undisturbed.keys() == killed.keys()
-    for name, tensor in undisturbed.items():
-        assert torch.equal(tensor, killed[name]), name
-    assert main([*FLAGS, *PARTS, *where]) == 0
-    assert f"{run} is done" in capsys.readouterr().out
 
 
 def test_another_number_of_processes_goes_on_with_a_run(runs, tmp_path):
