@@ -27,8 +27,9 @@ def test_its_images_are_the_bytes_of_make_serve(hardened):
             assert ours.content == theirs.content, asked
 
 
-def test_it_is_at_most_560_megabytes(image):
-    assert image.inspect()["Size"] < 560e6
+def test_it_is_at_most_620_megabytes(image):
+    """Of which the three models that ship have 175."""
+    assert image.inspect()["Size"] < 620e6
 
 
 def test_all_its_processes_are_of_one_user_without_any_rights(hardened):
