@@ -19,8 +19,9 @@ from sklearn.decomposition import PCA
 from gan import model_folder
 from gan.encoder import PictureEncoder
 from gan.inversion import Candidate, Inversion, drive, invert
-from gan.latents import Inputs, count, select
+from gan.latents import Inputs
 from gan.manifest import IMAGES
+from gan.runtimes.base import run_in_batches
 from gan.runtimes.network import generator_of
 from gan.runtimes.onnx import OnnxEngine
 from training import data
@@ -49,9 +50,7 @@ def main() -> None:
     engine = OnnxEngine(generator_of(folder), folder.content("generator.onnx"), 1)
 
     def draw(rows: Inputs) -> Floats:
-        size = engine.max_batch_size
-        parts = [engine.start(select(rows, slice(start, start + size)))() for start in range(0, count(rows), size)]
-        return np.concatenate([part[IMAGES] for part in parts])
+        return run_in_batches(lambda some: engine.start(some)(), rows, engine.max_batch_size)[IMAGES]
 
     def candidate(place: int, start: Floats | None = None) -> Candidate:
         return Candidate({} if labels is None else {"label": labels[place : place + 1]}, start)

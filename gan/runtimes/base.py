@@ -167,8 +167,12 @@ def generate(runtime: Runtime, rows: Inputs) -> Outputs:
 
 def in_batches(runner: BatchRunner, rows: Inputs) -> Outputs:
     """All outputs of any number of complete rows from 1 up, one batch after another."""
-    starts = range(0, count(rows), runner.batch_size)
-    parts = [runner.start(select(rows, slice(start, start + runner.batch_size)))() for start in starts]
+    return run_in_batches(lambda some: runner.start(some)(), rows, runner.batch_size)
+
+
+def run_in_batches(run: Callable[[Inputs], Outputs], rows: Inputs, size: int) -> Outputs:
+    """All outputs of any number of rows from 1 up, at most `size` of them at once."""
+    parts = [run(select(rows, slice(start, start + size))) for start in range(0, count(rows), size)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gan.errors import ModelFolderError
-from gan.latents import Inputs, count, select
+from gan.latents import Inputs, count
 from gan.model_folder import export_again_hint
 from gan.processors import usable_processors
 from gan.runtimes.base import (
@@ -19,6 +19,7 @@ from gan.runtimes.base import (
     as_few_threads_as_help,
     padded,
     rows_in_a_batch,
+    run_in_batches,
 )
 from gan.runtimes.network import ExportedNetwork, OutputSpec
 
@@ -122,27 +123,22 @@ def _compile(network: ExportedNetwork, model: openvino.Model, precision: Precisi
     # Fewer of large images, which take seconds each: they have as many values to differ in.
     rows = network.rows(min(_COMPARED_SEEDS, 4 * size))
     every, names = threads or usable_processors(), [spec.name for spec in network.outputs]
-    expected = _in_batches(_Graph(model, names, size, "float32", every).run, rows, size)
+    expected = run_in_batches(_Graph(model, names, size, "float32", every).run, rows, size)
     rewritten = model.clone()
     if rewrite(rewritten):
-        found = _in_batches(_Graph(rewritten, names, size, "float32", every).run, rows, size)
+        found = run_in_batches(_Graph(rewritten, names, size, "float32", every).run, rows, size)
         if (levels := _levels(network.outputs, expected, found, np.max)) > _REWRITTEN_LEVELS:
             _log.warning("%s is run as it was exported: rewritten it differs by %.3g", network.folder.title, levels)
             rewritten = model
     engine = as_few_threads_as_help(lambda n: OpenVinoEngine(network, rewritten, precision, n), threads, network)
     if precision == "bfloat16":
-        found = _in_batches(lambda some: engine.start(some)(), rows, size)
+        found = run_in_batches(lambda some: engine.start(some)(), rows, size)
         if (levels := _levels(network.outputs, expected, found, np.mean)) > BFLOAT16_LEVELS:
             raise ModelFolderError(
                 f"GAN_PRECISION=bfloat16: images of {network.folder.title} differ from float32's by {levels:.2f} grey "
                 f"levels on average, over {BFLOAT16_LEVELS:g}: serve it in float32"
             )
     return engine
-
-
-def _in_batches(run: Callable[[Inputs], Outputs], rows: Inputs, size: int) -> Outputs:
-    parts = [run(select(rows, slice(start, start + size))) for start in range(0, count(rows), size)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _levels(outputs: tuple[OutputSpec, ...], expected: Outputs, found: Outputs, of: Callable[[Any], Any]) -> float:

@@ -62,23 +62,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(command: CommandLine) -> int:
     # The libraries take seconds to import: --help and a mistyped flag should not.
-    from training.encoder.run import Outcome, add_encoder
-    from training.engine.stopping import StopSignal
+    from training.encoder.run import add_encoder
 
     config = EncoderConfig(**{name: getattr(command, name) for name in EncoderConfig.model_fields})
-    stop = StopSignal()
-    try:
-        with writing_to(command.out, "run the same command again"):
-            outcome = add_encoder(command.model, config, command.data, command.out, stop, command.anew, command.replace)
-    except KeyboardInterrupt:
-        if not stop.number:
-            raise
-        outcome = Outcome(None)
-    finally:
-        stop.let_go()
+    with writing_to(command.out, "run the same command again"):
+        outcome = add_encoder(command.model, config, command.data, command.out, command.anew, command.replace)
     if outcome.manifest is None:
         print("stopped and saved; the same command goes on", file=sys.stderr)
-        return 128 + stop.number
+        return 128 + outcome.stopped_by
     if not outcome.written:
         return 0
     print(

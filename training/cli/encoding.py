@@ -5,9 +5,8 @@ import sys
 from pathlib import Path
 
 from training.config.schema import TrainingConfig
-from training.encoder.run import Outcome, add_encoder
+from training.encoder.run import add_encoder
 from training.encoder.settings import EncoderConfig
-from training.engine.stopping import StopSignal
 
 _WIDEST = 64
 
@@ -31,17 +30,9 @@ def train_encoder(folder: Path, config: TrainingConfig) -> int:
         precision="auto" if config.precision == "float16" else config.precision,
         threads=config.threads,
     )
-    stop = StopSignal()
-    try:
-        outcome = add_encoder(folder / "model", chosen, config.data, folder, stop, replace=True)
-    except KeyboardInterrupt:
-        if not stop.number:
-            raise
-        outcome = Outcome(None)
-    finally:
-        stop.let_go()
+    outcome = add_encoder(folder / "model", chosen, config.data, folder, replace=True)
     if outcome.manifest is None:
         print(f"stopped and saved; go on with: python -m training.run --resume {folder}", file=sys.stderr)
-        return 128 + stop.number
+        return 128 + outcome.stopped_by
     _log.info(f"the encoder draws {outcome.pictures:,} held-out images again at {outcome.psnr:.2f} dB")
     return 0

@@ -37,6 +37,7 @@ class Outcome:
     written: bool = False  # False: the encoder that was there is as good, and stayed
     psnr: float = 0.0  # of the trained encoder in dB, mean over held-out pictures that have chosen nothing
     pictures: int = 0  # of these
+    stopped_by: int = 0  # the number of the signal that asked it to stop
 
 
 def add_encoder(
@@ -44,17 +45,30 @@ def add_encoder(
     config: EncoderConfig,
     data: str | None,  # None: what the model was trained on
     out: Path,  # the folder that gets the encoder's run
-    stop: StopSignal,
     anew: bool = False,  # begin again, whatever there is
     replace: bool = False,  # an encoder that is there even if it is better
 ) -> Outcome:
     """Train an encoder on a model, or go on where that was stopped, and write it and the score into the model's folder.
 
     An encoder that is there stays unless the new one has the higher PSNR on the held-out pictures that choose; a replaced one is
-    kept in the run's folder. A signal that comes while something is written raises KeyboardInterrupt: it can be written again.
+    kept in the run's folder. SIGINT and SIGTERM stop it; what they find being written is written again by the same call.
 
     Raises UsageError, ModelFolderError, DataError, CheckpointError, DivergenceError or ExportError; the model is then as before.
     """
+    stop = StopSignal()
+    try:
+        return _add_encoder(path, config, data, out, stop, anew, replace)
+    except KeyboardInterrupt:  # of a signal that came while something was written
+        if not stop.number:
+            raise
+        return Outcome(None, stopped_by=stop.number)
+    finally:
+        stop.let_go()
+
+
+def _add_encoder(
+    path: Path, config: EncoderConfig, data: str | None, out: Path, stop: StopSignal, anew: bool, replace: bool
+) -> Outcome:
     try:
         hardware = Hardware.choose(config)
     except ValueError as error:
@@ -82,7 +96,7 @@ def add_encoder(
         write_bytes_atomically(folder / SETTINGS, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode())
         _say(model, parts, hardware, state, folder if resumed else None)
         if not loop.train(state, model, parts, config, hardware, folder, fingerprint, stop.received):
-            return Outcome(None)
+            return Outcome(None, stopped_by=stop.number)
         stop.interrupt()
         psnr = loop.psnr_of(state.best, model, parts.test, hardware)
         _log.info(
