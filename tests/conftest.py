@@ -5,6 +5,7 @@ import gc
 import os
 import shutil
 import tempfile
+from collections.abc import Generator
 
 # Each worker of pytest-xdist gets a processor to itself, and with it one thread wherever the number is ours to choose: networks as
 # small as those of the tests gain nothing by more, and threads of two workers would wait for each other.
@@ -35,6 +36,17 @@ for name in ("XDG_CACHE_HOME", "PROMETHEUS_MULTIPROC_DIR"):
     os.environ[name] = tempfile.mkdtemp(prefix="gan-test-")
     atexit.register(shutil.rmtree, os.environ[name], ignore_errors=True)
 
+
+def forget_settings() -> list[str]:
+    """Remove the service's settings from the environment, and say which they were."""
+    names = [name for name in os.environ if name.startswith("GAN_")]
+    for name in names:
+        del os.environ[name]
+    return names
+
+
+forget_settings()  # those of whoever runs the tests
+
 # For each export torch reads anew, from their source, how all of its operators are written in ONNX, which takes as long as the
 # rest. Once for each process will do here.
 torch_2_5.get_torchlib_ops = cache(torch_2_5.get_torchlib_ops)
@@ -58,6 +70,14 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None]:
+    """A setting that a test or its fixture leaves behind would be one of every service that later tests start."""
+    yield
+    left = forget_settings()
+    assert not left, f"left in the environment: {', '.join(left)}"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The service in this process, serving the small trained model or models that a test changes."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,15 @@ from tests.conftest import Trained, with_lifespan
 @pytest.fixture(scope="session")
 def client(trained: Trained) -> Iterator[TestClient]:
     """A client of the whole service, with everything BentoML puts around it, serving the small trained model."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GAN_MODELS", str(trained.models))
-        patch.setenv("GAN_MAX_BODY", "100000")
-        from service import GanService
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:  # until it has started: it lives on beside tests that start others
+            patch.setenv("GAN_MODELS", str(trained.models))
+            patch.setenv("GAN_MAX_BODY", "100000")
+            from service import GanService
 
-        # As a server would, it turns what a handler raises into an answer.
-        with TestClient(GanService.to_asgi(), raise_server_exceptions=False) as client:
-            yield client
+            # As a server would, it turns what a handler raises into an answer.
+            client = stack.enter_context(TestClient(GanService.to_asgi(), raise_server_exceptions=False))
+        yield client
 
 
 @pytest.fixture
