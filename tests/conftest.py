@@ -21,9 +21,6 @@ import pytest
 import torch
 from filelock import FileLock
 from onnxscript._framework_apis import torch_2_5
-from starlette.applications import Starlette
-from starlette.routing import Mount
-from starlette.types import ASGIApp
 
 from gan.latents import InputSpec, inputs_of_seeds
 
@@ -155,8 +152,3 @@ def short(_short: Trained, tmp_path: Path) -> Trained:
     """A run of 128 images in the test's own `runs`, and its model in `models`, to be changed and to go on."""
     shutil.copytree(_short.run.parents[1], tmp_path, dirs_exist_ok=True)
     return found(tmp_path)
-
-
-def with_lifespan(app: ASGIApp) -> ASGIApp:
-    """An application that a TestClient can start and stop, which BentoML does for the routes in the service."""
-    return Starlette(routes=[Mount("/", app)])

@@ -1,20 +1,15 @@
 """From real images to a image through HTTP, compared with the network that training left in memory."""
 
 import io
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from PIL import Image
-from starlette.testclient import TestClient
 
 from gan.latents import inputs_of_seeds
 from gan.model_folder import read_manifest
-from serving.app import Api
-from serving.batching import Batcher
-from serving.models import Models
-from serving.settings import Settings
-from tests.conftest import QUICKLY_MEASURED, SMALL_DATA, train, with_lifespan
+from tests.conftest import QUICKLY_MEASURED, SMALL_DATA, train
+from tests.services import serving
 from tests.training.data.mixed import CLASSES, DAMAGED, write_mixed
 from training.engine.checkpoint_quality import generate_nchw
 from training.export import export
@@ -32,15 +27,6 @@ def in_memory(monkeypatch):
 
     monkeypatch.setattr(export, "export_onnx", keep)
     return kept
-
-
-@contextmanager
-def serving(models, **given):
-    api, settings, batcher = Api(), Settings(models=models, **given), Batcher()
-    api.open(Models(settings), batcher, settings)
-    with TestClient(with_lifespan(api)) as client:
-        yield client
-    batcher.close()
 
 
 def image(response):

@@ -8,10 +8,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from serving.app import Api
-from serving.batching import Batcher
-from serving.models import Models
-from serving.settings import Settings
-from tests.conftest import Trained, with_lifespan
+from tests.conftest import Trained
+from tests.services import routes, with_lifespan
 
 
 @pytest.fixture(scope="session")
@@ -31,10 +29,8 @@ def client(trained: Trained) -> Iterator[TestClient]:
 @pytest.fixture
 def reload_api(models: Path) -> Iterator[Api]:
     """The routes alone, serving the folder of models that the test module's fixture `models` makes and its tests change."""
-    settings, batcher, api = Settings(models=models), Batcher(), Api()
-    api.open(Models(settings), batcher, settings)
-    yield api
-    batcher.close()
+    with routes(models) as api:
+        yield api
 
 
 @pytest.fixture

@@ -11,19 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from serving import access_log
 from serving.access_log import AccessLog, AccessLogError, line
-from serving.app import Api
 from serving.auth import RequireKey
-from serving.batching import Batcher
 from serving.cors import allow_origins
-from serving.models import Models
 from serving.observing import Observer, observer_for
 from serving.request_record import RequestRecord
 from serving.settings import Settings
-from tests.conftest import with_lifespan
+from tests.services import routes, with_lifespan
 from tests.serving.test_http import CHUNKED, HOST, POST, opened
 from tests.test_service import running
 
@@ -53,15 +51,12 @@ def kept():
 @contextmanager
 def service(trained, kept, **settings):
     """The routes with keys around them, as service.py puts them together."""
-    settings = Settings(models=trained.models, api_keys="secret-of-mine", **settings)
-    batcher, api = Batcher(), Api()
-    api.open(Models(settings), batcher, settings)
-    app = allow_origins(RequireKey(with_lifespan(api), settings.keys()), ("https://a.example",))
-    with TestClient(kept.observer.observe(app), raise_server_exceptions=False) as client:
-        client.headers["Authorization"] = "Bearer secret-of-mine"
-        client.api = api
-        yield client
-    batcher.close()
+    with routes(trained.models, **settings) as api:
+        app = allow_origins(RequireKey(with_lifespan(api), (SecretStr("secret-of-mine"),)), ("https://a.example",))
+        with TestClient(kept.observer.observe(app), raise_server_exceptions=False) as client:
+            client.headers["Authorization"] = "Bearer secret-of-mine"
+            client.api = api
+            yield client
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from starlette.testclient import TestClient
 
-from serving.app import Api
-from serving.batching import Batcher
-from serving.models import Models
-from serving.settings import Settings
-from tests.conftest import with_lifespan
+from tests.services import serving
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "applications.md").read_text()
@@ -23,11 +18,8 @@ COMMANDS = [shlex.split(line) for line in re.findall(r"^    (curl .*)$", TEXT, r
 
 @pytest.fixture(scope="module")
 def client():
-    settings, batcher, api = Settings(models=DOCS.parent / "models"), Batcher(), Api()
-    api.open(Models(settings), batcher, settings)
-    with TestClient(with_lifespan(api)) as client:
+    with serving(DOCS.parent / "models") as client:
         yield client
-    batcher.close()
 
 
 def answered(client, command):

@@ -8,16 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 from safetensors.numpy import save_file
-from starlette.testclient import TestClient
 
 from gan import model_folder
 from gan.latents import InputSpec, inputs_of_seeds
 from gan.manifest import DIRECTIONS, MANIFEST
-from serving.app import Api
-from serving.batching import Batcher
-from serving.models import Models
-from serving.settings import Settings
-from tests.conftest import with_lifespan
+from tests.services import serving
 from tests.serving.test_api import pixels, refused
 
 SPEC = InputSpec(100)
@@ -41,20 +36,12 @@ def directions():
     return {name: array / np.linalg.norm(array) for name, array in found.items()}
 
 
-def served(models):
-    settings, batcher, api = Settings(models=models), Batcher(), Api()
-    api.open(Models(settings), batcher, settings)
-    return TestClient(with_lifespan(api)), batcher
-
-
 @pytest.fixture(scope="module")
 def client(trained, tmp_path_factory):
     models = tmp_path_factory.mktemp("models")
     with_directions(trained.model, models / trained.model.name, directions())
-    client, batcher = served(models)
-    with client:
+    with serving(models) as client:
         yield client
-    batcher.close()
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +49,8 @@ def labelled(conditional, tmp_path_factory):
     models = tmp_path_factory.mktemp("models")
     each = np.random.default_rng(1).normal(size=(10, 100))
     with_directions(conditional.model, models / conditional.model.name, {"width": each})
-    client, batcher = served(models)
-    with client:
+    with serving(models) as client:
         yield client
-    batcher.close()
 
 
 def arrays(answer):
@@ -212,11 +197,9 @@ def test_edits_that_cannot_be(client):
 
 
 def test_a_model_without_directions_says_how_to_make_some(trained):
-    client, batcher = served(trained.models)
-    with client:
+    with serving(trained.models) as client:
         problem = refused(client.post("/edit", json={"seed": 1, "move": {"width": 1}}), 422, ("move", "width"))
         assert "python -m training.directions makes some" in problem["detail"]
-    batcher.close()
 
 
 def test_directions_are_part_of_the_manifest(client):

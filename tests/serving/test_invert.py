@@ -6,13 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
-from starlette.testclient import TestClient
 
-from serving.app import Api
 from serving.batching import Batcher
-from serving.models import Models
-from serving.settings import Settings
-from tests.conftest import with_lifespan
+from tests.services import serving
 from tests.serving.test_api import pixels, refused
 
 PNG = {"Content-Type": "image/png"}
@@ -97,9 +93,7 @@ def test_it_says_when_the_deadline_stopped_it(trained, monkeypatch):
             await asyncio.sleep(60)
         return await submit(self, runtime, rows)
 
-    settings, batcher, api = Settings(models=trained.models, deadline=2), Batcher(), Api()
-    api.open(Models(settings), batcher, settings)
-    with TestClient(with_lifespan(api)) as client:
+    with serving(trained.models, deadline=2) as client:
         png = client.post("/generate", json={"seed": 1007}).content
         (whole,) = invert(client, png, iterations=1).json()["images"]
         monkeypatch.setattr(Batcher, "submit", hanging)
@@ -108,8 +102,7 @@ def test_it_says_when_the_deadline_stopped_it(trained, monkeypatch):
         assert calls == [64, 100, 4, 100]
         calls[:] = [0, 0, 0]  # so that not even the first images come
         refused(client.post("/invert", content=png, headers=PNG), 504)
-        assert api._pipeline.admission.pending == 0
-    batcher.close()
+        assert client.api._pipeline.admission.pending == 0
 
 
 def test_other_requests_are_answered_between_two_jacobians(client):
@@ -125,14 +118,10 @@ def test_other_requests_are_answered_between_two_jacobians(client):
 
 
 def test_searches_count_as_the_images_that_they_draw(trained):
-    settings, batcher, api = Settings(models=trained.models, queue=150), Batcher(), Api()
-    api.open(Models(settings), batcher, settings)
-    with TestClient(with_lifespan(api)) as client:
-        png = client.post("/generate", json={"seed": 1007}).content
-        api._pipeline.admission.pending = 60  # images of others
+    with serving(trained.models, queue=150) as client:
+        png, admission = client.post("/generate", json={"seed": 1007}).content, client.api._pipeline.admission
+        admission.pending = 60  # images of others
         refused(client.post("/invert", content=png, headers=PNG), 429)
-        api._pipeline.admission.pending = 50
+        admission.pending = 50
         assert client.post("/invert?iterations=0", content=png, headers=PNG).status_code == 200
-        assert api._pipeline.admission.pending == 50
-        assert api._pipeline.admission.pending_bytes == 0
-    batcher.close()
+        assert (admission.pending, admission.pending_bytes) == (50, 0)

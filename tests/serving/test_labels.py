@@ -4,26 +4,21 @@ import base64
 import io
 import json
 import shutil
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from starlette.testclient import TestClient
 
 from gan import atomic, model_folder
 from gan.latents import Code, InputSpec, inputs_of_seed, inputs_of_seeds
 from gan.manifest import MANIFEST, generator_inputs
 from gan.model_folder import ONNX, TORCHSCRIPT, WEIGHTS
 from gan.networks import dcgan
-from serving.app import Api
-from serving.batching import Batcher
-from serving.models import Models
-from serving.settings import Settings
-from tests.conftest import BACKENDS, latents, with_lifespan
+from tests.conftest import BACKENDS, latents
 from tests.gan.images.test_encoding import told as told_origin
+from tests.services import serving
 from tests.serving.test_api import refused
 from tests.serving.test_messages import post, told
 from training.export import export
@@ -53,16 +48,6 @@ def coded(trained, tmp_path_factory):
 
     atomic.write_atomically(folder, fill)
     return folder
-
-
-@contextmanager
-def serving(models, **given):
-    settings = Settings(models=models, **given)
-    api, batcher = Api(), Batcher()
-    api.open(Models(settings), batcher, settings)
-    with TestClient(with_lifespan(api)) as client:
-        yield client
-    batcher.close()
 
 
 @pytest.fixture(scope="session", params=BACKENDS)

@@ -9,10 +9,8 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 
 from serving import openapi, openapi_pictures
 from serving.app import Api
-from serving.batching import Batcher
-from serving.models import Models
 from serving.schema import GenerateRequest, InterpolateRequest
-from serving.settings import Settings
+from tests.services import routes
 
 
 def test_the_document_is_valid():
@@ -59,11 +57,8 @@ def picture_body(_, value):
 
 @pytest.fixture(scope="module")
 def schema(trained):
-    chosen = Settings(models=trained.models, max_n=8, max_frames=8)
-    api, batcher = Api(), Batcher()
-    api.open(Models(chosen), batcher, chosen)
-    yield schemathesis.openapi.from_asgi("/openapi.json", api)
-    batcher.close()
+    with routes(trained.models, max_n=8, max_frames=8) as api:
+        yield schemathesis.openapi.from_asgi("/openapi.json", api)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from gan.networks import dcgan
 from serving.auth import RequireKey
 from serving.models import Models
 from serving.settings import Settings
-from tests.conftest import with_lifespan
+from tests.services import with_lifespan
 from tests.serving.test_api import pixels, refused
 from training.export import export
 

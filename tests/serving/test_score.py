@@ -9,16 +9,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 from PIL import Image
-from starlette.testclient import TestClient
 
 from gan import model_folder
 from gan.manifest import MANIFEST
 from gan.scoring import SCORER
-from serving.app import Api
-from serving.batching import Batcher
-from serving.models import Models
-from serving.settings import Settings
-from tests.conftest import with_lifespan
+from tests.services import serving
 from tests.serving.test_api import pixels, refused
 
 PNG = {"Content-Type": "image/png"}
@@ -61,11 +56,8 @@ def with_scorer(folder, target):
 def client(trained, tmp_path_factory):
     models = tmp_path_factory.mktemp("models")
     with_scorer(trained.model, models / trained.model.name)
-    settings, batcher, api = Settings(models=models), Batcher(), Api()
-    api.open(Models(settings), batcher, settings)
-    with TestClient(with_lifespan(api)) as client:
+    with serving(models) as client:
         yield client
-    batcher.close()
 
 
 def scores(answer):
@@ -124,23 +116,17 @@ def test_scores_that_cannot_be(client):
 
 
 def test_a_model_without_a_score_says_how_to_make_one(trained):
-    settings, batcher, api = Settings(models=trained.models), Batcher(), Api()
-    api.open(Models(settings), batcher, settings)
-    with TestClient(with_lifespan(api)) as client:
+    with serving(trained.models) as client:
         problem = refused(client.post("/score", content=png_of(0), headers=PNG), 422, ("model",))
         assert "python -m training.encoder MODEL" in problem["detail"]
-    batcher.close()
 
 
 def test_it_counts_as_images_while_it_is_scored(trained, tmp_path):
     with_scorer(trained.model, tmp_path / trained.model.name)
-    settings, batcher, api = Settings(models=tmp_path, queue=10), Batcher(), Api()
-    api.open(Models(settings), batcher, settings)
-    with TestClient(with_lifespan(api)) as client:
-        api._pipeline.admission.pending = 10
+    with serving(tmp_path, queue=10) as client:
+        admission = client.api._pipeline.admission
+        admission.pending = 10
         refused(client.post("/score", content=png_of(0), headers=PNG), 429)
-        api._pipeline.admission.pending = 9
+        admission.pending = 9
         assert client.post("/score", content=png_of(0), headers=PNG).status_code == 200
-        assert api._pipeline.admission.pending == 9
-        assert api._pipeline.admission.pending_bytes == 0
-    batcher.close()
+        assert (admission.pending, admission.pending_bytes) == (9, 0)

@@ -7,17 +7,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from starlette.testclient import TestClient
 from torch import nn
 
 from gan import model_folder, runtimes
 from gan.latents import InputSpec, inputs_of_seeds
 from gan.networks import stylegan2
-from serving.app import Api
-from serving.batching import Batcher
 from serving.models import Models
 from serving.settings import Settings
-from tests.conftest import with_lifespan
+from tests.services import serving
 from tests.serving.test_api import refused
 from tests.serving.test_edit import with_directions
 from training.convert import folder
@@ -43,11 +40,8 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(model):
-    settings, batcher, api = Settings(models=model.parent, default_model="styled"), Batcher(), Api()
-    api.open(Models(settings), batcher, settings)
-    with TestClient(with_lifespan(api)) as client:
+    with serving(model.parent, default_model="styled") as client:
         yield client
-    batcher.close()
 
 
 def drawn(client, **fields):
@@ -169,12 +163,9 @@ def test_styles_are_mixed_by_layer(client):
 def test_moves_are_in_the_space_of_styles(model, tmp_path):
     direction = np.random.default_rng(0).normal(size=16)
     with_directions(model, tmp_path / "styled", {"age": direction})
-    settings, batcher, api = Settings(models=tmp_path), Batcher(), Api()
-    api.open(Models(settings), batcher, settings)
-    runtime = api._models.get(None).runtime
     spec = model_folder.read(model).manifest.input_spec
-    rows = runtime.complete(inputs_of_seeds([3], spec) | {"label": np.array([1])})
-    expected = runtimes.generate_images(runtime, {**rows, "ws": rows["ws"] + 2 * direction.astype(np.float32)})
-    with TestClient(with_lifespan(api)) as client:
+    with serving(tmp_path) as client:
+        runtime = client.api._models.get(None).runtime
+        rows = runtime.complete(inputs_of_seeds([3], spec) | {"label": np.array([1])})
+        expected = runtimes.generate_images(runtime, {**rows, "ws": rows["ws"] + 2 * direction.astype(np.float32)})
         assert np.abs(edited(client, seed=3, label=1, move={"age": 2}).astype(int) - expected).max() <= 1
-    batcher.close()

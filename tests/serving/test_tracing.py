@@ -13,14 +13,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from starlette.testclient import TestClient
 
-from serving.app import Api
-from serving.batching import Batcher
-from serving.models import Models
 from serving.observing import Observer, check, observer_for
 from serving.request_record import RequestRecord
 from serving.settings import Settings
 from serving.tracing import Tracing, TracingError
-from tests.conftest import with_lifespan
+from tests.services import routes, with_lifespan
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -30,14 +27,14 @@ def traced(trained):
     """A client of the routes, and the spans that its requests made."""
     exporter, logged = InMemorySpanExporter(), []
     tracing = Tracing(SimpleSpanProcessor(exporter))
-    settings, batcher, api = Settings(models=trained.models), Batcher(), Api()
-    api.open(Models(settings), batcher, settings)
     observer = Observer([tracing.trace, logged.append], tracing.headers, [tracing.close])
-    with TestClient(observer.observe(with_lifespan(api)), raise_server_exceptions=False) as client:
+    with (
+        routes(trained.models) as api,
+        TestClient(observer.observe(with_lifespan(api)), raise_server_exceptions=False) as client,
+    ):
         client.exporter, client.logged, client.api = exporter, logged, api
         yield client
     observer.close()
-    batcher.close()
 
 
 @pytest.fixture

@@ -7,16 +7,11 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from starlette.testclient import TestClient
 
 import gan
 from gan.model.drawing import Mix
 from gan.model.model import UsageError
-from serving.app import Api
-from serving.batching import Batcher
-from serving.models import Models
-from serving.settings import Settings
-from tests.conftest import with_lifespan
+from tests.services import serving
 from tests.serving.test_edit import with_directions
 from tests.serving.test_score import with_scorer
 from tests.serving.test_styles import model as styled  # noqa: F401
@@ -39,11 +34,8 @@ def model(folder):
 
 @pytest.fixture(scope="module")
 def client(folder):
-    settings, batcher, api = Settings(models=folder.parent), Batcher(), Api()
-    api.open(Models(settings), batcher, settings)
-    with TestClient(with_lifespan(api)) as client:
+    with serving(folder.parent) as client:
         yield client
-    batcher.close()
 
 
 def answered(client, route, **fields):

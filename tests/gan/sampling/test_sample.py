@@ -13,25 +13,17 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 from PIL import Image
-from starlette.testclient import TestClient
 
 from gan import sample
 from gan.latents import InputSpec, inputs_of_seed
 from gan.sampling.seeds import Seeds, SeedsError
-from serving.app import Api
-from serving.batching import Batcher
-from serving.models import Models
-from serving.settings import Settings
-from tests.conftest import with_lifespan
+from tests.services import serving
 
 
 @pytest.fixture(scope="module")
 def client(conditional):
-    settings, batcher, api = Settings(models=conditional.models), Batcher(), Api()
-    api.open(Models(settings), batcher, settings)
-    with TestClient(with_lifespan(api)) as client:
+    with serving(conditional.models) as client:
         yield client
-    batcher.close()
 
 
 def run(conditional, seeds, out, *flags):
