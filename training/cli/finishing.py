@@ -13,7 +13,6 @@ from training.engine import checkpoint, setup
 from training.errors import UsageError
 from training.evaluation.evaluator import Evaluator
 from training.export.installing import install, promote, rank_models
-from training.hardware import Hardware
 from training.tracking import report, run_dir, stats
 from training.tracking.verdict import verdict
 
@@ -61,7 +60,7 @@ def _evaluator_again(folder: Path, config: TrainingConfig) -> Evaluator:
     labelled_dataset, features = setup.load(config, run_dir.fingerprint_of(folder))
     dataset = labelled_dataset if config.conditional else labelled_dataset.without_labels()
     run_dir.check_data(folder, config.data, dataset.fingerprint, len(dataset.images), may_change=False)
-    return setup.make_evaluator(config, labelled_dataset, features, choose_hardware(config))
+    return setup.make_evaluator(config, labelled_dataset, features, setup.choose_hardware(config))
 
 
 def say_how_good(folder: Path, models: Path, config: TrainingConfig, seen: int) -> None:
@@ -91,11 +90,3 @@ def say_what_points_show(folder: Path, report_file: Path) -> None:
             f"({last['good_real']:.0%} of real ones)"
         )
     _log.info(f"look: {report_file}\na run on points in the plane exports no model: there is nothing to serve")
-
-
-def choose_hardware(config: TrainingConfig) -> Hardware:
-    """The hardware of a run. Raises UsageError for what this machine does not have."""
-    try:
-        return Hardware.choose(config)
-    except ValueError as error:
-        raise UsageError(str(error)) from error

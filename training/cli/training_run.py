@@ -10,7 +10,7 @@ from gan.manifest_parts import Metric
 from gan.model_folder import read_manifest
 from training.cli import resuming
 from training.cli.encoding import train_encoder
-from training.cli.finishing import choose_hardware, finish_again, install_model, say_how_good, say_what_points_show
+from training.cli.finishing import finish_again, install_model, say_how_good, say_what_points_show
 from training.config import files
 from training.config.schema import TrainingConfig
 from training.disk import writing_to
@@ -42,7 +42,7 @@ class TrainingRun:
     def __init__(self, options: "Options", config: TrainingConfig, folder: Path | None, group: Group) -> None:
         """Load the data and build the networks; `folder` is that of a resumed run. Raises UsageError and DataError."""
         self._options, self._config, self._folder, self._group = options, config, folder, group
-        self._hardware = choose_hardware(config)
+        self._hardware = setup.choose_hardware(config)
         begun_with = group.from_first(lambda: None if folder is None else run_dir.fingerprint_of(folder))
         with group.one_after_another():
             self._labelled_dataset, self._features = setup.load(config, begun_with)  # with labels if there are any, to measure by

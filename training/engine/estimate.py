@@ -13,10 +13,7 @@ from gan.images import encoding
 from training.config.schema import TrainingConfig
 from training.data import Dataset
 from training.disk import writing_to
-from training.engine import batch_norm
-from training.engine.loop import take_step
-from training.engine.minibatch import Minibatches, make_minibatch
-from training.engine.phases import make_phases
+from training.engine.loop import prepare, take_step
 from training.engine.state import TrainingState
 from training.engine.step import has_gradient_penalty
 from training.hardware import Hardware
@@ -93,13 +90,7 @@ def _seconds_of_step(
     state: TrainingState, dataset: Dataset, config: TrainingConfig, hardware: Hardware, steps: int, warm_up: int
 ) -> float:
     """Median time of a step of the generator with those of the discriminator that go with it."""
-    hardware.prepare()
-    generator, discriminator = state.generator.train(), state.discriminator.train()
-    for network in (generator, discriminator):
-        batch_norm.set_up(network, config)
-    phases = make_phases(state, generator, discriminator, config, hardware)
-    rows = slice(0, config.batch_size)
-    minibatches = Minibatches(lambda seen: make_minibatch(dataset, config, state.input_spec, seen, rows, hardware.device))
+    generator, phases, minibatches = prepare(state, dataset, config, hardware)
     times = []
     state.seen = max(state.seen, config.batch_size * config.discriminator_steps)  # the first step has a penalty, however rare
     for _ in range(warm_up + steps):

@@ -29,6 +29,7 @@ from training.hardware import Hardware
 from training.tracking.trackers import Trackers
 
 _STEPS_PER_TICK = 16
+_ALONE = Group()
 
 
 def train(
@@ -41,17 +42,11 @@ def train(
     | PointEvaluator
     | None,  # what the first process measures checkpoints with, if at all
     asked_to_stop: Callable[[], bool],  # called between two steps
-    group: Group = Group(),  # noqa: B008, it is frozen
+    group: Group = _ALONE,
     trackers: Trackers | None = None,  # open, of the first process; they get statistics and samples too
 ) -> bool:
     """Train until the configured length is reached, and save. False if asked to stop before that. Raises DivergenceError."""
-    hardware.prepare()
-    for network in (state.generator, state.discriminator):
-        batch_norm.set_up(network, config, group)
-    generator, discriminator = group.wrap(state.generator.train()), group.wrap(state.discriminator.train())
-    phases = make_phases(state, generator, discriminator, config, hardware)
-    rows = group.rows(config.batch_size)
-    minibatches = Minibatches(lambda seen: make_minibatch(dataset, config, state.input_spec, seen, rows, hardware.device))
+    generator, phases, minibatches = prepare(state, dataset, config, hardware, group)
     monitor = DivergenceMonitor(folder, state.monitor_state)
 
     with RunLogger(state, config, folder, group, trackers) as log:
@@ -92,6 +87,23 @@ def train(
             checkpoints.save(measured=False)  # a run that is asked to stop may not have the time
             log.write_samples()
     return over
+
+
+def prepare(
+    state: TrainingState, dataset: Dataset, config: TrainingConfig, hardware: Hardware, group: Group = _ALONE
+) -> tuple[nn.Module, list[Phase], Minibatches]:
+    """What `take_step` takes: the generator, wrapped for several processes, a step's phases, and this process's minibatches."""
+    hardware.prepare()
+    for network in (state.generator, state.discriminator):
+        batch_norm.set_up(network, config, group)
+    generator, discriminator = group.wrap(state.generator.train()), group.wrap(state.discriminator.train())
+    phases = make_phases(state, generator, discriminator, config, hardware)
+    rows = group.rows(config.batch_size)
+    return (
+        generator,
+        phases,
+        Minibatches(lambda seen: make_minibatch(dataset, config, state.input_spec, seen, rows, hardware.device)),
+    )
 
 
 def take_step(

@@ -1,4 +1,4 @@
-"""Data and evaluator of a run."""
+"""Data, hardware and evaluator of a run."""
 
 import logging
 
@@ -42,6 +42,14 @@ def load(config: TrainingConfig, fingerprint: str | None) -> tuple[Dataset, Feat
     if config.features == "auto":
         return labelled_dataset, "classifier" if has_labels(labelled_dataset) else "random"
     return labelled_dataset, config.features
+
+
+def choose_hardware(config: TrainingConfig) -> Hardware:
+    """The hardware of a run. Raises UsageError for what this machine does not have."""
+    try:
+        return Hardware.choose(config)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def make_evaluator(config: TrainingConfig, labelled_dataset: Dataset, features: FeatureName, hardware: Hardware) -> Evaluator:
