@@ -7,10 +7,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from training.config.schema import TrainingConfig
 from training.engine.distributed import Group
 
-_ALONE = Group()
 
-
-def set_up(network: nn.Module, config: TrainingConfig, group: Group = _ALONE) -> None:
+def set_up(network: nn.Module, config: TrainingConfig, group: Group) -> None:
     """Replace a network's layers by those that --sync-batch-norm or --batch-norm-group ask for, in place.
 
     They have the same parameters and buffers under the same names, and in eval mode are plain ones.
@@ -32,7 +30,7 @@ def leave_group(network: nn.Module) -> None:
     """Let a copy of a network be computed by one process alone, which has the whole batch."""
     for module in network.modules():
         if isinstance(module, _SyncBatchNorm):
-            module.group = _ALONE
+            module.group = Group()
 
 
 def uses_batch_norm(network: nn.Module) -> bool:

@@ -54,7 +54,7 @@ def test_groups_are_what_parts_of_their_size_see(whole, tmp_path):
 @pytest.mark.parametrize("layer", [nn.BatchNorm2d(3), nn.BatchNorm2d(3, affine=False)])
 def test_a_group_is_normalised_by_itself_and_eval_mode_is_as_ever(layer):
     grouped, images = copy.deepcopy(layer), torch.randn(8, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    batch_norm.set_up(grouped, CONFIG.model_copy(update={"batch_norm_group": 4}))
+    batch_norm.set_up(grouped, CONFIG.model_copy(update={"batch_norm_group": 4}), Group())
     assert torch.equal(grouped(images), torch.cat([layer(images[:4]), layer(images[4:])]))
     assert grouped.state_dict().keys() == layer.state_dict().keys()
     assert torch.equal(grouped.eval()(images), layer.eval()(images))
