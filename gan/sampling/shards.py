@@ -15,6 +15,8 @@ from gan.sampling.drawing import Drawn, Wanted, draw_encoded
 
 ShardFormat = Literal["webdataset", "parquet", "zip"]
 ENDINGS: dict[ShardFormat, str] = {"webdataset": "tar", "parquet": "parquet", "zip": "zip"}
+# Dated 1970, so that equal images give equal files
+_TAR_HEADER = tarfile.TarInfo("name").tobuf(tarfile.USTAR_FORMAT)
 
 
 class FormatError(GanServiceError):
@@ -80,7 +82,7 @@ class _Tar:
     """WebDataset: an image's files are neighbours of one name: .png, .json, and .cls with the class's index."""
 
     def __init__(self, buffer: io.BytesIO) -> None:
-        self._archive = tarfile.TarFile(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT)
+        self._buffer = buffer
 
     def add(self, drawn: Drawn, encoded: list[bytes]) -> None:
         for place, (name, png) in enumerate(zip(drawn.names, encoded, strict=True)):
@@ -92,12 +94,20 @@ class _Tar:
                 self._add(f"{name}.cls", str(drawn.labels[place]).encode())
 
     def _add(self, name: str, content: bytes) -> None:
-        member = tarfile.TarInfo(name)  # dated 1970, so that equal images give equal files
-        member.size = len(content)
-        self._archive.addfile(member, io.BytesIO(content))
+        self._buffer.write(_tar_header(name, len(content)) + content + bytes(-len(content) % tarfile.BLOCKSIZE))
 
     def close(self) -> None:
-        self._archive.close()
+        self._buffer.write(bytes(2 * tarfile.BLOCKSIZE))
+        self._buffer.write(bytes(-self._buffer.tell() % tarfile.RECORDSIZE))
+
+
+def _tar_header(name: str, size: int) -> bytes:
+    """What tarfile writes before a file of `size` bytes, for a name of up to 100 ASCII letters.
+
+    tarfile itself takes a sixth of the time of a set of small images, and keeps every header until the end.
+    """
+    block = name.encode().ljust(100, b"\0") + _TAR_HEADER[100:124] + b"%011o\0" % size + _TAR_HEADER[136:]
+    return block[:148] + b"%06o\0" % (sum(block) - sum(block[148:155]) + 7 * ord(" ")) + block[155:]
 
 
 class _Zip:

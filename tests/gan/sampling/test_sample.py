@@ -130,6 +130,7 @@ def contents(path, kind):
         return {int(name[4:-4]): (archive.read(name), None) for name in archive.namelist()}
     with tarfile.open(path) as archive:
         files = {member.name: archive.extractfile(member).read() for member in archive}
+    assert path.read_bytes() == tar_of(files)
     found = {}
     for name, content in files.items():
         if name.endswith(".png"):
@@ -137,6 +138,17 @@ def contents(path, kind):
             assert int(files[name[:-4] + ".cls"]) == GARMENTS.index(about["label"])
             found[about["seed"]] = content, about["label"]
     return found
+
+
+def tar_of(files):
+    """What tarfile itself makes of them."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
 
 
 def test_labels_of_their_own_are_those_of_the_seeds(conditional, tmp_path):
