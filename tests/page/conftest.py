@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import httpx2
 import pytest
+from axe_playwright_python.base import AXE_FILE_PATH
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -78,6 +79,13 @@ class Visit:
     def wait(self, condition: str) -> None:
         """Until an expression of JavaScript is true; in a function, since the page's policy forbids to evaluate a string."""
         self.page.wait_for_function(f"() => {condition}")
+
+    def serious(self) -> list[tuple[str, list[str]]]:
+        """What axe finds that keeps people out, and where."""
+        self.page.evaluate(AXE_FILE_PATH.read_text())
+        found = self.page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+        bad = [one for one in found if one["impact"] in ("serious", "critical")]
+        return [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in bad]
 
     def drop(self, name: str, content: bytes) -> None:
         """Drop a picture onto the page."""

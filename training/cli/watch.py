@@ -1,5 +1,6 @@
 """The command that shows runs in a browser: `python -m training.watch`."""
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,9 @@ _EXAMPLES = """examples:
 """
 
 
+_RUNS = Path("runs")
+
+
 class _CommandLine(Flags):
     """Serve a folder of runs as a page that renews itself: how far each is, its last figures and samples, and its report."""
 
@@ -30,8 +34,8 @@ class _CommandLine(Flags):
     usage = "[RUNS] [--flag value …]        (--help lists the flags)"
     leading = "runs"
 
-    runs: UserPath = Path("runs")
-    """the folder of runs, training.run's --out"""
+    runs: UserPath = _RUNS
+    """the folder of runs, training.run's --out; the default one may come later"""
     port: int = Field(3001, ge=0, le=65535)
     """the port; 0 takes a free one"""
     host: str = "127.0.0.1"
@@ -48,10 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _watch(command: _CommandLine) -> None:
     from training.tracking.watch_server import WatchServer
 
-    if not command.runs.is_dir():
-        raise UsageError(
-            f"{command.runs}: there is no such folder; give the folder of runs, training.run's --out, or start a run first"
-        )
+    # The default folder comes with the first run; another name that is not there is more likely a mistake.
+    if not command.runs.is_dir() and (command.runs != _RUNS or os.path.lexists(command.runs)):
+        raise UsageError(f"{command.runs}: there is no such folder; give the folder of runs, training.run's --out")
     if (command.runs / CONFIG).is_file():
         raise UsageError(f"{command.runs} is one run; give the folder that it is in: {command.runs.absolute().parent}")
     try:

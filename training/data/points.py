@@ -37,8 +37,8 @@ class PointSet:
     def coverage(self, points: NDArray[np.float32]) -> tuple[int, float]:
         """The number of modes that generated points [n, 2] cover, and the share of the points that are good.
 
-        A point is good within three standard deviations of the nearest centre, and a mode is covered if it has a good point of
-        its own (Srivastava et al. 2017, VEEGAN, arXiv 1705.07761, section 4.1, who draw 2,500 points).
+        A point is good within three standard deviations of the nearest centre, and a mode is covered if a centre of it is nearest
+        to at least one good point (Srivastava et al. 2017, VEEGAN, arXiv 1705.07761, who draw 2,500 points).
         """
         distances = np.linalg.norm(points[:, None].astype(np.float64) - self.centres, axis=2)
         good = distances.min(1) <= _GOOD * self.deviation
@@ -72,7 +72,7 @@ def _ring() -> PointSet:
 
 
 def _grid() -> PointSet:
-    """25 modes, as Srivastava et al. 2017 have them, but for the scale and a larger deviation."""
+    """25 modes in five rows, as Srivastava et al. 2017 have them, at a scale and with a deviation of our own."""
     side = np.linspace(-_RADIUS, _RADIUS, 5)
     centres = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)
     return PointSet("25 normal distributions in a grid", 25, centres, np.arange(25), deviation=0.02)

@@ -91,7 +91,8 @@ class WatchServer(ThreadingHTTPServer):
         if path == "/":
             return _written("text/html; charset=utf-8", report.render("watch.html"))
         if path == "/runs.json":
-            found = {"runs": [describe(folder) for folder in run_folders(self.runs).values()]}
+            runs = [describe(folder) for folder in run_folders(self.runs).values()]
+            found = {"folder": str(self.runs.absolute()), "runs": runs}
             return _written("application/json", json.dumps(found, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace"))
         parts = path.split("/", 3)  # "", "runs", the run, and its file
         folder = run_folders(self.runs).get(parts[2]) if len(parts) > 2 and parts[1] == "runs" else None

@@ -23,8 +23,11 @@ _SHARES = {"good": "good points", "precision": "precision", "recall": "recall", 
 
 
 def run_folders(runs: Path) -> dict[str, Path]:
-    """The runs in a folder by their names, the one that was started or went on last first."""
-    found = [path for path in runs.iterdir() if (path / CONFIG).is_file()]
+    """The runs in a folder by their names, the one that was started or went on last first; none while there is no folder."""
+    try:
+        found = [path for path in runs.iterdir() if (path / CONFIG).is_file()]
+    except FileNotFoundError:
+        return {}
     return {path.name: path for path in sorted(found, key=_age)}
 
 

@@ -145,6 +145,19 @@ def test_a_damaged_file_is_passed_over(runs, file, content):
     json.dumps(watching.describe(folder), allow_nan=False)
 
 
+def test_the_default_folder_may_come_later(ask, runs, tmp_path, monkeypatch, capsys):
+    runs.rename(tmp_path / "away")
+    assert json.loads(ask("/runs.json")[2]) == {"folder": str(runs), "runs": []}
+    assert ask(RUN)[0] == 404
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(WatchServer, "serve_forever", lambda self: print(self.answer("/runs.json").status))
+    assert main(["--port", "0"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "200"
+    (tmp_path / "runs").write_text("")
+    assert main(["--port", "0"]) == 2
+    assert "runs: there is no such folder" in capsys.readouterr().err
+
+
 def test_what_cannot_be_watched_is_said(capsys, runs, tmp_path):
     assert main([str(tmp_path / "none")]) == 2
     assert "there is no such folder; give the folder of runs" in capsys.readouterr().err

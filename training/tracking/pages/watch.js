@@ -51,11 +51,11 @@ async function ask() {
     const answer = await fetch("runs.json", {cache: "no-cache"});
     if (!answer.ok) throw new Error(await answer.text());
     if (answer.headers.get("etag") !== tag) {
-      const {runs} = await answer.json();
+      const {folder, runs} = await answer.json();
       list.replaceChildren(...runs.map(run => articleOf(run.name)));
       runs.forEach(run => fill(articleOf(run.name), run));
       const running = runs.filter(run => run.state === "running").length;
-      state.textContent = runs.length ? `${runs.length} ${runs.length === 1 ? "run" : "runs"}, ${running} running` : "no runs yet: start one with python -m training.run";
+      state.textContent = runs.length ? `${runs.length} ${runs.length === 1 ? "run" : "runs"}, ${running} running` : `no runs yet in ${folder}: start one with python -m training.run, and it shows here`;
       tag = answer.headers.get("etag");
     }
   } catch (error) {
