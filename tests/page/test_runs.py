@@ -33,8 +33,9 @@ def serving(runs):
 def ring(tmp_path_factory):
     """A run on points, too short to learn anything."""
     folder = tmp_path_factory.mktemp("ring")
-    flags = ["--recipe", "gan", "--width", "16", "--batch-size", "64", "--images", "3k", "--sample-every", "1k", "--measure", "200", "--threads", "1"]
-    assert main(["--data", "ring", *flags, "--out", str(folder / "runs"), "--models", str(folder / "models")]) == 0
+    quick = ["--recipe", "gan", "--width", "16", "--batch-size", "64", "--measure", "200", "--threads", "1"]
+    lengths = ["--images", "3k", "--sample-every", "1k"]
+    assert main(["--data", "ring", *quick, *lengths, "--out", str(folder / "runs"), "--models", str(folder / "models")]) == 0
     return next((folder / "runs").iterdir())
 
 
