@@ -68,7 +68,7 @@ addEventListener("key-needed", () => {
   if (key.get()) get("unlock-why").textContent = "The service does not know this key. Type another one.";
   if (!get("unlock").open) get("unlock").showModal();
 });
-get("unlock").addEventListener("cancel", event => event.preventDefault()); // nothing is behind it
+get("unlock").addEventListener("close", () => { if (!models.length) get("unlock").showModal(); }); // nothing is behind it
 get("unlock-form").onsubmit = event => {
   event.preventDefault();
   key.set(get("unlock-form").key.value.trim());
@@ -108,5 +108,4 @@ addEventListener("dragover", event => {
 addEventListener("dragleave", event => { if (!event.relatedTarget) over(false); });
 addEventListener("drop", event => { event.preventDefault(); over(false); take(event.dataTransfer.files[0]); });
 addEventListener("paste", event => { if (event.clipboardData.files[0]) take(event.clipboardData.files[0]); });
-
 start();

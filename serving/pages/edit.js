@@ -25,7 +25,10 @@ export const show = attempt(async of => {
 async function fromBlend() {
   const {blend, label, truncation} = state.fields;
   const [{noise, label: was}] = await fetchPictures(named(blend), {model: model.title, label, truncation}, {latents: true});
-  change(noise && !model.codes.length ? {blend: "", label: "", truncation: "", noise: pack(noise), was} : {blend: "", seed: named(blend).blend[0][0]});
+  if (noise && !model.codes.length) return change({blend: "", label: "", truncation: "", noise: pack(noise), was});
+  const [[seed]] = named(blend).blend;
+  change({blend: "", seed});
+  get("note").textContent = `${model.name} can edit no picture between seeds: this is that of seed ${seed}.`;
 }
 const pack = noise => packed(new Uint8Array(new Float32Array(noise).buffer));
 const numbers = text => Object.fromEntries(pairs(text).map(([name, value]) => [name, +value]));
@@ -96,6 +99,7 @@ addEventListener("keydown", event => {
 
 function start(seed) {
   searching?.abort();
+  get("note").textContent = "";
   commit({seed, noise: "", was: ""}, `seed ${seed}`);
 }
 [get("seed").onchange, get("dice").onclick] = [() => start(wrap(Math.trunc(+get("seed").value) || 0)), () => start(anySeed() % 100_000)];

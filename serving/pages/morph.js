@@ -2,20 +2,17 @@
 import {attempt, explain, newest, post, say} from "./api.js";
 import {anySeed, change, nameOf, named, state} from "./state.js";
 import {classOptions, draw, element, fetchPicture, fetchPictures, size, titleOf} from "./pictures.js";
-
 const FIELD = 7; // small pictures along each side of the field
 const MOST_STOPS = 40, FPS = 20, MOST_FRAMES = 200; // of a recorded path
 const AT_ONCE = 3; // requests, so that the service draws one while the others are on their way
 const SIDE = 256; // of a recording, in pixels, at least
 const STEP = 0.02; // of an arrow key
 const SEEDS = [7, 12, 23, 38].map(seed => ({seed})); // where none were chosen
-
 const get = id => document.getElementById(id);
 const plane = get("plane"), canvas = get("morph-picture");
 const field = element("canvas", {className: "field-of"}), lens = element("canvas", {className: "lens"});
 plane.append(field, lens);
 let model, corners = [], added = [], place, fieldOf = "", fieldDrawing, path = null, times = [], frame, settled;
-
 const shared = () => ({model: state.fields.model, label: state.fields.label});
 const text = () => ({corners: corners.map(nameOf).join(";"), at: `${place.x.toFixed(3)},${place.y.toFixed(3)}`});
 
@@ -106,12 +103,12 @@ async function drawField() {
   fieldDrawing = new AbortController();
   const {signal} = fieldDrawing, last = FIELD - 1, context = field.getContext("2d");
   Object.assign(field, {width: FIELD * model.width, height: FIELD * model.height});
-  const places = Array.from({length: FIELD * FIELD}, (_, number) => [number % FIELD, Math.floor(number / FIELD)]);
+  const rows = [...Array(FIELD).keys()], wide = row => (corners.length === 3 ? row + 1 : FIELD); // pictures in a row
+  const places = rows.flatMap(row => rows.slice(0, wide(row)).map(number => [number + (FIELD - wide(row)) / 2, row]));
   const inside = ([column, row]) => Math.min(column, last - column) + Math.min(row, last - row);
   await Promise.all(places.sort((one, other) => inside(one) - inside(other)).map(async ([column, row]) => {
-    const nearest = within(column / last, row / last);
-    if (Math.abs(nearest.x - column / last) > 0.5 / FIELD) return; // outside the triangle
-    context.drawImage(await fetchPicture(pictureAt(nearest), shared(), signal), column * model.width, row * model.height);
+    const picture = await fetchPicture(pictureAt({x: column / last, y: row / last}), shared(), signal);
+    context.drawImage(picture, Math.round(column * model.width), row * model.height);
   })).catch(problem => { if (!signal.aborted) fieldOf = ""; explain(problem); });
   field.dataset.drawn = "";
 }
@@ -160,11 +157,10 @@ get("wander").onclick = () => wander(!pressed(get("wander")));
 get("morph-dice").onclick = () => set(corners.map(() => ({seed: anySeed() % 100_000})));
 get("morph-three").onchange = () => set(get("morph-three").checked ? corners.slice(0, 3) : [...corners, {seed: anySeed() % 100_000}]);
 get("morph-label").onchange = () => { change({label: get("morph-label").value}, true); show(model); };
-
 get("record").onclick = async () => {
   const button = get("record"), taken = path, on = !pressed(button);
   button.setAttribute("aria-pressed", on);
-  button.textContent = on ? "Stop recording" : "Record a path";
+  button.textContent = on ? "Stop recording" : "Record";
   get("record-note").textContent = on ? "Recording: drag across the field, or let it wander." : "Drawing the recording …";
   path = on ? [] : null;
   if (on) return;

@@ -3,7 +3,6 @@
 import {attempt, say} from "./api.js";
 import {anySeed, change, go, nameOf, named, state, wrap} from "./state.js";
 import {classOptions, crisp, draw, element, fetchPicture, fetchPictures, titleOf} from "./pictures.js";
-
 const BATCH = 48; // pictures, about; the first batch is one row, so that something shows at once
 const MOST_PIXELS = 2 ** 21; // in a batch
 const AT_ONCE = 2, GAP = 2; // batches that are asked for, and pixels between pictures
@@ -11,7 +10,6 @@ const LIKE = 0.55; // weight of another seed in a picture like the one that is l
 const form = document.getElementById("wall-form"), grid = document.getElementById("wall-grid"), end = document.getElementById("wall-end");
 const like = document.getElementById("wall-like");
 let model, columns, side, height, batches = [], wanted = [], running = 0, shown = "", open;
-
 const observer = new IntersectionObserver(entries => {
   for (const {target, isIntersecting} of entries) (isIntersecting ? fill : empty)(target);
 }, {rootMargin: "75% 0px"});
@@ -173,7 +171,6 @@ function seen() {
   return Math.max(0, Math.round((bars() - grid.getBoundingClientRect().top) / (height + GAP))) * columns || "";
 }
 const bars = () => document.querySelector(".top").offsetHeight + (getComputedStyle(form).position === "sticky" ? form.offsetHeight : 0);
-
 let still;
 const once = work => () => { // it is quiet again
   clearTimeout(still);
@@ -182,5 +179,6 @@ const once = work => () => { // it is quiet again
 addEventListener("scroll", once(() => change({at: seen()})), {passive: true});
 addEventListener("resize", once(() => show(model, open)));
 
-/** Shows pictures like this one. */
-export const moreLike = picture => go("wall", {...shared(), seed: 1, like: nameOf(picture), zoom: state.fields.zoom});
+/** Shows pictures like this one, by other seeds than those that are in it. */
+export const moreLike = picture => go("wall", {...shared(), seed: after(picture), like: nameOf(picture), zoom: state.fields.zoom});
+const after = ({seed, blend}) => wrap((blend?.at(-1)[0] ?? seed) + 1);

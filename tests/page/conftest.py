@@ -4,14 +4,20 @@ import base64
 import io
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
+import torch
 from axe_playwright_python.base import AXE_FILE_PATH
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from gan.latents import Code, InputSpec
+from gan.networks import dcgan, stylegan2
 from tests.test_service import ROOT, running
+from training.convert import folder as convert
+from training.convert.kinds.base import Recognised
 
 KEY = "schlüssel of this test"
 EXPECTED = "401"  # Chromium reports every refused request, and without a key the first one is
@@ -23,10 +29,30 @@ _DRAWN = (
 _PIXELS = f"selector => ({_DRAWN})(selector).map(canvas => canvas.toDataURL())"
 
 
+def write_untrained(folder: Path) -> None:
+    """Two models of kinds that none of the shipped ones has: a StyleGAN2, and one with codes."""
+    torch.manual_seed(0)
+    inputs = InputSpec(12, codes=(Code("kind", 4), Code("slant")))
+    styles = {"w_dim": 16, "layers": 2, "widths": [8, 8, 8], "clamp": 256.0}
+    for name, made, family, arguments, generator, size in (
+        ("styled", "StyleGAN2", "stylegan2", styles, stylegan2.Generator(InputSpec(12), 3, (16, 16), **styles), 16),
+        ("coded", "InfoGAN", "dcgan", {"width": 8}, dcgan.Generator(inputs, 3, (32, 32), 8), 32),
+    ):
+        for layer in generator.modules():
+            if isinstance(layer, torch.nn.Linear):
+                layer.weight.data.normal_(0, 1.5 * layer.in_features**-0.5)
+        found = Recognised(made, family, arguments, generator.eval().requires_grad_(False), 3, (size, size), {})
+        convert.write(found, "a test", "0" * 64, folder / name, name, "none", None)
+
+
 @pytest.fixture(scope="session")
-def service() -> Iterator[httpx2.Client]:
-    """The models in models/, open to all."""
-    with running(GAN_MODELS=str(ROOT / "models")) as client:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
+    """The models in models/ and two others, open to all."""
+    folder = tmp_path_factory.mktemp("models")
+    for shipped in (ROOT / "models").iterdir():
+        (folder / shipped.name).symlink_to(shipped)
+    write_untrained(folder)
+    with running(GAN_MODELS=str(folder)) as client:
         yield client
 
 

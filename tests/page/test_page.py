@@ -77,7 +77,7 @@ def test_a_picture_is_enlarged_and_its_lines_draw_it_again(tab, service, tmp_pat
     dialog.get_by_role("button", name="More like this").click()
     tab.wait("document.getElementById('wall-like').checkVisibility()")
     assert len(set(tab.pixels(CELLS, 12))) >= 12
-    assert "like=8" in page.url
+    assert "seed=9&like=8" in page.url  # and not seed 8 once more
 
 
 def test_the_keyboard_goes_through_the_wall(tab):
