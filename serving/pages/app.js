@@ -44,8 +44,7 @@ function route() {
 function tabs() {
   for (const link of document.querySelectorAll("a[data-view]")) {
     const {view} = link.dataset, here = view === state.view, corners = view === "morph" && morph.chosen().corners;
-    if (here) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    link.ariaCurrent = here ? "page" : null;
     link.href = here ? hash(view, state.fields) : corners ? hash(view, {model: state.fields.model, corners}) : leftAs(view, state.fields.model);
   }
 }
@@ -77,9 +76,7 @@ get("unlock-form").onsubmit = event => {
 
 for (const id of ["about-open", "live"]) get(id).onclick = () => get("about").showModal();
 for (const button of document.querySelectorAll("[data-close]")) button.onclick = () => button.closest("dialog").close();
-for (const dialog of document.querySelectorAll("dialog:not(#unlock)")) {
-  dialog.addEventListener("click", event => { if (event.target === dialog) dialog.close(); });
-}
+for (const dialog of document.querySelectorAll("dialog:not(#unlock)")) dialog.onclick = event => { if (event.target === dialog) dialog.close(); };
 
 const THEMES = {"": ["Theme: as the system", "◐"], light: ["Theme: light", "☀"], dark: ["Theme: dark", "☾"]};
 const {dataset} = document.documentElement, names = Object.keys(THEMES);

@@ -35,7 +35,7 @@ const numbers = text => Object.fromEntries(pairs(text).map(([name, value]) => [n
 
 /** What is edited, a seed or a latent vector with its class, as fields of a request. */
 function startOf({noise, seed, was, truncation}) {
-  if (noise) return {model: model.title, noise: [[...new Float32Array(unpacked(noise).buffer)]], label: was || undefined};
+  if (noise) return {model: model.title, noise: [[...unpacked(noise, Float32Array)]], label: was || undefined};
   return {model: model.title, seed: wrap(Math.trunc(+seed) || 0), truncation: truncation ? +truncation : undefined};
 }
 
@@ -93,8 +93,7 @@ addEventListener("keydown", event => {
   const letter = event.key.toLowerCase();
   if (state.view !== "edit" || !(event.ctrlKey || event.metaKey) || !"zy".includes(letter) || event.target.matches("[type=number]")) return;
   event.preventDefault();
-  if (letter === "y" || event.shiftKey) travel(future, past);
-  else travel(past, future);
+  travel(...(letter === "y" || event.shiftKey ? [future, past] : [past, future]));
 });
 
 function start(seed) {

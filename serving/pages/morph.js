@@ -21,7 +21,7 @@ export function show(of) {
   model = of;
   corners = (state.fields.corners || "").split(";").filter(Boolean).slice(0, 4).map(named);
   if (corners.length < 3) corners = [...corners, ...SEEDS].slice(0, 4);
-  const [x = 0.5, y = 0.5] = state.fields.at ? state.fields.at.split(",").map(Number) : [];
+  const [x = 0.5, y = 0.5] = state.fields.at ? state.fields.at.split(",").map(Number).filter(Number.isFinite) : [];
   classOptions(get("morph-label"), model.classes || [], "that of the nearest picture");
   get("morph-label").value = state.fields.label ?? "";
   get("morph-three").checked = corners.length === 3;

@@ -1,5 +1,7 @@
 // What is shown stands in the address behind #, so that a link, and a reload, show the same pictures:
 //   #wall?model=avatars@d6d58f3ab901&seed=7
+import {Problem} from "./api.js";
+
 const VIEWS = ["wall", "morph", "edit", "score"];
 const SEEDS = 2 ** 32;
 
@@ -13,14 +15,12 @@ export function read() {
   state.fields = Object.fromEntries(new URLSearchParams(query || ""));
   return state;
 }
-
 /** The address of a view with these fields; empty ones are left out. */
 export function hash(view, fields) {
   const given = Object.entries(fields).filter(([, value]) => value !== undefined && value !== null && value !== "");
   // These have no meaning in a query that is behind #, and are easier to read.
   return `#${view}?${new URLSearchParams(given)}`.replaceAll("%3A", ":").replaceAll("%2C", ",").replaceAll("%3B", ";").replaceAll("%40", "@");
 }
-
 /** Changes fields of the view, in the address too; `step` makes it a step that the browser's back button takes back. */
 export function change(fields, step = false) {
   state.fields = {...state.fields, ...fields};
@@ -44,4 +44,8 @@ export const named = text => (text.includes(":") ? {blend: text.split(",").map(p
 export const pairs = text => (text || "").split(";").filter(Boolean).map(pair => pair.split(":"));
 /** Latent vectors in an address: float32, little-endian, in base64url. */
 export const packed = bytes => btoa(Array.from(bytes, byte => String.fromCharCode(byte)).join("")).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
-export const unpacked = text => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), letter => letter.charCodeAt(0));
+export function unpacked(text, kind = Uint8Array) {
+  try {
+    return new kind(Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), letter => letter.charCodeAt(0)).buffer);
+  } catch { throw new Problem("This link is damaged: a part of its picture is missing.", 400); }
+}

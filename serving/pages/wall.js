@@ -5,7 +5,7 @@ import {anySeed, change, go, nameOf, named, state, wrap} from "./state.js";
 import {classOptions, crisp, draw, element, fetchPicture, fetchPictures, titleOf} from "./pictures.js";
 const BATCH = 48; // pictures, about; the first batch is one row, so that something shows at once
 const MOST_PIXELS = 2 ** 21; // in a batch
-const AT_ONCE = 2, GAP = 2; // batches that are asked for, and pixels between pictures
+const AT_ONCE = 2, GAP = 2, LEAST = 16; // batches asked for; pixels between pictures, and along a side, so that a row fits into an answer
 const LIKE = 0.55; // weight of another seed in a picture like the one that is looked at
 const form = document.getElementById("wall-form"), grid = document.getElementById("wall-grid"), end = document.getElementById("wall-end");
 const like = document.getElementById("wall-like");
@@ -41,7 +41,7 @@ export function show(of, opened) {
 function build() {
   for (const batch of batches) empty(batch);
   observer.disconnect();
-  side = crisp(Math.max(model.width, model.height), Math.min(+state.fields.zoom || 128, grid.clientWidth / 3 - GAP));
+  side = crisp(Math.max(model.width, model.height), Math.min(Math.max(LEAST, +state.fields.zoom || 128), grid.clientWidth / 3 - GAP));
   columns = Math.max(1, Math.floor((grid.clientWidth + GAP) / (side + GAP)));
   height = side * model.height / Math.max(model.width, model.height);
   const styles = {columns, height: `${height}px`, width: `${side * model.width / Math.max(model.width, model.height)}px`};

@@ -217,6 +217,13 @@ def test_problems_are_told_in_words(tab):
     assert page.get_by_role("alert").is_hidden()
     assert "There is no model other here" in tab.go("#wall?model=other").get_by_role("alert").inner_text()
     assert "the model now is avatars@" in tab.go("#wall?model=avatars@0123").get_by_role("alert").inner_text()
+    for broken in ("#edit?noise=AAAAA", "#edit?noise=%21", "#score?model=fashion-mnist&picture=A"):
+        tab.go(broken)
+        page.wait_for_selector("#problem", state="visible")
+        assert "This link is damaged" in page.get_by_role("alert").inner_text(), broken
+    tab.go("#wall?zoom=0.001")
+    tab.pixels(CELLS, 60)
+    assert page.get_by_role("alert").is_hidden()
     page.route("**/edit", lambda route: route.abort())
     tab.go("#edit?seed=1")
     page.wait_for_selector("#problem", state="visible")
