@@ -28,7 +28,7 @@ export function card(model) {
   lines.push(can.length ? `It can ${list(can)}.` : "It has neither directions nor a score; the views Edit and Score say which command makes them.");
   const figures = Object.keys(SENTENCES).map(name => [name, model.metrics.find(metric => metric.name === name)]).filter(([, metric]) => metric);
   document.getElementById("about-title").textContent = model.name;
-  document.getElementById("about-text").replaceChildren(element("p", {className: "quiet", textContent: `version ${model.version} · ${model.licence}`}),
+  document.getElementById("about-text").replaceChildren(element("p", {className: "quiet", textContent: `version ${model.version} · licence: ${model.licence}`}),
     ...lines.map(text => element("p", {textContent: text})), ...(figures.length ? [element("h3", {textContent: "How good it is"})] : []),
     ...figures.map(([name, metric]) => element("p", {className: "measure", textContent: SENTENCES[name](metric), title: metric.protocol})));
 }

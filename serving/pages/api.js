@@ -43,7 +43,8 @@ export async function ask(where, request = {}) {
     const {detail} = await answer.json().catch(() => ({detail: `${answer.status} ${answer.statusText}`}));
     if (answer.status === 401) dispatchEvent(new CustomEvent("key-needed"));
     const busy = answer.status === 429 || answer.status === 503;
-    if (!busy || attempt === MOST_TRIES) throw new Problem(detail, answer.status);
+    const gone = answer.status === 404 && detail.startsWith("model:"); // a new version has taken its place
+    if (!busy || attempt === MOST_TRIES) throw new Problem(gone ? `${detail}. Load this page again.` : detail, answer.status);
     const seconds = Math.min(5, +answer.headers.get("Retry-After") || 1);
     await new Promise(resolve => setTimeout(resolve, 1000 * seconds));
   }

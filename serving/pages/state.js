@@ -4,7 +4,6 @@ import {Problem} from "./api.js";
 
 const VIEWS = ["wall", "morph", "edit", "score"];
 const SEEDS = 2 ** 32;
-
 export const state = {view: "wall", fields: {}};
 const remembered = {}; // the fields of views that are not shown
 

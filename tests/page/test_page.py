@@ -231,6 +231,10 @@ def test_problems_are_told_in_words(tab):
     page.unroute("**/edit")
     page.get_by_role("button", name="Another").click()
     page.wait_for_selector("#problem", state="hidden")
+    gone = {"detail": "model: there is no model 'avatars@1'; there is avatars@2"}
+    page.route("**/generate?*", lambda route: route.fulfill(status=404, json=gone))
+    tab.go("#wall")
+    page.get_by_text("there is avatars@2. Load this page again.").wait_for()
 
 
 def test_what_the_service_does_and_the_model_are_told(tab):
