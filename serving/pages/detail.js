@@ -88,8 +88,7 @@ get("save").onclick = attempt(async () => {
   save(await answer.blob(), fileName(answer, "picture.png"));
 });
 const step = by => { if (by && !picture.blend) open(model, {seed: wrap(picture.seed + by)}); };
-get("back").onclick = () => step(-1);
-get("on").onclick = () => step(1);
+[get("back").onclick, get("on").onclick] = [() => step(-1), () => step(1)];
 get("like").onclick = () => { dialog.close(); moreLike(picture); };
 get("edit").onclick = () => go("edit", {...shared(), ...(picture.blend ? {blend: nameOf(picture)} : {seed: picture.seed})});
 get("morph").onclick = () => { addCorner(picture); tell(get("morph"), "Added"); };
