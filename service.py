@@ -35,6 +35,7 @@ from serving.http_protocol import protect
 from serving.metrics import metrics
 from serving.models import Models
 from serving.schema import GenerateRequest
+from serving.secret_files import SecretFileError
 from serving.settings import Settings, misspelt
 from serving.startup_check import check_in_a_child
 
@@ -78,7 +79,7 @@ api = Api()
 def _workers() -> int:
     try:
         return Settings().workers
-    except ValidationError:
+    except (ValidationError, SecretFileError):
         return 1  # `check` reports what is wrong
 
 
