@@ -139,6 +139,17 @@ class GenerateRequest(RequestFields):
     """of webp and jpeg; 90 if absent"""
 
 
+class BentoRequest(RequestFields):
+    """What POST /bento/generate takes, by BentoML's own clients."""
+
+    _wanted = messages.BENTO
+
+    seed: Seed | None = None
+    n: Count | None = None
+    label: ClassIndex | str | None = None
+    truncation: Truncation | None = None
+
+
 class InterpolateRequest(RequestFields):
     """What POST /interpolate takes in its body: a way through the latent space from seed to seed."""
 
