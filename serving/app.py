@@ -117,7 +117,7 @@ class Api:
     async def within_bounds(
         self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, kind: type[RequestFields] | None = None
     ) -> None:
-        """Run another application under the limits of our routes: its request body is read first, its answer counted.
+        """Run another application under the limits of our routes: its body is read first, its answer counted.
 
         `kind`: the fields that its JSON body has, checked as those of our routes.
         """
