@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gan.manifest import IMAGES
+from serving.batch_queue import BatchQueue, Job
 from serving.batching import Batcher, DeviceLostError
 
 
@@ -620,3 +621,24 @@ def test_an_end_that_was_asked_for_is_no_loss(caplog):
     assert batcher.alive
     assert not ended
     assert not caplog.records
+
+
+def test_a_request_is_told_how_long_it_waited_and_how_long_it_was_worked_on():
+    async def scenario():
+        job = Job.create(Device(), rows(1, 2), submitted=10.0)
+        job.started, job.images = 12.0, [np.zeros((2, 1, 1, 1), np.uint8)]
+        drawn = job.generated(now=15.0)
+        assert (drawn.queue_seconds, drawn.infer_seconds, drawn.started) == (2, 3, 12)
+
+    asyncio.run(scenario())
+
+
+def test_a_queue_that_is_cleared_holds_nothing():
+    async def scenario():
+        queue = BatchQueue()
+        queue.append(Job.create(Device(), rows(1, 2), submitted=0.0))
+        assert (bool(queue), queue.waiting) == (True, 2)
+        queue.clear()
+        assert (bool(queue), queue.waiting) == (False, 0)
+
+    asyncio.run(scenario())
