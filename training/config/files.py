@@ -1,5 +1,6 @@
 """Files of settings, and config.yaml of a run: reading, writing, and which settings may change when it is resumed."""
 
+import logging
 import re
 import reprlib
 from collections.abc import Collection
@@ -13,6 +14,8 @@ from training.config.schema import TrainingConfig
 from training.config.validation import validated
 from training.config.values import current_name
 from training.errors import UsageError
+
+_log = logging.getLogger(__name__)
 
 CONFIG = "config.yaml"
 PICTURES = "pictures"  # named in --change to resume with other images
@@ -113,6 +116,9 @@ def check_changes(folder: Path, before: TrainingConfig, after: TrainingConfig, a
     unknown = set(allowed) - set(TrainingConfig.model_fields) - {PICTURES}
     if unknown:
         raise UsageError(f"--change {min(unknown)}: there is no such setting; name them as in {CONFIG}")
+    for name in sorted(_FREE_TO_CHANGE & set(allowed)):
+        about = f"; to go on with other images than before, add --change {PICTURES}" if name in ("images", "data") else ""
+        _log.warning(f"--change {name}: this setting may always change and need not be named{about}")
     if shape := [name for name in _NETWORKS if name in allowed and getattr(before, name) != getattr(after, name)]:
         was = ", ".join(f"{name} {getattr(before, name)}" for name in shape)
         raise UsageError(

@@ -419,6 +419,14 @@ def test_a_value_without_end_is_shortened_and_a_name_is_guessed(tmp_path, capsys
     assert len(found) < 5000
 
 
+@pytest.mark.parametrize("name", ["images", "data"])
+def test_a_change_that_needs_no_leave_is_told_which_one_does(tmp_path, caplog, name):
+    config = resolve({"data": str(SMALL_DATA)}, None, None, ()).config
+    files.check_changes(tmp_path, config, config.model_copy(update={"images": 100}), {name})
+    assert f"--change {name}: this setting may always change and need not be named" in caplog.text
+    assert "to go on with other images than before, add --change pictures" in caplog.text
+
+
 def test_a_merged_setting_is_not_given_twice(tmp_path):
     (tmp_path / "settings.yaml").write_text("base: &base {width: 8, seed: 1}\nwhole:\n  <<: *base\n  width: 16\n")
     assert files.read_yaml(tmp_path / "settings.yaml", "--config")["whole"] == {"width": 16, "seed": 1}
