@@ -437,7 +437,7 @@ def panic(_):
     raise Panic
 
 
-def test_when_the_device_thread_dies_all_who_wait_and_all_who_come_are_told_at_once():
+def test_when_the_device_thread_dies_all_who_wait_and_all_who_come_are_told_at_once(caplog):
     died = threading.Event()
     batcher = Batcher(on_death=died.set)
     device, other = Faulty(panic, held=True), Device()
@@ -462,6 +462,9 @@ def test_when_the_device_thread_dies_all_who_wait_and_all_who_come_are_told_at_o
     assert not batcher.alive
     assert batcher.waiting == 0
     batcher.close()
+    (record,) = caplog.records
+    assert "the thread that runs models has ended" in record.message
+    assert record.exc_info
 
 
 def test_what_is_told_of_a_batch_may_fail():
@@ -534,6 +537,7 @@ def test_a_device_that_hangs_does_not_hold_up_the_stop():
     asyncio.run(scenario())
     batcher.close(patience=0.1)
     assert not device.go.is_set()
+    assert batcher._thread.daemon  # nor the end of the process
     device.go.set()
 
 
@@ -592,8 +596,17 @@ def test_the_rate_is_that_of_the_batches(batcher):
         for _ in range(30):
             await batcher.submit(device, rows(1, 2))
 
+    started = time.perf_counter()
     asyncio.run(scenario())
-    assert 0 < batcher.images_per_second <= 200  # two, in at least a hundredth of a second
+    # Two, in at least a hundredth of a second and in at most the time of all
+    assert 2 / (time.perf_counter() - started) <= batcher.images_per_second <= 200
+
+
+def test_the_rate_is_a_moving_average(batcher):
+    batcher._measure(100, 0.5)
+    assert batcher.images_per_second == 200
+    batcher._measure(100, 1.0)
+    assert batcher.images_per_second == pytest.approx(190)
 
 
 def test_that_batches_are_not_counted_is_logged_once_until_they_are_again(caplog):
