@@ -30,15 +30,17 @@ from serving.app import Api
 from serving.auth import SWAGGER_FILES, RequireKey
 from serving.batching import Batcher
 from serving.cors import allow_origins
-from serving.errors import RequestError
+from serving.errors import RequestError, WithoutRequestErrors
 from serving.http_protocol import protect
 from serving.metrics import metrics
 from serving.models import Models
-from serving.schema import GenerateRequest
+from serving.schema import BentoRequest, GenerateRequest
+from serving.secret_files import SecretFileError
 from serving.settings import Settings, misspelt
 from serving.startup_check import check_in_a_child
 
 _log = logging.getLogger("bentoml.gan")
+logging.getLogger("bentoml._internal.server.http_app").addFilter(WithoutRequestErrors())
 
 
 class BuildArguments(BaseModel):
@@ -78,7 +80,7 @@ api = Api()
 def _workers() -> int:
     try:
         return Settings().workers
-    except ValidationError:
+    except (ValidationError, SecretFileError):
         return 1  # `check` reports what is wrong
 
 
@@ -126,7 +128,7 @@ class Dispatcher(Service["GanService"]):  # type: ignore[misc]
             path = scope.get("path", "")
             ours = scope["type"] == "http" and path not in _BENTOML_PATHS
             if path == _BENTOML_GENERATE and scope["type"] == "http":
-                await api.within_bounds(bentoml_app, scope, receive, send)
+                await api.within_bounds(bentoml_app, scope, receive, send, BentoRequest)
             else:
                 await (api if ours else bentoml_app)(scope, receive, send)
 

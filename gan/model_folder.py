@@ -97,6 +97,7 @@ def discover(models: Path) -> list[Path]:
     """
     try:
         entries = sorted(models.iterdir())
+        os.stat(f"{models}/.")  # noqa: PTH116, Path leaves the dot out; refused where names may be read and nothing else
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:

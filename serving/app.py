@@ -27,7 +27,7 @@ from serving.public import public_manifest
 from serving.reloading import Reloads
 from serving.request_reading import RequestReader, header_items
 from serving.request_record import CLIENT_CLOSED_REQUEST, note_images, note_route
-from serving.schema import GenerateRequest
+from serving.schema import GenerateRequest, InterpolateRequest, RequestFields
 from serving.settings import Settings
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -114,12 +114,20 @@ class Api:
             model_reports.report_refused(error)
         model_reports.publish_served(models.all())
 
-    async def within_bounds(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run another application under the limits of our own routes: its request body is read first, its answer counted."""
+    async def within_bounds(
+        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, kind: type[RequestFields] | None = None
+    ) -> None:
+        """Run another application under the limits of our routes: its body is read first, its answer counted.
+
+        `kind`: the fields that its JSON body has, checked as those of our routes.
+        """
         request = Request(scope, receive)
         try:
-            with ExitStack() as held:
-                body = await self._reader.bodies.read(request, held)
+            if kind is not None and request.method == "POST":
+                body = (await self._reader.read_json(kind, request)).model_dump_json(exclude_none=True).encode()
+            else:
+                with ExitStack() as held:
+                    body = await self._reader.bodies.read(request, held)
         except RequestError as error:
             await errors.problem_of(error)(scope, receive, send)
             return
@@ -172,7 +180,7 @@ class Api:
 
     async def interpolate(self, request: Request) -> Response:
         """POST /interpolate."""
-        fields = await self._reader.read_interpolate(request)
+        fields = await self._reader.read_json(InterpolateRequest, request)
         model = self._models.get(fields.model)
         prepared = PreparedInterpolation.prepare(fields, model.folder.manifest, self._settings)
         headers = {"Content-Disposition": prepared.content_disposition}

@@ -28,7 +28,7 @@ class BodyReader:
 
     async def read(self, request: Request, held: ExitStack) -> bytes:
         """The whole body, counted until `held` is closed. Raises RequestError if it is too large, or one too many."""
-        coding = request.headers.get("content-encoding", "")
+        coding = ", ".join(request.headers.getlist("content-encoding"))
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > self._most:
             raise self._too_large()  # before a caller who asks is told to go on and send it

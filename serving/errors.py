@@ -33,6 +33,15 @@ class RequestError(GanServiceError):
         self.headers = (headers or {}) | ({} if retry_after is None else {"Retry-After": str(retry_after)})
 
 
+class WithoutRequestErrors(logging.Filter):
+    """Leaves out of BentoML's log what callers cause and are answered: a traceback for each would fill it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is kept."""
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error and error.__cause__, RequestError)
+
+
 def field_error(loc: Location, msg: str) -> RequestError:
     """422 for one field that is wrong, over its limit or in conflict with another."""
     return RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{dotted(loc)}: {msg}", [(loc, msg)])

@@ -47,8 +47,9 @@ def verify(settings: Settings) -> Verified:
     of the bad, or there is none.
     """
     good: list[ModelFolder] = []
+    paths = model_folder.discover(settings.models)
     bad: list[tuple[str, ModelFolderError]] = [(error.path.name, error) for error in dead_links(settings.models)]
-    for path in model_folder.discover(settings.models):
+    for path in paths:
         try:
             good.append(model_folder.read(path))
         except ModelFolderError as error:
@@ -103,7 +104,13 @@ def _name(path: Path) -> str:
 def dead_links(models: Path) -> list[DeadLinkError]:
     """An error for each link in the folder of models that leads nowhere."""
     entries = sorted(models.iterdir()) if models.is_dir() else []
-    return [DeadLinkError(path) for path in entries if path.is_symlink() and not path.exists() and not path.name.startswith(".")]
+    return [DeadLinkError(path) for path in entries if path.is_symlink() and not path.name.startswith(".") and _is_dead(path)]
+
+
+def _is_dead(link: Path) -> bool:
+    with suppress(OSError):  # it leads to where nobody may look: `model_folder.read` tells that
+        return not link.exists()
+    return False
 
 
 def state_of(folder: Path) -> frozenset[tuple[str, int, int, int, int]]:

@@ -7,6 +7,7 @@ import httptools
 
 from serving.errors import RequestError
 
+_UNENCODED = re.compile("Invalid char in url|Expected HTTP/")  # of llhttp's messages
 _HOST = re.compile(rb"[\w.~!$&'()*+,;=%:\[\]-]*")  # RFC 3986's host and port
 
 
@@ -48,6 +49,11 @@ def unreadable(error: httptools.HttpParserError, method: bytes) -> RequestError:
         return error.__context__
     if method == b"PRI":
         return RequestError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP/2 is not spoken here; use HTTP/1.1")
+    if _UNENCODED.match(str(error)):
+        return _bad(
+            "the address has a space or another character that must be percent-encoded, as %20 and %C3%A9 for é; "
+            "curl does that by --get --data-urlencode 'label=…'"
+        )
     return _bad(f"this is not HTTP/1.1: {error}")
 
 

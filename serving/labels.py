@@ -1,5 +1,6 @@
 """Labels of a request -> class indices in the manifest's list."""
 
+import re
 import unicodedata
 from collections import Counter
 from typing import Any
@@ -81,7 +82,7 @@ def _composed(name: str) -> str:
 def _number(text: str) -> int | None:
     """The whole number that a label of digits stands for."""
     digits = text.strip().removesuffix(".0")
-    return int(digits) if digits.isdecimal() and len(digits) <= 20 else None
+    return int(digits) if re.fullmatch("[0-9]{1,20}", digits) else None
 
 
 def one_for_each(where: tuple[str, ...], given: Any, n: int) -> list[Any]:

@@ -64,6 +64,7 @@ INTERPOLATE: dict[str, tuple[str, ...]] = {
     **_TRUNCATION,
     **_SHARED,
 }
+BENTO = {name: INTERPOLATE.get(name, GENERATE[name]) for name in ("seed", "n", "label", "truncation", "model", "body")}
 _PICTURES = {
     "body": (_BODY,),
     "model": _SHARED["model"],

@@ -16,10 +16,11 @@ from python_multipart.multipart import Field, File, parse_options_header
 from starlette.requests import Request
 
 from serving.bodies import BodyReader
+from serving.contents import as_utf8
 from serving.deadline import run_before_deadline
 from serving.errors import Location, RequestError, field_error
 from serving.picture_schema import PictureRequest
-from serving.request_reading import RequestReader, is_json, media_type, refuse_query
+from serving.request_reading import RequestReader, content_type_of, is_json, media_type, refuse_query
 from serving.settings import Settings
 from serving.threads import Threads
 
@@ -51,6 +52,7 @@ class _Form:
 
     pictures: list[bytes] = field(default_factory=list)
     texts: list[tuple[str, str]] = field(default_factory=list)
+    json: list[bytes] = field(default_factory=list)  # parts with all fields
     parts: int = 0
     whole: bool = False  # whether the last boundary has come
 
@@ -60,9 +62,12 @@ class _Form:
     def add_field(self, part: Field) -> None:
         name = (part.field_name or b"").decode("utf-8", "replace")
         if name == "image":
-            self._add_picture(part.value or b"")
+            self._add_picture(part.value or b"", named=False)
             return
         self._count()
+        if name == "fields":
+            self.json.append(part.value or b"")
+            return
         if not name:
             raise RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, "a part of the form has no name; call pictures image")
         try:
@@ -75,16 +80,17 @@ class _Form:
         part.file_object.seek(0)
         content = part.file_object.read()
         if name == "image":
-            self._add_picture(content)
+            self._add_picture(content, named=bool(part.file_name))
         elif name == "fields":  # a part of JSON may come as a file
             self._count()
-            self.texts.append((name, content.decode("utf-8", "replace")))
+            self.json.append(content)
         else:
             raise field_error((name[:100],), "is a file; call pictures image")
 
-    def _add_picture(self, content: bytes) -> None:
+    def _add_picture(self, content: bytes, named: bool) -> None:
         self._count()
-        self.pictures.append(content)
+        if content or named:  # neither is what a browser sends where no file was chosen
+            self.pictures.append(content)
 
     def _count(self) -> None:
         self.parts += 1
@@ -103,7 +109,7 @@ class PictureReader:
 
     async def read(self, kind: type[Fields], request: Request, held: ExitStack) -> tuple[Fields, list[SentPicture]]:
         """The fields, and the pictures, of which there may be none; they count until `held` is closed. Raises RequestError."""
-        content_type = request.headers.get("content-type", "")
+        content_type = content_type_of(request)
         name = media_type(content_type)
         if name not in (*_SAYS_NOTHING, _FORM) and not (name.startswith("image/") or is_json(name)):
             raise _unsupported(name)
@@ -156,8 +162,9 @@ def _of_form(kind: type[Fields], content_type: str, body: bytes) -> tuple[Fields
         raise RequestError(HTTPStatus.BAD_REQUEST, f"Content-Type: {_FORM}: there is no boundary between its parts")
     start = max(0, body.find(b"--" + boundary))  # before it may stand what is to be ignored (RFC 2046, section 5.1.1)
     options = {"MAX_MEMORY_FILE_SIZE": len(body) + 1}
-    parser = FormParser(_FORM, form.add_field, form.add_file, form.end, boundary, config=options)
+    parser = None
     try:
+        parser = FormParser(_FORM, form.add_field, form.add_file, form.end, boundary, config=options)
         parser.write(body[start:] if start else body)
         parser.finalize()
     except FormParserError:
@@ -165,23 +172,22 @@ def _of_form(kind: type[Fields], content_type: str, body: bytes) -> tuple[Fields
             HTTPStatus.BAD_REQUEST, f"the body is not {_FORM}, parts with names between boundaries (RFC 7578)"
         ) from None
     finally:
-        assert parser.parser is not None, "one was made for this type"
-        parser.parser.callbacks = {}  # by which it holds itself, and the parts, until a garbage collection
+        if parser is not None and parser.parser is not None:
+            parser.parser.callbacks = {}  # by which it holds itself, and the parts, until a garbage collection
     if not form.whole:
         raise RequestError(HTTPStatus.BAD_REQUEST, f"the body is not whole: {_FORM} ends with its boundary and --")
     pictures = [SentPicture(("image", place), content) for place, content in enumerate(form.pictures)]
-    return _fields_of_form(kind, form.texts), pictures
+    return _fields_of_form(kind, form), pictures
 
 
-def _fields_of_form(kind: type[Fields], texts: list[tuple[str, str]]) -> Fields:
-    as_json = [text for name, text in texts if name == "fields"]
-    others = [name for name, _ in texts if name != "fields"]
-    if not as_json:
-        return kind.from_query(texts)
-    if others or len(as_json) > 1:
-        raise field_error(("fields",), f"excludes {others[0][:100] if others else 'another part of its name'}; give one of them")
+def _fields_of_form(kind: type[Fields], form: _Form) -> Fields:
+    if not form.json:
+        return kind.from_query(form.texts)
+    if form.texts or len(form.json) > 1:
+        other = form.texts[0][0][:100] if form.texts else "another part of its name"
+        raise field_error(("fields",), f"excludes {other}; give one of them")
     try:
-        return kind.from_json(as_json[0].encode())
+        return kind.from_json(as_utf8(form.json[0], ""))
     except RequestError as error:
         if error.errors and error.errors[0][0] != ("body",):
             raise

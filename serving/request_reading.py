@@ -13,7 +13,7 @@ from serving.contents import as_utf8
 from serving.deadline import run_before_deadline
 from serving.errors import RequestError, field_error
 from serving.npy import read_npy
-from serving.schema import GenerateRequest, InterpolateRequest, RequestFields
+from serving.schema import GenerateRequest, RequestFields
 from serving.settings import Settings
 from serving.threads import Threads
 
@@ -36,22 +36,17 @@ class RequestReader:
         """The fields, and the latent vectors if the body is an .npy file of them. Raises RequestError."""
         if request.method != "POST":
             return GenerateRequest.from_query(request.query_params.multi_items()), None
-        content_type = request.headers.get("content-type", "")
-        if media_type(content_type) == _NPY:
+        if media_type(content_type_of(request)) == _NPY:
             with ExitStack() as held:
                 body = await self.bodies.read(request, held)
                 return GenerateRequest.from_query(request.query_params.multi_items()), read_npy(body)
-        return await self._read_json(GenerateRequest, request, content_type), None
+        return await self.read_json(GenerateRequest, request), None
 
-    async def read_interpolate(self, request: Request) -> InterpolateRequest:
-        """The fields. Raises RequestError."""
-        return await self._read_json(InterpolateRequest, request, request.headers.get("content-type", ""))
-
-    async def _read_json(self, kind: type[AnyRequest], request: Request, content_type: str) -> AnyRequest:
-        """Parse a JSON body; what takes more than a millisecond or so, in a thread, to keep the event loop free."""
+    async def read_json(self, kind: type[AnyRequest], request: Request) -> AnyRequest:
+        """The fields of a JSON body; what takes over a millisecond or so is parsed in a thread. Raises RequestError."""
         with ExitStack() as held:
             body = await self.bodies.read(request, held)
-            name = media_type(content_type)
+            name = media_type(content_type_of(request))
             if body and not is_json(name):
                 or_npy = f", or {_NPY} for noise" if kind is GenerateRequest else ""
                 raise RequestError(
@@ -62,7 +57,7 @@ class RequestReader:
     async def parse(self, kind: type[AnyRequest], body: bytes, request: Request) -> AnyRequest:
         """The fields of a JSON body, which has all of them. Raises RequestError."""
         refuse_query(request)
-        utf8 = as_utf8(body, _charset(request.headers.get("content-type", "")))
+        utf8 = as_utf8(body, _charset(content_type_of(request)))
         if len(utf8) < _LARGE_BODY:
             return kind.from_json(utf8)
         return await run_before_deadline(self._parser.run(kind.from_json, utf8), request, self._deadline)
@@ -78,6 +73,11 @@ def refuse_query(request: Request) -> None:
 def header_items(request: Request, header: str) -> str:
     """All items of a header, which may be spread over several lines of its name."""
     return ", ".join(request.headers.getlist(header))
+
+
+def content_type_of(request: Request) -> str:
+    """The header Content-Type; different ones in several lines together are no media type, since either may be the body's."""
+    return ", ".join(dict.fromkeys(request.headers.getlist("content-type")))
 
 
 def media_type(content_type: str) -> str:

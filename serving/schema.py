@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from gan.latents import SEEDS
 from serving import messages
 from serving.encoding import AnimationFormat, Format
+from serving.json_names import check_given_once
 from serving.npy import NOISE_LIMIT
 from serving.query_text import from_texts
 
@@ -73,9 +74,11 @@ class RequestFields(BaseModel):
     def from_json(cls, body: bytes) -> Self:
         """Read a JSON body; an empty one leaves every field out. Raises RequestError."""
         try:
-            return cls.model_validate_json(body or b"{}")
+            fields = cls.model_validate_json(body or b"{}")
         except ValidationError as error:
             raise messages.from_validation(error, cls._wanted, in_query=False) from error
+        check_given_once(body)
+        return fields
 
     @classmethod
     def from_query(cls, query: Iterable[tuple[str, str]]) -> Self:
@@ -134,6 +137,17 @@ class GenerateRequest(RequestFields):
     """whole-number enlargement; 1 if absent"""
     quality: Quality | None = None
     """of webp and jpeg; 90 if absent"""
+
+
+class BentoRequest(RequestFields):
+    """What POST /bento/generate takes, by BentoML's own clients."""
+
+    _wanted = messages.BENTO
+
+    seed: Seed | None = None
+    n: Count | None = None
+    label: ClassIndex | str | None = None
+    truncation: Truncation | None = None
 
 
 class InterpolateRequest(RequestFields):

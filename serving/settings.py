@@ -1,19 +1,21 @@
 """The settings of the service, each an environment variable or a secret file."""
 
 import os
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gan.errors import GanServiceError
 from gan.paths import UserPath
 from gan.runtimes import ENGINES
 from gan.runtimes.base import DeviceName, PrecisionName
 from serving.cors import origin
+from serving.secret_files import SecretFiles
 
 _SECRETS = Path("/run/secrets")  # where Docker, Podman and Compose mount the secrets of a container
 _YEAR = 365 * 24 * 3600.0  # seconds; waits for much longer overflow
@@ -38,8 +40,14 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         frozen=True,
         use_attribute_docstrings=True,
-        secrets_dir=_SECRETS if os.access(_SECRETS, os.R_OK | os.X_OK) else None,  # pydantic warns of a folder that is not there
+        secrets_dir=_SECRETS,
     )
+
+    @classmethod
+    def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments go before the environment, and that before secret files."""
+        secrets = SecretFiles(cls, Path(str(cls.model_config["secrets_dir"])))
+        return sources["init_settings"], sources["env_settings"], secrets
 
     models: UserPath = Path(__file__).resolve().parent.parent / "models"
     """the folder that holds the model folders"""
@@ -102,7 +110,7 @@ class Settings(BaseSettings):
     def _split_keys(cls, keys: Any) -> Any:
         if not isinstance(keys, str):
             return keys
-        found = tuple(key.strip() for key in keys.split(",") if key.strip())
+        found = tuple(key.strip() for key in re.split("[,\r\n]", keys) if key.strip())  # by lines in a secret file
         if not found:  # such as "$A,$B" of two unset variables, which must not open the service
             raise ValueError("holds no keys: separate keys by commas, or unset it to open the service to all")
         return found

@@ -304,6 +304,35 @@ def test_bentomls_own_clients_get_the_same_image(client):
 
 
 @pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('{"sead": 7}', "sead: this field does not exist; there are seed, n, label, truncation, model"),
+        ('{"format": "webp"}', "format: this field does not exist here, only for"),
+        ('{"seed": 7, "seed": 8}', "seed: is given more than once"),
+        ('{"n": "x"}', 'n: must be a whole number, 1 or more, not "x"'),
+        ("[", "the body is not JSON"),
+    ],
+)
+def test_bentomls_own_clients_are_told_in_the_same_words(client, body, said, caplog):
+    response = client.post("/bento/generate", content=body, headers={"Content-Type": "application/json"})
+    assert said in response.json()["detail"]
+    assert not caplog.records
+
+
+def test_bentomls_route_reads_bodies_as_the_others_do(client):
+    expected = client.post("/generate", json={"seed": 7}).content
+    for body in ('{"seed": 7}'.encode("utf-8-sig"), '{"seed": 7.0}'.encode("utf-16")):
+        assert client.post("/bento/generate", content=body, headers={"Content-Type": "application/json"}).content == expected
+    for kind in ("multipart/form-data; boundary=X", "application/x-www-form-urlencoded", "application/vnd.bentoml+pickle"):
+        refused(client.post("/bento/generate", content=b"hello", headers={"Content-Type": kind}), 415)
+
+
+def test_what_is_wrong_with_a_request_to_bentomls_route_is_not_logged(client, caplog):
+    assert client.post("/bento/generate", json={"model": "nope"}).status_code == 404
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize(
     "body", ["[" * 100_000, '{"noise": ' + "[" * 300 + "]" * 300 + "}", '{"codes": ' * 1000 + "1" + "}" * 1000]
 )
 def test_json_that_is_nested_too_deep_is_refused(client, body):

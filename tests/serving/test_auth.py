@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from serving.auth import OPEN_PAGES, RequireKey, require_admin
 from serving.errors import RequestError, problem
+from serving.secret_files import SecretFileError
 from serving.settings import KeyFileError, Settings
 from tests.serving.test_api import refused
 
@@ -172,6 +173,37 @@ def test_keys_come_from_secret_files_unless_the_environment_has_them(monkeypatch
     assert (Settings().keys(), Settings().keys_of_admins()) == (secret(["hush", "two"]), secret(["chief"]))
     monkeypatch.setenv("GAN_API_KEYS", "other")
     assert Settings().keys() == secret(["other"])
+
+
+def test_keys_of_secret_files_may_stand_in_lines(monkeypatch, tmp_path):
+    monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path)
+    (tmp_path / "GAN_API_KEYS").write_bytes(b"\xef\xbb\xbfhush\r\ntwo, three\n")
+    assert Settings().keys() == secret(["hush", "two", "three"])
+
+
+def test_a_secret_that_cannot_be_read_does_not_leave_the_service_open(monkeypatch, tmp_path):
+    monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path)
+    keys = tmp_path / "GAN_API_KEYS"
+    keys.mkdir()  # as Docker does where the file to mount is missing
+    with pytest.raises(SecretFileError, match=f"{re.escape(str(keys))} is a folder, .*: put the file there"):
+        Settings()
+    keys.rmdir()
+    keys.symlink_to(tmp_path / "nothing")
+    with pytest.raises(
+        SecretFileError, match=f"cannot read {re.escape(str(keys))} .No such file or directory.: see that it is there"
+    ):
+        Settings()
+    keys.unlink()
+    keys.write_text("hush", encoding="utf-16")
+    with pytest.raises(SecretFileError, match=f"{re.escape(str(keys))} is not UTF-8: save it as UTF-8"):
+        Settings()
+    keys.unlink()
+    (tmp_path / "password_of_the_database").mkdir()
+    assert Settings().keys() == ()
+    monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path / "file")
+    (tmp_path / "file").touch()
+    with pytest.raises(SecretFileError, match=f"cannot look for secrets in {re.escape(str(tmp_path / 'file'))} "):
+        Settings()
 
 
 def test_without_a_folder_of_secrets_nothing_is_said():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gan.manifest import IMAGES
+from serving.batch_queue import BatchQueue, Job
 from serving.batching import Batcher, DeviceLostError
 
 
@@ -436,7 +437,7 @@ def panic(_):
     raise Panic
 
 
-def test_when_the_device_thread_dies_all_who_wait_and_all_who_come_are_told_at_once():
+def test_when_the_device_thread_dies_all_who_wait_and_all_who_come_are_told_at_once(caplog):
     died = threading.Event()
     batcher = Batcher(on_death=died.set)
     device, other = Faulty(panic, held=True), Device()
@@ -461,6 +462,9 @@ def test_when_the_device_thread_dies_all_who_wait_and_all_who_come_are_told_at_o
     assert not batcher.alive
     assert batcher.waiting == 0
     batcher.close()
+    (record,) = caplog.records
+    assert "the thread that runs models has ended" in record.message
+    assert record.exc_info
 
 
 def test_what_is_told_of_a_batch_may_fail():
@@ -533,6 +537,7 @@ def test_a_device_that_hangs_does_not_hold_up_the_stop():
     asyncio.run(scenario())
     batcher.close(patience=0.1)
     assert not device.go.is_set()
+    assert batcher._thread.daemon  # nor the end of the process
     device.go.set()
 
 
@@ -591,8 +596,17 @@ def test_the_rate_is_that_of_the_batches(batcher):
         for _ in range(30):
             await batcher.submit(device, rows(1, 2))
 
+    started = time.perf_counter()
     asyncio.run(scenario())
-    assert 0 < batcher.images_per_second <= 200  # two, in at least a hundredth of a second
+    # Two, in at least a hundredth of a second and in at most the time of all
+    assert 2 / (time.perf_counter() - started) <= batcher.images_per_second <= 200
+
+
+def test_the_rate_is_a_moving_average(batcher):
+    batcher._measure(100, 0.5)
+    assert batcher.images_per_second == 200
+    batcher._measure(100, 1.0)
+    assert batcher.images_per_second == pytest.approx(190)
 
 
 def test_that_batches_are_not_counted_is_logged_once_until_they_are_again(caplog):
@@ -620,3 +634,24 @@ def test_an_end_that_was_asked_for_is_no_loss(caplog):
     assert batcher.alive
     assert not ended
     assert not caplog.records
+
+
+def test_a_request_is_told_how_long_it_waited_and_how_long_it_was_worked_on():
+    async def scenario():
+        job = Job.create(Device(), rows(1, 2), submitted=10.0)
+        job.started, job.images = 12.0, [np.zeros((2, 1, 1, 1), np.uint8)]
+        drawn = job.generated(now=15.0)
+        assert (drawn.queue_seconds, drawn.infer_seconds, drawn.started) == (2, 3, 12)
+
+    asyncio.run(scenario())
+
+
+def test_a_queue_that_is_cleared_holds_nothing():
+    async def scenario():
+        queue = BatchQueue()
+        queue.append(Job.create(Device(), rows(1, 2), submitted=0.0))
+        assert (bool(queue), queue.waiting) == (True, 2)
+        queue.clear()
+        assert (bool(queue), queue.waiting) == (False, 0)
+
+    asyncio.run(scenario())

@@ -293,6 +293,12 @@ def test_heads_that_are_not_http_are_refused(door, head):
     assert door.echo.seen == []
 
 
+@pytest.mark.parametrize("target", ["/generate?label=Größe", "/generate?label=Ankle boot", "/models/猫", "/p#é"])
+def test_an_address_that_is_not_encoded_is_told_how_it_would_be(door, target):
+    said = refused(door, b"GET " + target.encode() + b" HTTP/1.1\r\n" + HOST + b"\r\n")
+    assert "must be percent-encoded, as %20 and %C3%A9 for é; curl does that by --get --data-urlencode" in said
+
+
 @pytest.mark.parametrize("head", [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET / HTTP/2.0\r\nHost: x\r\n\r\n", b"GET /\r\n\r\n"])
 def test_other_versions_are_told_which_is_spoken(door, head):
     assert refused(door, head, status=505).endswith("is not spoken here; use HTTP/1.1")

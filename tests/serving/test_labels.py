@@ -136,7 +136,7 @@ def test_a_wrong_label_is_refused(labelled_client, fields, loc):
     assert {tuple(error["loc"][: len(loc)]) for error in response.json()["errors"]} == {loc}
 
 
-@pytest.mark.parametrize("label", ["1_0", "1_0.0", "+1", "1e0", "1."])
+@pytest.mark.parametrize("label", ["1_0", "1_0.0", "+1", "1e0", "1.", "\u0667", "\uff11"])
 def test_a_label_of_a_query_that_python_reads_as_a_number_is_a_name(labelled_client, label):
     assert "there is no class" in told(labelled_client.get("/generate", params={"label": label}), ("label",))
 

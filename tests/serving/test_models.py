@@ -19,6 +19,7 @@ from serving.metrics import metrics
 from serving.models import Models
 from serving.settings import Settings
 from serving.startup_check import check_in_a_child
+from tests.privileges import as_ordinary_user
 
 SHIPPED = Path(__file__).parents[2] / "models" / "fashion-mnist-dcgan"
 
@@ -132,6 +133,18 @@ def test_a_bad_folder_is_left_out_unless_it_is_the_default(two_models, harm, sai
         models.get("second")
     with pytest.raises(ModelFolderError, match=said):
         Models(Settings(models=two_models, default_model="second"))
+
+
+def test_a_link_to_where_nobody_may_look_is_left_out(two_models, tmp_path_factory):
+    away = tmp_path_factory.mktemp("away")
+    (two_models / "second").rename(away / "second")
+    (two_models / "second").symlink_to(away / "second")
+    away.chmod(0)
+    with as_ordinary_user():
+        models = Models(Settings(models=two_models, default_model="first"))
+    away.chmod(0o755)
+    (left_out,) = said_of(models.left_out)
+    assert re.search(r"cannot read \S+/second/model.json \(Permission denied\): let the user that reads it do so", left_out)
 
 
 def test_a_bad_folder_is_not_the_only_model_but_the_default_if_it_is_called_so(two_models):

@@ -49,6 +49,33 @@ def test_a_form_that_does_not_come_whole_is_refused(client, png):
     assert client.post("/invert", content=b"to be ignored\r\n" + whole, headers=FORM).status_code == 200
 
 
+def test_a_form_in_which_no_file_was_chosen_has_no_picture(client):
+    nothing = part("image", b"", b'; filename=""\r\nContent-Type: application/octet-stream')
+    edited = client.post("/edit", content=nothing + part("seed", b"7") + part("format", b"png") + b"--XX--\r\n", headers=FORM)
+    assert edited.content == client.post("/edit", json={"seed": 7, "format": "png"}).content
+    assert refused(client.post("/invert", content=nothing + b"--XX--\r\n", headers=FORM), 422)["detail"].startswith(
+        "image: is missing"
+    )
+    empty = part("image", b"", b'; filename="a.png"') + b"--XX--\r\n"
+    assert refused(client.post("/invert", content=empty, headers=FORM), 422)["detail"].startswith("image.0: is no PNG")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_the_fields_of_a_form_are_read_as_a_body_of_json_is(client, png, encoding):
+    for more in (b"", b'; filename="fields.json"\r\nContent-Type: application/json'):
+        form = (
+            part("image", png, b'; filename="a.png"') + part("fields", '{"iterations": 0}'.encode(encoding), more) + b"--XX--\r\n"
+        )
+        assert client.post("/invert", content=form, headers=FORM).json()["images"][0]["iterations"] == 0
+
+
+@pytest.mark.parametrize("boundary", ["X" * 300, "X" * 5000])
+def test_a_boundary_that_is_too_long_is_no_fault_of_the_service(client, png, boundary):
+    form = (part("image", png, b'; filename="a.png"') + b"--XX--\r\n").replace(b"--XX", b"--" + boundary.encode())
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    assert "the body is not multipart/form-data" in refused(client.post("/invert", content=form, headers=headers), 400)["detail"]
+
+
 @pytest.mark.parametrize(
     "more",
     [

@@ -239,3 +239,36 @@ def test_even_a_tiny_body_is_bounded():
         assert refused.value.status == 413
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("body", "loc"),
+    [
+        (b'{"seed": 7, "seed": 8}', ["seed"]),
+        (b'{"seed": 7, "n": 1, "seed": 7}', ["seed"]),
+        (b'{"seed": 7, "s\\u0065ed": 8}', ["seed"]),
+        (b'{"codes": {"a": 1, "a": 2}}', ["a"]),
+        (b'{"noise": [[1]], "format": "json", "noise": [[2]]}', ["noise"]),
+    ],
+)
+def test_a_field_that_is_given_twice_is_refused_as_in_a_query(client, body, loc):
+    problem = refused(client.post("/generate", content=body, headers=JSON), 422)
+    assert problem["errors"] == [{"loc": loc, "msg": "is given more than once; give it once"}]
+
+
+def test_equal_names_in_different_objects_are_not_given_twice(client):
+    body = {"seed": 1, "mix": {"seed": 2, "layers": [0]}}
+    assert "more than once" not in refused(client.post("/edit", json=body), 422)["detail"]
+    assert (
+        "there is no model" in refused(client.post("/generate", json={"seed": 7, "model": '"seed": \\"seed\\": '}), 404)["detail"]
+    )
+
+
+def test_headers_that_come_twice_and_differ_say_nothing_about_the_body(client, seven):
+    twice = [("Content-Type", "application/json"), ("Content-Type", "text/plain")]
+    for headers in (twice, twice[::-1]):
+        problem = refused(client.post("/generate", content=BODY, headers=headers), 415)
+        assert ", ".join(value for _, value in headers) in problem["detail"]
+    assert client.post("/generate", content=BODY, headers=twice[:1] * 2).content == seven
+    codings = [*twice[:1], ("Content-Encoding", "identity"), ("Content-Encoding", "gzip")]
+    assert "identity, gzip" in refused(client.post("/generate", content=gzip.compress(BODY), headers=codings), 415)["detail"]

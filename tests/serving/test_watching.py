@@ -7,6 +7,7 @@ import threading
 import pytest
 from prometheus_client import REGISTRY
 
+from gan.errors import ModelFolderError
 from gan.runtimes import base, torchscript
 from serving.app import Api
 from serving.batching import Batcher
@@ -14,6 +15,7 @@ from serving.folders import DeadLinkError
 from serving.metrics import metrics
 from serving.models import FolderGone, Models
 from serving.settings import Settings
+from tests.privileges import as_ordinary_user
 from tests.serving.test_api import refused
 from tests.serving.test_reload import served, write
 
@@ -105,6 +107,23 @@ def test_the_folder_of_models_away_or_unreadable_changes_nothing_and_is_said_onc
     away.rename(models)
     scans(reload_api, 2)
     assert served(reload_client) == before
+
+
+@pytest.mark.parametrize("mode", [0, 0o444, 0o111])
+def test_a_folder_of_models_that_may_not_be_read_changes_nothing_and_is_said_once(reload_client, reload_api, models, caplog, mode):
+    before = served(reload_client)
+    models.chmod(mode)
+    try:
+        with as_ordinary_user():
+            scans(reload_api, 4)
+            with pytest.raises(
+                ModelFolderError, match=f"cannot read {models} .Permission denied.: let the user that reads it do so"
+            ):
+                Models(Settings(models=models))
+    finally:
+        models.chmod(0o755)
+    assert served(reload_client) == before
+    assert sum(f"cannot read {models} (Permission denied)" in record.message for record in caplog.records) == 1
 
 
 def test_a_renamed_folder_is_the_same_model(reload_client, reload_api, models):

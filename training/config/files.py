@@ -1,5 +1,7 @@
 """Files of settings, and config.yaml of a run: reading, writing, and which settings may change when it is resumed."""
 
+import logging
+import re
 import reprlib
 from collections.abc import Collection
 from pathlib import Path
@@ -12,6 +14,8 @@ from training.config.schema import TrainingConfig
 from training.config.validation import validated
 from training.config.values import current_name
 from training.errors import UsageError
+
+_log = logging.getLogger(__name__)
 
 CONFIG = "config.yaml"
 PICTURES = "pictures"  # named in --change to resume with other images
@@ -74,8 +78,19 @@ def read_yaml(file: Path, flag: str) -> dict[str, Any]:
     return settings
 
 
+_NUMBERS = {
+    "tag:yaml.org,2002:int": re.compile(r"[-+]?(0|[1-9][0-9_]*)$"),
+    "tag:yaml.org,2002:float": re.compile(
+        r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9]+)([eE][-+][0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"
+    ),
+}
+
+
 class _Loader(yaml.SafeLoader):
-    """Refuses a file that gives one setting twice, of which YAML would take the last."""
+    """Refuses a file that gives one setting twice, of which YAML would take the last, and reads whole numbers as flags are read.
+
+    For YAML 1.1 0100 is 64, and 1:30 is 90.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = [str(key.value).replace("-", "_") for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -85,8 +100,15 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+# What else YAML 1.1 takes for a number stays text, which the setting's own check reads or refuses.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, _NUMBERS.get(tag, pattern)) for tag, pattern in resolvers]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def _kind(content: Any) -> str:
-    return "nothing" if content is None else f"{reprlib.repr(content)}"
+    return "nothing" if content is None else reprlib.repr(content)[:200]
 
 
 def check_changes(folder: Path, before: TrainingConfig, after: TrainingConfig, allowed: Collection[str]) -> None:
@@ -94,6 +116,9 @@ def check_changes(folder: Path, before: TrainingConfig, after: TrainingConfig, a
     unknown = set(allowed) - set(TrainingConfig.model_fields) - {PICTURES}
     if unknown:
         raise UsageError(f"--change {min(unknown)}: there is no such setting; name them as in {CONFIG}")
+    for name in sorted(_FREE_TO_CHANGE & set(allowed)):
+        about = f"; to go on with other images than before, add --change {PICTURES}" if name in ("images", "data") else ""
+        _log.warning(f"--change {name}: this setting may always change and need not be named{about}")
     if shape := [name for name in _NETWORKS if name in allowed and getattr(before, name) != getattr(after, name)]:
         was = ", ".join(f"{name} {getattr(before, name)}" for name in shape)
         raise UsageError(

@@ -121,8 +121,9 @@ def _list_one(
     try:
         with os.scandir(folder / place) as scanned:
             entries = list(scanned)
+        os.stat(f"{folder / place}/.")  # noqa: PTH116, Path leaves the dot out; refused where names may be read and nothing else
     except OSError as error:
-        raise DataError(f"--data {folder}: cannot read {error.filename} ({error.strerror}); allow it, or give another") from error
+        raise DataError(f"--data {folder}: cannot read {folder / place} ({error.strerror}); allow it, or give another") from error
     for entry in entries:
         name = place / entry.name
         try:
@@ -140,8 +141,16 @@ def _list_one(
         elif is_file:
             with suppress(OSError):  # removed meanwhile
                 listing.files.append(File(name.as_posix(), entry.stat().st_size, partial(_open, folder / name)))
-        elif entry.is_symlink():
+        elif entry.is_symlink() and not _exists(folder / name):
             listing.passed_over["links to nothing"] += 1
+        else:
+            listing.passed_over["pipes, sockets and devices"] += 1
+
+
+def _exists(path: Path) -> bool:
+    with suppress(OSError):
+        return path.exists()
+    return False
 
 
 def _open(path: Path) -> IO[bytes]:

@@ -1,5 +1,6 @@
 """Loading: the value of --data -> a dataset."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,7 +65,11 @@ def locate(source: str) -> str | RawSet | Files:
         return source
     path = Path(source)
     try:
-        exists = path.exists()
+        exists, is_folder = path.exists(), path.is_dir()
+        if is_folder:
+            os.stat(f"{source}/.")  # noqa: PTH116, Path leaves the dot out; refused where names may be read and nothing else
+        elif path.is_file():
+            path.open("rb").close()
     except OSError as error:  # no permission, or an impossible file name
         raise DataError(f"--data {source}: it cannot be read ({error.strerror}); allow it, or give another") from error
     if not exists:
@@ -72,7 +77,7 @@ def locate(source: str) -> str | RawSet | Files:
             f"--data {source}: there is no such folder; give a folder or a zip file of images, "
             f"or one of {', '.join(BUILTIN_DATASETS)}, or points: {', '.join(points.POINT_SETS)}"
         )
-    return (find_raw_set(path) if path.is_dir() else None) or find_files(source)
+    return (find_raw_set(path) if is_folder else None) or find_files(source)
 
 
 def _load_files(files: Files, options: Options, labelled: bool, max_bad: float) -> Dataset:

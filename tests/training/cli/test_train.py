@@ -1,4 +1,6 @@
+import itertools
 import json
+import math
 import os
 import re
 import shutil
@@ -17,6 +19,7 @@ from tests import processes
 from tests.conftest import QUICKLY_MEASURED, SMALL_DATA, found, train, train_once
 from training import data
 from training.config import files
+from training.config.resolve import resolve
 from training.engine.checkpoint import checkpoints, ranked
 from training.run import main
 from training.tracking import run_dir
@@ -376,6 +379,52 @@ def test_what_a_file_of_settings_may_hold_instead_is_said_by_file_and_field(caps
 def test_files_of_settings_are_read_as_people_write_them(tmp_path, encoding):
     (tmp_path / "settings.yaml").write_bytes("batch-size: 32\nname: 'a-1'\nlearning_rate: 1e-4\n".encode(encoding))
     assert files.read_yaml(tmp_path / "settings.yaml", "--config") == {"batch_size": 32, "name": "a-1", "learning_rate": "1e-4"}
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("0100", "0100"),  # 64 in YAML, and 100 where flags are read
+        ("1:30", "1:30"),  # 90 in YAML
+        ("1:30.5", "1:30.5"),
+        ("0x40", "0x40"),
+        ("0b11", "0b11"),
+        ("6_000", 6000),
+        ("-1", -1),
+        ("0", 0),
+        ("0.5", 0.5),
+        ("1.0e-4", 1e-4),
+        (".5", 0.5),
+        (".inf", math.inf),
+        ("48x64", "48x64"),
+    ],
+)
+def test_numbers_in_a_file_of_settings_are_those_that_flags_would_be(tmp_path, written, read):
+    (tmp_path / "settings.yaml").write_text(f"images: {written}\n")
+    assert files.read_yaml(tmp_path / "settings.yaml", "--config") == {"images": read}
+
+
+def test_a_number_with_zeros_before_it_is_that_number(tmp_path):
+    (tmp_path / "settings.yaml").write_text("images: 0100\nwidth: 016\n")
+    config = resolve({}, tmp_path / "settings.yaml", None, ()).config
+    assert (config.images, config.width) == (100, 16)
+
+
+def test_a_value_without_end_is_shortened_and_a_name_is_guessed(tmp_path, capsys):
+    lists = "".join(f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in itertools.pairwise("abcdefg"))
+    (tmp_path / "settings.yaml").write_text(f"a: &a [x]\n{lists}widht: *g\n")
+    found = said(capsys, "--config", str(tmp_path / "settings.yaml"))
+    assert "there is no such setting widht" in found
+    assert "did you mean width?" in found
+    assert len(found) < 5000
+
+
+@pytest.mark.parametrize("name", ["images", "data"])
+def test_a_change_that_needs_no_leave_is_told_which_one_does(tmp_path, caplog, name):
+    config = resolve({"data": str(SMALL_DATA)}, None, None, ()).config
+    files.check_changes(tmp_path, config, config.model_copy(update={"images": 100}), {name})
+    assert f"--change {name}: this setting may always change and need not be named" in caplog.text
+    assert "to go on with other images than before, add --change pictures" in caplog.text
 
 
 def test_a_merged_setting_is_not_given_twice(tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.privileges import as_ordinary_user
 from tests.training.data.conftest import save
 from training import data
 from training.data.classes import arrange, natural
@@ -390,11 +391,35 @@ def test_what_systems_leave_is_passed_over(tmp_path, name):
         assert f"passed over: 2 folders {name}" in dataset.notes
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_what_systems_leave_need_not_be_readable(tmp_path):
     write(tmp_path / "set", ["1.png"])
     (tmp_path / "set" / "lost+found").mkdir(mode=0)
-    assert len(load(tmp_path / "set", labelled=False).images) == 1
+    with as_ordinary_user():
+        assert len(load(tmp_path / "set", labelled=False).images) == 1
+
+
+@pytest.mark.parametrize("mode", [0, 0o444, 0o111])  # neither, names without what they name, and the other way round
+@pytest.mark.parametrize("place", ["set", "set/b"])
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, place, mode):
+    write(tmp_path / "set", ["a/1.png", "b/2.png"])
+    (tmp_path / place).chmod(mode)
+    with as_ordinary_user(), pytest.raises(DataError, match=rf"{place}.*\(?Permission denied\)?; allow it, or give another"):
+        load(tmp_path / "set")
+
+
+def test_a_zip_file_that_may_not_be_read_is_not_called_damaged(tmp_path):
+    write(tmp_path / "set", ["1.png"])
+    packed = pack(tmp_path / "set", tmp_path / "set.zip")
+    packed.chmod(0)
+    with as_ordinary_user(), pytest.raises(DataError, match=r"it cannot be read \(Permission denied\); allow it"):
+        load(packed, labelled=False)
+
+
+def test_what_is_neither_file_nor_folder_is_counted(tmp_path):
+    write(tmp_path / "set", ["1.png"])
+    os.mkfifo(tmp_path / "set" / "2.png")
+    (tmp_path / "set" / "3.png").symlink_to("/dev/zero")
+    assert "passed over: 2 pipes, sockets and devices" in load(tmp_path / "set", labelled=False).notes
 
 
 def test_places_are_told_by_names_alone():
