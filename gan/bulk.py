@@ -38,11 +38,13 @@ class Drawer:
     """Makes shards, in a process of its own on any machine. Ray makes one of each; the model is loaded once."""
 
     def __init__(self, path: str, out: str, plan: Plan, runtime: str, threads: int, title: str) -> None:
-        """Raises BulkError for another model than the command found in the same folder."""
+        """Raises BulkError where this machine has another model, or another folder to write to, than the command."""
         self._model = model.load(path, runtime, threads=threads)
         if self._model.folder.title != title:
             raise BulkError(f"{path} is {self._model.folder.title} on this machine, not {title}: copy the same folder to all")
         self._store, self._plan = Store(out), plan
+        if not sets.is_begun(self._store, plan.record(title)):
+            raise BulkError(f"--out {out} is another folder on this machine: give one that all share, or s3:// or gs://")
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Make the shard at a place, or describe the one that is there."""
@@ -65,15 +67,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.set_defaults(format="webdataset")
     parser.add_argument("--runtime", choices=ENGINES, default="onnx", help="default: %(default)s")
     parser.add_argument(
-        "--ray", metavar="ADDRESS", help="of a cluster; RAY_ADDRESS if absent, and without that Ray on this machine"
+        "--ray",
+        metavar="ADDRESS",
+        help="of a cluster; RAY_ADDRESS if absent, and without that Ray on this machine, started if none runs",
     )
     parser.add_argument(
-        "--processes", type=int, metavar="N", help="that draw at once; as many as the cluster has room for if absent"
+        "--processes", type=command.count, metavar="N", help="that draw at once; as many as the cluster has room for if absent"
     )
     parser.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="processor threads of each process (default: %(default)s)"
+        "--threads", type=command.count, default=1, metavar="N", help="processor threads of each process (default: %(default)s)"
     )
-    parser.add_argument("--gpus", type=float, default=0, metavar="N", help="GPUs of each process, such as 1 or 0.25 (default: 0)")
+    parser.add_argument("--gpus", type=_gpus, default=0, metavar="N", help="GPUs of each process, such as 1 or 0.25 (default: 0)")
     chosen = parser.parse_args(arguments)
     assert chosen.format in get_args(ShardFormat), "the parser has seen to that"
     return command.exit_status("gan.bulk", lambda: _run(chosen))
@@ -85,19 +89,30 @@ def _run(chosen: argparse.Namespace) -> None:
     draw(loaded, chosen.seeds[:1], plan.wanted)  # so that a wrong label is said before anything is started
     record, store = plan.record(loaded.folder.title), Store(chosen.out)
     sets.begin(store, record)
-    sets.finish(store, record, _made(chosen, loaded, plan, set(sets.unfinished(store, plan))))
+    sets.finish(store, record, _made(chosen, loaded, plan, store))
 
 
-def _made(chosen: argparse.Namespace, loaded: Model, plan: Plan, missing: set[int]) -> list[Shard]:
+@command.argument
+def _gpus(text: str) -> float:
+    """A share of a GPU, or whole ones."""
+    number = float(text)
+    if not (0 <= number <= 1 or (number > 1 and number.is_integer())):
+        raise ValueError(f"must be 0 to 1, or a whole number, not {text}")
+    return number
+
+
+def _made(chosen: argparse.Namespace, loaded: Model, plan: Plan, store: Store) -> list[Shard]:
     """All shards, once all are there. Raises BulkError."""
     try:
         import ray
     except ImportError as error:
         raise BulkError("gan.bulk needs Ray: install the extra 'bulk', or draw on one machine with python -m gan.sample") from error
     _connect(ray, chosen.ray)
-    processes = chosen.processes or _room(ray, chosen.threads, chosen.gpus)
+    room = _room(ray, chosen.threads, chosen.gpus)
+    processes = min(chosen.processes or room, room)
+    missing = set(sets.unfinished(store, plan))
     rows = [{"place": place, "there": place not in missing} for place in range(len(plan))]
-    arguments = (os.path.abspath(chosen.model), chosen.out, plan, chosen.runtime, chosen.threads, loaded.folder.title)  # noqa: PTH100
+    arguments = (os.path.abspath(chosen.model), store.absolute, plan, chosen.runtime, chosen.threads, loaded.folder.title)  # noqa: PTH100
     drawer: Any = Drawer  # Ray takes classes too
     data = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
         drawer,

@@ -1,6 +1,7 @@
 """The command that draws many images without a service: `python -m gan.sample`."""
 
 import argparse
+import posixpath
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -9,12 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from gan import model
-from gan.atomic import write_bytes_atomically
 from gan.images import encoding
 from gan.latents import join
 from gan.model import Model, archives
 from gan.model.origins import Origins
-from gan.paths import user_path
 from gan.runtimes import ENGINES
 from gan.sampling import command, sets
 from gan.sampling.command import SampleError
@@ -41,10 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     command.add_arguments(parser)
     parser.add_argument(
-        "--columns", type=int, metavar="N", help="of the sheet of a .png; as close to a square as possible if absent"
+        "--columns", type=command.count, metavar="N", help="of the sheet of a .png; as close to a square as possible if absent"
     )
     parser.add_argument("--runtime", choices=ENGINES, default="onnx", help="default: %(default)s")
-    parser.add_argument("--threads", type=int, metavar="N", help="processor threads; as many as help if absent")
+    parser.add_argument("--threads", type=command.count, metavar="N", help="processor threads; as many as help if absent")
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     return command.exit_status("gan.sample", lambda: _run(chosen))
@@ -57,8 +56,8 @@ def _run(chosen: argparse.Namespace) -> None:
         raise SampleError("--columns is for a sheet: give --out a name that ends in .png")
     if chosen.shard_size is not None and chosen.format is None:
         raise SampleError("--shard-size is for shards: give --format too")
-    wanted = command.wanted_of(chosen)
     loaded = model.load(chosen.model, chosen.runtime, threads=chosen.threads)
+    wanted = command.wanted_of(chosen, loaded.manifest)
     draw(loaded, chosen.seeds[:1], wanted)  # so that a wrong label is said before anything is written
     with command.progress(len(chosen.seeds), loaded.manifest.name) as advance:
         if single:
@@ -91,17 +90,13 @@ def _write_file(chosen: argparse.Namespace, loaded: Model, wanted: Wanted, kind:
         raise SampleError(f"--out {chosen.out}: {values:,} bytes of pixels are too many for one file; give a folder, and --format")
     if kind == ".npz" and wanted.scale != 1:
         raise SampleError("--scale has no meaning for .npz")
+    folder, name = posixpath.split(chosen.out)
+    store = Store(folder or ".")  # refused before anything is drawn
     parts = []
     for start in range(0, len(seeds), 256):
         parts.append(draw(loaded, seeds[start : start + 256], wanted))
         advance(len(parts[-1].seeds))
-    content = _content(_joined(parts), kind, wanted, chosen.columns)
-    try:
-        target = user_path(chosen.out)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes_atomically(target, content)
-    except (OSError, ValueError) as error:
-        raise SampleError(f"--out {chosen.out} cannot be written ({error})") from error
+    store.put(name, _content(_joined(parts), kind, wanted, chosen.columns))
 
 
 def _joined(parts: Sequence[Drawn]) -> Drawn:

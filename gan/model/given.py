@@ -1,5 +1,6 @@
 """What a program gives of a generator's inputs, checked against the model."""
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,9 @@ def given_inputs(manifest: Manifest, n: int, label: Label | Sequence[Label] | No
     """The labels and codes that are given, [n], from one for all or one for each. Raises UsageError."""
     given: Inputs = {}
     if label is not None:
-        labels = [label] * n if isinstance(label, str | int) else list(label)
+        labels: list[Any] = [label] * n
+        if isinstance(label, Sequence | np.ndarray) and not isinstance(label, str):
+            labels = list(label)
         given["label"] = _each("label", [_class(one, manifest.classes) for one in labels], n, np.int64)
     of_model = {code.name: code for code in manifest.codes}
     for name, value in (codes or {}).items():
@@ -35,6 +38,8 @@ def given_inputs(manifest: Manifest, n: int, label: Label | Sequence[Label] | No
 def with_latents(manifest: Manifest, noise: NDArray[np.float32], given: Inputs) -> Inputs:
     """Latent vectors, [n, z_dim], with labels and codes, which must all be given. Raises UsageError."""
     z = np.asarray(noise, np.float32)
+    if not np.isfinite(z).all():
+        raise UsageError("noise has values that are no numbers")
     if z.ndim != 2 or z.shape[1] != manifest.z_dim:
         raise UsageError(f"noise of this model is [n, {manifest.z_dim}], not {list(z.shape)}")
     missing = [name for name in manifest.input_spec.names[1:] if name not in given]
@@ -52,7 +57,21 @@ def _each(name: str, values: list[Any], n: int, dtype: Any) -> NDArray[Any]:
 def _class(label: Label, classes: list[str] | None) -> int:
     if classes is None:
         raise UsageError("this model has no labels: leave label out")
-    index = classes.index(label) if isinstance(label, str) and label in classes else label
-    if isinstance(index, str) or not 0 <= index < len(classes):
+    if isinstance(label, str) and label in classes:
+        return classes.index(label)
+    try:
+        index = operator.index(label)  # type: ignore[arg-type]
+    except TypeError:  # neither a class nor a whole number
+        index = -1
+    if not 0 <= index < len(classes):
         raise UsageError(f"there is no class {label!r}: there is {', '.join(map(repr, classes))[:1000]}")
-    return int(index)
+    return index
+
+
+def check_truncation(manifest: Manifest, truncation: float) -> None:
+    """Raises UsageError for one that the model does not take."""
+    if manifest.truncates == "z" and manifest.latent != "normal":
+        raise UsageError("truncation is for normal latent vectors, and those of this model are uniform: leave it out")
+    if not 0 <= truncation <= 1 or (truncation == 0 and manifest.truncates == "z"):
+        least = "over 0, and at most 1" if manifest.truncates == "z" else "from 0 to 1"
+        raise UsageError(f"truncation must be {least}, not {truncation}")

@@ -21,7 +21,7 @@ from gan.latents import Inputs, count, join
 from gan.manifest import IMAGES, Manifest
 from gan.model import drawing, searching
 from gan.model.drawing import Mix
-from gan.model.given import Label, UsageError, given_inputs, with_latents
+from gan.model.given import Label, UsageError, check_truncation, given_inputs, with_latents
 from gan.model.pictures import as_seen, options_of
 from gan.model_folder import ModelFolder
 from gan.runtimes.base import DeviceName, PrecisionName, Runtime, in_batches
@@ -133,6 +133,8 @@ class Model:
             raise UsageError("mix is for models with styles, as StyleGANs are; this one has none")
         if steps is not None and count(rows) != 1:
             raise UsageError(f"steps are those of one image, not of {count(rows)}")
+        if steps is not None and steps < 1:
+            raise UsageError(f"steps must be 1 or more, not {steps}")
         spans = {
             name: amount if isinstance(amount, tuple) else (0.0 if steps else amount, amount)
             for name, amount in (move or {}).items()
@@ -196,7 +198,10 @@ class Model:
     def _count(self, seeds: Sequence[int] | None, noise: Floats | None) -> int:
         if (seeds is None) == (noise is None):
             raise UsageError("give either seeds or noise")
-        return len(seeds if seeds is not None else noise if noise is not None else ())
+        n = len(seeds if seeds is not None else noise if noise is not None else ())
+        if not n:
+            raise UsageError("there is nothing to draw: give at least one seed, or one row of noise")
+        return n
 
     def _truncation(self, truncation: float | None, noise: bool) -> float | None:
         """What truncates, as the service has it: latent vectors that are given are not truncated, styles are."""
@@ -204,7 +209,10 @@ class Model:
             if truncation is not None:
                 raise UsageError("truncation is for seeds, not for noise")
             return None
-        return self.manifest.sampling.truncation if truncation is None else truncation
+        if truncation is None:
+            return self.manifest.sampling.truncation
+        check_truncation(self.manifest, truncation)
+        return truncation
 
 
 def load(

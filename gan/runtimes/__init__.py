@@ -85,6 +85,8 @@ def load(
 
     Raises ModelFolderError for a file that the engine cannot load, or a precision or device that it does not have.
     """
+    if engine not in ENGINES:
+        raise ModelFolderError(f"there is no engine {engine}: take {', '.join(ENGINES)}")
     if precision not in ENGINES[engine].precisions:
         others = " or ".join(name for name, kind in ENGINES.items() if precision in kind.precisions)
         raise ModelFolderError(f"GAN_PRECISION={precision} needs GAN_RUNTIME={others}, not {engine}: leave it unset for float32")

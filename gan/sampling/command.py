@@ -4,19 +4,25 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import get_args
+from typing import TypeVar, get_args
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from gan.errors import GanServiceError
+from gan.manifest import Manifest
 from gan.model import Model
+from gan.model.given import check_truncation
 from gan.paths import user_path
 from gan.sampling import sets
 from gan.sampling.drawing import Wanted
 from gan.sampling.seeds import Seeds
 from gan.sampling.sets import Plan
 from gan.sampling.shards import ShardFormat
+
+T = TypeVar("T")
+
+_MOST_VALUES = 2**28  # bytes of the pixels of one image, of which some are in memory at once
 
 
 class SampleError(GanServiceError):
@@ -36,36 +42,57 @@ def exit_status(command: str, run: Callable[[], None]) -> int:
     return 0
 
 
+def argument(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """A type for argparse that says why it refuses a text, which argparse does for its own error only."""
+
+    def parsed(text: str) -> T:
+        try:
+            return parse(text)
+        except (GanServiceError, ValueError) as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return parsed
+
+
+@argument
+def count(text: str) -> int:
+    """A whole number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"must be a whole number, 1 or more, not {text!r}")
+    return int(text)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that say which images are drawn, and where they are put."""
-    parser.add_argument("model", type=user_path, help="a model folder")
-    parser.add_argument("--seeds", required=True, type=Seeds.parse, metavar="SEEDS", help="such as 0-9999 or 1,5,10-20")
+    parser.add_argument("model", type=argument(user_path), help="a model folder")
+    parser.add_argument("--seeds", required=True, type=argument(Seeds.parse), metavar="SEEDS", help="such as 0-9999 or 1,5,10-20")
     parser.add_argument("--out", required=True, metavar="PLACE", help="a folder, or a file that ends in .png, .npz or .zip")
     parser.add_argument(
         "--format",
         choices=get_args(ShardFormat),
         help="shards in a folder: WebDataset's tar files, parquet, or zip; without, a PNG for each",
     )
-    parser.add_argument("--shard-size", type=int, metavar="N", help="images of a shard; 10,000, or fewer of large ones, if absent")
+    parser.add_argument(
+        "--shard-size", type=count, metavar="N", help="images of a shard; 10,000, or fewer of large ones, if absent"
+    )
     parser.add_argument("--label", metavar="CLASS", help="by name or index, or balanced, by turns; each seed's own if absent")
     parser.add_argument("--truncation", type=float, metavar="PSI", help="0 to 1: less variety for more typical images")
-    parser.add_argument("--scale", type=int, default=1, metavar="N", help="whole-number enlargement (default: %(default)s)")
+    parser.add_argument("--scale", type=count, default=1, metavar="N", help="whole-number enlargement (default: %(default)s)")
 
 
 def plan_of(chosen: argparse.Namespace, model: Model, format: ShardFormat) -> Plan:
     """The shards that are asked for. Raises SampleError."""
-    size = sets.default_shard_size(model.manifest, chosen.scale) if chosen.shard_size is None else chosen.shard_size
-    if size < 1:
-        raise SampleError(f"--shard-size {size}: must be 1 or more")
-    return Plan(chosen.seeds, wanted_of(chosen), format, size)
+    size = chosen.shard_size or sets.default_shard_size(model.manifest, chosen.scale)
+    return Plan(chosen.seeds, wanted_of(chosen, model.manifest), format, size)
 
 
-def wanted_of(chosen: argparse.Namespace) -> Wanted:
-    """How images are drawn. Raises SampleError."""
-    if chosen.scale < 1:
-        raise SampleError(f"--scale {chosen.scale}: must be 1 or more")
-    if chosen.truncation is not None and not 0 <= chosen.truncation <= 1:
-        raise SampleError(f"--truncation {chosen.truncation}: must be a number from 0 to 1")
+def wanted_of(chosen: argparse.Namespace, manifest: Manifest) -> Wanted:
+    """How images are drawn. Raises SampleError and UsageError."""
+    values = manifest.channels * manifest.height * manifest.width * chosen.scale**2
+    if values > _MOST_VALUES:
+        raise SampleError(f"--scale {chosen.scale}: {values:,} bytes of pixels are too many for one image")
+    if chosen.truncation is not None:
+        check_truncation(manifest, chosen.truncation)
     return Wanted(chosen.label, chosen.truncation, chosen.scale)
 
 

@@ -29,7 +29,7 @@ class Seeds(Sequence[int]):
         ranges = sorted((_range(part.strip()) for part in text.split(",")), key=lambda one: one.start)
         for before, after in pairwise(ranges):
             if after.start < before.stop:
-                raise SeedsError(f"--seeds {text}: {after.start} is given twice; an image is drawn once")
+                raise SeedsError(f"{text}: {after.start} is given twice; an image is drawn once")
         return cls(tuple(ranges))
 
     def __len__(self) -> int:
@@ -64,9 +64,9 @@ def _range(text: str) -> range:
     try:
         start, stop = int(first), int(last if dash else first) + 1
     except ValueError:
-        raise SeedsError(f"--seeds {text!r} is neither a seed nor a range of them: write 0-9999, or 1,5,10-20") from None
+        raise SeedsError(f"{text!r} is neither a seed nor a range of them: write 0-9999, or 1,5,10-20") from None
     if not 0 <= start < stop <= SEEDS:
-        raise SeedsError(f"--seeds {text}: seeds go from 0 to {SEEDS - 1}, and a range from the smaller to the larger")
+        raise SeedsError(f"{text}: seeds go from 0 to {SEEDS - 1}, and a range from the smaller to the larger")
     return range(start, stop)
 
 

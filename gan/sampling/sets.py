@@ -56,14 +56,20 @@ def default_shard_size(manifest: Manifest, scale: int) -> int:
 
 def begin(store: Store, record: dict[str, Any]) -> None:
     """Write the record of a set, or compare it with the one that is there. Raises SetError if that is of another set."""
+    if not is_begun(store, record):
+        store.put_json(RECORD, record)
+
+
+def is_begun(store: Store, record: dict[str, Any]) -> bool:
+    """Whether a set's record is there. Raises SetError if that of another set is."""
     there = store.get_json(RECORD)
     if there is None:
-        store.put_json(RECORD, record)
-        return
+        return False
     changed = sorted(name for name in record.keys() | there.keys() if record.get(name) != there.get(name))
     if changed:
         differences = ", ".join(f"{name} {there.get(name)!r}, not {record.get(name)!r}" for name in changed)
         raise SetError(f"--out {store.address} holds another set ({differences}): give another folder, or the same flags")
+    return True
 
 
 def unfinished(store: Store, plan: Plan) -> list[int]:

@@ -22,15 +22,20 @@ class Store:
     def __init__(self, address: str) -> None:
         """Raises StoreError for an address of a protocol that is not installed, and for a file."""
         self.address = address
-        self._local = "://" not in address
+        self._local = "://" not in address.removeprefix("file://")
         try:
             if self._local:
-                self._root = str(user_path(address))
+                self._root = str(user_path(address.removeprefix("file://")).absolute())
                 Path(self._root).mkdir(parents=True, exist_ok=True)
             else:
                 self._files, self._root = fsspec.core.url_to_fs(address)
         except (OSError, ValueError, ImportError) as error:
             raise StoreError(f"--out {address} cannot be used ({error})") from error
+
+    @property
+    def absolute(self) -> str:
+        """The address for processes that have another current folder."""
+        return self._root if self._local else self.address
 
     def put(self, name: str, content: bytes, durable: bool = True) -> None:
         """Write a file; of many small ones in a folder it costs less not to wait until each is on the disk. Raises StoreError."""

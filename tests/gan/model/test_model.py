@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import gan
+from gan.errors import ModelFolderError
 from gan.model.drawing import Mix
 from gan.model.model import UsageError
 from tests.services import serving
@@ -51,6 +52,7 @@ def test_images_are_the_services_bytes(model, client):
     labelled = model.generate(range(3), label="Bag", truncation=0.5)
     assert np.array_equal(labelled, answered(client, "/generate", seed=0, n=3, label="Bag", truncation=0.5))
     assert np.array_equal(model.generate([1, 2], label=[3, "Coat"]), answered(client, "/generate", seeds=[1, 2], label=[3, "Coat"]))
+    assert np.array_equal(model.generate(np.arange(2), label=np.int64(8)), model.generate([0, 1], label="Bag"))
     noise = model.inputs(range(3))["z"]
     assert np.array_equal(
         model.generate(noise=noise, label="Bag"), answered(client, "/generate", noise=noise.tolist(), label="Bag")
@@ -117,7 +119,13 @@ def test_what_a_model_does_not_have_is_said(model, trained):
         (lambda: model.generate(), "give either seeds or noise"),
         (lambda: model.generate([1], noise=np.zeros((1, 100))), "give either seeds or noise"),
         (lambda: model.generate([1], label="Hat"), "there is no class 'Hat': there is 'T-shirt/top'"),
+        (lambda: model.generate([]), "there is nothing to draw"),
         (lambda: model.generate([1], label=10), "there is no class 10"),
+        (lambda: model.generate([1], label=1.5), "there is no class 1.5"),
+        (lambda: model.generate([1], label=[1.5]), "there is no class 1.5"),
+        (lambda: model.generate([1], truncation=0), "truncation must be over 0, and at most 1, not 0"),
+        (lambda: model.generate([1], truncation=1.5), "truncation must be over 0, and at most 1, not 1.5"),
+        (lambda: model.generate(noise=np.full((1, 100), np.nan), label=1), "noise has values that are no numbers"),
         (lambda: model.generate([1], label=[1, 2]), "label has 2 items for 1 images"),
         (lambda: model.generate([1], codes={"tilt": 1}), "there is no code tilt: there is none"),
         (lambda: model.generate(noise=np.zeros((1, 100))), "label must be given with noise"),
@@ -125,6 +133,7 @@ def test_what_a_model_does_not_have_is_said(model, trained):
         (lambda: model.generate(noise=np.zeros((1, 100)), label=1, truncation=0.5), "truncation is for seeds"),
         (lambda: model.edit([1], mix=Mix(1, (0,))), "mix is for models with styles"),
         (lambda: model.edit([1, 2], steps=3), "steps are those of one image, not of 2"),
+        (lambda: model.edit([1], steps=0), "steps must be 1 or more, not 0"),
         (lambda: model.invert([b"no picture"]), "a picture cannot be read"),
         (lambda: model.invert(["/nowhere.png"]), "a picture cannot be read: .*nowhere"),
         (lambda: model.score([b""]), "has no score: make one"),
@@ -132,6 +141,8 @@ def test_what_a_model_does_not_have_is_said(model, trained):
     ):
         with pytest.raises(UsageError, match=message):
             call()
+    with pytest.raises(ModelFolderError, match="there is no engine abacus: take onnx"):
+        gan.load(trained.model, "abacus")
     with pytest.raises(ValueError, match="there is no direction tilt"):
         model.edit([1], move={"tilt": 1})
     with pytest.raises(AttributeError):

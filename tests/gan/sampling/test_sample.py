@@ -49,7 +49,7 @@ def test_seeds_are_ranges_that_take_no_memory():
 
 @pytest.mark.parametrize("text", ["", "a", "1,", "3-1", "-1", "0-4294967296", "1-3,2", "7,7", "1..5", "1.5"])
 def test_seeds_that_are_none(text):
-    with pytest.raises(SeedsError, match="--seeds"):
+    with pytest.raises(SeedsError, match=r"seed|given twice"):
         Seeds.parse(text)
 
 
@@ -180,17 +180,36 @@ def test_a_killed_command_leaves_whole_shards_and_goes_on(conditional, tmp_path)
     [
         (["--label", "Hat"], "--label Hat: there is no such class; there is balanced, T-shirt/top"),
         (["--label", "10"], "--label 10: there is no such class"),
-        (["--truncation", "2"], "--truncation 2.0: must be a number from 0 to 1"),
-        (["--scale", "0"], "--scale 0: must be 1 or more"),
+        (["--truncation", "2"], "truncation must be over 0, and at most 1, not 2.0"),
+        (["--truncation", "0"], "truncation must be over 0, and at most 1, not 0.0"),
+        (["--scale", "1000"], "--scale 1000: 1,024,000,000 bytes of pixels are too many for one image"),
         (["--columns", "3"], "--columns is for a sheet"),
         (["--shard-size", "3"], "--shard-size is for shards"),
-        (["--format", "zip", "--shard-size", "0"], "--shard-size 0: must be 1 or more"),
     ],
 )
 def test_flags_that_cannot_be(conditional, tmp_path, capsys, flags, message):
     assert run(conditional, "0-3", tmp_path / "images", *flags) == 1
     assert message in capsys.readouterr().err
-    assert not list(tmp_path.rglob("*.png"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("flag", ["--scale", "--columns", "--threads", "--shard-size"])
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "many"])
+def test_counts_that_are_none(conditional, tmp_path, capsys, flag, value):
+    with pytest.raises(SystemExit, match="2"):
+        run(conditional, "0-3", tmp_path / "a.png", flag, value)
+    assert f"argument {flag}: must be a whole number, 1 or more, not '{value}'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_arguments_are_refused_with_a_reason(conditional, tmp_path, capsys):
+    for model, seeds, reason in (
+        (str(conditional.model), "3-1", "argument --seeds: 3-1: seeds go from 0 to 4294967295"),
+        ("", "0-3", "argument model: is empty"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            sample.main([model, "--seeds", seeds, "--out", str(tmp_path / "x")])
+        assert reason in capsys.readouterr().err
 
 
 def test_places_that_cannot_be_written(conditional, tmp_path, capsys):
@@ -198,7 +217,10 @@ def test_places_that_cannot_be_written(conditional, tmp_path, capsys):
     assert run(conditional, "0-3", tmp_path / "file" / "images") == 1
     assert "cannot be used" in capsys.readouterr().err
     assert run(conditional, "0-3", tmp_path / "file" / "a.png") == 1
-    assert "cannot be written" in capsys.readouterr().err
+    assert "cannot be used" in capsys.readouterr().err
+    (tmp_path / "folder.png").mkdir()
+    assert run(conditional, "0-3", tmp_path / "folder.png") == 1
+    assert "folder.png cannot be written" in capsys.readouterr().err
     assert run(conditional, "0-99999999", tmp_path / "a.npz") == 1
     assert "too many for one file" in capsys.readouterr().err
     assert run(conditional, "0-3", "nowhere://x/y") == 1
@@ -218,6 +240,12 @@ def test_other_places_by_fsspec(conditional, tmp_path):
     }
     assert run(conditional, "0-9", tmp_path / "set", "--format", "zip", "--shard-size", "5") == 0
     assert files.cat_file("/sampled/shard-000001.zip") == (tmp_path / "set" / "shard-000001.zip").read_bytes()
+    for one in ("one.npz", "one.png", "one.zip"):
+        assert run(conditional, "0-9", f"{out}/{one}") == 0
+        assert run(conditional, "0-9", tmp_path / one) == 0
+        assert files.cat_file(f"/sampled/{one}") == (tmp_path / one).read_bytes()
+    assert run(conditional, "0-9", f"file://{tmp_path}/as/address") == 0
+    assert len(list((tmp_path / "as" / "address").glob("*.png"))) == 10
     assert Image.open(
         io.BytesIO(zipfile.ZipFile(io.BytesIO(files.cat_file("/sampled/shard-000000.zip"))).read("seed0000000000.png"))
     )
