@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import os
 import socket
 import sys
@@ -47,15 +48,16 @@ class Drawer:
             raise BulkError(f"--out {out} is another folder on this machine: give one that all share, or s3:// or gs://")
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Make the shard at a place, or describe the one that is there."""
-        place = int(row["place"])
-        there = bool(row["there"])
-        shard = (
-            sets.described(self._store, self._plan, place)
-            if there
-            else sets.make_shard(self._model, self._store, self._plan, place)
-        )
-        return {"place": place, **shard.as_json()}
+        """Make the shard at a place, or describe the one that is there; or say why not, which Ray would leave out."""
+        place, shard, failure = int(row["place"]), Shard("", 0, 0, 0, ""), ""
+        try:
+            if row["there"]:
+                shard = sets.described(self._store, self._plan, place)
+            else:
+                shard = sets.make_shard(self._model, self._store, self._plan, place)
+        except GanServiceError as error:
+            failure = str(error)
+        return {"place": place, "failure": failure, **shard.as_json()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -125,7 +127,9 @@ def _made(chosen: argparse.Namespace, loaded: Model, plan: Plan, store: Store) -
     try:
         with command.progress(len(plan.seeds), loaded.manifest.name) as advance:
             for row in data.iter_rows():
-                place = row.pop("place")
+                place, failure = row.pop("place"), row.pop("failure")
+                if failure:
+                    raise BulkError(failure)
                 found[place] = Shard(**row)
                 advance(found[place].images)
     except ray.exceptions.RayError as error:
@@ -160,14 +164,14 @@ def _connect(ray: Any, address: str | None) -> None:
 
 
 def _room(ray: Any, threads: int, gpus: float) -> int:
-    """How many processes the cluster has room for."""
-    resources = ray.cluster_resources()
-    room = resources.get("CPU", 1) // threads
-    if gpus:
-        room = min(room, resources.get("GPU", 0) // gpus)
+    """How many processes the machines of the cluster have room for. Raises BulkError for none."""
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    room = sum(int(min(one.get("CPU", 0) // threads, one.get("GPU", 0) // gpus if gpus else math.inf)) for one in machines)
     if room < 1:
-        raise BulkError(f"the cluster has no room for one process of {threads} processors and {gpus:g} GPUs: ask for fewer")
-    return int(room)
+        raise BulkError(
+            f"no machine of the cluster has room for a process of {threads} processors and {gpus:g} GPUs: ask for fewer"
+        )
+    return room
 
 
 if __name__ == "__main__":

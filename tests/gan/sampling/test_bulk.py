@@ -1,6 +1,7 @@
 """python -m gan.bulk: what it refuses. What it makes is tried in tests/clusters."""
 
 import argparse
+from types import SimpleNamespace
 
 import pytest
 
@@ -49,6 +50,33 @@ def test_the_folder_is_the_commands_for_a_process_elsewhere(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     assert Store("set").absolute == str(tmp_path / "set")
     assert Store("memory://set").absolute == "memory://set"
+
+
+@pytest.mark.parametrize(
+    ("threads", "gpus", "room"),
+    [(1, 0, 10), (2, 0, 4), (3, 0, 2), (8, 0, 1), (9, 0, 0), (1, 1, 2), (1, 0.5, 4), (4, 0.25, 2), (8, 3, 0)],
+)
+def test_processes_fit_into_machines(threads, gpus, room):
+    """Ray waits for ever for a process that fits into none, though there is room enough in all together."""
+    machines = [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 1.0}, {"CPU": 1.0, "memory": 5.0}, {"memory": 5.0}]
+    nodes = [{"Alive": True, "Resources": one} for one in machines] + [{"Alive": False, "Resources": {"CPU": 64.0}}]
+    ray = SimpleNamespace(nodes=lambda: nodes)
+    if room:
+        assert bulk._room(ray, threads, gpus) == room
+    else:
+        with pytest.raises(bulk.BulkError, match=f"no machine of the cluster has room for a process of {threads} processors"):
+            bulk._room(ray, threads, gpus)
+
+
+def test_a_process_says_what_it_cannot_write(conditional, tmp_path):
+    loaded = bulk.model.load(conditional.model, threads=1)
+    plan = command.plan_of(sample_arguments([str(conditional.model), "--seeds", "0-9", "--out", str(tmp_path)]), loaded, "zip")
+    sets.begin(Store(str(tmp_path)), plan.record(loaded.folder.title))
+    drawer = bulk.Drawer(str(conditional.model), str(tmp_path), plan, "onnx", 1, loaded.folder.title)
+    assert drawer({"place": 0, "there": False})["failure"] == ""
+    (tmp_path / plan.name(0)).unlink()
+    (tmp_path / plan.name(0)).mkdir()
+    assert "shard-000000.zip cannot be written" in drawer({"place": 0, "there": False})["failure"]
 
 
 def sample_arguments(arguments):
