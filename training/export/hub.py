@@ -78,8 +78,8 @@ def upload(publication: Publication) -> str:
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
     except ImportError as error:
         raise UsageError(
-            f"training.publish needs huggingface_hub, which is not installed here ({error}): install the extra 'hub' "
-            "(pip install huggingface_hub)"
+            f"training.publish needs huggingface_hub 2 or newer, which is not installed here ({error}): install the extra 'hub' "
+            "(pip install 'huggingface_hub>=2')"
         ) from error
     if get_token() is None:
         raise UsageError(

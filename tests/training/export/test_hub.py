@@ -143,9 +143,15 @@ def test_what_cannot_be_published_is_said_before_anything_is_sent(shop, tmp_path
     assert "there is no token for the Hub: set HF_TOKEN" in said
     (folder / "generator.onnx").write_bytes(b"cut")
     assert "generator.onnx is damaged" in refused(capsys, folder, "hf://me/shoes")
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     (folder / "generator.onnx").write_bytes(b"generator.onnx" * 1000)
-    assert "install the extra 'hub' (pip install huggingface_hub)" in refused(capsys, folder, "hf://me/shoes", "--licence", "mit")
+    remedy = "huggingface_hub 2 or newer, which is not installed here"
+    with monkeypatch.context() as version_1:  # whose client speaks by another library
+        version_1.setitem(sys.modules, "httpx2", None)
+        assert remedy in refused(capsys, folder, "hf://me/shoes", "--licence", "mit")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    said = refused(capsys, folder, "hf://me/shoes", "--licence", "mit")
+    assert remedy in said
+    assert "install the extra 'hub' (pip install 'huggingface_hub>=2')" in said
     assert hub.asked == []
 
 
