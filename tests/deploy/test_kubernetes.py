@@ -171,6 +171,13 @@ def test_the_probes_ask_for_routes_that_need_no_key(objects):
         assert path in HEALTH
 
 
+def test_a_rollout_waits_as_long_as_a_pod_may_take_to_start(objects):
+    probe = container(objects)["startupProbe"]
+    longest = probe["periodSeconds"] * probe["failureThreshold"]
+    assert longest == 600  # as the guide says
+    assert objects["Deployment"]["spec"]["progressDeadlineSeconds"] > longest
+
+
 def test_it_is_given_the_time_that_it_takes_to_stop(objects, monkeypatch):
     for name in ("GAN_DRAIN", "GAN_DEADLINE"):
         if name in environment(objects):
