@@ -1,10 +1,16 @@
 """python -m gan.bulk on Ray: a set is the same whatever is killed while it is made."""
 
 import json
+import os
+import secrets
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
@@ -62,3 +68,55 @@ def test_nothing_is_lost_or_doubled_when_a_process_and_then_the_command_are_kill
     assert all(one.stat().st_mtime_ns == before for one, before in finished.items())
     manifest = json.loads((out / "manifest.json").read_text())
     assert [one["first_seed"] for one in manifest["shards"]] == list(range(0, 12000, 100))
+
+
+@contextmanager
+def node(environment, *arguments):
+    """A machine of a cluster, with one processor and a current folder of its own, started as docs/scale.md says."""
+    words = [Path(sys.executable).with_name("ray"), "start", "--num-cpus", "1", "--disable-usage-stats", "--block", *arguments]
+    with (
+        tempfile.NamedTemporaryFile("w") as log,
+        subprocess.Popen(words, cwd="/", env=environment, stdout=log, stderr=subprocess.STDOUT) as process,
+    ):
+        said = Path(log.name)
+        try:
+            wait_until(lambda: "Ray runtime started" in said.read_text() or process.poll() is not None)
+            assert process.poll() is None, said.read_text()
+            yield process
+        finally:
+            if process.poll() is None:
+                for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+                    one.kill()
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """A cluster of two machines; the address, and the second of them."""
+    with (
+        tempfile.TemporaryDirectory(prefix="ray") as folder,
+        ExitStack() as held,
+        socket.socket() as free,
+    ):  # short, for sockets in it
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        free.close()
+        for name, value in (("TMPDIR", folder), ("AUTH_MODE", "token"), ("AUTH_TOKEN", secrets.token_hex(32))):
+            monkeypatch.setenv(f"RAY_{name}", value)
+        monkeypatch.delenv("RAY_ADDRESS", raising=False)
+        held.enter_context(node(dict(os.environ), "--head", "--include-dashboard", "false", "--port", address.partition(":")[2]))
+        yield address, held.enter_context(node(dict(os.environ), "--address", address))
+
+
+def test_a_cluster_goes_on_without_a_machine_that_dies(conditional, tmp_path, monkeypatch, cluster):
+    address, second = cluster
+    flags = ["--seeds", "0-7999", "--format", "webdataset", "--shard-size", "100"]
+    assert sample.main([str(conditional.model), "--out", str(tmp_path / "expected"), *flags]) == 0
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    words = [sys.executable, "-m", "gan.bulk", str(conditional.model), "--out", "set", *flags]  # a folder of the command's own
+    process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: len(list(tmp_path.glob("set/shard-*"))) >= 4 or process.poll() is not None)
+    (raylet,) = (one for one in psutil.Process(second.pid).children() if one.name() == "raylet")
+    raylet.kill()
+    assert process.poll() is None
+    assert process.wait(600) == 0
+    assert files(tmp_path / "set") == files(tmp_path / "expected")
