@@ -14,6 +14,7 @@ from gan.atomic import write_atomically
 from gan.errors import ModelFolderError
 from gan.manifest import GENERATOR_FILES, MANIFEST, Manifest
 from gan.manifest_versions import parse_manifest
+from gan.paths import check_searchable
 
 WEIGHTS, ONNX, TORCHSCRIPT = GENERATOR_FILES.values()
 DISCRIMINATOR = "discriminator.safetensors"  # of models that this program trained
@@ -97,7 +98,7 @@ def discover(models: Path) -> list[Path]:
     """
     try:
         entries = sorted(models.iterdir())
-        os.stat(f"{models}/.")  # noqa: PTH116, Path leaves the dot out; refused where names may be read and nothing else
+        check_searchable(models)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:

@@ -22,6 +22,11 @@ def expand(path: str) -> str:
     return expanded
 
 
+def check_searchable(folder: Path) -> None:
+    """Raises OSError for a folder in which nothing can be opened, even if the names in it can be read."""
+    os.stat(f"{folder}/.")  # noqa: PTH116, Path leaves the dot out
+
+
 def user_path(path: str) -> Path:
     """Expand a path as `expand` does. Raises ValueError as it does."""
     return Path(expand(path))

@@ -12,7 +12,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from gan.errors import GanServiceError
 from gan.manifest import Manifest
 from gan.model import Model
-from gan.model.given import check_truncation
 from gan.paths import user_path
 from gan.sampling import sets
 from gan.sampling.drawing import Wanted
@@ -87,12 +86,10 @@ def plan_of(chosen: argparse.Namespace, model: Model, format: ShardFormat) -> Pl
 
 
 def wanted_of(chosen: argparse.Namespace, manifest: Manifest) -> Wanted:
-    """How images are drawn. Raises SampleError and UsageError."""
+    """How images are drawn. Raises SampleError."""
     values = manifest.channels * manifest.height * manifest.width * chosen.scale**2
     if values > _MOST_VALUES:
         raise SampleError(f"--scale {chosen.scale}: {values:,} bytes of pixels are too many for one image")
-    if chosen.truncation is not None:
-        check_truncation(manifest, chosen.truncation)
     return Wanted(chosen.label, chosen.truncation, chosen.scale)
 
 

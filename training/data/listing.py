@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from gan.images.formats import HEAD, hint, suffix_of
+from gan.paths import check_searchable
 from training.data.dataset import escape_undecodable
 from training.data.zip_names import names_of
 from training.errors import DataError
@@ -121,7 +122,7 @@ def _list_one(
     try:
         with os.scandir(folder / place) as scanned:
             entries = list(scanned)
-        os.stat(f"{folder / place}/.")  # noqa: PTH116, Path leaves the dot out; refused where names may be read and nothing else
+        check_searchable(folder / place)
     except OSError as error:
         raise DataError(f"--data {folder}: cannot read {folder / place} ({error.strerror}); allow it, or give another") from error
     for entry in entries:

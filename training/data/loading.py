@@ -1,6 +1,5 @@
 """Loading: the value of --data -> a dataset."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from gan.images.decoding import MAX_PIXELS, Options, parse_colour
 from gan.images.fitting import Colour, Fit, fit_array
+from gan.paths import check_searchable
 from training.data import points
 from training.data.cache_limit import limit_of
 from training.data.catalog import BUILTIN_DATASETS, CATALOG, CatalogEntry, RawSet, find_raw_set
@@ -67,7 +67,7 @@ def locate(source: str) -> str | RawSet | Files:
     try:
         exists, is_folder = path.exists(), path.is_dir()
         if is_folder:
-            os.stat(f"{source}/.")  # noqa: PTH116, Path leaves the dot out; refused where names may be read and nothing else
+            check_searchable(path)
         elif path.is_file():
             path.open("rb").close()
     except OSError as error:  # no permission, or an impossible file name

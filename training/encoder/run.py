@@ -17,6 +17,7 @@ from training.encoder.frozen import FrozenModel
 from training.encoder.settings import EncoderConfig
 from training.encoder.state import CHECKPOINT, EncoderState
 from training.encoder.writing import write_encoder
+from training.engine.setup import choose_hardware
 from training.engine.stopping import StopSignal
 from training.errors import UsageError
 from training.hardware import Hardware
@@ -69,10 +70,7 @@ def add_encoder(
 def _add_encoder(
     path: Path, config: EncoderConfig, data: str | None, out: Path, stop: StopSignal, anew: bool, replace: bool
 ) -> Outcome:
-    try:
-        hardware = Hardware.choose(config)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    hardware = choose_hardware(config)
     model = FrozenModel.read(path, hardware.device)
     for flag, target in (("--out", out), ("MODEL", model.folder.path.parent)):  # before hours are spent
         check_writable(flag, target)

@@ -99,11 +99,8 @@ def prepare(
     generator, discriminator = group.wrap(state.generator.train()), group.wrap(state.discriminator.train())
     phases = make_phases(state, generator, discriminator, config, hardware)
     rows = group.rows(config.batch_size)
-    return (
-        generator,
-        phases,
-        Minibatches(lambda seen: make_minibatch(dataset, config, state.input_spec, seen, rows, hardware.device)),
-    )
+    minibatches = Minibatches(lambda seen: make_minibatch(dataset, config, state.input_spec, seen, rows, hardware.device))
+    return generator, phases, minibatches
 
 
 def take_step(

@@ -11,7 +11,7 @@ from training.errors import DataError, FeaturesUnavailableError, UsageError
 from training.evaluation.evaluator import Evaluator, has_labels
 from training.evaluation.feature_extractors import FeatureName
 from training.evaluation.samples import DataSource, has_builtin_labels
-from training.hardware import Hardware
+from training.hardware import Hardware, Settings
 
 _FEWEST_IMAGES = 20  # evaluation compares one half of them with the other
 
@@ -44,8 +44,8 @@ def load(config: TrainingConfig, fingerprint: str | None) -> tuple[Dataset, Feat
     return labelled_dataset, config.features
 
 
-def choose_hardware(config: TrainingConfig) -> Hardware:
-    """The hardware of a run. Raises UsageError for what this machine does not have."""
+def choose_hardware(config: Settings) -> Hardware:
+    """The hardware that a run's or an encoder's settings ask for. Raises UsageError for what this machine does not have."""
     try:
         return Hardware.choose(config)
     except ValueError as error:
