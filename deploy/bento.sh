@@ -15,11 +15,11 @@ arguments=()
 [ "$1" = cpu ] || { version+=-$1; arguments+=(--arg "kind=$1"); }
 tag=gan-service:$version
 
-"$bentoml" delete --yes "$tag" > build/bento.log 2>&1 || true # of an earlier build
+folder=${BENTOML_HOME:-$HOME/bentoml}/bentos/${tag/://}
+[ ! -d "$folder" ] || "$bentoml" delete --yes "$tag" > build/bento.log 2>&1 || true # of an earlier build
 "$bentoml" build --version "$version" "${arguments[@]}" --output tag > build/bento.log 2>&1 ||
     { cat build/bento.log >&2; exit 1; }
 # The one thing that BentoML takes from the clock
 made=$(git show --no-patch --format=%cI HEAD)
-folder=$("$bentoml" get "$tag" --output path | tr -d '\n') # which it breaks at the width of a terminal
 sed -i "s/^creation_time: .*/creation_time: '$made'/" "$folder/bento.yaml"
 echo "$tag"

@@ -14,15 +14,14 @@ if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {processors[int(os.environ["PYTEST_XDIST_WORKER"][2:]) % len(processors)]})
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 from filelock import FileLock
-from onnxscript._framework_apis import torch_2_5
 
 from gan.latents import InputSpec, inputs_of_seeds
+from tests.exports import quicken
 
 # BentoML reads these when it is first imported. What was decoded or trained once is there for all workers of pytest-xdist, which
 # inherit the cache; figures are each worker's own.
@@ -44,9 +43,7 @@ def forget_settings() -> list[str]:
 
 forget_settings()  # those of whoever runs the tests
 
-# For each export torch reads anew, from their source, how all of its operators are written in ONNX, which takes as long as the
-# rest. Once for each process will do here.
-torch_2_5.get_torchlib_ops = cache(torch_2_5.get_torchlib_ops)
+quicken()
 
 # Flags of the training command: by few images
 QUICKLY_MEASURED = ("--measure", "100", "--measure-final", "100", "--measure-sets", "2")

@@ -56,6 +56,7 @@ class TrainingState:
     measure_due: bool = False  # whether the last checkpoint is to be measured
     monitor_state: dict[str, int] = field(default_factory=dict)  # of divergence.DivergenceMonitor
     processes: int = 1  # that train it
+    _finished: Generator | None = field(default=None, init=False, repr=False)  # of the average as it is now
 
     @classmethod
     def start(cls, config: TrainingConfig, channels: int, classes: int | None, hardware: Hardware) -> "TrainingState":
@@ -98,6 +99,7 @@ class TrainingState:
         Buffers are copied, since they are constants, counters or averages of their own (StyleGAN's w_avg), which gain nothing from
         a second average. Batch statistics are left alone: `finished_generator` estimates them for the averaged weights.
         """
+        self._finished = None
         for averaged, current in zip(self.average.parameters(), self.generator.parameters(), strict=True):
             averaged.lerp_(current, weight)
         for copied, buffer in zip(state_buffers(self.average), state_buffers(self.generator), strict=True):
@@ -112,8 +114,11 @@ class TrainingState:
         """Copy of the averaged generator as it is sampled and, on the CPU, exported: float32, in eval mode.
 
         Averaged weights do not fit the batch statistics of the generator they were averaged from, so the statistics are
-        estimated again over fixed latents, seeds 0 to 1,023.
+        estimated again over fixed latents, seeds 0 to 1,023. The copy is kept until the average changes, since a checkpoint is
+        sampled, measured and exported: it must not be changed.
         """
+        if self._finished is not None and next(self._finished.parameters()).device == device:
+            return self._finished
         network: Generator = copy.deepcopy(self.average).to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         firsts = range(0, _CALIBRATION_BATCHES * _CALIBRATION_BATCH_SIZE, _CALIBRATION_BATCH_SIZE)
         # update_bn passes the first element of each batch to the network: here the list of all its inputs.
@@ -122,7 +127,8 @@ class TrainingState:
             for first in firsts
         )
         update_bn(batches, _Unpacking(network))
-        return network.eval()
+        self._finished = network.eval()
+        return self._finished
 
     def is_finite(self) -> bool:
         """Whether all weights are finite numbers."""
@@ -139,6 +145,7 @@ class TrainingState:
     def restore(self, path: Path) -> None:
         """Load a checkpoint into this state. Raises CheckpointError if it is damaged or of other networks."""
         saved, progress = checkpoint.read(path)
+        self._finished = None
         tensors = self._tensors()
         if saved.keys() != tensors.keys():
             raise CheckpointError(path, f"it is of other networks: {min(saved.keys() ^ tensors.keys())} is only on one side")
@@ -156,6 +163,7 @@ class TrainingState:
         """Take over the first process's state in all others: they need not see its files, nor trust that these are the same."""
         if group.size == 1:
             return
+        self._finished = None
         for tensor in self._tensors().values():
             group.copy_from_first(tensor)
         self._go_on_from(group.from_first(self._progress))

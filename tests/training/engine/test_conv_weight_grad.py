@@ -8,10 +8,10 @@ from gan.networks import dcgan
 from training.engine.conv_weight_grad import use_fast_weight_gradients
 
 
-def gradients(network, x):
+def gradients(network, x, precision=torch.bfloat16):
     network.zero_grad()
     x = x.clone().requires_grad_()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision is torch.bfloat16):
         y = network(x).float()
     weights = torch.linspace(-1, 1, y.numel()).reshape(y.shape)
     (y * weights).sum().backward()
@@ -48,9 +48,11 @@ def test_whole_networks_keep_their_parameters_and_gradients(network, shape):
     assert sum(swapped) == 2  # the first and the last convolution are left alone
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     _, _, found = gradients(fast, x)
-    _, _, expected = gradients(network, x)
-    for name in expected:
-        assert distance(found[name], expected[name]) < 0.03, name
+    _, _, plain = gradients(copy.deepcopy(network), x)
+    _, _, exact = gradients(network, x, torch.float32)
+    # How far bfloat16 is from float32 differs from one processor's kernels to another's, and batch normalisation magnifies it.
+    for name in exact:
+        assert distance(found[name], exact[name]) < 1.5 * distance(plain[name], exact[name]), name
 
 
 def test_layers_of_another_shape_are_left_alone():

@@ -1,3 +1,6 @@
+import copy
+import dataclasses
+import functools
 import json
 import re
 import shutil
@@ -6,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from gan.latents import InputSpec, inputs_of_seeds
 from gan.networks.layers.conditioning import inputs_as_tensors
@@ -19,6 +23,7 @@ from training.engine.minibatch import to_network
 from training.engine.state import TrainingState
 from training.errors import DivergenceError
 from training.evaluation.evaluator import Evaluator
+from training.evaluation.feature_extractors import Extractor
 from training.hardware import Hardware
 
 CONFIG = TrainingConfig(data=str(SMALL_DATA), width=8, images=256, batch_size=32, threads=1, checkpoint_every=64, measure=100)
@@ -33,19 +38,25 @@ def start(config=CONFIG):
     return TrainingState.start(config, 1, None, Hardware.choose(config))
 
 
+@functools.cache
+def checkpoint_evaluator(dataset, size):
+    """Measures by 16 features, which is quick: nothing here depends on which they are."""
+    few = Extractor("random", "mean levels", lambda images: (functional.avg_pool2d(images.float(), 8).flatten(1), None))
+    return dataclasses.replace(Evaluator.from_dataset(dataset, "random"), extractor=few).checkpoint_evaluator(size)
+
+
 def train(dataset, folder, stop_after=None, state=None, config=CONFIG):
     """Train in `folder`, from a start or from `state`, and stop after so many steps if asked to."""
     folder.mkdir(exist_ok=True)
     state = state or start(config)
     looks = iter(range(10**9))
-    checkpoint_evaluator = Evaluator.from_dataset(dataset, "random").checkpoint_evaluator(config.measure)
     loop.train(
         state,
         dataset,
         config,
         Hardware.choose(config),
         folder,
-        checkpoint_evaluator,
+        checkpoint_evaluator(dataset, config.measure),
         lambda: stop_after is not None and next(looks) >= stop_after,
     )
     return state
@@ -332,14 +343,35 @@ def test_buffers_of_present_generators_are_batch_statistics_or_constants(arch):
 
 
 def test_finished_generators_have_statistics_that_fit_their_weights(whole_run):
-    state = whole_run[1]
-    finished = state.finished_generator()
+    finished = copy.deepcopy(whole_run[1].finished_generator())
     z = inputs_as_tensors(range(2000, 2512), InputSpec(100))[0]
     with torch.no_grad():
         as_served, by_batch = finished(z), finished.train()(z)
     # In training mode each batch is normalised by itself; fitting running statistics do the same but for sampling noise.
     assert (as_served - by_batch).abs().mean() < 0.02 * by_batch.std() + 0.01
-    assert torch.equal(state.finished_generator()(z), state.finished_generator()(z))
+
+
+def test_a_finished_generator_is_that_of_the_weights_as_they_are(whole_run, tmp_path):
+    state = start()
+    z = inputs_as_tensors(range(4), InputSpec(100))[0]
+
+    def images():
+        with torch.no_grad():
+            return state.finished_generator()(z)
+
+    first = images()
+    assert torch.equal(images(), first)
+    assert state.finished_generator() is state.finished_generator()  # found once for the sample, the measures and the export
+    for parameter in state.generator.parameters():
+        parameter.data.mul_(1.5)
+    state.update_average(1.0)
+    changed = images()
+    assert not torch.equal(changed, first)
+    state.restore(checkpoints(whole_run[0])[-1])
+    restored = images()
+    with torch.no_grad():
+        assert torch.equal(restored, whole_run[1].finished_generator()(z))
+    assert not torch.equal(restored, changed)
 
 
 def test_images_reach_the_network_in_its_range():

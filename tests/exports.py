@@ -1,0 +1,64 @@
+"""Most of what a short training takes is its export to ONNX, so in the tests each process traces each architecture once."""
+
+import copy
+from functools import cache
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from onnxscript._framework_apis import torch_2_5
+from torch.onnx import ONNXProgram
+
+_export = torch.onnx.export
+_traced: dict[tuple[Any, ...], tuple[ONNXProgram, Any]] = {}
+
+
+def _architecture(network: torch.nn.Module) -> tuple[Any, ...]:
+    """All of a network that its graph depends on: the layers with their settings, and the names and shapes of the weights."""
+    settings = (
+        (name, type(module), *((key, repr(value)) for key, value in sorted(vars(module).items()) if not key.startswith("_")))
+        for name, module in network.named_modules()
+    )
+    weights = ((name, tuple(tensor.shape), tensor.dtype) for name, tensor in network.state_dict().items())
+    return repr(network), *settings, *weights
+
+
+def _weights(network: torch.nn.Module) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
+
+
+def _holds(model: ir.Model, weights: dict[str, np.ndarray]) -> bool:
+    """Whether a graph that is not optimised yet has the weights as they are."""
+    found = model.graph.initializers
+    return all(name in found and np.array_equal(found[name].const_value.numpy(), values) for name, values in weights.items())
+
+
+def export_once(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...], *others: Any, **options: Any) -> ONNXProgram | None:
+    """As torch.onnx.export, but that the graph may be one that was traced with other weights of the same architecture.
+
+    What does not fit would be noticed: whoever exports a model compares the file with the network.
+    """
+    if others or not options.get("dynamo") or len({"f", "kwargs"} & options.keys()):
+        return _export(network, inputs, *others, **options)
+    weights = _weights(network)
+    key = (*_architecture(network), *((one.shape[1:], one.dtype) for one in inputs), repr(sorted(options.items())))
+    if key not in _traced:
+        program = _export(network, inputs, optimize=False, **options)
+        if not _holds(program.model, weights):
+            return _export(network, inputs, **options)
+        _traced[key] = program, ir.serde.serialize_model(program.model)
+    program = copy.copy(_traced[key][0])
+    program.model = ir.serde.deserialize_model(_traced[key][1])
+    for name, values in weights.items():
+        program.model.graph.initializers[name].const_value = ir.tensor(values, name=name)
+    program.optimize()
+    return program
+
+
+def quicken() -> None:
+    """Let exports to ONNX be quick in this process."""
+    torch.onnx.export = export_once
+    # For each export torch reads anew, from their source, how all of its operators are written in ONNX, which takes as long as
+    # the rest. Once for each process will do here.
+    torch_2_5.get_torchlib_ops = cache(torch_2_5.get_torchlib_ops)
