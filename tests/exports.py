@@ -11,17 +11,19 @@ from onnxscript._framework_apis import torch_2_5
 from torch.onnx import ONNXProgram
 
 _export = torch.onnx.export
-_traced: dict[tuple[Any, ...], tuple[ONNXProgram, Any]] = {}
+_traced: dict[tuple[Any, ...], ONNXProgram] = {}
+_OF_EVERY_MODULE = vars(torch.nn.Module()).keys()
 
 
 def _architecture(network: torch.nn.Module) -> tuple[Any, ...]:
     """All of a network that its graph depends on: the layers with their settings, and the names and shapes of the weights."""
     settings = (
-        (name, type(module), *((key, repr(value)) for key, value in sorted(vars(module).items()) if not key.startswith("_")))
+        (name, type(module), *((key, repr(value)) for key, value in sorted(vars(module).items()) if key not in _OF_EVERY_MODULE))
         for name, module in network.named_modules()
     )
+    buffers = ((name, buffer.numpy().tobytes()) for name, buffer in network.named_buffers() if name not in network.state_dict())
     weights = ((name, tuple(tensor.shape), tensor.dtype) for name, tensor in network.state_dict().items())
-    return repr(network), *settings, *weights
+    return repr(network), *settings, *buffers, *weights
 
 
 def _weights(network: torch.nn.Module) -> dict[str, np.ndarray]:
@@ -47,9 +49,11 @@ def export_once(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...], *oth
         program = _export(network, inputs, optimize=False, **options)
         if not _holds(program.model, weights):
             return _export(network, inputs, **options)
-        _traced[key] = program, ir.serde.serialize_model(program.model)
-    program = copy.copy(_traced[key][0])
-    program.model = ir.serde.deserialize_model(_traced[key][1])
+        _traced[key] = program
+    program = copy.copy(_traced[key])
+    program.model = _traced[key].model.clone()
+    # New nodes are numbered from the same number on, so that the file is the one that the exporter itself would write.
+    program.model.graph._name_authority = copy.deepcopy(_traced[key].model.graph._name_authority)
     for name, values in weights.items():
         program.model.graph.initializers[name].const_value = ir.tensor(values, name=name)
     program.optimize()
