@@ -122,10 +122,12 @@ def random_network(device: torch.device = CPU) -> Extractor:
 def classifier_network(classifier: Classifier) -> Extractor:
     """The penultimate layer of a classifier, 128 numbers, and its logits."""
     channels, device = classifier.record.channels, classifier.device
-    network = copy.deepcopy(classifier.network).to(device)
+    # A processor pools nearly twice as fast in this layout.
+    network = copy.deepcopy(classifier.network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(images: Tensor) -> tuple[Tensor, Tensor]:
-        found: tuple[Tensor, Tensor] = network(to_input(images.numpy(), channels, device=device))
+        pictures = to_input(images.numpy(), channels, device=device).contiguous(memory_format=torch.channels_last)
+        found: tuple[Tensor, Tensor] = network(pictures)
         return found
 
     colours = {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
