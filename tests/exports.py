@@ -31,9 +31,9 @@ def _weights(network: torch.nn.Module) -> dict[str, np.ndarray]:
 
 
 def _holds(model: ir.Model, weights: dict[str, np.ndarray]) -> bool:
-    """Whether a graph that is not optimised yet has the weights as they are."""
-    found = model.graph.initializers
-    return all(name in found and np.array_equal(found[name].const_value.numpy(), values) for name, values in weights.items())
+    """Whether a graph that is not optimised yet has the weights that it uses as they are."""
+    used = {name: one.const_value.numpy() for name, one in model.graph.initializers.items() if name in weights}
+    return bool(used) and all(np.array_equal(values, weights[name]) for name, values in used.items())
 
 
 def export_once(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...], *others: Any, **options: Any) -> ONNXProgram | None:
@@ -54,8 +54,9 @@ def export_once(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...], *oth
     program.model = _traced[key].model.clone()
     # New nodes are numbered from the same number on, so that the file is the one that the exporter itself would write.
     program.model.graph._name_authority = copy.deepcopy(_traced[key].model.graph._name_authority)
-    for name, values in weights.items():
-        program.model.graph.initializers[name].const_value = ir.tensor(values, name=name)
+    for name, initializer in program.model.graph.initializers.items():
+        if name in weights:
+            initializer.const_value = ir.tensor(weights[name], name=name)
     program.optimize()
     return program
 
