@@ -74,6 +74,11 @@ class PreparedInversion:
         iterations = iterations_of(request, has_encoder)
         return cls(found, iterations, manifest, kind, original, options)
 
+    @property
+    def content_disposition(self) -> str:
+        """See PreparedRequest."""
+        return filenames.content_disposition(f"{self.manifest.name}-inverted", self.format)
+
     def json(self, found: Sequence[Inversion]) -> list[dict[str, Any]]:
         """An item of the answer for each picture."""
         return [item_of(one, self.manifest) for one in found]
@@ -104,7 +109,7 @@ class DrawnInversions:
     @property
     def content_disposition(self) -> str:
         """See PreparedRequest."""
-        return filenames.content_disposition(f"{self.prepared.manifest.name}-inverted", self.prepared.format)
+        return self.prepared.content_disposition
 
     @property
     def scale(self) -> int:

@@ -18,6 +18,7 @@ from gan.inversion import Candidate, Inversion, TimeIsUpError
 from serving.batching import Batcher
 from serving.deadline import run_before_deadline
 from serving.editing import PreparedEdit
+from serving.encoding import MEDIA_TYPES
 from serving.errors import RequestError
 from serving.inverting import Inverter
 from serving.loaded_model import LoadedModel
@@ -68,7 +69,7 @@ class PictureRoutes:
         with self._admit(model, prepared.candidates, prepared.iterations, prepared.grid_options.scale) as held:
             found, timing = await self._search(model, prepared.candidates, prepared.iterations, targets, until)
             if prepared.format == "json":
-                return _json(model, prepared.json(found), timing)
+                return _json(model, prepared.json(found), prepared.content_disposition, timing)
             drawn = prepared.drawn(found, targets)
             body, stages = await self._pipeline.run(model, drawn, held)
         return _answer(model, body, drawn.media_type, drawn.content_disposition, f"{timing}, {stages}")
@@ -118,7 +119,7 @@ class PictureRoutes:
             scores = await self._scorers.run(Scores.of, targets, prepared.scorer, held=held)
             timing = _timing("score", started)
             if prepared.format == "json":
-                return _json(model, prepared.json(scores), timing)
+                return _json(model, prepared.json(scores), prepared.content_disposition, timing)
             body = await self._scorers.run(prepared.encode, scores, held=held)
         return _answer(model, body, prepared.media_type, prepared.content_disposition, timing)
 
@@ -183,9 +184,9 @@ def _timing(stage: str, started: float) -> str:
     return f"{stage};dur={1000 * (ended - started):.3f}"
 
 
-def _json(model: LoadedModel, images: list[dict[str, Any]], timing: str) -> Response:
+def _json(model: LoadedModel, images: list[dict[str, Any]], disposition: str, timing: str) -> Response:
     body = json.dumps({"model": model.folder.title, "images": images}).encode()
-    return Response(body, headers={"X-Model": model.folder.title, "Server-Timing": timing}, media_type="application/json")
+    return _answer(model, body, MEDIA_TYPES["json"], disposition, timing)
 
 
 def _answer(model: LoadedModel, body: bytes, media_type: str, disposition: str, timing: str) -> Response:

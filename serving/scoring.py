@@ -83,7 +83,7 @@ class PreparedScore:
 
     @property
     def content_disposition(self) -> str:
-        """A file name for images."""
+        """Value of the header Content-Disposition."""
         return filenames.content_disposition(f"{self.manifest.name}-score", self.format)
 
     @property

@@ -69,7 +69,9 @@ def test_more_iterations_find_more(client):
 
 def test_the_answer_can_be_the_picture_that_is_drawn_alone_or_beside_what_was_sent(client):
     png = client.post("/generate", json={"seed": 1007}).content
-    (found,) = invert(client, png, iterations=2).json()["images"]
+    answer = invert(client, png, iterations=2)
+    assert answer.headers["content-disposition"] == 'inline; filename="fashion-mnist-dcgan-inverted.json"'
+    (found,) = answer.json()["images"]
     expected = drawn(client, noise=[found["noise"]])[0, :, :, 0]
     answer = invert(client, png, iterations=2, format="png")
     assert answer.headers["content-type"] == "image/png"

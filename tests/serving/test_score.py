@@ -71,6 +71,7 @@ def test_each_picture_has_a_score_and_the_share_of_real_pictures_above_it(client
     assert set(answer.json()) == {"model", "images"}
     assert answer.headers["x-model"] == answer.json()["model"]
     assert "score" in answer.headers["server-timing"]
+    assert answer.headers["content-disposition"] == 'inline; filename="fashion-mnist-dcgan-score.json"'
     found = scores(answer)
     assert [set(one) for one in found] == [{"score", "share"}] * 3
     expected = [level / 127.5 - 1 for level in (0, 64, 255)]
