@@ -184,11 +184,17 @@ def _instead(field: str, given: Any, in_query: bool) -> str:
     if field in ("seeds", "noise") and in_query and re.search(r"\d\s*[; ]\s*\d", text):
         return "; separate the items by commas"
     number = _number_meant(text, field in _DECIMAL) if text else given
-    if field in ("seed", "seeds") and type(number) is int and not 0 <= number < SEEDS:
-        return _seed_instead(field, number)
+    if field in ("seed", "seeds") and (seed := _without_point(number)) is not None and not 0 <= seed < SEEDS:
+        return _seed_instead(field, seed)
     if not text or number is None or number < 0 or (in_query and text == str(number)):
         return ""
     return f"; write {number} without quotes" if text == str(number) else f"; write {number}"
+
+
+def _without_point(number: Any) -> int | None:
+    """A whole number, also one that is written with a point, as -1.0; None for anything else."""
+    is_number = type(number) in (int, float)
+    return int(number) if is_number and number % 1 == 0 else None
 
 
 def _seed_instead(field: str, number: int) -> str:

@@ -126,7 +126,9 @@ def test_every_message_says_what_to_write_instead(client, query, says):
     ("body", "field", "says"),
     [
         ({"seed": -1}, ("seed",), "leave it out for a random one"),
+        ({"seed": -1.0}, ("seed",), "leave it out for a random one"),
         ({"seed": 2**64 - 1}, ("seed",), "4294967295"),
+        ({"seed": 2.0**32 + 1}, ("seed",), "write 1, which is what it is modulo 2^32"),
         ({"seed": "7"}, ("seed",), "without quotes"),
         ({"seed": True}, ("seed",), "true"),
         ({"seed": [7]}, ("seed",), "a list of 1; several seeds are given as seeds"),
