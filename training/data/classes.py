@@ -1,7 +1,7 @@
 """Classes and test splits of images by the names of their folders."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,8 +52,11 @@ def arrange(paths: Sequence[PathParts]) -> list[Place]:
         tops: dict[str, list[int]] = {}
         for place, path in enumerate(inside):
             tops.setdefault(path[0], []).append(place)
-        for places in tops.values():
-            for place, path in zip(places, _unwrapped([inside[place][1:] for place in places]), strict=True):
+        rests = {top: [inside[place][1:] for place in places] for top, places in tops.items()}
+        # What is a class on one side is one on the other, even if it holds everything there.
+        classes = {path[0] for paths in map(_unwrapped, rests.values()) for path in paths if len(path) > 1}
+        for top, places in tops.items():
+            for place, path in zip(places, _unwrapped(rests[top], classes), strict=True):
                 inside[place] = path
     elif (sides := _sides([path[1] if len(path) > 2 else "" for path in inside])) is None:  # cat/train, cat/test, dog/train …
         sides = [None] * len(inside)
@@ -71,10 +74,10 @@ def _beside_splits(paths: Sequence[PathParts]) -> set[str]:
     return {path[0] for path in paths} - set(splits) if inner[True] & inner[False] else set()
 
 
-def _unwrapped(paths: Sequence[PathParts]) -> list[PathParts]:
-    """Remove the folders that contain everything."""
+def _unwrapped(paths: Sequence[PathParts], kept: Collection[str] = ()) -> list[PathParts]:
+    """Remove the folders that contain everything, down to the first that is to be kept."""
     found = list(paths)
-    while found and all(len(path) > 1 and path[0] == found[0][0] for path in found):
+    while found and found[0][0] not in kept and all(len(path) > 1 and path[0] == found[0][0] for path in found):
         found = [path[1:] for path in found]
     return found
 

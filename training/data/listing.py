@@ -23,8 +23,8 @@ _LARGEST = 1 << 30  # bytes: more than most images have, in any format, and less
 _READ_ERRORS = (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error)
 # Folders of operating systems: thumbnails, deleted files, older versions.
 _OF_SYSTEMS = {
-    *("__macosx", "@eadir", "@tmp", "@recycle", "@sharebin", "@__thumb", "#recycle", "#snapshot", "lost+found", "found.000"),
-    *("$recycle.bin", "recycler", "system volume information", "_thumbs"),
+    *("__macosx", "@eadir", "@tmp", "@recycle", "@sharebin", "@__thumb", "#recycle", "#snapshot", "~snapshot", "lost+found"),
+    *("found.000", "$recycle.bin", "recycler", "system volume information", "_thumbs"),
 }
 _METHODS = {1: "Shrink", 6: "Implode", 9: "Deflate64", 10: "PKWARE's own", 93: "Zstandard", 95: "XZ", 97: "WavPack", 98: "PPMd"}
 _PLURAL = re.compile("(?<=^folder)s|(?<=^link)s|(?<=^image)s")

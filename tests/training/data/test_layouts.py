@@ -101,6 +101,16 @@ def test_of_too_few_images_for_testing_nothing_can_be_learned(tmp_path):
     assert (len(dataset.images), dataset.held_out) == (20, None)
 
 
+@pytest.mark.parametrize("training", ["train/", "train/images/"])
+def test_a_class_that_alone_is_tested_is_no_folder_around_all(tmp_path, training):
+    sides = ((f"{training}cat", 20), (f"{training}dog", 20), ("test/cat", 12))
+    write(tmp_path / "set", [f"{folder}/{n}.png" for folder, count in sides for n in range(count)])
+    for source in both(tmp_path / "set"):
+        dataset = load(source)
+        assert (dataset.classes, len(dataset.images)) == (_CLASSES, 40)
+        assert dataset.held_out.labels.tolist() == [0] * 12
+
+
 @pytest.mark.parametrize("beside", ["ground_truth/cat/1_mask.png", "set/train/cat/1.png", "sample.png"])
 def test_what_lies_beside_folders_for_training_and_testing_is_neither(tmp_path, beside):
     names = [f"{side}/{kind}/{n}.png" for side in ("train", "test") for kind in _CLASSES for n in range(10)]
@@ -382,7 +392,9 @@ def test_links_in_a_zip_file_are_passed_over(tmp_path):
     assert any("1 link without content in a zip file" in note for note in dataset.notes)
 
 
-@pytest.mark.parametrize("name", ["@eaDir", "__MACOSX", "lost+found", "$RECYCLE.BIN", "#recycle", "System Volume Information"])
+@pytest.mark.parametrize(
+    "name", ["@eaDir", "__MACOSX", "lost+found", "$RECYCLE.BIN", "#recycle", "System Volume Information", "~snapshot"]
+)
 def test_what_systems_leave_is_passed_over(tmp_path, name):
     write(tmp_path / "set", ["a/1.png", "b/2.png", f"{name}/1.png/SYNOPHOTO_THUMB_M.jpg", f"a/{name}/2.jpg"])
     for source in both(tmp_path / "set"):
