@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
@@ -100,7 +101,8 @@ def _find(command: CommandLine) -> None:
     check_replaceable(command.model.resolve())
     _check_intended(command, model.manifest)
     sampler = Sampler(model)
-    found = _from_weights(command, sampler) + _from_images(command, sampler)
+    found = _from_weights(command, sampler)
+    found += _from_images(command, sampler, [one.about.name for one in found])
     if not found:
         raise UsageError("no direction was found: nothing was written; --least-r2 and --least-auroc set how good one must be")
     print(table(found))
@@ -141,15 +143,18 @@ def _from_weights(command: CommandLine, sampler: "Sampler") -> "list[Found]":
     return from_weights(sampler, command.sefa)
 
 
-def _from_images(command: CommandLine, sampler: "Sampler") -> "list[Found]":
+def _from_images(command: CommandLine, sampler: "Sampler", taken: list[str]) -> "list[Found]":
+    """Those of attributes; `taken` are names of others."""
     from training.directions.attributes import measured_on_images
     from training.directions.finding import Options, follow
     from training.directions.given import Given, from_scores, learned
 
     options = Options(command.samples, command.seed, command.shared, command.least_r2, command.least_auroc)
     measures = [measured_on_images(sampler.manifest.channels)] if command.measured else []
-    given = Given(command.attributes, command.columns, command.data, command.classes)
+    taken = [*taken, *(attribute.name for measure in measures for attribute in measure.attributes)]
+    given = Given(command.attributes, command.columns, command.data, command.classes, taken)
     scored, said = from_scores(sampler, given, options)
+    given = replace(given, taken=[*taken, *(one.about.name for one in scored)])
     measure, more = learned(sampler.manifest, given, options)
     for sentence in [*said, *more]:
         print(f"  {sentence}", flush=True)

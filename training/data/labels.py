@@ -34,7 +34,7 @@ class Labels:
 
 def read_labels(name: str, content: bytes) -> Labels | None:
     """Read the labels in a file of this name; None if it has no labels. Raises ValueError if it is damaged."""
-    text = content.decode("utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+    text = as_text(content)
     kind = PurePosixPath(name).name.lower()
     rows = _of_stylegan(text) if kind == "dataset.json" else _of_hugging_face(text, is_csv=kind.endswith(".csv"))
     if rows is None:
@@ -45,6 +45,15 @@ def read_labels(name: str, content: bytes) -> Labels | None:
         reason = f"its label {reprlib.repr(strange)} is neither a word nor a number, nor a list of zeros and one 1"
         return Labels(name, dict.fromkeys(files), reason)
     return Labels(name, {file: _text(label) for file, (_, label) in zip(files, rows, strict=True)})
+
+
+def as_text(content: bytes) -> str:
+    """The text of a file in UTF-8, or in UTF-16 as spreadsheets write it. Raises ValueError for other encodings."""
+    utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if utf_16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError("it is not UTF-8; save it as UTF-8") from error
 
 
 def _of_stylegan(text: str) -> list[tuple[str, Any]] | None:

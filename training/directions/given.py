@@ -1,6 +1,6 @@
 """Directions of attributes that people gave: scores of a model's own images, or real pictures that a predictor learns from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from training.directions.attributes import Measure
 from training.directions.finding import Found, Options, too_weak
 from training.directions.regression import Figures, Floats, Line, figures, fit_line
 from training.directions.sampling import Sampler, latents_of
-from training.directions.scores import SEED, Table, Target, class_of_rows, read_table, targets
+from training.directions.scores import SEED, Table, Target, class_of_rows, named_apart, read_table, targets
 from training.errors import UsageError
 
 _FOLDS = 5  # of the cross-validation of scores, which are too few to set some aside
@@ -28,6 +28,7 @@ class Given:
     columns: str | None
     data: Path | None
     classes: Path | None
+    taken: Sequence[str] = ()  # names of directions that are found beside these
 
     def table(self) -> Table | None:
         """The table of attributes. Raises UsageError as `read_table` does."""
@@ -36,7 +37,7 @@ class Given:
     def targets(self, table: Table, manifest: Manifest) -> tuple[list[Target], list[str]]:
         """What the table says, of the columns asked for; and sentences about the others."""
         wanted = None if self.columns is None else [name.strip() for name in self.columns.split(",")]
-        found, passed = targets(table, wanted, manifest.classes)
+        found, passed = targets(table, wanted, manifest.classes, self.taken)
         if not found:
             raise UsageError(f"--attributes: {table.path} has no column that can be used: {'; '.join(passed)}")
         return found, [f"not used: {sentence}" for sentence in passed]
@@ -58,7 +59,7 @@ def learned(manifest: Manifest, given: Given, options: Options) -> tuple[Measure
         return None, []
     if len(sets) > 1:
         raise UsageError("--classes and --attributes with pictures: give one of them, then the other with --keep")
-    images, wanted = sets[0]
+    images, wanted = sets[0][0], named_apart(sets[0][1], given.taken)
     trained = predictor.train(images, wanted, options.first_seed)
     kept = []
     for place, (attribute, quality) in enumerate(zip(trained.attributes, trained.quality, strict=True)):

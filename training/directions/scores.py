@@ -1,9 +1,11 @@
 """Tables of attributes that people gave to images: which columns there are, and what their cells mean."""
 
 import csv
+import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import ImageColor
 
 from training.data.dataset import nfc, slug
+from training.data.labels import as_text
 from training.directions.attributes import Attribute
 from training.directions.regression import Floats
 from training.errors import UsageError
@@ -21,6 +24,7 @@ _SEPARATORS = ",;\t"
 _YES, _NO = {"yes", "true", "y", "1", "1.0"}, {"no", "false", "n", "0", "0.0", "-1", "-1.0"}
 _MOST_VALUES = 30  # of a column of words, each of which has a direction of its own
 _FEWEST = 10  # rows with a yes, and with a no
+_LONGEST_NAME = 96  # letters, and a number of its own for one that is not the first of its name
 _RARE = 0.01  # a share of yes, or of no, below which a class lacks the attribute
 
 
@@ -49,11 +53,11 @@ class Target:
 def read_table(path: Path) -> Table:
     """Read a table with any usual separator. Raises UsageError for a file that is none, or does not name images."""
     try:
-        text = path.read_text("utf-8-sig")
+        text = as_text(path.read_bytes())
         separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
-        reader = csv.DictReader(text.splitlines(), delimiter=separator, skipinitialspace=True, restval="")
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, restval="")
         rows = [{str(name).strip(): (cell or "").strip() for name, cell in row.items() if name} for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise UsageError(f"--attributes: {path} cannot be read as a table of comma-separated values ({error})") from error
     columns = tuple(name.strip() for name in reader.fieldnames or [])
     if not rows or (SEED in columns) == (FILE in columns):
@@ -64,7 +68,12 @@ def read_table(path: Path) -> Table:
     return Table(path, columns, rows)
 
 
-def targets(table: Table, wanted: Sequence[str] | None, classes: Sequence[str] | None) -> tuple[list[Target], list[str]]:
+def targets(
+    table: Table,
+    wanted: Sequence[str] | None,  # columns; None: all
+    classes: Sequence[str] | None,
+    taken: Iterable[str] = (),  # names of other attributes
+) -> tuple[list[Target], list[str]]:
     """The attributes in the columns wanted, or in all; returns them, and a sentence for each column that is passed over.
 
     Numbers are numbers; yes and no, true and false, 1 and 0 or -1 are yes or no; of other words each is an attribute of its own,
@@ -92,7 +101,18 @@ def targets(table: Table, wanted: Sequence[str] | None, classes: Sequence[str] |
                 raise UsageError(f"--columns: the column {column} of {table.path} cannot be used, since {reason}")
             passed.append(f"{column}: {reason}")
         found += usable
-    return found, passed
+    return named_apart(found, taken), passed
+
+
+def named_apart(found: Sequence[Target], taken: Iterable[str]) -> list[Target]:
+    """The attributes, each with a name of its own: words of other scripts, or with signs, are spelled alike."""
+    names, apart = set(taken), []
+    for target in found:
+        stem = target.attribute.name[:_LONGEST_NAME]
+        name = next(name for name in chain([stem], (f"{stem}-{number}" for number in count(2))) if name not in names)
+        names.add(name)
+        apart.append(Target(replace(target.attribute, name=name), target.values))
+    return apart
 
 
 def _read(column: str, cells: Sequence[str]) -> list[Target] | str:

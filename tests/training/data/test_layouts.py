@@ -293,6 +293,13 @@ def test_tables_are_read_as_other_programs_write_them(tmp_path, content):
     assert load(tmp_path / "set").classes == _CLASSES
 
 
+def test_a_table_in_another_encoding_is_told_which_would_do(tmp_path):
+    write(tmp_path / "set", [f"{n}.png" for n in range(6)])
+    (tmp_path / "set" / "metadata.csv").write_bytes(table(["file_name", "label"], labels=("Öl", "Käse"), encoding="cp1252"))
+    with pytest.raises(DataError, match=r"metadata\.csv is damaged \(it is not UTF-8; save it as UTF-8\)"):
+        load(tmp_path / "set")
+
+
 def test_whole_numbers_with_a_point_are_whole_numbers(tmp_path):
     write(tmp_path / "set", [f"{n}.png" for n in range(6)])
     (tmp_path / "set" / "metadata.csv").write_bytes(table(["file_name", "label"], labels=("0.0", "1.0")))

@@ -45,6 +45,40 @@ def test_colours_have_a_luminance_too(tmp_path):
     assert found["skin-light"].values[:2].tolist() == pytest.approx([0, 255])
 
 
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (("黒", "白"), ["fur-data", "fur-data-2"]),
+        (("A+", "A-"), ["fur-a", "fur-a-2"]),
+        (("x" * 120, "x" * 121), ["fur-" + "x" * 92, "fur-" + "x" * 92 + "-2"]),
+    ],
+)
+def test_words_that_names_cannot_spell_have_names_of_their_own(tmp_path, words, names):
+    found, _ = of(tmp_path, list(words) * 10, "fur")
+    assert sorted(found) == names
+    assert {one.attribute.about for one in found.values()} == {f"fur: towards {word}" for word in words}
+
+
+def test_columns_have_names_that_nothing_else_has(tmp_path):
+    rows = [(place, place, -place, place % 7) for place in range(20)]
+    read = table(tmp_path, ("seed", "毛色", "明るさ", "brightness"), rows)
+    found, _ = targets(read, None, None, taken=["brightness"])
+    assert [one.attribute.name for one in found] == ["data", "data-2", "brightness-2"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_are_read_in_the_encodings_of_spreadsheets(tmp_path, encoding):
+    path = tmp_path / "scores.csv"
+    path.write_bytes('seed;größe\r\n1;"2\n3"\r\n2;\u2028\r\n'.encode(encoding))
+    assert read_table(path).rows == [{"seed": "1", "größe": "2\n3"}, {"seed": "2", "größe": ""}]
+
+
+def test_a_table_in_another_encoding_is_told_which_would_do(tmp_path):
+    (tmp_path / "scores.csv").write_bytes("seed,größe\n1,2\n".encode("cp1252"))
+    with pytest.raises(UsageError, match=r"scores\.csv cannot be read .*it is not UTF-8; save it as UTF-8"):
+        read_table(tmp_path / "scores.csv")
+
+
 def test_any_word_may_be_a_yes(tmp_path):
     found, _ = of(tmp_path, [f"variant{n}" if n % 2 else "" for n in range(100)], "glasses", ["glasses:any"])
     np.testing.assert_array_equal(found["glasses"].values, [n % 2 for n in range(100)])
