@@ -10,6 +10,7 @@ from PIL import Image, ImageCms
 GREY_16_BIT = "I;16"  # in either byte order
 _BITS_PER_SAMPLE = 258  # a tag of TIFF
 _DEPTHS = (8, 10, 12, 14, 16)  # bits of measuring instruments, stored in 16
+WHOLE_DEPTH = _DEPTHS[-1]  # bits
 _UNCHANGED = 2  # levels by which rounding in the transform of an sRGB profile changes colours
 _GREY = 1  # level between channels: lossy formats leave that in a grey image saved in colour, by rounding
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageColor, ImageOps, UnidentifiedImageError
 
-from gan.images.colours import is_grey, largest, to_8_bits, to_srgb, wide_bits
+from gan.images.colours import WHOLE_DEPTH, is_grey, largest, to_8_bits, to_srgb, wide_bits
 from gan.images.fitting import Changes, Colour, Fit, fit_image
 from gan.images.formats import FORMATS, explain
 
@@ -36,7 +36,7 @@ class Options:
     fit: Fit
     background: Colour
     max_pixels: int = MAX_PIXELS
-    depth: int = 16  # bits of the values in 16-bit grey files
+    depth: int = WHOLE_DEPTH  # bits of the values in 16-bit grey files
     formats: tuple[str, ...] = FORMATS  # of files, by Pillow's names
 
 

@@ -3,12 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from gan.images.colours import luminance
+from gan.images.colours import WHOLE_DEPTH, luminance
 from gan.images.decoding import MAX_PIXELS, Options, decode, parse_colour
 from gan.images.fitting import Fit
 from gan.images.formats import FORMATS
 from gan.manifest import Manifest
 from gan.manifest_parts import Trained
+
+DEPTH = "depth"  # in the configuration of a model's training: bits of the values in 16-bit grey files, where they are fewer
 
 
 def options_of(
@@ -22,7 +24,8 @@ def options_of(
     trained = manifest.origin.config if isinstance(manifest.origin, Trained) else {}
     colour = parse_colour(background or trained.get("background") or "white")
     found: Fit = fit or trained.get("fit") or "crop"
-    return Options((manifest.height, manifest.width), found, colour, max_pixels, formats=formats)
+    depth: int = trained.get(DEPTH) or WHOLE_DEPTH
+    return Options((manifest.height, manifest.width), found, colour, max_pixels, depth, formats)
 
 
 def as_seen(content: bytes, options: Options, channels: int) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gan.model.pictures import as_seen, options_of
 from gan.model_folder import read_manifest
 from tests.conftest import QUICKLY_MEASURED
 from training import data
@@ -75,6 +76,21 @@ def test_without_a_fingerprint_the_images_are_as_they_are_now(tmp_path, content)
         (tmp_path / run_dir.DATA).write_text(content)
     config = TrainingConfig(data=str(images), resolution="16")
     assert setup.load(config, run_dir.fingerprint_of(tmp_path))[0].images.shape == (24, 1, 16, 16)
+
+
+def test_pictures_of_fewer_bits_are_seen_as_the_run_saw_them(tmp_path):
+    """A score would call them dark otherwise."""
+    files = [tmp_path / "pictures" / f"{number:02}.png" for number in range(24)]
+    files[0].parent.mkdir()
+    for number, file in enumerate(files):
+        Image.fromarray(np.full((16, 16), 4095 - 100 * number, np.uint16)).save(file)
+    assert main(["--data", str(files[0].parent), "--features", "random", *FLAGS, *where(tmp_path), "--images", "16"]) == 0
+    manifest = read_manifest(run_in(tmp_path) / "model")
+    images = data.load(str(files[0].parent), (16, 16)).images
+    assert images[:2, 0, 0, 0].tolist() == [255, 249]
+    for file, image in zip(files, images, strict=True):
+        seen = as_seen(file.read_bytes(), options_of(manifest, None, None), 1)
+        assert np.array_equal(seen, image / np.float32(127.5) - np.float32(1))
 
 
 def test_equal_images_teach_nothing(tmp_path, capsys):

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gan.images.colours import WHOLE_DEPTH
+
 _HASHED_AT_ONCE = 64 << 20  # bytes
 
 
@@ -35,6 +37,7 @@ class Dataset:
     notes: tuple[str, ...] = ()  # how the images were found and decoded, for people
     skipped: tuple[str, ...] = ()  # each file that could not be decoded, with the reason
     recorded_fingerprint: str | None = None  # if computed before
+    depth: int = WHOLE_DEPTH  # bits of the values in the 16-bit grey files that it was decoded from
     former_classes: tuple[str, ...] = ()  # as earlier versions spelled and sorted them (by code points); empty if equal
 
     @cached_property

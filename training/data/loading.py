@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gan.images.colours import WHOLE_DEPTH
 from gan.images.decoding import MAX_PIXELS, Options, parse_colour
 from gan.images.fitting import Colour, Fit, fit_array
 from gan.paths import check_searchable
@@ -21,7 +22,6 @@ from training.errors import DataError
 
 _OF_THE_PICTURES = "that of the images it was trained on"
 _NAMED = 5  # files that could not be decoded, at most, in the notes
-_WHOLE_DEPTH = 16  # bits
 _DARK = 64  # of 256 levels
 _SMALL_CLASS = 10  # images
 _FEW = 300  # images
@@ -110,6 +110,7 @@ def _load_files(files: Files, options: Options, labelled: bool, max_bad: float) 
         held_out=apart,
         notes=tuple(_notes(files, cached, options, 0 if apart is None else len(apart.images), labelled)),
         skipped=skipped,
+        depth=record.depth,
         recorded_fingerprint=record.labelled_fingerprint if labelled else record.fingerprint,
         former_classes=() if former == tuple(record.classes) else former,
     )
@@ -124,7 +125,7 @@ def _notes(files: Files, cached: Cached, options: Options, held_out: int, labell
     yield from files.notes
     if len(cached.images) < _FEW:
         yield f"only {len(cached.images)} images to learn from: so few are learned by heart; some hundreds more would help"
-    if record.depth < _WHOLE_DEPTH:
+    if record.depth < WHOLE_DEPTH:
         yield f"the values of 16-bit files are taken for {record.depth} bits, since none is over {(1 << record.depth) - 1:,}"
     if record.brightest < _DARK:
         yield f"dark: the brightest point of all images is {record.brightest} of 255; save them with values that fill their bits"

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan.images.colours import luminance
-from gan.images.decoding import DECODING_ERRORS, Options, bombs_are_errors, decode, parse_colour
+from gan.images.decoding import DECODING_ERRORS, bombs_are_errors, decode
 from gan.manifest import Manifest
-from gan.manifest_parts import Trained
+from gan.model.pictures import options_of
 from training.data.dataset import slug
 from training.data.decode_files import in_threads
 from training.data.image_files import find_files
@@ -59,9 +59,7 @@ def of_two_folders(folder: Path, manifest: Manifest, seed: int) -> tuple[Picture
 
 def _decode(paths: Sequence[Path], manifest: Manifest, where: str, remedy: str) -> tuple[Pictures, NDArray[np.int64]]:
     """Decode files -> pictures, and the indices of the files that could be."""
-    config = manifest.origin.config if isinstance(manifest.origin, Trained) else {}
-    background = parse_colour(str(config.get("background", "white")))
-    options = Options((manifest.height, manifest.width), "pad" if config.get("fit") == "pad" else "crop", background)
+    options = options_of(manifest, None, None)
 
     def work(place: int) -> Pictures | str:
         try:

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from gan import atomic, model_folder
 from gan.images import encoding
+from gan.images.colours import WHOLE_DEPTH
 from gan.latents import Inputs, count, select
 from gan.manifest import IMAGES, MANIFEST, Manifest, generator_inputs, image_output
 from gan.manifest_parts import Architecture, Environment, Export, Metric, Network, Trained
+from gan.model.pictures import DEPTH
 from gan.model_folder import CARD, DISCRIMINATOR, ONNX, SAMPLES, TORCHSCRIPT, WEIGHTS
 from gan.networks.family import Generator
 from training.config.schema import TrainingConfig
@@ -80,7 +82,7 @@ def export_model(
                 dataset=dataset.name,
                 dataset_fingerprint=dataset.fingerprint,
                 dataset_pictures=len(dataset.images),
-                config=config.model_dump(mode="json"),
+                config=config.model_dump(mode="json") | _found_in(dataset),
                 environment=environment,
                 seed=config.seed,
                 pictures_seen=state.seen,
@@ -130,6 +132,11 @@ def export_networks(
         export_torchscript(network.module, folder / network.files["torchscript"], network.rows(2))
         found[network.name] = Network(files=network.files, exports=compare(network, folder))
     return found
+
+
+def _found_in(dataset: Dataset) -> dict[str, int]:
+    """What a picture must be decoded by, beside the settings, to be seen as those of the data set were."""
+    return {DEPTH: dataset.depth} if dataset.depth < WHOLE_DEPTH else {}
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
