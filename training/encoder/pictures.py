@@ -12,6 +12,7 @@ from training.errors import EvaluationTargetError, UsageError
 from training.evaluation.samples import data_source_of
 
 _ONE_IN = 10  # held back of a set that holds out none
+_OF_A_CLASS = 4  # at most one in so many pictures of a class is held back, as of sets that hold out some
 _FEWEST = 20
 
 
@@ -69,9 +70,15 @@ def split(dataset: Dataset, named: str) -> Pictures:
 
 
 def _held_back(dataset: Dataset) -> Pictures:
-    """Hold back every tenth picture of a set that holds out none."""
+    """Hold back every tenth picture of a set that holds out none, but at most a quarter of a class, if that leaves any."""
     places = np.arange(len(dataset.images))
     back = places % _ONE_IN == _ONE_IN - 1
+    if dataset.labels is not None:
+        spared = back.copy()
+        for label in np.unique(dataset.labels):
+            of_class = dataset.labels == label
+            spared[np.flatnonzero(back & of_class)[of_class.sum() // _OF_A_CLASS :]] = False
+        back = spared if spared.any() else back
     whole = Part(dataset.images, dataset.labels)
     kept, held = _some(whole, places[~back]), _some(whole, places[back])
     train = Dataset(dataset.name, kept.images, dataset.licence, dataset.classes, kept.labels)

@@ -39,6 +39,14 @@ def test_of_a_set_without_every_tenth_is_held_back():
     assert found.selection.labels.tolist() == labels[9::10].tolist()
 
 
+def test_no_class_gives_more_than_a_quarter_of_its_pictures():
+    labels = np.where(np.arange(60) % 10 == 9, np.arange(60), 0)  # of every tenth there is no other
+    labels[[9, 19, 20, 21, 22]] = 9
+    found = split(Dataset("some", images(60), "", tuple(map(str, range(60))), labels), "here")
+    assert found.selection.labels.tolist() == [9]
+    assert set(found.train.labels) == set(labels)
+
+
 def test_too_few_pictures_are_refused():
     with pytest.raises(UsageError, match="--data here: 20 images are the least"):
         split(Dataset("some", images(19), ""), "here")
