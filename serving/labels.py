@@ -1,29 +1,19 @@
 """Labels of a request -> class indices in the manifest's list."""
 
 import re
-import unicodedata
-from collections import Counter
 from typing import Any
 
+from gan.class_names import ClassIndex, composed
 from serving.errors import field_error
 from serving.messages import shown
 
 
 class ClassNames:
-    """A model's classes by name. Names that look the same are the same, however their accents are encoded.
-
-    So are names that differ in upper and lower case, unless two classes do.
-    """
+    """A model's classes by name, as requests name them."""
 
     def __init__(self, names: list[str], field: str = "label") -> None:
         """`field` is the one that errors name."""
-        self._names, self._field = names, field
-        # Folders on a Mac have names in NFD, which nobody types. Where both forms name a class each, the exact name wins.
-        self._index = {_composed(name): index for index, name in enumerate(names)} | {
-            name: index for index, name in enumerate(names)
-        }
-        folded = Counter(_composed(name).casefold() for name in names)
-        self._folded = {key: index for index, name in enumerate(names) if folded[key := _composed(name).casefold()] == 1}
+        self._names, self._field, self._index = names, field, ClassIndex(names)
         self._most_commas = max(name.count(",") for name in names)
 
     def split(self, texts: list[str]) -> str | list[str]:
@@ -60,23 +50,17 @@ class ClassNames:
 
     def _find(self, label: str, in_query: bool) -> int | None:
         for text in (label, label.strip()) if in_query else (label,):
-            composed = _composed(text)
-            index = self._index.get(text, self._index.get(composed, self._folded.get(composed.casefold())))
-            if index is not None:
+            if (index := self._index.find(text)) is not None:
                 return index
         return None
 
     def _no_such_class(self, label: str, number: int | None) -> str:
-        folded = _composed(label).strip().casefold()
-        near = next((name for name in self._names if _composed(name).casefold() == folded), None)
+        folded = composed(label).strip().casefold()
+        near = next((name for name in self._names if composed(name).casefold() == folded), None)
         hint = "" if near is None else f"; did you mean {near!r}?"
         if number is not None and number < len(self._names):
             hint = f"; write {number} without quotes for the class of that index, {self._names[number]!r}"
         return f"there is no class {label[:100]!r}; there is {', '.join(map(repr, self._names))[:1000]}{hint}"
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
 
 
 def _number(text: str) -> int | None:

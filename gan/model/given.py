@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gan.class_names import ClassIndex
 from gan.errors import GanServiceError
 from gan.latents import Inputs, code_dtype
 from gan.manifest import Manifest
@@ -57,8 +58,8 @@ def _each(name: str, values: list[Any], n: int, dtype: Any) -> NDArray[Any]:
 def _class(label: Label, classes: list[str] | None) -> int:
     if classes is None:
         raise UsageError("this model has no labels: leave label out")
-    if isinstance(label, str) and label in classes:
-        return classes.index(label)
+    if isinstance(label, str) and (found := ClassIndex(classes).find(label)) is not None:
+        return found
     try:
         index = operator.index(label)  # type: ignore[arg-type]
     except TypeError:  # neither a class nor a whole number

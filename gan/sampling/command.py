@@ -1,6 +1,7 @@
 """What the commands that draw many images share: arguments, progress, and how they end."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,8 +57,8 @@ def argument(parse: Callable[[str], T]) -> Callable[[str], T]:
 @argument
 def count(text: str) -> int:
     """A whole number from 1 on."""
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"must be a whole number, 1 or more, not {text!r}")
+    if not re.fullmatch("0*[1-9][0-9]{,17}", text):
+        raise ValueError(f"must be a whole number, 1 or more, not {text[:100]!r}")
     return int(text)
 
 

@@ -1,10 +1,12 @@
 """Which seeds, and with which labels."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import overload
 
+from gan.class_names import ClassIndex
 from gan.errors import GanServiceError
 from gan.latents import SEEDS
 from gan.manifest import Manifest
@@ -64,9 +66,9 @@ def _range(text: str) -> range:
     try:
         start, stop = int(first), int(last if dash else first) + 1
     except ValueError:
-        raise SeedsError(f"{text!r} is neither a seed nor a range of them: write 0-9999, or 1,5,10-20") from None
+        raise SeedsError(f"{text[:100]!r} is neither a seed nor a range of them: write 0-9999, or 1,5,10-20") from None
     if not 0 <= start < stop <= SEEDS:
-        raise SeedsError(f"{text}: seeds go from 0 to {SEEDS - 1}, and a range from the smaller to the larger")
+        raise SeedsError(f"{text[:100]}: seeds go from 0 to {SEEDS - 1}, and a range from the smaller to the larger")
     return range(start, stop)
 
 
@@ -80,10 +82,10 @@ def labels_of(seeds: Sequence[int], label: str | None, manifest: Manifest) -> li
     classes = manifest.classes
     if classes is None:
         raise UsageError(f"--label {label}: this model has no labels")
-    if label in classes:
-        return classes.index(label)
-    if label == BALANCED:
+    if label == BALANCED and label not in classes:
         return [seed % len(classes) for seed in seeds]
-    if label.isdecimal() and int(label) < len(classes):
+    if (index := ClassIndex(classes).find(label)) is not None:
+        return index
+    if re.fullmatch("[0-9]{1,20}", label) and int(label) < len(classes):
         return int(label)
-    raise UsageError(f"--label {label}: there is no such class; there is {BALANCED}, {', '.join(classes)[:1000]}")
+    raise UsageError(f"--label {label[:100]}: there is no such class; there is {BALANCED}, {', '.join(classes)[:1000]}")

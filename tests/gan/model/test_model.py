@@ -52,6 +52,7 @@ def test_images_are_the_services_bytes(model, client):
     labelled = model.generate(range(3), label="Bag", truncation=0.5)
     assert np.array_equal(labelled, answered(client, "/generate", seed=0, n=3, label="Bag", truncation=0.5))
     assert np.array_equal(model.generate([1, 2], label=[3, "Coat"]), answered(client, "/generate", seeds=[1, 2], label=[3, "Coat"]))
+    assert np.array_equal(model.generate([1, 2], label=["BAG", "coat"]), model.generate([1, 2], label=["Bag", "Coat"]))
     assert np.array_equal(model.generate(np.arange(2), label=np.int64(8)), model.generate([0, 1], label="Bag"))
     noise = model.inputs(range(3))["z"]
     assert np.array_equal(
