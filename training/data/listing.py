@@ -1,5 +1,6 @@
 """The files in a folder or a zip file, by name, and the numbers of ignored files."""
 
+import lzma
 import os
 import re
 import stat
@@ -20,7 +21,7 @@ from training.data.zip_names import names_of
 from training.errors import DataError
 
 _LARGEST = 1 << 30  # bytes: more than most images have, in any format, and less than memory
-_READ_ERRORS = (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error)
+_READ_ERRORS = (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error, lzma.LZMAError)
 # Folders of operating systems: thumbnails, deleted files, older versions.
 _OF_SYSTEMS = {
     *("__macosx", "@eadir", "@tmp", "@recycle", "@sharebin", "@__thumb", "#recycle", "#snapshot", "~snapshot", "lost+found"),

@@ -119,4 +119,10 @@ def test_these_are_read(tmp_path, method):
     save(tmp_path / "1.png", "red")
     with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive:
         archive.write(tmp_path / "1.png", "1.png")
-    assert len(data.load(str(tmp_path / "a.zip"), (16, 16)).images) == 1
+        archive.write(tmp_path / "1.png", "2.png")
+        where = archive.getinfo("2.png").header_offset + 30 + len("2.png")
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    assert len(data.load(str(tmp_path / "a.zip"), (16, 16)).images) == 2
+    for place in (where + 12, where + 20):  # a damaged member is one that cannot be decoded, and no traceback
+        (tmp_path / "a.zip").write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        assert [reason[:5] for reason in data.load(str(tmp_path / "a.zip"), (16, 16), max_bad=0.5).skipped] == ["2.png"]
