@@ -57,6 +57,11 @@ class Manifest(ManifestModel):
             raise ValueError("two inputs of the model have one name")
         if [one.role for one in self.inputs].count("latent") != 1 or self.inputs[0].name != "z":
             raise ValueError("the first input must be the latent vector z, and the only one of its role")
+        if not _are_sides(self.inputs[0].shape, 2):
+            raise ValueError(f"z must have the shape n and one number of components, not {self.inputs[0].shape}")
+        images = self.outputs[0].shape
+        if not _are_sides(images, 4) or images[1] not in (1, 3):
+            raise ValueError(f"images must have the shape n, channels, 1 or 3, height and width, not {images}")
         if "generator" not in self.networks:
             raise ValueError("there is no generator among the networks")
         if (self.styles is not None) != ("mapping" in self.networks) or (self.styles is not None) != (self.truncates == "w"):
@@ -143,6 +148,11 @@ class Manifest(ManifestModel):
     def exports(self) -> dict[str, Export]:
         """How far the generator's exported files are from it, by their names."""
         return self.networks["generator"].exports
+
+
+def _are_sides(shape: Sequence[int | str], dimensions: int) -> bool:
+    """Whether a shape is that of a batch of any number of rows, each of so many dimensions less one."""
+    return len(shape) == dimensions and shape[0] == "n" and all(isinstance(side, int) and side > 0 for side in shape[1:])
 
 
 _COMPUTED_ONCE = [name for name, value in vars(Manifest).items() if isinstance(value, cached_property)]

@@ -94,6 +94,13 @@ def labelled(names):
     return [z.model_dump(), {**label.model_dump(), "names": names}]
 
 
+SHAPES = (("n", 3, 16), ("n", 3, 16, 16, 1), ("n", 2, 16, 16), ("n", "n", 16, 16), (1, 3, 16, 16), ("n", 3, 0, 16), ("n",))
+
+
+def shaped(*sides):
+    return {**image_output(3, 16, 24).model_dump(), "shape": sides}
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -106,6 +113,8 @@ def labelled(names):
         ({"sampling": {"truncation": 0.5, "truncation_space": "w"}}, "belong together"),
         ({"sampling": {"truncation": 0}}, "a truncation of 0 is for styles"),
         *(({"inputs": labelled(names)}, "label has 3 categories, which need as many different names") for names in NAMES),
+        *(({"outputs": [shaped(*sides)]}, "images must have .* n, channels, 1 or 3, height and width") for sides in SHAPES),
+        ({"inputs": [{**generator_inputs(InputSpec(8), None)[0].model_dump(), "shape": ["n"]}]}, "z must have the shape n and one"),
         ({"origin": {"kind": "found"}}, "does not match any of the expected tags"),
         ({"colour": "red"}, "Extra inputs are not permitted"),
     ],
