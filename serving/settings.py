@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     """bytes of inputs and enlarged images that may wait or be worked on; a request that would make it more is refused with 429"""
     deadline: float = Field(30.0, gt=0, allow_inf_nan=False)
     """seconds after which a request is given up with 504, and before that a body that has not come, with 408"""
-    keep_alive: float = Field(80.0, gt=0, allow_inf_nan=False)
+    keep_alive: float = Field(75.0, gt=0, allow_inf_nan=False)
     """seconds that an idle connection is kept for the next request; longer than the load balancer before it keeps one"""
     drain: float = Field(2.0, ge=0, le=_YEAR, allow_inf_nan=False)
     """seconds between SIGTERM and closing the port, in which /readyz and new requests get 503, so that load balancers turn away"""
