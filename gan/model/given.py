@@ -26,7 +26,7 @@ def given_inputs(manifest: Manifest, n: int, label: Label | Sequence[Label] | No
         labels: list[Any] = [label] * n
         if isinstance(label, Sequence | np.ndarray) and not isinstance(label, str):
             labels = list(label)
-        given["label"] = _each("label", [_class(one, manifest.classes) for one in labels], n, np.int64)
+        given["label"] = _each("label", _classes(labels, manifest.classes), n, np.int64)
     of_model = {code.name: code for code in manifest.codes}
     for name, value in (codes or {}).items():
         if name not in of_model:
@@ -55,10 +55,17 @@ def _each(name: str, values: list[Any], n: int, dtype: Any) -> NDArray[Any]:
     return np.array(values, dtype)
 
 
-def _class(label: Label, classes: list[str] | None) -> int:
+def _classes(labels: list[Any], classes: list[str] | None) -> list[int]:
+    if not labels:
+        return []
     if classes is None:
         raise UsageError("this model has no labels: leave label out")
-    if isinstance(label, str) and (found := ClassIndex(classes).find(label)) is not None:
+    by_name = ClassIndex(classes)
+    return [_class(label, classes, by_name) for label in labels]
+
+
+def _class(label: Label, classes: list[str], by_name: ClassIndex) -> int:
+    if isinstance(label, str) and (found := by_name.find(label)) is not None:
         return found
     try:
         index = operator.index(label)  # type: ignore[arg-type]

@@ -1,7 +1,6 @@
 """A decoded set of images: arrays, labels, and the order in which training sees them."""
 
 import hashlib
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gan.class_names import composed
 from gan.images.colours import WHOLE_DEPTH
 
 _HASHED_AT_ONCE = 64 << 20  # bytes
@@ -119,7 +119,7 @@ class Dataset:
 
 def nfc(name: str) -> str:
     """A name in Unicode's composed form (NFC), as people type it; a Mac's file system separates letters and their accents."""
-    return unicodedata.normalize("NFC", escape_undecodable(name))
+    return composed(escape_undecodable(name))
 
 
 def escape_undecodable(name: str) -> str:

@@ -14,7 +14,7 @@ _ONE_IN = 20
 LEAST_HELD_OUT = 10  # fewer measure nothing
 _MOST = 2000
 _MOST_OF_A_TEST_SPLIT = 10_000
-_OF_A_CLASS = 4  # at most one in so many images of a class: one of three needs all its images
+OF_A_CLASS = 4  # at most one in so many images of a class: one of three needs all its images
 _FEWEST_TO_HALVE = 1000  # held-out images: half of fewer would measure little
 _SMALLEST_HALF = 0.25  # share of them; only a set of many copies may have less
 _HALVES = b"selection or test"  # hashed with each image, so that this choice is independent of the one above
@@ -29,7 +29,7 @@ def held_out_indices(digests: Sequence[bytes], labels: Sequence[str | None] | No
     if len(digests) < _SMALLEST_SET:
         return []
     classes = ["" for _ in digests] if labels is None else list(labels)
-    left = {label: count // _OF_A_CLASS for label, count in Counter(classes).items()}
+    left = {label: count // OF_A_CLASS for label, count in Counter(classes).items()}
     copies: dict[bytes, list[int]] = {}
     for place, image_digest in enumerate(digests):
         if int.from_bytes(image_digest) % _ONE_IN == 0:

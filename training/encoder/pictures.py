@@ -7,12 +7,11 @@ from numpy.typing import NDArray
 
 from gan.manifest import Manifest
 from training.data import Dataset
-from training.data.split import halves
+from training.data.split import OF_A_CLASS, halves
 from training.errors import EvaluationTargetError, UsageError
 from training.evaluation.samples import data_source_of
 
 _ONE_IN = 10  # held back of a set that holds out none
-_OF_A_CLASS = 4  # at most one in so many pictures of a class is held back, as of sets that hold out some
 _FEWEST = 20
 
 
@@ -77,7 +76,7 @@ def _held_back(dataset: Dataset) -> Pictures:
         spared = back.copy()
         for label in np.unique(dataset.labels):
             of_class = dataset.labels == label
-            spared[np.flatnonzero(back & of_class)[of_class.sum() // _OF_A_CLASS :]] = False
+            spared[np.flatnonzero(back & of_class)[of_class.sum() // OF_A_CLASS :]] = False
         back = spared if spared.any() else back
     whole = Part(dataset.images, dataset.labels)
     kept, held = _some(whole, places[~back]), _some(whole, places[back])

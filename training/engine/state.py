@@ -117,7 +117,7 @@ class TrainingState:
         estimated again over fixed latents, seeds 0 to 1,023. The copy is kept until the average changes, since a checkpoint is
         sampled, measured and exported: it must not be changed.
         """
-        if self._finished is not None and next(self._finished.parameters()).device == device:
+        if self._finished is not None and next(self._finished.parameters()).device.type == device.type:
             return self._finished
         network: Generator = copy.deepcopy(self.average).to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         firsts = range(0, _CALIBRATION_BATCHES * _CALIBRATION_BATCH_SIZE, _CALIBRATION_BATCH_SIZE)

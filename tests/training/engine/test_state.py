@@ -351,7 +351,7 @@ def test_finished_generators_have_statistics_that_fit_their_weights(whole_run):
     assert (as_served - by_batch).abs().mean() < 0.02 * by_batch.std() + 0.01
 
 
-def test_a_finished_generator_is_that_of_the_weights_as_they_are(whole_run, tmp_path):
+def test_a_finished_generator_is_that_of_the_weights_as_they_are(whole_run):
     state = start()
     z = inputs_as_tensors(range(4), InputSpec(100))[0]
 
