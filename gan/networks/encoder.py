@@ -6,12 +6,16 @@ are computed once for all labels; the head, which is cheap, is told it by a gain
 arXiv 1709.07871, section 3). The output is linear.
 """
 
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional, init
 
+from gan.attribute_table import AttributeTable
+from gan.latents import Distribution
 from gan.networks.layers.base_grid import Size, base_grid
 
 _LARGEST_MULTIPLE = 8  # of the width, as in gan.networks.dcgan
@@ -21,7 +25,15 @@ _SMALL = 0.1  # of the last layer: latent vectors begin near 0, whose image is a
 
 
 class Encoder(nn.Module):
-    """Images, and labels if the generator takes these, to latent vectors."""
+    """Images, and labels if the generator takes these, to latent vectors.
+
+    Of attributes that the generator shows (`gan.networks.attributes`) it tells the values, and gives components that choose them.
+    No gradient by the image reaches these, since they only matter by the values that they choose.
+    """
+
+    firsts: Tensor
+    counts: Tensor
+    midpoints: Tensor
 
     def __init__(
         self,
@@ -30,6 +42,8 @@ class Encoder(nn.Module):
         size: Size,  # of an image in pixels, one that `base_grid` takes
         width: int = 64,  # channels of the outermost layer; doubles at each layer away from the image
         classes: int | None = None,  # how many labels; None: unconditional
+        attributes: AttributeTable | Mapping[str, Any] | None = None,  # that latent vectors choose, as a table or as its JSON
+        distribution: Distribution = "normal",  # of latent vectors
     ) -> None:
         """Raises ValueError for a size that `base_grid` does not take."""
         super().__init__()
@@ -48,6 +62,15 @@ class Encoder(nn.Module):
         self.bias = None if classes is None else nn.Embedding(classes, _HIDDEN)
         self.second = nn.Linear(_HIDDEN, _HIDDEN)
         self.last = nn.Linear(_HIDDEN, z_dim)
+        self.attributes = None if attributes is None else AttributeTable.model_validate(attributes)
+        if self.attributes is not None:
+            self.values, self.most = nn.Linear(_HIDDEN, self.attributes.size), int(self.attributes.counts.max())
+            for name, values in (
+                ("firsts", self.attributes.firsts),
+                ("counts", self.attributes.counts),
+                ("midpoints", self.attributes.midpoints(distribution)),
+            ):
+                self.register_buffer(name, torch.from_numpy(values), persistent=False)
 
     def features(self, images: Tensor) -> list[Tensor]:
         """float [n, channels, height, width] in [-1, 1] -> the trunk's maps, float [n, width, rows, columns], each halved."""
@@ -59,6 +82,10 @@ class Encoder(nn.Module):
 
     def head(self, features: Tensor, label: Tensor | None = None) -> Tensor:
         """The trunk's last map, and labels int64 [n] if there are classes -> latent vectors, float [n, z_dim]."""
+        return self.head_and_attributes(features, label)[0]
+
+    def head_and_attributes(self, features: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """As `head`, and the logits of all values of attributes, float [n, size of the table]; None without attributes."""
         hidden: Tensor = self.first(features.flatten(1))
         if self.gain is not None and self.bias is not None:
             assert label is not None, "a conditional encoder is told the label"
@@ -66,11 +93,27 @@ class Encoder(nn.Module):
         hidden = functional.leaky_relu(hidden, _SLOPE)
         hidden = hidden + functional.leaky_relu(self.second(hidden), _SLOPE)
         z: Tensor = self.last(hidden)
-        return z
+        if self.attributes is None:
+            return z, None
+        logits = self.values(hidden)
+        return torch.cat([self._choosing(logits, label).type_as(z), z[:, len(self.attributes.columns) :]], 1), logits
+
+    def _choosing(self, logits: Tensor, label: Tensor | None) -> Tensor:
+        """The components, float [n, columns], that choose the most likely value of each attribute among those of the class."""
+        label = torch.zeros_like(logits[:, 0], dtype=torch.int64) if label is None else label
+        first, steps = self.firsts[label][..., None], torch.arange(self.most, device=logits.device)
+        is_value = steps < self.counts[label][..., None]
+        places = torch.where(is_value, first + steps, 0)
+        likely = logits.gather(1, places.flatten(1)).view(places.shape).masked_fill(~is_value, -torch.inf).argmax(-1)
+        return self.midpoints[first[..., 0] + likely]
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         """float [n, channels, height, width] in [-1, 1], labels int64 [n] -> latent vectors, float [n, z_dim]."""
         return self.head(self.features(images)[-1], label)
+
+    def encode(self, images: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """As `forward`, and the logits of attributes as `head_and_attributes` gives them."""
+        return self.head_and_attributes(self.features(images)[-1], label)
 
 
 @torch.no_grad()

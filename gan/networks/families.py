@@ -1,8 +1,10 @@
 """Network families by name. Importing this needs no torch; a family's own module does."""
 
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from gan.attribute_table import AttributeTable
 from gan.latents import InputSpec
 from gan.networks.layers.base_grid import Size
 from gan.networks.layers.norms import Norm
@@ -54,11 +56,16 @@ def generator(
     input_spec: InputSpec,
     channels: int,  # of an image: 1 grey, 3 RGB
     size: Size,  # height and width of an image in pixels
-    arguments: dict[str, Any],  # {"width": ...}; r3gan takes "blocks" too
+    arguments: dict[str, Any],  # {"width": ...}; r3gan takes "blocks" too, and all take "attributes"
 ) -> "Generator":
     """A generator of the family, its weights still to be drawn or loaded. Raises ValueError for what the family cannot be."""
-    family = get(name)
-    return family.generator(input_spec, channels, size, **family.check(arguments))
+    from gan.networks import attributes
+
+    family, of_family = get(name), {key: value for key, value in arguments.items() if key != attributes.ARGUMENT}
+    build = partial(family.generator, channels=channels, size=size, **family.check(of_family))
+    if attributes.ARGUMENT not in arguments:
+        return build(input_spec)
+    return attributes.Generator(input_spec, AttributeTable.model_validate(arguments[attributes.ARGUMENT]), build)
 
 
 def discriminator(
@@ -77,6 +84,12 @@ def discriminator(
 
 def initialise(name: str, network: "nn.Module", random: "torch.Generator") -> None:
     """Draw start weights, as the family's paper has them, for either network from `random` alone. It must be in training mode."""
+    from gan.networks import attributes
+
     initialise_network = get(name).initialise
     assert initialise_network is not None, "only families that can be trained are asked to"
-    initialise_network(network, random)
+    if isinstance(network, attributes.Generator):
+        initialise_network(network.generator, random)
+        attributes.initialise(network, random)
+    else:
+        initialise_network(network, random)

@@ -13,6 +13,7 @@ from training.cli.encoding import train_encoder
 from training.cli.finishing import finish_again, install_model, say_how_good, say_what_points_show
 from training.config import files
 from training.config.schema import TrainingConfig
+from training.data.attributes import with_attributes
 from training.disk import writing_to
 from training.engine import checkpoint, setup
 from training.engine.distributed import Group
@@ -47,6 +48,8 @@ class TrainingRun:
         with group.one_after_another():
             self._labelled_dataset, self._features = setup.load(config, begun_with)  # with labels if there are any, to measure by
         self._dataset = self._labelled_dataset if config.conditional else self._labelled_dataset.without_labels()
+        if config.attributes is not None:
+            self._dataset = with_attributes(self._dataset, config.attributes, config.wanted_attributes)
         setup.check_enough(config, self._dataset, group)
         self._name = config.name or f"{self._dataset.name}-{config.recipe}"
         if options.promote:
@@ -98,7 +101,8 @@ class TrainingRun:
     def _build_networks(self) -> TrainingState:
         channels, classes = self._dataset.images.shape[1], len(self._dataset.classes) or None
         try:
-            state = TrainingState.start(self._config, channels, classes, self._hardware)
+            attributes = None if self._dataset.attributes is None else self._dataset.attributes.table
+            state = TrainingState.start(self._config, channels, classes, self._hardware, attributes)
         except ValueError as error:  # what the networks cannot be
             raise UsageError(f"--arch {self._config.arch}: {error}") from error
         except (RuntimeError, TypeError) as error:  # what PyTorch raises for more memory, or larger numbers, than there are
@@ -122,6 +126,7 @@ class TrainingRun:
     def _start(self, folder: Path, images_may_change: bool) -> Evaluator | PointEvaluator:
         """Go on from the last checkpoint, record what the run is started with, and prepare what its checkpoints are measured by."""
         resuming.check_something_to_resume(folder)
+        run_dir.check_attributes(folder, self._dataset.attributes)
         resumed_from = resuming.restore(self._state, checkpoint.checkpoints(folder)[::-1])
         images, fingerprint = len(self._dataset.images), self._dataset.fingerprint
         run_dir.check_data(folder, self._config.data, fingerprint, images, images_may_change)

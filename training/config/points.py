@@ -39,6 +39,7 @@ _WITHOUT_MEANING = {
     "arch": ("mlp", "points are no images, so there is nothing to convolve: take mlp"),
     "resolution": ("1", "points have none: leave it out"),
     "conditional": (False, "points have no labels: leave it out"),
+    "attributes": (None, "points show none: leave it out"),
     "codes": ("", "points are drawn from a latent vector alone: leave it out"),
     "augment": ("none", "points are not augmented: leave it out"),
     "mirror": (False, "points are not augmented: leave it out"),

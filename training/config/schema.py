@@ -51,6 +51,8 @@ class TrainingConfig(Settings):
                 f"--objective {self.objective} needs a critic that is held in bounds: add --weight-clip 0.01, "
                 "--gradient-penalty 10 --discriminator-norm none, or --discriminator-norm spectral"
             )
+        if self.attribute_columns and self.attributes is None:
+            raise ValueError("--attribute-columns: of which table? add --attributes")
         if self.encoder_images is not None and self.codes:
             raise ValueError("--encoder-images: an encoder finds no codes: leave out either this or --codes")
         ends = [name for name in ("learning_rate_end", "penalty_end", "beta2_end") if getattr(self, name) is not None]
@@ -63,7 +65,7 @@ class TrainingConfig(Settings):
         micro, group = self.micro_batch_size, self.batch_norm_group
         if micro is not None and self.batch_size % micro:
             raise ValueError(f"--micro-batch-size {micro} does not divide --batch-size {self.batch_size}: take a divisor of that")
-        if micro == 1 and (self.aux_classifier_weight or self.codes):
+        if micro == 1 and (self.aux_classifier_weight or self.codes or self.attributes is not None):
             raise ValueError("--micro-batch-size 1: the auxiliary head's batch normalisation needs two images or more at once")
         if group is not None and self.sync_batch_norm:
             raise ValueError("--batch-norm-group: groups are smaller than a process's share: leave out this or --sync-batch-norm")
@@ -92,6 +94,11 @@ class TrainingConfig(Settings):
     def trackers(self) -> list[str]:
         """The names in --log."""
         return [] if self.log == "none" else self.log.split(",")
+
+    @property
+    def wanted_attributes(self) -> list[str]:
+        """The names in --attribute-columns."""
+        return [name.strip() for name in self.attribute_columns.split(",") if name.strip()]
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -59,6 +59,12 @@ class Settings(BaseModel):
     conditional: bool = False
     """learn the labels, those of a known set or the folders that images are in, so that images can be asked for by label"""
 
+    attributes: UserPath | None = None
+    """a table (CSV) of what the images show, such as hair and glasses, with a column called file and a row for each image:
+    generated images then show each value as often as the data does, and an auxiliary classifier teaches them to"""
+    attribute_columns: str = ""
+    """its columns, by commas; by default all that have 2 to 100 values"""
+
     # The networks
 
     recipe: RecipeName = "dcgan"
@@ -85,6 +91,8 @@ class Settings(BaseModel):
     aux_classifier_weight: float = Field(0.0, ge=0)
     """AC-GAN: weight of the error of an auxiliary classifier, of labels by the discriminator's features, in both networks' losses;
     images then show more surely what was asked for"""
+    attributes_weight: float = Field(4.0, ge=0)
+    """weight of the mean error in telling the attributes, in both networks' losses"""
     information: float = Field(1.0, ge=0)
     """InfoGAN: weight of the error in predicting the codes, in both networks' losses"""
     r1: float = Field(0.0, ge=0)

@@ -5,13 +5,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gan.attribute_table import AttributeTable
 from gan.class_names import composed
 from gan.images.colours import WHOLE_DEPTH
+from gan.latents import Distribution
 
 _HASHED_AT_ONCE = 64 << 20  # bytes
 
@@ -22,6 +25,34 @@ class HeldOut:
 
     images: NDArray[Any]  # uint8 [m, channels, height, width]; points in the plane float32 [m, 2, 1, 1]
     labels: NDArray[np.int64] | None = None  # [m], indices in the set's `classes`
+
+
+@dataclass(frozen=True, eq=False)
+class Attributes:
+    """What the images of a set show, by a table of attributes."""
+
+    table: AttributeTable
+    places: NDArray[np.int16]  # [n, columns], of each value among those of its class and column
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """Those of the table."""
+        return self.table.counts
+
+    @cached_property
+    def firsts(self) -> NDArray[np.int64]:
+        """Those of the table."""
+        return self.table.firsts
+
+    @cached_property
+    def thresholds(self) -> dict[Distribution, NDArray[np.float32]]:
+        """Those of the table, for each distribution of latent vectors."""
+        return {"normal": self.table.thresholds("normal"), "uniform": self.table.thresholds("uniform")}
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the table and what each image shows."""
+        return hashlib.sha256(self.table.model_dump_json().encode() + self.places.tobytes()).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +70,8 @@ class Dataset:
     recorded_fingerprint: str | None = None  # if computed before
     depth: int = WHOLE_DEPTH  # bits of the values in the 16-bit grey files that it was decoded from
     former_classes: tuple[str, ...] = ()  # as earlier versions spelled and sorted them (by code points); empty if equal
+    names_file: Path | None = None  # JSON lines: the name of each image's file, composed; None for a set that has no files
+    attributes: Attributes | None = None  # what the images show, if the run is to learn it
 
     @cached_property
     def fingerprint(self) -> str:
@@ -111,10 +144,14 @@ class Dataset:
         Each epoch has its own order, drawn from (seed, epoch). Returns copies: uint8 [size, channels,
         height, width] and int64 [size], or None without labels.
         """
+        order = self.indices(seed, seen, size)
+        return self.images[order], None if self.labels is None else self.labels[order]
+
+    def indices(self, seed: int, seen: int, size: int) -> NDArray[np.int64]:
+        """Indices of the images in `batch`, int64 [size]."""
         n = len(self.images)
         epochs, positions = np.divmod(np.arange(seen, seen + size), n)
-        order = np.concatenate([_permutation(seed, epoch, n)[positions[epochs == epoch]] for epoch in np.unique(epochs).tolist()])
-        return self.images[order], None if self.labels is None else self.labels[order]
+        return np.concatenate([_permutation(seed, epoch, n)[positions[epochs == epoch]] for epoch in np.unique(epochs).tolist()])
 
 
 def nfc(name: str) -> str:

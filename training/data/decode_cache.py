@@ -28,9 +28,9 @@ from training.data.memory import memory_limit
 from training.data.split import split_indices
 from training.errors import DataError
 
-_FORMAT = 2  # version of the folder and of decoding: raise it when either changes
+_FORMAT = 3  # version of the folder and of decoding: raise it when either changes
 _RECORD = "record.json"
-_PICTURES, _HELD_OUT = "pictures.npy", "held_out.npy"
+_PICTURES, _HELD_OUT, _NAMES = "pictures.npy", "held_out.npy", "names.txt"
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 class Record(BaseModel):
     """The metadata of a set of decoded images."""
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     source: str  # where they came from, for people
     sizes: dict[str, int]  # of the other files in the folder, in bytes
     classes: list[str]  # of the images to train on, in natural order; empty if there are none
@@ -62,6 +62,11 @@ class Cached:
     record: Record
     images: NDArray[np.uint8]  # [n, channels, height, width], in memory or mapped
     held_out: NDArray[np.uint8] | None  # [m, channels, height, width]
+
+    @property
+    def names_file(self) -> Path:
+        """JSON lines, one for each of `images`: the name of its file, relative to the source and composed (`nfc`)."""
+        return self.folder / _NAMES
 
 
 def cache_root() -> Path:
@@ -167,6 +172,8 @@ def _fill(folder: Path, files: Files, digests: Sequence[bytes], options: Options
         else:
             (folder / name).unlink()
     used = {name: [outcomes[name][row].file for row in rows] for name, rows in good.items()}
+    names = (json.dumps(nfc(file.name), ensure_ascii=False) for file in used[_PICTURES])
+    (folder / _NAMES).write_text("".join(f"{name}\n" for name in names))
     images = np.load(folder / _PICTURES, mmap_mode="r")
     classes, labels = _labels(used[_PICTURES])
     record = Record(

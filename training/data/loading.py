@@ -113,6 +113,7 @@ def _load_files(files: Files, options: Options, labelled: bool, max_bad: float) 
         depth=record.depth,
         recorded_fingerprint=record.labelled_fingerprint if labelled else record.fingerprint,
         former_classes=() if former == tuple(record.classes) else former,
+        names_file=cached.names_file,
     )
 
 

@@ -9,12 +9,13 @@ import numpy as np
 from gan.latents import SEEDS
 from gan.manifest import Manifest
 from gan.manifest_parts import Direction
+from training.data.tables import SEED, Table, read_table
 from training.directions import pictures, predictor
 from training.directions.attributes import Measure
 from training.directions.finding import Found, Options, too_weak
 from training.directions.regression import Figures, Floats, Line, figures, fit_line
 from training.directions.sampling import Sampler, latents_of
-from training.directions.scores import SEED, Table, Target, class_of_rows, named_apart, read_table, targets
+from training.directions.scores import Target, class_of_rows, named_apart, targets
 from training.errors import UsageError
 
 _FOLDS = 5  # of the cross-validation of scores, which are too few to set some aside

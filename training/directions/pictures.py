@@ -13,9 +13,10 @@ from gan.model.pictures import options_of
 from training.data.dataset import slug
 from training.data.decode_files import in_threads
 from training.data.image_files import find_files
+from training.data.tables import FILE, Table
 from training.directions.attributes import Attribute
 from training.directions.predictor import FEWEST_PICTURES, MOST_PICTURES
-from training.directions.scores import FILE, Table, Target
+from training.directions.scores import Target
 from training.errors import UsageError
 from training.evaluation.subsets import fixed_subset
 

@@ -1,26 +1,21 @@
 """Tables of attributes that people gave to images: which columns there are, and what their cells mean."""
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageColor
 
 from training.data.dataset import nfc, slug
-from training.data.labels import as_text
+from training.data.tables import FILE, SEED, Table
 from training.directions.attributes import Attribute
 from training.directions.regression import Floats
 from training.errors import UsageError
 
-SEED, FILE = "seed", "file"  # columns that say which image a row is about
 _FILLED = ":any"  # after a column's name: yes wherever its cell is not empty
-_SEPARATORS = ",;\t"
 _YES, _NO = {"yes", "true", "y", "1", "1.0"}, {"no", "false", "n", "0", "0.0", "-1", "-1.0"}
 _MOST_VALUES = 30  # of a column of words, each of which has a direction of its own
 _FEWEST = 10  # rows with a yes, and with a no
@@ -29,43 +24,11 @@ _RARE = 0.01  # a share of yes, or of no, below which a class lacks the attribut
 
 
 @dataclass(frozen=True)
-class Table:
-    """Rows of a CSV file."""
-
-    path: Path
-    columns: tuple[str, ...]
-    rows: list[dict[str, str]]
-
-    @property
-    def key(self) -> str:
-        """The column that says which image a row is about."""
-        return SEED if SEED in self.columns else FILE
-
-
-@dataclass(frozen=True)
 class Target:
     """An attribute, and what the rows say of it."""
 
     attribute: Attribute
     values: Floats  # [rows]: numbers, or 1 for yes and 0 for no; NaN where it is not known
-
-
-def read_table(path: Path) -> Table:
-    """Read a table with any usual separator. Raises UsageError for a file that is none, or does not name images."""
-    try:
-        text = as_text(path.read_bytes())
-        separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, restval="")
-        rows = [{str(name).strip(): (cell or "").strip() for name, cell in row.items() if name} for row in reader]
-    except (OSError, ValueError, csv.Error) as error:
-        raise UsageError(f"--attributes: {path} cannot be read as a table of comma-separated values ({error})") from error
-    columns = tuple(name.strip() for name in reader.fieldnames or [])
-    if not rows or (SEED in columns) == (FILE in columns):
-        raise UsageError(
-            f"--attributes: {path} needs rows, and one column called {SEED} (of the model's images) or {FILE} (of pictures in "
-            f"--data), and has the columns {', '.join(columns) or 'none'}"
-        )
-    return Table(path, columns, rows)
 
 
 def targets(

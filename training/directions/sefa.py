@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gan.networks import dcgan, mlp, r3gan, resnet, styled, stylegan2, stylegan3
+from gan.networks import attributes, dcgan, mlp, r3gan, resnet, styled, stylegan2, stylegan3
 from gan.networks.family import Generator
 from training.errors import UsageError
 
@@ -54,6 +54,8 @@ def _first_weights(generator: Generator) -> Tensor:
             return generator.layers[0].get_parameter("weight")[:z_dim].flatten(1)
         case resnet.Generator():
             return generator.first.weight[:, :z_dim].T
+        case attributes.Generator():
+            return _first_weights(generator.generator)[:z_dim]
         case mlp.Generator():
             return generator.layers[0].get_parameter("weight")[:, :z_dim].T
         case r3gan.Generator():

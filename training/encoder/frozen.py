@@ -14,6 +14,7 @@ from gan import model_folder
 from gan.errors import ModelFolderError
 from gan.manifest import MANIFEST, Manifest
 from gan.model_folder import ModelFolder
+from gan.networks import attributes as attributed
 from gan.networks import families
 from gan.networks.encoder import Encoder
 from gan.networks.family import Discriminator, Generator
@@ -73,6 +74,11 @@ class FrozenModel:
     def classes(self) -> int | None:
         """How many labels; None: unconditional."""
         return self.manifest.input_spec.classes
+
+    @property
+    def attributes(self) -> attributed.Generator | None:
+        """The generator, if its latent vectors choose attributes."""
+        return self.generator if isinstance(self.generator, attributed.Generator) else None
 
     def draw(self, z: Tensor, label: Tensor | None) -> Tensor:
         """float [n, z_dim], labels int64 [n] -> images, float [n, channels, height, width] in [-1, 1]."""

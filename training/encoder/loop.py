@@ -130,7 +130,7 @@ def _scales(model: FrozenModel, dataset: Dataset, hardware: Hardware) -> Scales:
 
 
 def _numbers(loss: EncoderLoss) -> dict[str, float]:
-    names = ("pixels", "features", "latent", "length")
+    names = ("pixels", "features", "latent", "attributes", "length")
     return {name: float(getattr(loss, name).detach()) for name in names}
 
 

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from gan.networks import attributes as attributed
 from gan.networks.encoder import Encoder
 from training.encoder.frozen import FrozenModel
 from training.encoder.settings import EncoderConfig
+from training.losses.attributes import attribute_error
 
 _OF_VARIANCE = 1e-3  # of the features' mean square: of less, as of pictures that are all alike, nothing is to be divided by
 
@@ -38,6 +40,7 @@ class EncoderLoss:
     pixels: Tensor  # mean squared error of real images drawn again, in units of their variance
     features: Tensor  # the same of the discriminator's features; 0 without
     latent: Tensor  # mean squared error of known latent vectors; 0 where it has no weight
+    attributes: Tensor  # -log P(value | image) of generated images, whose values are known; 0 where a model has no attributes
     length: Tensor  # mean square of a component of real images' latent vectors: about 1 where the generator was trained
 
 
@@ -58,18 +61,22 @@ def encoder_loss(encoder: Encoder, model: FrozenModel, config: EncoderConfig, sc
     """f-AnoGAN's izi_f on real images (Schlegl et al. 2019, section 3.2, equation 5), and its ziz on generated ones (equation 2).
 
     That is MSE(x, G(E(x))) + kappa MSE(f(x), f(G(E(x)))) and MSE(z, E(G(z))), the first two in units of `scales`, and the mean
-    square of E(x), which keeps latent vectors where the generator was trained.
+    square of E(x), which keeps latent vectors where the generator was trained. Of a model with attributes, the cross-entropy of
+    generated images' values too.
     """
     n, label = len(batch.real), batch.label
-    if config.regression:
+    latent = attributes = torch.zeros((), device=batch.z.device)
+    if config.regression or model.attributes is not None:
         with torch.no_grad():
             generated = model.draw(batch.z, label).to(batch.real.dtype)
         both = None if label is None else torch.cat([label, label])
-        found = encoder(torch.cat([batch.real, generated]), both).float()
-        z, latent = found[:n], mse_loss(found[n:], batch.z)
+        found, logits = encoder.encode(torch.cat([batch.real, generated]), both)
+        z, latent = found[:n].float(), mse_loss(found[n:].float(), batch.z)
+        if model.attributes is not None:
+            assert logits is not None, "an encoder of this model tells them"
+            attributes = _attribute_error(model.attributes, logits[n:].float(), batch.z, label)
     else:
         z = encoder(batch.real, label).float()
-        latent = torch.zeros((), device=z.device)
     drawn = model.draw(z, label).float()
     pixels = mse_loss(drawn, batch.real) / scales.pixels
     features = torch.zeros_like(pixels)
@@ -78,5 +85,11 @@ def encoder_loss(encoder: Encoder, model: FrozenModel, config: EncoderConfig, sc
             wanted = model.features(batch.real, label).float()
         features = mse_loss(model.features(drawn, label).float(), wanted) / scales.features
     length = z.square().mean()
-    total = pixels + config.kappa * features + config.regression * latent + config.prior * length
-    return EncoderLoss(total, pixels, features, latent, length)
+    total = pixels + config.kappa * features + config.regression * latent + config.attributes * attributes + config.prior * length
+    return EncoderLoss(total, pixels, features, latent, attributes, length)
+
+
+def _attribute_error(generator: attributed.Generator, logits: Tensor, z: Tensor, label: Tensor | None) -> Tensor:
+    label = torch.zeros(len(z), dtype=torch.int64, device=z.device) if label is None else label
+    first, values = generator.firsts[label], torch.from_numpy(generator.table.counts).to(z.device)[label]
+    return attribute_error(logits, first, values, generator.thresholds.shape[-1] + 1, generator.chosen(z, label))

@@ -146,7 +146,7 @@ def run_folder(out: Path, manifest: Manifest) -> Path:
 
 def _fingerprint(model: FrozenModel, parts: pictures.Pictures, config: EncoderConfig) -> str:
     """What a checkpoint may be resumed with: the same model, images and settings."""
-    settings = config.model_dump_json(exclude=_FREE_TO_CHANGE)
+    settings = config.model_dump_json(exclude=_FREE_TO_CHANGE | ({"attributes"} if model.attributes is None else set()))
     text = f"{model.manifest.version} {parts.train.fingerprint} {settings}"
     return hashlib.sha256(text.encode()).hexdigest()
 

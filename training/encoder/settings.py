@@ -21,6 +21,8 @@ class EncoderConfig(BaseModel):
     of no meaning for a model without a discriminator"""
     regression: float = Field(0.05, ge=0)
     """weight of the error in the latent vectors of generated images, which are known; without, a step takes a third less time"""
+    attributes: float = Field(1.0, ge=0)
+    """weight of the error in telling the attributes of generated images, which are known; of no meaning for a model without"""
     prior: float = Field(0.01, ge=0)
     """weight of the latent vectors' mean square, which keeps them where the generator was trained"""
     batch_size: int = Field(32, gt=1)

@@ -4,6 +4,7 @@ import copy
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -25,6 +26,14 @@ _HALF_LIFE = 10_000  # images after which a weight counts half in the moving ave
 _RAMP = 0.05
 
 
+def arguments_of(config: EncoderConfig, model: FrozenModel) -> dict[str, Any]:
+    """The arguments of a model's encoder beside those that its manifest has, of JSON types."""
+    found: dict[str, Any] = {"width": config.width, "classes": model.classes}
+    if model.attributes is not None:
+        found |= {"attributes": model.attributes.table.model_dump(), "distribution": model.manifest.latent}
+    return found
+
+
 @dataclass
 class EncoderState:
     """The encoder, its moving average, the best average so far, and how far training has come."""
@@ -42,7 +51,7 @@ class EncoderState:
     def start(cls, config: EncoderConfig, model: FrozenModel, hardware: Hardware) -> "EncoderState":
         """An encoder with the weights that the seed gives. Raises ValueError for a size of images that it cannot be of."""
         manifest = model.manifest
-        encoder = Encoder(manifest.z_dim, manifest.channels, model.size, config.width, model.classes)
+        encoder = Encoder(manifest.z_dim, manifest.channels, model.size, **arguments_of(config, model))
         encoders.initialise(encoder, torch.Generator().manual_seed(config.seed))
         encoder.to(hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         average = copy.deepcopy(encoder).requires_grad_(False).eval()

@@ -24,6 +24,7 @@ from training.encoder.frozen import FrozenModel
 from training.encoder.pictures import Part, Pictures
 from training.encoder.scorer import Scorer
 from training.encoder.settings import EncoderConfig
+from training.encoder.state import arguments_of
 from training.errors import ExportError
 from training.evaluation.subsets import fixed_subset
 from training.export.export import TOLERANCE, export_onnx, write_manifest
@@ -55,7 +56,7 @@ def write_encoder(encoder: Encoder, model: FrozenModel, pictures: Pictures, conf
 
     Raises ExportError, and changes nothing, if an exported file is over its tolerance, or the model is another one by now.
     """
-    encoder, version, path = _plain(encoder), model.manifest.version, model.folder.path
+    encoder, version, path = _plain(encoder, model, config), model.manifest.version, model.folder.path
     model = FrozenModel.read(path, torch.device("cpu"))
     if model.manifest.version != version:
         raise ExportError(
@@ -69,9 +70,8 @@ def write_encoder(encoder: Encoder, model: FrozenModel, pictures: Pictures, conf
         rows = _rows(pictures.selection, _COMPARED)
         networks = dict(model.manifest.networks)
         save_file(encoder.state_dict(), folder / ENCODER_WEIGHTS)
-        arguments = {"width": config.width, "classes": model.classes}
         networks["encoder"] = Network(
-            architecture=Architecture(name="encoder", arguments=arguments),
+            architecture=Architecture(name="encoder", arguments=arguments_of(config, model)),
             files={"weights": ENCODER_WEIGHTS, "onnx": ENCODER},
             exports=_export(_Encoding(encoder).eval(), folder / ENCODER, rows, [LATENT], TOLERANCE),
         )
@@ -104,12 +104,10 @@ def make_scorer(encoder: Encoder, model: FrozenModel, pictures: Pictures) -> Sco
     return scorer
 
 
-def _plain(encoder: Encoder) -> Encoder:
+def _plain(encoder: Encoder, model: FrozenModel, config: EncoderConfig) -> Encoder:
     """A copy on the processor in the standard memory layout."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    channels, width = encoder.trunk[0][0].in_channels, encoder.trunk[0][0].out_channels  # type: ignore[index]
-    classes = None if encoder.gain is None else encoder.gain.num_embeddings
-    copied = Encoder(encoder.last.out_features, int(channels), encoder.size, int(width), classes)
+    copied = Encoder(model.manifest.z_dim, model.manifest.channels, model.size, **arguments_of(config, model))
     copied.load_state_dict(weights)
     return copied.eval().requires_grad_(False)
 

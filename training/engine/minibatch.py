@@ -13,12 +13,28 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gan.attribute_table import chosen
 from gan.latents import InputSpec, code_dtype
 from training.config.schema import TrainingConfig
 from training.data import Dataset
 from training.losses.diffaugment import AUGMENT_PARAMS
 
 _LATENTS, _AUGMENT = 1, 2  # separate the random streams of one step from each other and from the order of the data
+
+
+@dataclass(frozen=True)
+class AttributeTargets:
+    """What images show by the data's table of attributes, [n, columns], int64."""
+
+    real: Tensor  # the place of each value among those of its class and column
+    fake: Tensor  # the same, as the latent vectors choose it
+    first: Tensor  # index of a class's and column's first value among all values
+    values: Tensor  # how many the class and column has
+    most: int  # of them in any class and column
+
+    def rows(self, rows: slice) -> "AttributeTargets":
+        """Those of some images."""
+        return AttributeTargets(self.real[rows], self.fake[rows], self.first[rows], self.values[rows], self.most)
 
 
 @dataclass(frozen=True)
@@ -31,6 +47,7 @@ class Minibatch:
     # Uniform in [0, 1), [4, n, AUGMENT_PARAMS]: real and generated images, in the discriminator's and in the generator's loss
     augment_params: Tensor
     interp_alpha: Tensor  # uniform in [0, 1), [n]: from the real (0) to the generated image (1), where WGAN-GP's penalty is taken
+    attributes: AttributeTargets | None = None
 
     def parts(self, size: int | None) -> list["Minibatch"]:
         """Consecutive parts of `size` rows each, of which n is a multiple; the minibatch itself if `size` is None or no less."""
@@ -45,6 +62,7 @@ class Minibatch:
             [values[rows] for values in self.inputs],
             self.augment_params[:, rows],
             self.interp_alpha[rows],
+            None if self.attributes is None else self.attributes.rows(rows),
         )
 
 
@@ -75,7 +93,33 @@ def make_minibatch(
         [upload(values[rows], device) for values in inputs],
         upload(augment_params[:, rows], device),
         upload(interp_alpha[rows], device),
+        _attributes(dataset, config, input_spec, seen, z, labels, rows, device),
     )
+
+
+def _attributes(
+    dataset: Dataset,
+    config: TrainingConfig,
+    input_spec: InputSpec,
+    seen: int,
+    z: NDArray[np.float32],
+    labels: NDArray[np.int64] | None,
+    rows: slice,
+    device: torch.device,
+) -> AttributeTargets | None:
+    if dataset.attributes is None:
+        return None
+    given = dataset.attributes
+    places = given.places[dataset.indices(config.seed, seen, config.batch_size)]
+    of_images = np.zeros(len(z), np.int64) if labels is None else labels
+    arrays = (
+        places.astype(np.int64),
+        chosen(z, labels, given.thresholds[input_spec.distribution]),
+        given.firsts[of_images],
+        given.counts[of_images],
+    )
+    real, fake, first, values = (upload(array[rows], device) for array in arrays)
+    return AttributeTargets(real, fake, first, values, int(given.counts.max()))
 
 
 class Minibatches:

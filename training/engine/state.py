@@ -12,8 +12,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Adam
 from torch.optim.swa_utils import update_bn
 
+from gan.attribute_table import AttributeTable
 from gan.latents import Code, InputSpec
 from gan.networks import auxiliary_head, families
+from gan.networks.attributes import ARGUMENT
 from gan.networks.family import Generator
 from gan.networks.layers.conditioning import inputs_as_tensors
 from training.config.schema import TrainingConfig
@@ -24,6 +26,7 @@ from training.engine.step import DiscriminatorWithHeads
 from training.hardware import Hardware
 
 _CALIBRATION_BATCHES, _CALIBRATION_BATCH_SIZE = 16, 64
+_HEAD, _HEAD_OF_ATTRIBUTES = 128, 512  # units of the auxiliary head's hidden layer
 _CPU = torch.device("cpu")
 
 
@@ -59,10 +62,18 @@ class TrainingState:
     _finished: Generator | None = field(default=None, init=False, repr=False)  # of the average as it is now
 
     @classmethod
-    def start(cls, config: TrainingConfig, channels: int, classes: int | None, hardware: Hardware) -> "TrainingState":
-        """Fresh networks with the weights that the run's seed gives; `classes` is None for an unconditional run."""
+    def start(
+        cls,
+        config: TrainingConfig,
+        channels: int,
+        classes: int | None,  # None for an unconditional run
+        hardware: Hardware,
+        attributes: AttributeTable | None = None,  # of the data, for a generator that shows them
+    ) -> "TrainingState":
+        """Fresh networks with the weights that the run's seed gives."""
         input_spec = config.input_spec(classes)
-        generator = families.generator(config.arch, input_spec, channels, config.size, config.arguments)
+        of_generator = config.arguments | ({} if attributes is None else {ARGUMENT: attributes.model_dump()})
+        generator = families.generator(config.arch, input_spec, channels, config.size, of_generator)
         discriminator = families.discriminator(
             config.arch, channels, config.size, classes, config.discriminator_norm, config.arguments
         )
@@ -70,9 +81,12 @@ class TrainingState:
         for network in (generator, discriminator):
             families.initialise(config.arch, network, random)
         aux_head = None
-        targets = (*((Code("label", classes),) if config.aux_classifier_weight else ()), *input_spec.codes)
+        targets = [*([Code("label", classes)] if config.aux_classifier_weight else []), *input_spec.codes]
+        if attributes is not None:
+            targets.append(Code("attributes", attributes.size))
         if targets:
-            aux_head = auxiliary_head.AuxiliaryHead(discriminator.feature_count, targets)
+            width = _HEAD_OF_ATTRIBUTES if attributes is not None else _HEAD
+            aux_head = auxiliary_head.AuxiliaryHead(discriminator.feature_count, tuple(targets), width)
             auxiliary_head.initialise(aux_head, random)
         with_heads = DiscriminatorWithHeads(discriminator, aux_head)
         for module in (generator, with_heads):

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from gan.networks.auxiliary_head import AuxiliaryHead
 from gan.networks.family import Discriminator
 from training.config.schema import TrainingConfig
-from training.engine.minibatch import Minibatch
+from training.engine.minibatch import AttributeTargets, Minibatch
 from training.losses.adversarial import OBJECTIVES, code_error
+from training.losses.attributes import attribute_error
 from training.losses.diffaugment import augment
 from training.losses.gradient_penalty import squared_gradient_norm, wasserstein_penalty
 
@@ -58,6 +59,7 @@ class DiscriminatorLoss:
     fake_logits: Tensor
     label_loss: Tensor | None  # of real images; None without an auxiliary classifier
     code_loss: Tensor | None  # of generated images; None without codes
+    attribute_loss: Tensor | None  # of real images; None without attributes
 
     def statistics(self, config: TrainingConfig) -> dict[str, Tensor]:
         """Losses, and means of the discriminator's output.
@@ -75,7 +77,8 @@ class DiscriminatorLoss:
         found |= {"logit_mean": both.mean(), "logit_std": both.std()}
         if has_gradient_penalty(config):
             found["penalty"] = self.penalty
-        for name, loss in (("label_error", self.label_loss), ("code_error", self.code_loss)):
+        errors = {"label_error": self.label_loss, "code_error": self.code_loss, "attribute_error": self.attribute_loss}
+        for name, loss in errors.items():
             if loss is not None:
                 found[name] = loss
         return found
@@ -120,13 +123,16 @@ def discriminator_loss(
     penalise = penalty_weight is not None
     real, fake = batch.real.requires_grad_(penalise), fake.detach().float().requires_grad_(penalise)
     augmented = _augmentation(config, batch)
-    real_logits, real_aux_outputs = discriminator(augmented(real, 0), batch.label, aux=bool(config.aux_classifier_weight))
+    real_logits, real_aux_outputs = discriminator(augmented(real, 0), batch.label, aux=_learns_from_real(config))
     fake_logits, fake_aux_outputs = discriminator(augmented(fake, 1), batch.label, aux=bool(config.codes))
     adversarial = loss = OBJECTIVES[config.objective].discriminator(real_logits, fake_logits).mean()
-    label_loss = code_loss = None
+    label_loss = code_loss = attribute_loss = None
     if config.aux_classifier_weight:
         label_loss = _label_loss(real_aux_outputs, batch)
         loss = loss + config.aux_classifier_weight * label_loss
+    if batch.attributes is not None:
+        attribute_loss = _attribute_loss(real_aux_outputs, batch.attributes, batch.attributes.real)
+        loss = loss + config.attributes_weight * attribute_loss
     if config.codes:
         code_loss = _code_loss(fake_aux_outputs, config, batch)
         loss = loss + config.information * code_loss
@@ -141,13 +147,13 @@ def discriminator_loss(
             sides = augmented(real, 0).detach(), augmented(fake, 1).detach()
             penalty = penalty + config.gradient_penalty * wasserstein_penalty(logits_of, *sides, batch.interp_alpha).mean()
     total = loss + (penalty_weight or 0.0) * penalty
-    return DiscriminatorLoss(total, loss, adversarial, penalty, real_logits, fake_logits, label_loss, code_loss)
+    return DiscriminatorLoss(total, loss, adversarial, penalty, real_logits, fake_logits, label_loss, code_loss, attribute_loss)
 
 
 def generator_loss(discriminator: nn.Module, config: TrainingConfig, batch: Minibatch, fake: Tensor) -> GeneratorLoss:
     """The generator's loss; arguments as of `discriminator_loss`."""
     objective, augmented = OBJECTIVES[config.objective], _augmentation(config, batch)
-    has_aux = bool(config.aux_classifier_weight or config.codes)
+    has_aux = bool(_learns_from_real(config) or config.codes)
     fake_logits, aux_outputs = discriminator(augmented(fake, 2), batch.label, aux=has_aux)
     if objective.generator_uses_real_logits:
         real_logits, _ = discriminator(augmented(batch.real.detach(), 3), batch.label)
@@ -158,12 +164,19 @@ def generator_loss(discriminator: nn.Module, config: TrainingConfig, batch: Mini
         loss = loss + config.aux_classifier_weight * _label_loss(aux_outputs, batch)
     if config.codes:
         loss = loss + config.information * _code_loss(aux_outputs, config, batch)
+    if batch.attributes is not None:
+        loss = loss + config.attributes_weight * _attribute_loss(aux_outputs, batch.attributes, batch.attributes.fake)
     return GeneratorLoss(loss)
 
 
 def _augmentation(config: TrainingConfig, batch: Minibatch) -> Callable[[Tensor, int], Tensor]:
     """Function of images and their row in `batch.augment_params`."""
     return lambda images, row: augment(images, batch.augment_params[row], config.augment)
+
+
+def _learns_from_real(config: TrainingConfig) -> bool:
+    """Whether the auxiliary head learns from real images, what their label is or their attributes are."""
+    return bool(config.aux_classifier_weight) or config.attributes is not None
 
 
 def _label_loss(aux_outputs: list[Tensor], batch: Minibatch) -> Tensor:
@@ -174,8 +187,14 @@ def _label_loss(aux_outputs: list[Tensor], batch: Minibatch) -> Tensor:
 
 def _code_loss(aux_outputs: list[Tensor], config: TrainingConfig, batch: Minibatch) -> Tensor:
     """InfoGAN's loss of the codes, whose outputs come after the label's, and which are the generator's last inputs."""
-    of_codes = aux_outputs[1:] if config.aux_classifier_weight else aux_outputs
-    return code_error(of_codes, batch.inputs[-len(of_codes) :]).mean()
+    count = len(config.input_spec(None).codes)
+    first = bool(config.aux_classifier_weight)
+    return code_error(aux_outputs[first : first + count], batch.inputs[-count:]).mean()
+
+
+def _attribute_loss(aux_outputs: list[Tensor], attributes: AttributeTargets, shown: Tensor) -> Tensor:
+    """The loss of attributes, whose output is the auxiliary head's last."""
+    return attribute_error(aux_outputs[-1], attributes.first, attributes.values, attributes.most, shown)
 
 
 def _logits(discriminator: nn.Module, label: Tensor | None, images: Tensor) -> Tensor:

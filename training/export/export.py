@@ -19,6 +19,7 @@ from gan.manifest import IMAGES, MANIFEST, Manifest, generator_inputs, image_out
 from gan.manifest_parts import Architecture, Environment, Export, Metric, Network, Trained
 from gan.model.pictures import DEPTH
 from gan.model_folder import CARD, DISCRIMINATOR, ONNX, SAMPLES, TORCHSCRIPT, WEIGHTS
+from gan.networks import attributes
 from gan.networks.family import Generator
 from training.config.schema import TrainingConfig
 from training.data import Dataset
@@ -55,7 +56,8 @@ def export_model(
     written: list[Manifest] = []
 
     def fill(folder: Path) -> None:
-        networks = write_generator(generator, folder, Architecture(name=config.arch, arguments=config.arguments), (height, width))
+        architecture = Architecture(name=config.arch, arguments=config.arguments | attributes.arguments_of(generator))
+        networks = write_generator(generator, folder, architecture, (height, width))
         weights = state.discriminator.discriminator.state_dict()
         save_file({name: tensor.cpu().contiguous() for name, tensor in weights.items()}, folder / DISCRIMINATOR)
         files = model_folder.digests(folder, [WEIGHTS, ONNX, TORCHSCRIPT, DISCRIMINATOR])

@@ -14,9 +14,10 @@ from typing import Any, TextIO
 from gan.atomic import TEMPORARY, write_bytes_atomically
 from gan.paths import expand
 from training.config.files import CONFIG, PICTURES, read_config
+from training.data.dataset import Attributes
 from training.errors import UsageError
 
-DATA, _LOCK = "data.json", ".lock"
+DATA, ATTRIBUTES, _LOCK = "data.json", "attributes.sha256", ".lock"
 _ATTEMPTS = 4  # at the lock, within an eighth of a second
 
 
@@ -116,6 +117,18 @@ def check_data(folder: Path, data: str, fingerprint: str, images: int, may_chang
             f"since {path} is not there; to go on with these, add --change {PICTURES}"
         )
     write_bytes_atomically(path, json.dumps(now).encode())
+
+
+def check_attributes(folder: Path, attributes: Attributes | None) -> None:
+    """Record what the images of a run show. Raises UsageError if a resumed run's table has changed since it began."""
+    path = folder / ATTRIBUTES
+    if attributes is None:
+        return
+    if path.is_file() and path.read_text() != attributes.fingerprint:
+        raise UsageError(
+            f"--resume {folder}: the table of --attributes has changed since the run began: restore it, or start a new run"
+        )
+    write_bytes_atomically(path, attributes.fingerprint.encode())
 
 
 def _data_before(folder: Path) -> tuple[dict[str, Any] | None, str | None]:

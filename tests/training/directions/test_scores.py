@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from training.directions.scores import read_table, targets
+from training.data.tables import read_table
+from training.directions.scores import targets
 from training.errors import UsageError
 
 

@@ -5,15 +5,19 @@ after Adam's first step says no more than a gradient's sign, whatever the loss w
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, softplus
 
+from gan.attribute_table import AttributeTable
 from tests.conftest import SMALL_DATA
 from training import data
 from training.config.schema import TrainingConfig
+from training.data.dataset import Attributes
 from training.engine import loop
 from training.engine.state import TrainingState
 from training.hardware import Hardware
@@ -39,6 +43,10 @@ SCHEDULES = {"anneal_images": 320, "learning_rate_end": 1e-5, "penalty_end": 0.2
 PENALTIES = {"r1": 0.7, "r2": 1.3, "gradient_penalty": 2.1}
 HEADS = {"conditional": True, "aux_classifier_weight": 0.3, "codes": "kind=5,slant", "information": 0.6}
 
+# Of two columns, one of which is the same in all images of four classes
+ATTRIBUTES = {"conditional": True, "attributes": "table.csv", "attributes_weight": 0.7}
+SHARES = [[{"": 0.5, "round": 0.3, "square": 0.2}, {"x": 1.0} if label < 4 else {"x": 0.1, "y": 0.9}] for label in range(10)]
+
 # Settings, and the images seen before the step
 CASES = {
     "learning rates that fall": ({**SCHEDULES, "generator_learning_rate": 5e-4}, 160),
@@ -55,6 +63,9 @@ CASES = {
     "auxiliary heads of small weight": (HEADS, 80),
     "code heads alone": ({"codes": "kind=5,slant", "information": 0.25}, 80),
     "an auxiliary classifier alone": ({"conditional": True, "aux_classifier_weight": 0.25}, 80),
+    "attributes alone": (ATTRIBUTES, 80),
+    "attributes by uniform latents": ({**ATTRIBUTES, "latent": "uniform", "z_dim": 20}, 80),
+    "attributes beside all other heads": ({**HEADS, **ATTRIBUTES}, 80),
     "uniform latents": ({"latent": "uniform", "z_dim": 20}, 80),
     "the third of three steps": ({"discriminator_steps": 3, "learning_rate": 1e-30, "beta1": 0.0, "mirror": True}, 80),
     "a clip": ({"weight_clip": 0.05, "objective": "wgan"}, 80),
@@ -63,6 +74,7 @@ CASES = {
             **SCHEDULES,
             **PENALTIES,
             **HEADS,
+            **ATTRIBUTES,
             "penalty_every": 2,
             "mirror": True,
             "augment": "diffaugment",
@@ -83,6 +95,12 @@ class Stepped:
         dataset = data.load(config.data, config.size, labelled=config.conditional)
         hardware = Hardware.choose(config)
         start = (config, 1, len(dataset.classes) or None, hardware)
+        if config.attributes is not None:
+            table = AttributeTable(columns=["glasses", "hat"], shares=SHARES)
+            random = np.random.default_rng(0)
+            places = (random.random((len(dataset.images), 2)) * table.counts[dataset.labels]).astype(np.int16)
+            dataset = replace(dataset, attributes=Attributes(table, places))
+            start = (*start, table)
         self.before, self.after = TrainingState.start(*start), TrainingState.start(*start)
         self.after.seen = seen
         # A discriminator with opinions: where all logits are next to 0, a relativistic loss does not show what it compares.
@@ -120,6 +138,13 @@ class Stepped:
             self.codes.append(torch.from_numpy(random.integers(5, size=BATCH)))
         if "slant" in config.codes:
             self.codes.append(torch.from_numpy(random.uniform(-1, 1, BATCH).astype(np.float32)))
+        if dataset.attributes is not None:
+            self.shown = dataset.attributes.places[dataset.indices(SEED, self.last, BATCH)]
+            chance = (z[:, :2] + 1) / 2 if config.latent == "uniform" else norm.cdf(z[:, :2])
+            ends = [[np.cumsum(list(shares.values()))[:-1] for shares in SHARES[label]] for label in labels]
+            self.chosen = [
+                [np.searchsorted(end, at) for end, at in zip(*image, strict=True)] for image in zip(ends, chance, strict=True)
+            ]
         given = [torch.from_numpy(z), *([] if labels is None else [self.label]), *self.codes]
         self.fake = self.before.generator.train()(*given)
 
@@ -149,6 +174,18 @@ class Stepped:
         total = cross_entropy(outputs[0], self.codes[0])
         return total + ((outputs[1].flatten() - self.codes[1]) ** 2).mean() / 2
 
+    def attribute_error(self, discriminator, features, shown):
+        """The mean over images and columns with several values, of which each class has its own."""
+        outputs, sizes = discriminator.aux_head(features)[-1], [[len(shares) for shares in of_class] for of_class in SHARES]
+        errors = []
+        for image, label in enumerate(self.label.tolist()):
+            first = sum(map(sum, sizes[:label]))
+            for column, size in enumerate(sizes[label]):
+                if size > 1:
+                    errors.append(cross_entropy(outputs[image, first : first + size], torch.tensor(int(shown[image][column]))))
+                first += size
+        return torch.stack(errors).mean()
+
     def discriminator_loss(self):
         """What the discriminator minimises in its last step."""
         config, discriminator = self.config, self.before.discriminator.train()
@@ -165,6 +202,8 @@ class Stepped:
             loss = loss + config.aux_classifier_weight * self.label_error(discriminator, features)
         if config.codes:
             loss = loss + config.information * self.code_error(discriminator, fake_features)
+        if config.attributes is not None:
+            loss = loss + config.attributes_weight * self.attribute_error(discriminator, features, self.shown)
         if self.last // BATCH % config.penalty_every:
             return loss
         weight = config.penalty_every * self.annealed(1.0, config.penalty_end, self.last)
@@ -207,6 +246,8 @@ class Stepped:
             loss = loss + config.aux_classifier_weight * self.label_error(discriminator, features)
         if config.codes:
             loss = loss + config.information * self.code_error(discriminator, features)
+        if config.attributes is not None:
+            loss = loss + config.attributes_weight * self.attribute_error(discriminator, features, self.chosen)
         return loss
 
     def check(self, name, loss, rate, seen):

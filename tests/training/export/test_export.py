@@ -52,10 +52,17 @@ def test_exports_take_any_number_of_latents_and_stand_alone(generator, tmp_path)
 
 @pytest.mark.parametrize("name", families.names())
 @pytest.mark.parametrize(
-    "input_spec", [InputSpec(12), InputSpec(12, classes=3, codes=(Code("kind", 4), Code("slant")))], ids=["plain", "coded"]
+    ("input_spec", "attributes"),
+    [
+        (InputSpec(12), {}),
+        (InputSpec(12, classes=3, codes=(Code("kind", 4), Code("slant"))), {}),
+        (InputSpec(12, classes=2), {"attributes": {"columns": ["a", "b"], "shares": [[{"x": 0.3, "y": 0.7}, {"z": 1}]] * 2}}),
+        (InputSpec(12, "uniform"), {"attributes": {"columns": ["a"], "shares": [[{"x": 0.2, "y": 0.3, "z": 0.5}]]}}),
+    ],
+    ids=["plain", "coded", "attributes of classes", "attributes"],
 )
-def test_every_family_is_exported_for_programs_of_2024(name, input_spec, tmp_path):
-    network = families.generator(name, input_spec, 3, (16, 16), {"width": 16})
+def test_every_family_is_exported_for_programs_of_2024(name, input_spec, attributes, tmp_path):
+    network = families.generator(name, input_spec, 3, (16, 16), {"width": 16, **attributes})
     families.initialise(name, network, torch.Generator().manual_seed(0))
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # of which the terminal is to be free
