@@ -28,6 +28,7 @@ class AttributeTable(BaseModel):
     columns: list[str] = Field(min_length=1)  # names, in the order of the components that choose them
     # Of each class (one for a model without labels) and each column: the values and their shares, from the lowest quantile on
     shares: list[list[dict[str, float]]] = Field(min_length=1)
+    embedding: int = Field(128, gt=0)  # components of the vector that stands for a value
 
     @model_validator(mode="after")
     def _is_whole(self) -> "AttributeTable":

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,14 +17,17 @@ from gan.latents import InputSpec
 from gan.networks import family
 
 ARGUMENT = "attributes"  # of a generator, beside those of its family
-_EMBEDDING = 128  # components
 
 
 class Generator(family.Generator):
-    """A generator of any family, which is given an embedding of the attributes beside the latent vector that chooses them."""
+    """A generator of any family, which is given the sum of the embeddings of an image's values beside the latent vector.
+
+    A component that chooses among several values says nothing else: to the generator of the family it is 0.
+    """
 
     thresholds: Tensor
     firsts: Tensor
+    chooses: Tensor
 
     def __init__(
         self,
@@ -42,14 +46,18 @@ class Generator(family.Generator):
         self.input_spec, self.table = input_spec, table
         self.register_buffer("thresholds", torch.from_numpy(table.thresholds(input_spec.distribution)))
         self.register_buffer("firsts", torch.from_numpy(table.firsts))
-        self.embedding = nn.Parameter(torch.zeros(table.size, _EMBEDDING))
-        self.generator = build(replace(input_spec, z_dim=input_spec.z_dim + _EMBEDDING))
+        chooses = np.zeros((len(table.shares), input_spec.z_dim), bool)
+        chooses[:, : len(table.columns)] = table.counts > 1
+        self.register_buffer("chooses", torch.from_numpy(chooses), persistent=False)
+        self.embedding = nn.Parameter(torch.zeros(table.size, table.embedding))
+        self.generator = build(replace(input_spec, z_dim=input_spec.z_dim + table.embedding))
 
     def forward(self, z: Tensor, *label_and_codes: Tensor) -> Tensor:
         """See `family.Generator`."""
         label = label_and_codes[0] if self.input_spec.classes is not None else torch.zeros_like(z[:, 0], dtype=torch.int64)
         embedded = functional.embedding(self.firsts[label] + self.chosen(z, label), self.embedding).sum(1)
-        images: Tensor = self.generator(torch.cat([z, embedded.type_as(z)], 1), *label_and_codes)
+        rest = z.masked_fill(self.chooses[label], 0)
+        images: Tensor = self.generator(torch.cat([rest, embedded.type_as(z)], 1), *label_and_codes)
         return images
 
     def chosen(self, z: Tensor, label: Tensor) -> Tensor:

@@ -1,18 +1,21 @@
 """What the images of a set show, by a table of attributes, for a generator that shall show each as often."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import ImageColor
 
 from gan.attribute_table import AttributeTable
 from training.data.dataset import Attributes, Dataset, nfc
 from training.data.tables import FILE, Table, read_table
 from training.errors import UsageError
 
+_COLOUR, _NUMBER = re.compile("#[0-9a-fA-F]{6}"), re.compile(r"[-+]?\d+(\.\d*)?")
 _MOST_VALUES = 100  # of a column, in any class
 _NAMED = 3  # files, at most, in messages
 
@@ -81,9 +84,20 @@ def _usable(table: Table, counts: dict[str, list[Counter[str]]], required: bool)
 
 
 def _arranged(counts: Counter[str]) -> list[str]:
-    """The values, the most frequent in the middle: a truncated latent vector then chooses what is usual."""
-    ordered = sorted(counts, key=lambda value: (-counts[value], value))
-    return ordered[1::2][::-1] + ordered[::2]
+    """The values in the order in which a rising component chooses them, such that moves along it and truncation mean something.
+
+    The empty one is first, so that a move upwards adds what an image has not; numbers are in their order, colours from dark to
+    light. Of other words the most frequent is in the middle, which a truncated latent vector chooses.
+    """
+    words = [value for value in counts if value]
+    if all(_COLOUR.fullmatch(word) for word in words):
+        words.sort(key=lambda word: (np.dot(ImageColor.getrgb(word)[:3], (0.299, 0.587, 0.114)), word))
+    elif all(_NUMBER.fullmatch(word) for word in words):
+        words.sort(key=lambda word: (float(word), word))
+    else:
+        words.sort(key=lambda word: (-counts[word], word))
+        words = words[1::2][::-1] + words[::2]
+    return [""] * ("" in counts) + words
 
 
 def _note(table: AttributeTable) -> str:
