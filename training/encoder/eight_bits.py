@@ -15,15 +15,16 @@ def store_in_eight_bits(file: Path) -> None:
     """Round the large weights of an ONNX file to 8 bits and store them so; ONNX Runtime widens them when it loads the file.
 
     A weight is int8 times a float32 scale for each of its rows, or each of its columns if that rounds it less. Only floating-point
-    weights of two axes and more are rounded.
+    weights of two axes and more are rounded, and no table that values are looked up in: those are what others are compared with.
     """
     model = onnx.load(file)
     graph = model.graph
+    tables = {node.input[0] for node in graph.node if node.op_type.startswith("Gather")}
     weights: list[TensorProto] = []
     widening: list[NodeProto] = []
     for weight in graph.initializer:
         values = numpy_helper.to_array(weight)
-        if values.dtype != np.float32 or values.size <= _LARGE or values.ndim < 2:
+        if values.dtype != np.float32 or values.size <= _LARGE or values.ndim < 2 or weight.name in tables:
             weights.append(weight)
             continue
         rounded, scale = min((_rounded(values, axis) for axis in (0, 1)), key=lambda one: _error(values, *one))
