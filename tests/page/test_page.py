@@ -132,12 +132,12 @@ def test_an_edit_is_seen_at_once_and_undone(tab):
     after = "#edit-compare .over"
     plain = tab.loaded(after)
     assert tab.pixels("#edit-compare canvas:first-child") == plain
-    slider = page.get_by_role("slider", name="Brightness")
+    slider = page.get_by_role("slider", name="Background light")
     slider.focus()
     for _ in range(8):
         page.keyboard.press("ArrowRight")
     moved = tab.until_changed(after, plain)
-    tab.wait("location.hash.includes('move=brightness:')")
+    tab.wait("location.hash.includes('move=background-light:')")
     page.locator("#edit-classes").get_by_text("pixel-art").click()
     tab.until_changed(after, moved)
     page.get_by_role("button", name="Undo").click()
@@ -151,7 +151,7 @@ def test_an_edit_is_seen_at_once_and_undone(tab):
     page.get_by_role("slider", name="Divider").focus()
     page.keyboard.press("Home")
     assert page.locator(".compare:visible").evaluate("one => getComputedStyle(one).getPropertyValue('--at')") == "0%"
-    assert '"move":{"brightness":' in page.locator("#edit-curl").text_content()
+    assert '"move":{"background-light":' in page.locator("#edit-curl").text_content()
 
 
 def test_a_dropped_picture_is_found_edited_and_linked(tab, open_tab, service):

@@ -55,7 +55,9 @@ def _first_weights(generator: Generator) -> Tensor:
         case resnet.Generator():
             return generator.first.weight[:, :z_dim].T
         case attributes.Generator():
-            return _first_weights(generator.generator)[:z_dim]
+            # A component that chooses an attribute is no input of the network in the classes where there is a choice.
+            weights, without = _first_weights(generator.generator)[:z_dim], 1 - generator.chooses.float().mean(0)
+            return weights * without[:, None]
         case mlp.Generator():
             return generator.layers[0].get_parameter("weight")[:, :z_dim].T
         case r3gan.Generator():

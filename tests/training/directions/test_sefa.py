@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gan.latents import Code, InputSpec
-from gan.networks import dcgan, family, mlp, r3gan, resnet, stylegan2
+from gan.networks import dcgan, families, family, mlp, r3gan, resnet, stylegan2
 from tests.training.convert import official
 from training.cli.convert import recognise
 from training.convert.files import sources
@@ -77,3 +77,12 @@ def test_a_family_that_is_not_known_is_refused():
 
     with pytest.raises(UsageError, match=r"--sefa: the first layer of .* is not known here: give --sefa 0"):
         sefa.components(Other(), 1)
+
+
+def test_components_that_choose_attributes_are_left_out():
+    table = {"columns": ["hair", "hat"], "shares": [[{"a": 0.5, "b": 0.5}, {"": 1}], [{"a": 0.5, "b": 0.5}, {"": 0.9, "cap": 0.1}]]}
+    generator = families.generator("dcgan", InputSpec(12, classes=2), 1, (16, 16), {"width": 4, "attributes": table})
+    families.initialise("dcgan", generator, torch.Generator().manual_seed(0))
+    found = sefa.components(generator, 11)
+    assert all(abs(one.direction[0]) < 1e-9 for one in found)  # hair is chosen in both classes, a hat in one
+    assert any(abs(one.direction[1]) > 0.1 for one in found)
