@@ -27,9 +27,13 @@ Amount = NDArray[np.float32] | float  # of a move, for all rows or one for each,
 class Directions:
     """The directions of a model, by name."""
 
-    def __init__(self, arrays: Mapping[str, NDArray[np.float32]], distribution: Distribution) -> None:
-        """Arrays as the file has them: float32 [size], or [classes, size] where each class has its own."""
+    def __init__(self, arrays: Mapping[str, NDArray[np.float32]], distribution: Distribution, on_sphere: bool = True) -> None:
+        """Arrays as the file has them: float32 [size], or [classes, size] where each class has its own.
+
+        `on_sphere` is whether moved latent vectors, if they are normal, keep their length.
+        """
         self._arrays, self._distribution = {name: array.astype(np.float64) for name, array in arrays.items()}, distribution
+        self._on_sphere = on_sphere and distribution == "normal"
         self.names = list(self._arrays)
 
     @classmethod
@@ -39,8 +43,9 @@ class Directions:
         Raises ModelFolderError for a file that is damaged, or that has others or other sizes than the manifest.
         """
         manifest = folder.manifest
+        on_sphere = not manifest.attributes  # another length of all would choose other values of attributes that nothing moves
         if not manifest.directions:
-            return cls({}, manifest.latent)
+            return cls({}, manifest.latent, on_sphere)
         try:
             found = load(folder.content(DIRECTIONS))
         except SafetensorError as error:
@@ -58,7 +63,7 @@ class Directions:
                 )
             if not np.isfinite(array).all():
                 raise _unusable(folder, f"has values for {name} that are not finite")
-        return cls({name: found[name] for name in names}, manifest.latent)
+        return cls({name: found[name] for name in names}, manifest.latent, on_sphere)
 
     def of(self, name: str, label: int | None) -> NDArray[np.float64]:
         """A direction of a class, [size], whose length is the unit of a move."""
@@ -75,8 +80,9 @@ class Directions:
 
         Rows as `Runtime.complete` makes them. If there are styles "ws", float32 [n, layers, size], they are moved in every layer;
         else latent vectors "z", float32 [n, z_dim]. Normal ones are scaled back to the length that they had, since normal vectors
-        lie close to a sphere; uniform ones are cut off at -1 and 1. A row whose moves are all 0 stays as it is, bit for bit. Raises
-        ValueError for a direction that there is not, an amount out of range, and rows without "label" where each class has its own.
+        lie close to a sphere, but not those of models with attributes; uniform ones are cut off at -1 and 1. A row whose moves are
+        all 0 stays as it is, bit for bit. Raises ValueError for a direction that there is not, an amount out of range, and rows
+        without "label" where each class has its own.
         """
         n = count(rows)
         step: NDArray[np.float64] | None = None
@@ -96,10 +102,10 @@ class Directions:
             return rows | {STYLES: np.where(moving[:, :, None], styles, rows[STYLES])}
         before = rows["z"].astype(np.float64)
         after = before + step
-        if self._distribution == "normal":
+        if self._on_sphere:
             lengths, new = (np.sqrt(np.square(z).sum(1, keepdims=True)) for z in (before, after))
             after = after * (lengths / np.maximum(new, np.finfo(np.float64).tiny))
-        else:
+        elif self._distribution == "uniform":
             after = after.clip(-1, 1)
         return rows | {"z": np.where(moving, after.astype(np.float32), rows["z"])}
 

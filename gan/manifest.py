@@ -139,6 +139,12 @@ class Manifest(ManifestModel):
         return self.networks["generator"].architecture
 
     @property
+    def attributes(self) -> list[str]:
+        """What the generator's first latent components choose (`gan.attribute_table`), by name; empty for most models."""
+        found = {} if self.architecture is None else self.architecture.arguments.get("attributes", {})
+        return [str(name) for name in found.get("columns", [])]
+
+    @property
     def source_file(self) -> str:
         """The file whose digest the version is: the weights, or what was imported without."""
         files = self.networks["generator"].files

@@ -145,3 +145,9 @@ def test_a_file_that_does_not_fit_is_refused(short: Trained, arrays, listed, raw
     folder = folder_with(short.model, arrays, listed, raw)
     with pytest.raises(ModelFolderError, match=rf"directions\.safetensors {reason}.*python -m training\.directions"):
         Directions.read(folder)
+
+
+def test_moves_of_a_model_with_attributes_change_no_other_component():
+    before = {"z": np.array([[0.5, -1.0, 2.0]], np.float32)}
+    after = Directions({"a": unit(0)[:3]}, "normal", on_sphere=False).moved(before, {"a": 2.0})["z"]
+    np.testing.assert_array_equal(after, [[2.5, -1.0, 2.0]])

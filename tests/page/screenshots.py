@@ -16,7 +16,7 @@ _SHOTS = {
     "playground": [(1440, 900, "light", "#wall")],
     "playground-detail": [(1440, 900, "dark", "#wall?model=fashion-mnist&open=3")],
     "playground-morph": [(1440, 900, "dark", "#morph?corners=2;13;33;51&label=open-peeps&at=0.700,0.450")],
-    "playground-edit": [(1440, 900, "light", "#edit?seed=10&move=glasses:2.5;background-c0aede:3")],
+    "playground-edit": [(1440, 900, "light", "#edit?seed=10&move=glasses:2.5;background-light:-2.5")],
     "playground-tablet": [
         (834, 1112, "light", "#morph?corners=2;13;33&label=pixel-art&at=0.500,0.700"),
         (834, 1112, "dark", "#score?model=fashion-mnist&seed=12"),

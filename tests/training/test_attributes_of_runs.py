@@ -12,8 +12,10 @@ from safetensors.torch import load_file
 
 from gan import model_folder, runtimes
 from gan.attribute_table import AttributeTable, chosen
+from gan.directions import Directions
 from gan.latents import inputs_of_seeds, seed_range
 from tests.conftest import train
+from training.cli.directions import main as find_directions
 from training.cli.encoder import main as train_encoder
 from training.cli.export import main as export_again
 from training.config.schema import TrainingConfig
@@ -190,3 +192,25 @@ def test_more_attributes_than_components_are_refused(data, tmp_path, capsys):
     table.write_text("\n".join([f"{lines[0]},odd", *(f"{line},{place % 3}" for place, line in enumerate(lines[1:]))]))
     assert main([*flags, "--attributes", str(table), "--images", "64", "--out", str(tmp_path)]) == 2
     assert "2 attributes need as many latent components, not 1: raise --z-dim" in capsys.readouterr().err
+
+
+def test_a_direction_moves_the_component_that_chooses_and_no_other(data, trained, tmp_path):
+    copy = tmp_path / "model"
+    shutil.copytree(trained.model, copy)
+    table = tmp_path / "table.csv"
+    table.write_text((data / "table.csv").read_text().replace(",left,", ",0,").replace(",right,", ",1,"))
+    flags = ["--attributes", str(table), "--columns", "bright half", "--data", str(data / "set"), "--samples", "400", "--sefa", "0"]
+    assert find_directions([str(copy), *flags]) == 0
+    folder = model_folder.read(copy)
+    assert folder.manifest.attributes == ["bright half"]
+    directions = Directions.read(folder)
+    for label in (0, 1):
+        assert abs(directions.of("bright-half", label)[0]) > 0.9
+    rows = inputs_of_seeds(range(50), folder.manifest.input_spec)
+    moved = directions.moved(rows, {"bright-half": 1.0})["z"] - rows["z"]
+    np.testing.assert_allclose(
+        moved,
+        directions.of("bright-half", 0) * (rows["label"] == 0)[:, None]
+        + directions.of("bright-half", 1) * (rows["label"] == 1)[:, None],
+        atol=1e-6,
+    )

@@ -15,6 +15,7 @@ from training.directions.regression import Figures, Floats, Line, figures, fit_l
 from training.directions.sampling import Sampler, latents_of
 from training.tracking.progress_bar import Progress
 
+_NOISE = 0.2  # of the largest part of a direction
 MOVES = (-2.0, 1.0, 2.0)  # units by which images are moved to see what a direction does; the manifest has the effect of 1
 _ONE_IN = 4  # images that no line is fitted to
 _LEAST_SHIFT = 0.5  # of the attribute by the largest of these: less would not be seen, however well a line fits
@@ -113,7 +114,7 @@ def follow(sampler: Sampler, measures: Sequence[Measure], options: Options) -> t
         else:
             dropped.append(f"{attribute.name}: {reason}")
     arrays = {columns[place][0].attributes[columns[place][1]].name: _array(sampler, drawn, found) for place, found in fits.items()}
-    directions = Directions(arrays, sampler.manifest.latent)
+    directions = Directions(arrays, sampler.manifest.latent, on_sphere=not sampler.manifest.attributes)
     kept = []
     havings = {place: [one for one in drawn if one.label in found] for place, found in fits.items()}
     with _progress(
@@ -186,13 +187,25 @@ def _array(sampler: Sampler, drawn: Sequence[Drawn], fits: Mapping[int | None, _
     latents = {one.label: one.latents for one in drawn}
     lines = {id(fit.line) for fit in fits.values()}
     if None in fits or (len(lines) == 1 and len(fits) == len(drawn) > 1):
-        direction = next(iter(fits.values())).line.direction
+        direction = _without_noise(next(iter(fits.values())).line.direction, sampler)
         return (direction * sampler.deviation(np.concatenate(list(latents.values())), direction)).astype(np.float32)
     found = np.zeros((len(drawn), sampler.size), np.float32)
     for label, fit in fits.items():
         assert label is not None, "models without classes have one line"
-        found[label] = fit.line.direction * sampler.deviation(latents[label], fit.line.direction)
+        direction = _without_noise(fit.line.direction, sampler)
+        found[label] = direction * sampler.deviation(latents[label], direction)
     return found
+
+
+def _without_noise(direction: Floats, sampler: Sampler) -> Floats:
+    """The direction, of length 1, without small parts along components that choose attributes.
+
+    These are the error of the fit, and would choose other values of attributes that the direction is not about.
+    """
+    small = np.abs(direction) < _NOISE * np.abs(direction).max()
+    small[len(sampler.manifest.attributes) :] = False
+    kept = np.where(small, 0, direction)
+    return kept / max(float(np.linalg.norm(kept)), 1e-12)
 
 
 def _moved(one: Drawn, having: Sequence[Drawn]) -> list[int]:
