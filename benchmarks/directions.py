@@ -100,7 +100,11 @@ def _print_others(sampler: Sampler, directions: Directions, moved: int) -> None:
     found = {name: np.stack([directions.of(name, label) for label in sampler.labels]) for name in names}
     apart = {name: _apart(found[name], [found[other] for other in names if other != name]) for name in names}
     for title, arrays in (("as found", found), ("orthogonal to the others", apart)):
-        some = Directions({name: array if len(array) > 1 else array[0] for name, array in arrays.items()}, sampler.manifest.latent)
+        some = Directions(
+            {name: array if len(array) > 1 else array[0] for name, array in arrays.items()},
+            sampler.manifest.latent,
+            on_sphere=not sampler.manifest.attributes,
+        )
         shifts: dict[str, list[np.ndarray]] = {name: [] for name in names}
         for label in sampler.labels:
             rows = sampler.rows(seed_range(FIRST_SEED["test"], moved), label)

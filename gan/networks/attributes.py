@@ -27,6 +27,7 @@ class Generator(family.Generator):
 
     thresholds: Tensor
     firsts: Tensor
+    counts: Tensor
     chooses: Tensor
 
     def __init__(
@@ -46,6 +47,7 @@ class Generator(family.Generator):
         self.input_spec, self.table = input_spec, table
         self.register_buffer("thresholds", torch.from_numpy(table.thresholds(input_spec.distribution)))
         self.register_buffer("firsts", torch.from_numpy(table.firsts))
+        self.register_buffer("counts", torch.from_numpy(table.counts), persistent=False)
         chooses = np.zeros((len(table.shares), input_spec.z_dim), bool)
         chooses[:, : len(table.columns)] = table.counts > 1
         self.register_buffer("chooses", torch.from_numpy(chooses), persistent=False)
@@ -64,6 +66,17 @@ class Generator(family.Generator):
         """The places of the values that latent vectors choose, as `attribute_table.chosen`: int64 [n, columns]."""
         ranks: Tensor = (z[:, : self.firsts.shape[1], None] > self.thresholds[label]).sum(-1)
         return ranks
+
+
+def of_columns(logits: Tensor, first: Tensor, counts: Tensor, most: int) -> Tensor:
+    """The logits of all values, [n, values of the table], by columns: [n, columns, most], -inf where a column has no more values.
+
+    `first` and `counts`, int64 [n, columns], are those of the table for each image's class, and `most` is the largest count.
+    """
+    steps = torch.arange(most, device=logits.device)
+    is_value = steps < counts[..., None]
+    places = torch.where(is_value, first[..., None] + steps, 0)
+    return logits.gather(1, places.flatten(1)).view(places.shape).masked_fill(~is_value, -torch.inf)
 
 
 def arguments_of(generator: family.Generator) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from torch.nn import functional, init
 
 from gan.attribute_table import AttributeTable
 from gan.latents import Distribution
+from gan.networks.attributes import of_columns
 from gan.networks.layers.base_grid import Size, base_grid
 
 _LARGEST_MULTIPLE = 8  # of the width, as in gan.networks.dcgan
@@ -101,11 +102,8 @@ class Encoder(nn.Module):
     def _choosing(self, logits: Tensor, label: Tensor | None) -> Tensor:
         """The components, float [n, columns], that choose the most likely value of each attribute among those of the class."""
         label = torch.zeros_like(logits[:, 0], dtype=torch.int64) if label is None else label
-        first, steps = self.firsts[label][..., None], torch.arange(self.most, device=logits.device)
-        is_value = steps < self.counts[label][..., None]
-        places = torch.where(is_value, first + steps, 0)
-        likely = logits.gather(1, places.flatten(1)).view(places.shape).masked_fill(~is_value, -torch.inf).argmax(-1)
-        return self.midpoints[first[..., 0] + likely]
+        first = self.firsts[label]
+        return self.midpoints[first + of_columns(logits, first, self.counts[label], self.most).argmax(-1)]
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         """float [n, channels, height, width] in [-1, 1], labels int64 [n] -> latent vectors, float [n, z_dim]."""

@@ -32,9 +32,9 @@ def with_attributes(dataset: Dataset, path: Path, wanted: Sequence[str]) -> Data
     if dataset.names_file is None:
         raise UsageError(f"--attributes: {path} names files, and {dataset.name} has none: give a folder or a zip file with --data")
     rows = {nfc(row[FILE].replace("\\", "/")): row for row in table.rows}
-    of_images = [rows.get(json.loads(line)) for line in dataset.names_file.read_text().splitlines()]
+    names = [json.loads(line) for line in dataset.names_file.read_text().splitlines()]
+    of_images = [rows.get(name) for name in names]
     if missing := [place for place, row in enumerate(of_images) if row is None]:
-        names = [json.loads(line) for line in dataset.names_file.read_text().splitlines()]
         listed = ", ".join(names[place] for place in missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
         raise UsageError(
             f"--attributes: {path} has no row for {len(missing):,} of {len(names):,} images of --data, whose names relative to it "

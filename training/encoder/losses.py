@@ -91,5 +91,6 @@ def encoder_loss(encoder: Encoder, model: FrozenModel, config: EncoderConfig, sc
 
 def _attribute_error(generator: attributed.Generator, logits: Tensor, z: Tensor, label: Tensor | None) -> Tensor:
     label = torch.zeros(len(z), dtype=torch.int64, device=z.device) if label is None else label
-    first, values = generator.firsts[label], torch.from_numpy(generator.table.counts).to(z.device)[label]
-    return attribute_error(logits, first, values, generator.thresholds.shape[-1] + 1, generator.chosen(z, label))
+    return attribute_error(
+        logits, generator.firsts[label], generator.counts[label], generator.thresholds.shape[-1] + 1, generator.chosen(z, label)
+    )

@@ -1,7 +1,8 @@
 """The loss of attributes, of which each class has its own values."""
 
-import torch
 from torch import Tensor
+
+from gan.networks.attributes import of_columns
 
 
 def attribute_error(
@@ -15,10 +16,7 @@ def attribute_error(
 
     The auxiliary classifier's loss of AC-GAN (Odena et al. 2017, arXiv 1610.09585, equation 3), for each column.
     """
-    steps = torch.arange(most, device=logits.device)
-    is_value = steps < values[..., None]
-    places = torch.where(is_value, first[..., None] + steps, 0)
-    of_column = logits.gather(1, places.flatten(1)).view(places.shape).masked_fill(~is_value, -torch.inf)
-    errors = -of_column.log_softmax(-1).gather(-1, shown[..., None]).squeeze(-1)
+    log_shares = of_columns(logits, first, values, most).log_softmax(-1)
+    errors = -log_shares.gather(-1, shown[..., None]).squeeze(-1)
     counts = values > 1
     return (errors * counts).sum() / counts.sum().clamp(min=1)
