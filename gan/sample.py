@@ -84,7 +84,7 @@ def _write_shards(store: Store, plan: Plan, loaded: Model, advance: Callable[[in
 
 
 def _write_file(chosen: argparse.Namespace, loaded: Model, wanted: Wanted, kind: str, advance: Callable[[int], None]) -> None:
-    seeds, manifest = list(chosen.seeds), loaded.manifest
+    seeds, manifest = chosen.seeds, loaded.manifest
     values = len(seeds) * manifest.channels * manifest.height * manifest.width * (1 if kind == ".npz" else wanted.scale**2)
     if values > _MOST_VALUES:
         raise SampleError(f"--out {chosen.out}: {values:,} bytes of pixels are too many for one file; give a folder, and --format")

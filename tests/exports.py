@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import torch
-from onnxscript._framework_apis import torch_2_5
 from torch.onnx import ONNXProgram
+from torch.onnx._internal.exporter import _decomp, _registration
 
 _export = torch.onnx.export
 _traced: dict[tuple[Any, ...], ONNXProgram] = {}
@@ -64,6 +64,9 @@ def export_once(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...], *oth
 def quicken() -> None:
     """Let exports to ONNX be quick in this process."""
     torch.onnx.export = export_once
-    # For each export torch reads anew, from their source, how all of its operators are written in ONNX, which takes as long as
-    # the rest. Once for each process will do here.
-    torch_2_5.get_torchlib_ops = cache(torch_2_5.get_torchlib_ops)
+    # For each export torch finds anew all of its operators, reads from their source how they are written in ONNX, and makes a
+    # table of those that are made of others, which takes as long as the rest. Once for each process will do here.
+    _registration.ONNXRegistry.from_torchlib = staticmethod(cache(_registration.ONNXRegistry.from_torchlib))
+    of_operators = cache(_decomp.create_onnx_friendly_decomposition_table)
+    _decomp.create_onnx_friendly_decomposition_table = lambda operators: dict(of_operators(frozenset(operators)))
+    torch._export.utils._materialize_cpp_cia_ops = cache(torch._export.utils._materialize_cpp_cia_ops)

@@ -90,7 +90,8 @@ def test_a_folder_of_anything_is_trained_on_in_colour_and_served_by_class(tmp_pa
 
 def test_too_many_damaged_files_are_refused_by_default(tmp_path, capsys):
     write_mixed(tmp_path / "emoji")
-    assert main(["--data", str(tmp_path / "emoji"), "--out", str(tmp_path / "runs"), "--models", str(tmp_path)]) == 2
+    where = ["--out", str(tmp_path / "runs"), "--models", str(tmp_path)]
+    assert main(["--data", str(tmp_path / "emoji"), "--recipe", "dcgan", *where]) == 2
     assert "5 of 305 files cannot be decoded" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 

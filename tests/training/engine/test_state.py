@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from gan.latents import InputSpec, inputs_of_seeds
 from gan.networks.layers.conditioning import inputs_as_tensors
-from tests.conftest import SMALL_DATA
+from tests.conftest import CALIBRATION_BATCHES, SMALL_DATA
 from training import data
 from training.config.schema import TrainingConfig
 from training.engine import loop
@@ -342,8 +342,9 @@ def test_buffers_of_present_generators_are_batch_statistics_or_constants(arch):
         assert statistic or torch.equal(buffer, state.average.get_buffer(name)), name
 
 
-def test_finished_generators_have_statistics_that_fit_their_weights(whole_run):
-    finished = copy.deepcopy(whole_run[1].finished_generator())
+def test_finished_generators_have_statistics_that_fit_their_weights(whole_run, monkeypatch):
+    monkeypatch.setattr("training.engine.state._CALIBRATION_BATCHES", CALIBRATION_BATCHES)
+    finished = copy.deepcopy(resumed(whole_run[0]).finished_generator())
     z = inputs_as_tensors(range(2000, 2512), InputSpec(100))[0]
     with torch.no_grad():
         as_served, by_batch = finished(z), finished.train()(z)
