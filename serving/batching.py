@@ -149,7 +149,6 @@ class Batcher:
             self.alive = False
             jobs, calls = list(self._unanswered), list(self._calls)
             self._queue.clear()
-            self._calls.clear()
         self._report_waiting()
         for job in jobs:
             self._deliver(job, DeviceLostError())

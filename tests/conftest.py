@@ -22,7 +22,6 @@ from filelock import FileLock
 
 from gan.latents import InputSpec, inputs_of_seeds
 from tests.exports import quicken
-from training.engine import state
 
 # BentoML reads these when it is first imported. What was decoded or trained once is there for all workers of pytest-xdist, which
 # inherit the cache; figures are each worker's own.
@@ -45,10 +44,6 @@ def forget_settings() -> list[str]:
 forget_settings()  # those of whoever runs the tests
 
 quicken()
-
-# Batch statistics of a finished generator are estimated over an eighth of the images, but where they are tested themselves.
-CALIBRATION_BATCHES = state._CALIBRATION_BATCHES
-state._CALIBRATION_BATCHES //= 8
 
 # Flags of the training command: by few images
 QUICKLY_MEASURED = ("--measure", "100", "--measure-final", "100", "--measure-sets", "2")

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from tests.exports import quicken
+
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(
     ["tests.processes", "training.run", "training.engine.setup", "training.engine.loop", "training.export.export"]
@@ -32,5 +34,6 @@ def _train(arguments: Sequence[str], output: Path, environment: Mapping[str, str
     from training.cli import console
     from training.run import main
 
+    quicken()
     sys.argv = ["training.run", *arguments]
     console.run(main)

@@ -282,11 +282,14 @@ def test_the_rows_that_wait_are_reported_once_a_batch_and_once_none_are_left():
         running = await start(batcher, device, rows(*range(20, 40)))
         await arrived(device)
         running[0].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running[0]
         device.go.set()
 
     asyncio.run(scenario())
     batcher.close()
     assert reported == [20, 4, 0, 4, 0]
+    assert device.batches[4:] == [[*range(20, 36)]]
 
 
 def test_closing_finishes_what_was_accepted():
@@ -305,6 +308,20 @@ def test_closing_finishes_what_was_accepted():
         return [values(one) for one in drawn]
 
     assert asyncio.run(scenario()) == [[0], [1]]
+
+
+def test_when_it_is_closed_the_device_is_done():
+    device, batcher = Device(held=True), Batcher()
+
+    async def scenario():
+        (task,) = await start(batcher, device, rows(0))
+        await arrived(device)
+        threading.Timer(0.2, device.go.set).start()
+        batcher.close()
+        assert not batcher._thread.is_alive()
+        assert values(await task) == [0]
+
+    asyncio.run(scenario())
 
 
 class Pipelined(Device):
@@ -438,8 +455,8 @@ def panic(_):
 
 
 def test_when_the_device_thread_dies_all_who_wait_and_all_who_come_are_told_at_once(caplog):
-    died = threading.Event()
-    batcher = Batcher(on_death=died.set)
+    died, reported = threading.Event(), []
+    batcher = Batcher(on_death=died.set, on_waiting=reported.append)
     device, other = Faulty(panic, held=True), Device()
 
     async def scenario():
@@ -461,6 +478,7 @@ def test_when_the_device_thread_dies_all_who_wait_and_all_who_come_are_told_at_o
     assert died.wait(10)
     assert not batcher.alive
     assert batcher.waiting == 0
+    assert reported[-1] == 0
     batcher.close()
     (record,) = caplog.records
     assert "the thread that runs models has ended" in record.message
@@ -524,6 +542,24 @@ def test_a_request_that_is_given_up_when_its_images_are_there_leaves_nothing_beh
     assert asyncio.run(scenario()) == [1]
     assert batcher.waiting == 0
     assert not batcher._unanswered
+
+
+def test_images_of_a_caller_who_left_while_they_were_drawn_are_dropped_without_a_word(batcher):
+    device, said = Device(held=True), []
+
+    async def scenario():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+        (task,) = await start(batcher, device, rows(0))
+        await arrived(device)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        device.go.set()
+        return values(await batcher.submit(device, rows(1)))  # after the first, whose images have come by then
+
+    assert asyncio.run(scenario()) == [1]
+    assert device.batches == [[0], [1]]
+    assert said == []
 
 
 def test_a_device_that_hangs_does_not_hold_up_the_stop():
@@ -600,6 +636,22 @@ def test_the_rate_is_that_of_the_batches(batcher):
     asyncio.run(scenario())
     # Two, in at least a hundredth of a second and in at most the time of all
     assert 2 / (time.perf_counter() - started) <= batcher.images_per_second <= 200
+
+
+def test_no_moment_counts_for_two_batches():
+    """A device that is given the next batch before it is done with this one has had the next one's images for longer."""
+    seconds = []
+    batcher, device = Batcher(lambda _, of_batch: seconds.append(of_batch)), Pipelined()
+    device.go.set()
+
+    async def scenario():
+        await asyncio.gather(*(batcher.submit(device, rows(*range(20, 36))) for _ in range(40)))
+
+    started = time.perf_counter()
+    asyncio.run(scenario())
+    batcher.close()
+    assert len(seconds) == 40
+    assert sum(seconds) <= time.perf_counter() - started
 
 
 def test_the_rate_is_a_moving_average(batcher):

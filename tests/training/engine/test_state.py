@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from gan.latents import InputSpec, inputs_of_seeds
 from gan.networks.layers.conditioning import inputs_as_tensors
-from tests.conftest import CALIBRATION_BATCHES, SMALL_DATA
+from tests.conftest import SMALL_DATA
+from tests.exports import CALIBRATION_BATCHES
 from training import data
 from training.config.schema import TrainingConfig
 from training.engine import loop
