@@ -46,7 +46,7 @@ forget_settings()  # those of whoever runs the tests
 quicken()
 
 # Flags of the training command: by few images
-QUICKLY_MEASURED = ("--measure", "100", "--measure-final", "100", "--measure-sets", "2")
+QUICKLY_MEASURED = ("--measure", "100", "--measure-final", "100", "--measure-sets", "1")
 
 SMALL_DATA = Path(__file__).parent / "data" / "fashion-mnist-small"  # 512 real images
 
@@ -128,8 +128,9 @@ def conditional(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A generator that saw 2,000 images, narrow so that it is quick."""
-    return train_once(tmp_path_factory, "trained", "--images", "2000", "--width", "16", "--sample-every", "1000")
+    """A generator that saw 2,000 images, narrow so that it is quick; each of its figures has a spread."""
+    flags = ("--images", "2000", "--width", "16", "--sample-every", "1000", "--measure-sets", "2")
+    return train_once(tmp_path_factory, "trained", *flags)
 
 
 @pytest.fixture(scope="session")

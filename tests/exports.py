@@ -64,6 +64,7 @@ def export_once(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...], *oth
     return program
 
 
+@cache
 def quicken() -> None:
     """Let generators be finished and exported quickly in this process."""
     # Batch statistics are estimated over an eighth of the images, but where they are tested themselves.
