@@ -16,6 +16,7 @@ import multiprocessing
 import os
 import random
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
+_FORKING = threading.Lock()  # a process that is forked while another thread starts one may wait for ever for what that thread holds
 _SECONDS = 120  # that the tests of one module may take; a fault that makes them hang is noticed too
 
 # Which tests are to notice a fault in which module
@@ -48,7 +50,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "training.losses.gradient_penalty": ("tests/training/losses/test_gradient_penalty.py", *_STEP),
     "training.engine.schedules": ("tests/training/engine/test_schedules.py", *_STEP),
     "training.engine.step": _STEP,
-    "training.engine.minibatch": _STEP,
+    "training.engine.minibatch": (*(f"tests/training/engine/test_{name}.py" for name in ("minibatch", "accumulation")), *_STEP),
     "training.losses.diffaugment": (
         "tests/training/losses/test_diffaugment.py",
         "tests/training/losses/test_gradient_penalty.py",
@@ -186,7 +188,8 @@ def _run_tests(mutant: Mutant | None, tests: tuple[str, ...]) -> None:
 def passes(mutant: Mutant | None, tests: tuple[str, ...]) -> bool:
     """Whether the tests pass in spite of the fault. Forks, so that torch is imported once for all faults."""
     child: BaseProcess = multiprocessing.get_context("fork").Process(target=_run_tests, args=(mutant, tests))
-    child.start()
+    with _FORKING:
+        child.start()
     child.join(_SECONDS)
     if child.is_alive():
         os.killpg(child.pid or 0, 9)

@@ -8,7 +8,7 @@ import torch
 from tests.conftest import SMALL_DATA
 from tests.training.engine import pair
 from training.config.schema import TrainingConfig
-from training.engine.minibatch import Minibatch
+from training.engine.minibatch import AttributeTargets, Minibatch
 
 COMMON = {"data": str(SMALL_DATA), "batch_size": 16, "images": 96, "threads": 1, "device": "cpu", "mirror": True}
 
@@ -49,6 +49,7 @@ def test_parts_have_all_rows_in_order():
         [torch.arange(6.0)],
         torch.arange(24.0).view(4, 6, 1),
         torch.arange(6.0),
+        AttributeTargets(*(torch.arange(6) + 10 * k for k in range(4)), 7),
     )
     first, second, third = batch.parts(2)
     assert (
@@ -58,6 +59,9 @@ def test_parts_have_all_rows_in_order():
         == second.interp_alpha.tolist()
         == [2, 3]
     )
+    shown = second.attributes
+    assert [part.tolist() for part in (shown.real, shown.fake, shown.first, shown.values)] == [[2, 3], [12, 13], [22, 23], [32, 33]]
+    assert shown.most == 7
     assert second.augment_params.flatten().tolist() == [2, 3, 8, 9, 14, 15, 20, 21]
     assert [*first.label, *third.label] == [0, 1, 4, 5]
     assert batch.parts(6) == batch.parts(None) == [batch]

@@ -65,6 +65,7 @@ CASES = {
     "an auxiliary classifier alone": ({"conditional": True, "aux_classifier_weight": 0.25}, 80),
     "attributes alone": (ATTRIBUTES, 80),
     "attributes by uniform latents": ({**ATTRIBUTES, "latent": "uniform", "z_dim": 20}, 80),
+    "attributes without labels": ({**ATTRIBUTES, "conditional": False}, 80),
     "attributes beside all other heads": ({**HEADS, **ATTRIBUTES}, 80),
     "uniform latents": ({"latent": "uniform", "z_dim": 20}, 80),
     "the third of three steps": ({"discriminator_steps": 3, "learning_rate": 1e-30, "beta1": 0.0, "mirror": True}, 80),
@@ -96,9 +97,11 @@ class Stepped:
         hardware = Hardware.choose(config)
         start = (config, 1, len(dataset.classes) or None, hardware)
         if config.attributes is not None:
-            table = AttributeTable(columns=["glasses", "hat"], shares=SHARES)
+            shares = SHARES if config.conditional else SHARES[-1:]
+            table = AttributeTable(columns=["glasses", "hat"], shares=shares)
             random = np.random.default_rng(0)
-            places = (random.random((len(dataset.images), 2)) * table.counts[dataset.labels]).astype(np.int16)
+            counts = table.counts[dataset.labels if config.conditional else np.zeros(len(dataset.images), int)]
+            places = (random.random((len(dataset.images), 2)) * counts).astype(np.int16)
             dataset = replace(dataset, attributes=Attributes(table, places))
             start = (*start, table)
         self.before, self.after = TrainingState.start(*start), TrainingState.start(*start)
@@ -138,10 +141,12 @@ class Stepped:
             self.codes.append(torch.from_numpy(random.integers(5, size=BATCH)))
         if "slant" in config.codes:
             self.codes.append(torch.from_numpy(random.uniform(-1, 1, BATCH).astype(np.float32)))
+        self.classes = [0] * BATCH if labels is None else labels.tolist()
         if dataset.attributes is not None:
+            self.shares = shares
             self.shown = dataset.attributes.places[dataset.indices(SEED, self.last, BATCH)]
             chance = (z[:, :2] + 1) / 2 if config.latent == "uniform" else norm.cdf(z[:, :2])
-            ends = [[np.cumsum(list(shares.values()))[:-1] for shares in SHARES[label]] for label in labels]
+            ends = [[np.cumsum(list(of_column.values()))[:-1] for of_column in shares[label]] for label in self.classes]
             self.chosen = [
                 [np.searchsorted(end, at) for end, at in zip(*image, strict=True)] for image in zip(ends, chance, strict=True)
             ]
@@ -176,9 +181,12 @@ class Stepped:
 
     def attribute_error(self, discriminator, features, shown):
         """The mean over images and columns with several values, of which each class has its own."""
-        outputs, sizes = discriminator.aux_head(features)[-1], [[len(shares) for shares in of_class] for of_class in SHARES]
+        outputs, sizes = (
+            discriminator.aux_head(features)[-1],
+            [[len(of_column) for of_column in of_class] for of_class in self.shares],
+        )
         errors = []
-        for image, label in enumerate(self.label.tolist()):
+        for image, label in enumerate(self.classes):
             first = sum(map(sum, sizes[:label]))
             for column, size in enumerate(sizes[label]):
                 if size > 1:
