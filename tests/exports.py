@@ -1,4 +1,7 @@
-"""Most of what a short training takes is its export to ONNX, so in the tests each process traces each architecture once."""
+"""Most of what a short training takes is to finish and to export its generator: in the tests both are done with less work.
+
+Batch statistics are estimated over fewer images, and each process traces each architecture once.
+"""
 
 import copy
 from functools import cache

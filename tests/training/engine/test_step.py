@@ -181,10 +181,8 @@ class Stepped:
 
     def attribute_error(self, discriminator, features, shown):
         """The mean over images and columns with several values, of which each class has its own."""
-        outputs, sizes = (
-            discriminator.aux_head(features)[-1],
-            [[len(of_column) for of_column in of_class] for of_class in self.shares],
-        )
+        outputs = discriminator.aux_head(features)[-1]
+        sizes = [[len(of_column) for of_column in of_class] for of_class in self.shares]
         errors = []
         for image, label in enumerate(self.classes):
             first = sum(map(sum, sizes[:label]))
