@@ -7,6 +7,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 KIND := $(if $(filter-out 0,$(GPU)),gpu,$(if $(filter-out 0,$(OPENVINO)),openvino,cpu))
 
 export BENTOML_DO_NOT_TRACK := True
+export PYTHONDONTWRITEBYTECODE := # the tests start Python some hundred times, which reads compiled modules where it may keep them
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16

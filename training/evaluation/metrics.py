@@ -1,6 +1,7 @@
 """Measures of how alike two sets of images are, by features, pixels or class probabilities.
 
-The arithmetic of the well-known measures is torch-fidelity's, whose values are checked against those of the papers' own code.
+The arithmetic of the well-known measures is torch-fidelity's, whose values are checked against those of the papers' own code; that
+of the Fréchet distance is quicker than theirs and finds the same.
 """
 
 import math
@@ -9,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
 from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
@@ -33,8 +33,17 @@ def frechet(real: NDArray[np.float32], fake: NDArray[np.float32]) -> float:
     for a distance that is not a finite number.
     """
     _check(real, fake)
-    statistics = [fid_features_to_statistics(_tensor(side)) for side in (fake, real)]
-    found = float(fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID])
+    means = [side.mean(0, dtype=np.float64) for side in (real, fake)]
+    # With features X of a set less their mean, over (n - 1)^(1/2), its covariance S is X^T X.
+    few, many = sorted(((side - mean) / (len(side) - 1) ** 0.5 for side, mean in zip((real, fake), means, strict=True)), key=len)
+    traces = np.square(few).sum() + np.square(many).sum()
+    if len(few) > few.shape[1]:
+        few = np.linalg.qr(few, mode="r")  # which has the same covariance
+    # The eigenvalues of S_r S_f other than 0 are those of X_few S_many X_few^T. That matrix is symmetric, which makes them quicker
+    # to find, and has no more rows than there are images, which leaves no zeros for rounding to move.
+    product = few @ many.T
+    eigenvalues = np.linalg.eigvalsh(product @ product.T)
+    found = float(np.square(means[0] - means[1]).sum() + traces - 2 * np.sqrt(np.maximum(eigenvalues, 0)).sum())
     if not math.isfinite(found):
         raise ValueError("the Fréchet distance of these features is not a finite number")
     return max(found, 0.0)  # rounding may leave a little below nothing
