@@ -42,7 +42,7 @@ FLAGS = [
     "--r1",
     "1",
 ]
-FLAGS += ["--penalty-every", "16", "--learning-rate", "1e-3", "--threads", "1", "--log", "none"]
+FLAGS += ["--penalty-every", "16", "--learning-rate", "2e-3", "--threads", "1", "--log", "none"]
 SIDES, N = {"left": 0.8, "right": 0.15, "": 0.05}, 400
 
 
@@ -73,7 +73,7 @@ def run(data, folder, *flags):
 
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
-    return run(data, tmp_path_factory.mktemp("run"), "--images", "24k", "--checkpoint-every", "8k")
+    return run(data, tmp_path_factory.mktemp("run"), "--images", "8k", "--checkpoint-every", "4k")
 
 
 def sides_of(images):
@@ -118,7 +118,7 @@ def test_a_model_is_exported_again_from_its_weights(trained, tmp_path):
 def test_an_encoder_tells_the_attributes_of_real_pictures(data, trained, tmp_path):
     copy = tmp_path / "model"
     shutil.copytree(trained.model, copy)
-    flags = ["--width", "8", "--images", "8k", "--checkpoint-every", "4k", "--threads", "1", "--regression", "0"]
+    flags = ["--width", "8", "--images", "6k", "--checkpoint-every", "3k", "--threads", "1", "--regression", "0"]
     assert train_encoder([str(copy), "--data", str(data / "set"), "--out", str(tmp_path), *flags]) == 0
     folder = model_folder.read(copy)
     with (data / "table.csv").open() as file:
