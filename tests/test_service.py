@@ -23,6 +23,7 @@ from gan.latents import InputSpec, inputs_of_seeds
 from serving.app import Api
 from serving.batching import DeviceLostError
 from serving.models import Models
+from tests.services import serving
 
 ROOT = Path(__file__).parents[1]
 
@@ -69,13 +70,15 @@ def running(**environment):
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "torchscript"])
-def test_the_same_seed_gives_the_same_bytes_after_a_restart(trained, runtime):
-    answers = []
-    for _ in range(2):
-        with running(GAN_MODELS=str(trained.models), GAN_RUNTIME=runtime, GAN_DEVICE="cpu") as client:
-            answers.append([client.post("/generate", json={"seed": 7, "n": n}).content for n in (1, 16)])
-    assert answers[0] == answers[1]
-    assert all(content.startswith(b"\x89PNG") for content in answers[0])
+def test_the_same_seed_gives_the_same_bytes_in_another_process(trained, runtime):
+    def answers(client):
+        return [client.post("/generate", json={"seed": 7, "n": n}).content for n in (1, 16)]
+
+    with serving(trained.models, runtime=runtime, device="cpu") as client:
+        here = answers(client)
+    with running(GAN_MODELS=str(trained.models), GAN_RUNTIME=runtime, GAN_DEVICE="cpu") as client:
+        assert answers(client) == here
+    assert all(content.startswith(b"\x89PNG") for content in here)
 
 
 def refusal(**environment):
