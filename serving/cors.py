@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from pydantic import AnyUrl, ValidationError
+from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
@@ -27,6 +28,19 @@ def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         expose_headers=_EXPOSED,
         allow_private_network=ANY not in origins,
     )
+
+
+def allow_reading(headers: MutableHeaders, origins: Sequence[str], asking: str | None) -> None:
+    """Add to an answer that comes from no application what `allow_origins` adds to those that do.
+
+    `asking` is the request's header Origin. Where that is missing, or had not come yet, only `*` lets pages read the answer.
+    """
+    if not origins:
+        return
+    if ANY in origins or asking in origins:
+        headers["Access-Control-Allow-Origin"] = ANY if ANY in origins else str(asking)
+        headers["Access-Control-Expose-Headers"] = ", ".join(_EXPOSED)
+    headers.add_vary_header("Origin")
 
 
 def origin(text: str) -> str:

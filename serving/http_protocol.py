@@ -6,7 +6,7 @@ application/problem+json, and end the connection; and no connection holds more m
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from http import HTTPStatus
@@ -35,18 +35,24 @@ def protect(config: uvicorn.Config, settings: Settings, observer: Observer | Non
     """Let a server that is about to open its port read requests with StrictHttpProtocol."""
     config.timeout_keep_alive = settings.keep_alive  # type: ignore[assignment]  # a float does as well
     config.http_protocol_class = partial(  # type: ignore[assignment]  # called with keywords, as a class would be
-        StrictHttpProtocol, deadline=settings.deadline, heads=ByteBudget(_UNFINISHED_HEADS, "requests"), observer=observer
+        StrictHttpProtocol,
+        deadline=settings.deadline,
+        heads=ByteBudget(_UNFINISHED_HEADS, "requests"),
+        observer=observer,
+        origins=settings.cors_origins,
     )
 
 
 class StrictHttpProtocol(HttpToolsProtocol):
     """The parser and the clocks of one connection."""
 
-    def __init__(self, *args: Any, deadline: float, heads: ByteBudget, observer: Observer | None, **keywords: Any) -> None:
+    def __init__(
+        self, *args: Any, deadline: float, heads: ByteBudget, observer: Observer | None, origins: Sequence[str], **keywords: Any
+    ) -> None:
         super().__init__(*args, **keywords)
         self.parser = httptools.HttpRequestParser(self)  # without uvicorn's leniency towards what follows the last request
         self._deadline = deadline  # seconds for a request to come
-        self._heads, self._observer = heads, observer
+        self._heads, self._observer, self._origins = heads, observer, origins
         self._answering: RequestResponseCycle | None = None  # the request being answered
         self._writing: HeadWithBody | None = None  # its answer
         self._reading = self._head_read = False  # whether a request has begun, and its headers have come
@@ -211,7 +217,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
             return
         head = (self.parser.get_method(), self.url, self.headers) if self._reading else None
         scope = at_fault.scope if at_fault else None
-        answer = refusal_as_bytes(refusal, self.server_state.default_headers, self._observer, head, scope)
+        answer = refusal_as_bytes(refusal, self.server_state.default_headers, self._observer, head, scope, self._origins)
         if at_fault and self.pipeline and self.pipeline[0][0] is at_fault:
             self.pipeline.popleft()
         elif at_fault:

@@ -3,12 +3,13 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from serving.cors import allow_reading
 from serving.errors import RequestError, problem_of
 from serving.metrics import metrics
 from serving.observing import Head, Observer
@@ -109,11 +110,14 @@ def refusal_as_bytes(
     observer: Observer | None,
     head: Head | None,  # as much of it as came
     scope: Mapping[str, Any] | None,  # of a request whose head was read
+    origins: Sequence[str],  # whose pages may read it
 ) -> bytes:
     """The answer to what cannot be read, and after which the connection ends. It is recorded."""
     record = None if observer is None else observer.begin_refused(head, scope)
     with recording(record):
         answer = problem_of(refusal)
+    asking = dict(head[2]).get(b"origin") if head else None
+    allow_reading(answer.headers, origins, None if asking is None else asking.decode("latin-1"))
     headers = [*default_headers, *answer.raw_headers, (b"connection", b"close")]
     if observer is not None and record is not None:
         record.status, record.sent = answer.status_code, len(answer.body)
