@@ -41,7 +41,7 @@ def test_the_frechet_distance_is_torch_fidelitys(real, fake, width):
     theirs = fid_statistics_to_metric(
         *[fid_features_to_statistics(torch.from_numpy(side).double()) for side in sets], verbose=False
     )
-    assert metrics.frechet(*sets) == pytest.approx(theirs["frechet_inception_distance"], rel=1e-6)
+    assert metrics.frechet(*sets) == pytest.approx(theirs["frechet_inception_distance"], rel=1e-5)
 
 
 def test_kernel_distance_is_unbiased():
