@@ -11,7 +11,7 @@ FLAGS = (
     "--images",
     "256",
     "--width",
-    "4",
+    "8",  # as in test_recipes.py, whose traced networks serve here too
     "--encoder-images",
     "640",
     "--threads",
