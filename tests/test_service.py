@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx2
@@ -427,8 +427,12 @@ def test_a_caller_who_does_not_read_is_cut_off(trained):
 
 def workers_of(process):
     """Process ids of the workers that serve."""
-    children = psutil.Process(process.pid).children()
-    return [child.pid for child in children if "_bentoml_impl.worker.service" in child.cmdline()]
+    found = []
+    for child in psutil.Process(process.pid).children():
+        with suppress(psutil.NoSuchProcess):  # it has ended by now, as the one that checks the models does
+            if "_bentoml_impl.worker.service" in child.cmdline():
+                found.append(child.pid)
+    return found
 
 
 def fresh(client, path, times=24):
@@ -462,12 +466,15 @@ def test_in_a_container_the_death_of_one_worker_ends_the_service_with_status_1(t
     port = free_port()
     settings = {"GAN_WORKERS": "2", "GAN_MODELS": str(trained.models), "GAN_DRAIN": "0"}
     process = serve(port, **settings, BENTOML_CONTAINERIZED="true")
-    deadline = time.monotonic() + 60
-    while len(ready := [pid for pid in workers_of(process) if has_mark(pid)]) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    os.kill(ready[0], signal.SIGKILL)
-    process.communicate(timeout=60)
+    try:
+        deadline = time.monotonic() + 60
+        while len(ready := [pid for pid in workers_of(process) if has_mark(pid)]) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        os.kill(ready[0], signal.SIGKILL)
+        process.communicate(timeout=60)
+    finally:
+        process.terminate()
     assert process.returncode == 1
     with pytest.raises(httpx2.TransportError):
         httpx2.get(f"http://127.0.0.1:{port}/readyz")
