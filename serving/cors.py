@@ -30,15 +30,15 @@ def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
     )
 
 
-def allow_reading(headers: MutableHeaders, origins: Sequence[str], asking: str | None) -> None:
+def allow_reading(headers: MutableHeaders, origins: Sequence[str], asking: str) -> None:
     """Add to an answer that comes from no application what `allow_origins` adds to those that do.
 
-    `asking` is the request's header Origin. Where that is missing, or had not come yet, only `*` lets pages read the answer.
+    `asking` is the request's header Origin. Where that is empty, since it had not come yet, only `*` lets pages read the answer.
     """
     if not origins:
         return
     if ANY in origins or asking in origins:
-        headers["Access-Control-Allow-Origin"] = ANY if ANY in origins else str(asking)
+        headers["Access-Control-Allow-Origin"] = ANY if ANY in origins else asking
         headers["Access-Control-Expose-Headers"] = ", ".join(_EXPOSED)
     headers.add_vary_header("Origin")
 

@@ -116,8 +116,8 @@ def refusal_as_bytes(
     record = None if observer is None else observer.begin_refused(head, scope)
     with recording(record):
         answer = problem_of(refusal)
-    asking = dict(head[2]).get(b"origin") if head else None
-    allow_reading(answer.headers, origins, None if asking is None else asking.decode("latin-1"))
+    asking = dict(head[2]).get(b"origin", b"") if head else b""
+    allow_reading(answer.headers, origins, asking.decode("latin-1"))
     headers = [*default_headers, *answer.raw_headers, (b"connection", b"close")]
     if observer is not None and record is not None:
         record.status, record.sent = answer.status_code, len(answer.body)

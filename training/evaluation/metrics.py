@@ -33,17 +33,9 @@ def frechet(real: NDArray[np.float32], fake: NDArray[np.float32]) -> float:
     for a distance that is not a finite number.
     """
     _check(real, fake)
-    means = [side.mean(0, dtype=np.float64) for side in (real, fake)]
-    # With features X of a set less their mean, over (n - 1)^(1/2), its covariance S is X^T X.
-    few, many = sorted(((side - mean) / (len(side) - 1) ** 0.5 for side, mean in zip((real, fake), means, strict=True)), key=len)
-    traces = np.square(few).sum() + np.square(many).sum()
-    if len(few) > few.shape[1]:
-        few = np.linalg.qr(few, mode="r")  # which has the same covariance
-    # The eigenvalues of S_r S_f other than 0 are those of X_few S_many X_few^T. That matrix is symmetric, which makes them quicker
-    # to find, and has no more rows than there are images, which leaves no zeros for rounding to move.
-    product = few @ many.T
-    eigenvalues = np.linalg.eigvalsh(product @ product.T)
-    found = float(np.square(means[0] - means[1]).sum() + traces - 2 * np.sqrt(np.maximum(eigenvalues, 0)).sum())
+    (mean, x), (other_mean, y) = _mean_and_root(real), _mean_and_root(fake)
+    # With S_r = X^T X and S_f = Y^T Y the trace of (S_r S_f)^(1/2) is the sum of the singular values of X Y^T.
+    found = float(np.square(mean - other_mean).sum() + np.square(x).sum() + np.square(y).sum() - 2 * np.linalg.norm(x @ y.T, "nuc"))
     if not math.isfinite(found):
         raise ValueError("the Fréchet distance of these features is not a finite number")
     return max(found, 0.0)  # rounding may leave a little below nothing
@@ -194,6 +186,15 @@ def label_accuracy(predicted: NDArray[np.int64], labels: NDArray[np.int64], clas
     """The share of predicted classes [n] that equal the labels [n], over all images and by class, for classes that occur."""
     right = predicted == labels
     return float(right.mean()), {label: float(right[labels == label].mean()) for label in range(classes) if (labels == label).any()}
+
+
+def _mean_and_root(features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The mean [d] of features [n, d], and an X [n or fewer, at most d] for which X^T X is their covariance."""
+    mean = features.mean(0, dtype=np.float64)
+    root = (features - mean) / (len(features) - 1) ** 0.5
+    if len(root) > len(mean):
+        root = np.linalg.qr(root, mode="r")
+    return mean, root
 
 
 def _tensor(values: NDArray[np.float32]) -> Tensor:
