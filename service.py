@@ -24,6 +24,7 @@ from bentoml.exceptions import BentoMLException
 from pydantic import BaseModel, SecretStr, ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gan import freed_memory
 from gan.errors import GanServiceError
 from serving import metrics_folder, observing, workers
 from serving.app import Api
@@ -174,6 +175,7 @@ class GanService:
             raise SystemExit(f"gan-service: {error}") from None
 
     def __init__(self) -> None:
+        freed_memory.return_large_blocks()
         settings = self._settings = Settings()
         self._ready = self._in_own_process = self._lost = False
         self._batcher = Batcher(_record_batch, self._terminate, metrics().queued_images.set)

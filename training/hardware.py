@@ -1,6 +1,5 @@
 """Device and precision of a run, and the settings that make it fast."""
 
-import ctypes
 import os
 import platform
 import resource
@@ -11,9 +10,10 @@ from typing import Protocol
 
 import torch
 
+from gan import freed_memory
+
 _PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _ALL_THREADS = torch.get_num_threads()  # of the processor; later it is what `prepare` has set
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
 
 
 class Settings(Protocol):
@@ -62,7 +62,7 @@ class Hardware:
     def prepare(self) -> None:
         """Apply the settings of the process."""
         torch.set_num_threads(self.threads)
-        keep_freed_memory()
+        freed_memory.keep()
         forbid_tf32()
         torch.backends.cudnn.benchmark = True  # all batches have one size, so the fastest kernels are searched for once
 
@@ -98,17 +98,6 @@ def _has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return "avx512_bf16" in _cpu_flags() or "amx_bf16" in _cpu_flags()
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep large freed blocks instead of returning each to the kernel.
-
-    Every step frees and allocates the same buffers of tens of megabytes; page faults on them cost a fifth of the time.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_MAX, 0)
-        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _cpuinfo(key: str) -> str:

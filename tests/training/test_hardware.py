@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -74,26 +71,3 @@ def test_a_missing_gpu_is_said():
     with pytest.raises(ValueError, match="--device cuda: torch sees no GPU here; use --device cpu"):
         Hardware.choose(TrainingConfig(device="cuda"))
     assert Hardware.choose(TrainingConfig()).device.type == "cpu"
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="counts Linux's page faults")
-def test_freed_memory_is_kept():
-    code = """
-import resource, statistics, torch
-from training.hardware import keep_freed_memory
-def use():
-    torch.ones(16 * 2**20)  # 64 MB
-def faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    use()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-def usual():
-    use()
-    return statistics.median(faults() for _ in range(20))  # the kernel may take pages back now and then by itself
-before = usual()
-keep_freed_memory()
-print(before, usual())
-"""
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    as_it_was, kept = map(float, found.split())
-    assert kept < as_it_was / 10
