@@ -177,6 +177,7 @@ class Batcher:
             # A device that can be given the next batch before it is done with this one is, if there is a next one.
             if parts and self._queue and len(at_work) < parts[0].job.runtime.in_flight:
                 continue
+            parts = []  # what waits for the next request is to hold neither the images of the last nor its model
             freed = self._finish(at_work.popleft(), freed)
 
     def _finish(self, batch: _Batch, freed: float) -> float:

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from gan import freed_memory, model_folder, runtimes
+from gan import model_folder, runtimes
 from gan.directions import Directions
 from gan.encoder import PictureEncoder
 from gan.errors import ModelFolderError
@@ -46,6 +46,4 @@ def load(folder: ModelFolder, settings: Settings, on_device: RunExclusively) -> 
             f"{folder.path} generates images of another shape, {shape}, than its manifest says: "
             f"{model_folder.export_again_hint(folder.path)}"
         )
-    loaded = LoadedModel(folder, runtime, Directions.read(folder), PictureEncoder.load(folder), Scorer.load(folder))
-    freed_memory.trim()
-    return loaded
+    return LoadedModel(folder, runtime, Directions.read(folder), PictureEncoder.load(folder), Scorer.load(folder))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from gan import model_folder
+from gan import freed_memory, model_folder
 from gan.errors import ModelFolderError
 from gan.runtimes.base import RunExclusively, run_inline
 from serving.errors import RequestError
@@ -48,6 +48,7 @@ class Models:
             if all(state_of(path) == state for path, state in self._states.items()):
                 raise
             self._load_all()  # a folder was exchanged while it was read
+        freed_memory.trim()
 
     def _load_all(self) -> None:
         folders, self.default, self.left_out = verify(self._settings)
@@ -165,11 +166,13 @@ class Models:
         """Verify, load, warm up, and only then replace the model of the same name. Raises ModelFolderError."""
         with self._changing:
             try:
-                return self._load_once(path)
+                loaded = self._load_once(path)
             except ModelFolderError:
                 if state_of(path) == self._states.get(path):
                     raise
-                return self._load_once(path)  # it was exchanged while it was read
+                loaded = self._load_once(path)  # it was exchanged while it was read
+            freed_memory.trim()
+            return loaded
 
     def _load_once(self, path: Path) -> LoadedModel:
         self._states[path] = state_of(path)

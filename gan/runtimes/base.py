@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -97,15 +98,16 @@ class Runtime:
 
     def __init__(self, engine: Engine, network: ExportedNetwork, mapping: Mapping | None = None) -> None:
         """`mapping` makes the styles of a network that takes these. Runs some rows; raises what the engine raises."""
-        self._engine, self._inputs, self._outputs, self._mapping = engine, network.inputs, network.outputs, mapping
+        self._engine, self._outputs, self._mapping = engine, network.outputs, mapping
         self.name, self.file, self.library, self.in_flight = engine.name, engine.file, engine.library, engine.in_flight
         self.files = (self.file,) if mapping is None else (mapping.file, self.file)
         self.batch_size = engine.max_batch_size
         probe = network.rows(self.batch_size)
-        self._pad = not rows_agree(engine, probe) if engine.needs_fixed_batch_size is None else engine.needs_fixed_batch_size
-        if not self._pad:
+        pad = not rows_agree(engine, probe) if engine.needs_fixed_batch_size is None else engine.needs_fixed_batch_size
+        if not pad:
             self.batch_size = _batch_size_within_limit(engine, probe)
-        self.values = Values(self)
+        self._layout = _Layout(network.inputs, self.batch_size if pad else None)
+        self.values = Values(engine, self._layout, self._outputs, self.batch_size)
 
     @property
     def is_half_precision(self) -> bool:
@@ -118,33 +120,41 @@ class Runtime:
 
     def start(self, rows: Inputs) -> Callable[[], Outputs]:
         """Begin to compute 1 to `batch_size` complete rows; the function returned waits for the outputs, by name."""
-        wait = self._start(self._engine.start, rows)
+        wait = self._layout.start(self._engine.start, rows)
         if self._engine.makes_uint8:
             return wait
         return lambda: _of_outputs(to_declared_output, wait(), self._outputs)
 
-    def start_values(self, rows: Inputs) -> Callable[[], Outputs]:
-        """See `Values.start`."""
-        wait = self._start(self._engine.start_values, rows)
-        return lambda: _of_outputs(_to_unit_range, wait(), self._outputs)
-
-    def _start(self, start: Callable[[Inputs], Callable[[], Outputs]], rows: Inputs) -> Callable[[], Outputs]:
-        n = count(rows)
-        rows = {name: rows[name] for name in self._inputs}
-        wait = start(padded(rows, self.batch_size) if self._pad else rows)
-        return lambda: {name: values[:n] for name, values in wait().items()}
-
 
 class Values:
-    """A generator's images as it computes them, not yet rounded to uint8: for searches, which need small differences."""
+    """A generator's images as it computes them, not yet rounded to uint8: for searches, which need small differences.
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self.batch_size, self.in_flight = runtime.batch_size, 1
+    It and its `Runtime` do not refer to each other, or both would hold their memory until garbage is collected.
+    """
+
+    in_flight = 1
+
+    def __init__(self, engine: Engine, layout: "_Layout", outputs: tuple[OutputSpec, ...], batch_size: int) -> None:
+        self._engine, self._layout, self._outputs, self.batch_size = engine, layout, outputs, batch_size
 
     def start(self, rows: Inputs) -> Callable[[], Outputs]:
         """As `Runtime.start`, but images are float32 [n, channels, height, width], where [-1, 1] becomes 0 to 255."""
-        return self._runtime.start_values(rows)
+        wait = self._layout.start(self._engine.start_values, rows)
+        return lambda: _of_outputs(_to_unit_range, wait(), self._outputs)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The rows that an engine takes."""
+
+    inputs: list[str]
+    padded_to: int | None  # rows; None: any number is taken
+
+    def start(self, start: Callable[[Inputs], Callable[[], Outputs]], rows: Inputs) -> Callable[[], Outputs]:
+        n = count(rows)
+        rows = {name: rows[name] for name in self.inputs}
+        wait = start(rows if self.padded_to is None else padded(rows, self.padded_to))
+        return lambda: {name: values[:n] for name, values in wait().items()}
 
 
 def _of_outputs(

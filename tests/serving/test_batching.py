@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+import weakref
 from contextlib import suppress
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from gan.manifest import IMAGES
 from serving.batch_queue import BatchQueue, Job
 from serving.batching import Batcher, DeviceLostError
+from tests.references import without_garbage_collection
 
 
 class Device:
@@ -616,6 +618,24 @@ def test_where_more_wait_than_there_is_room_for_each_gets_one(batcher):
 
     asyncio.run(scenario())
     assert device.batches[1] == [100 + n for n in range(16)]
+
+
+def test_an_idle_device_holds_nothing_of_the_last_request(batcher):
+    """Its images may have fifty megabytes, and its model, which may be replaced by now, hundreds."""
+
+    async def ask():
+        device = Device()
+        images = (await batcher.submit(device, rows(1, 2))).images
+        assert images.ravel().tolist() == [1, 2]
+        return weakref.ref(device), weakref.ref(images)
+
+    with without_garbage_collection():
+        held = asyncio.run(ask())
+        deadline = time.monotonic() + 5
+        while any(one() is not None for one in held) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert held[0]() is None
+        assert held[1]() is None
 
 
 def test_the_rate_is_that_of_the_batches(batcher):

@@ -8,10 +8,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydantic import SecretStr
 from safetensors.torch import load_file, save_file
 from starlette.testclient import TestClient
@@ -24,7 +26,8 @@ from gan.networks import dcgan
 from serving.auth import RequireKey
 from serving.models import Models
 from serving.settings import Settings
-from tests.services import with_lifespan
+from tests.references import alive, parts_of, without_garbage_collection
+from tests.services import serving, with_lifespan
 from tests.serving.test_api import pixels, refused
 from training.export import export
 
@@ -177,6 +180,41 @@ def test_requests_under_way_finish_on_what_they_began_with(reload_client, traine
     for answer in answers:
         assert answer.status_code == 200
         assert np.array_equal(pixels(answer.content)[:32, :32], expected[answer.headers["x-model"]])
+
+
+def test_a_model_that_is_no_longer_served_is_freed_at_once(scored, trained, tmp_path):
+    """And not when garbage is collected next: by then some more of a hundred megabytes each may have been loaded and replaced."""
+    shutil.copytree(scored.model, tmp_path / "scored")
+    write(trained, tmp_path / "shoes", scale=1.0)
+    picture = BytesIO()
+    Image.new("L", (32, 32)).save(picture, "png")
+    sent = {"content": picture.getvalue(), "headers": {"Content-Type": "image/png"}}
+    name = model_folder.read(scored.model).manifest.name
+    with serving(tmp_path, default_model="shoes") as client, without_garbage_collection():
+
+        def parts_of_served():
+            return parts_of(client.api._models.get(name), client.api._models.get("shoes"))
+
+        parts = parts_of_served()
+        assert {"LoadedModel", "PictureEncoder", "Scorer", "InferenceSession"} < set(alive(parts))
+        assert client.get(f"/generate?model={name}&seed=1&label=1").status_code == 200
+        assert [client.post(f"/{path}?model={name}", **sent).status_code for path in ("invert", "score")] == [200, 200]
+        assert client.post(f"/models/{name}/reload").status_code == 200
+        assert becomes_empty(lambda: alive(parts)) == []
+        parts = parts_of_served()
+        shutil.rmtree(tmp_path / "scored")
+        for _ in range(3):
+            client.api.scan_models()
+        assert client.get(f"/models/{name}").status_code == 404
+        assert becomes_empty(lambda: alive(parts)) == []
+
+
+def becomes_empty(found):
+    """Within the moment in which a thread may still be on its way from its last work."""
+    deadline = time.monotonic() + 5
+    while found() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return found()
 
 
 def test_the_same_folder_again_changes_nothing(reload_client):

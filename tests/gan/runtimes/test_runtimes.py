@@ -17,6 +17,7 @@ from gan.runtimes import base, onnx
 from gan.runtimes.base import Runtime, run_inline
 from gan.runtimes.network import ExportedNetwork, generator_of, rows_of_seeds
 from tests.conftest import BACKENDS
+from tests.references import alive, parts_of, without_garbage_collection
 
 SHIPPED = Path(__file__).parents[3] / "models" / "fashion-mnist-dcgan"
 
@@ -72,6 +73,19 @@ def test_values_are_the_images_before_they_are_rounded(folder, backend, limits):
     assert np.abs(levels.astype(int) - runtimes.generate_images(drawer, rows)).max() <= (limits != (-1.0, 1.0))
     assert len(np.unique(values)) > 256
     assert np.array_equal(drawer.values.start(select(rows, slice(2, 3)))()[IMAGES], values[2:3])
+
+
+@pytest.mark.parametrize("backend", [*BACKENDS, ("openvino", "cpu")])
+def test_one_that_nobody_needs_any_more_is_freed_at_once(folder, backend):
+    """And not when garbage is collected next, which is seldom where a service has frozen its objects."""
+    runtime = runtimes.load(folder, *backend, threads=2)
+    runtimes.generate_images(runtime, inputs_of_seeds(range(5), folder.manifest.input_spec))
+    runtime.values.start(inputs_of_seeds([1], folder.manifest.input_spec))()
+    held = parts_of(runtime, folder)
+    assert {"Runtime", "Values"} < set(alive(held))
+    with without_garbage_collection():
+        del runtime
+        assert alive(held) == []
 
 
 def test_a_runtime_whose_shapes_disagree_gets_one_shape(folder, monkeypatch):
