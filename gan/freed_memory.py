@@ -14,8 +14,8 @@ def keep() -> None:
 
     Every step frees and allocates the same buffers of tens of megabytes; page faults on them cost a fifth of the time.
     """
-    _set(_M_MMAP_MAX, 0)
-    _set(_M_TRIM_THRESHOLD, 2**31 - 1)
+    _tell_glibc("mallopt", _M_MMAP_MAX, 0)
+    _tell_glibc("mallopt", _M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def return_large_blocks() -> None:
@@ -25,20 +25,15 @@ def return_large_blocks() -> None:
     any small block behind a free one keeps that from being returned. So after answers of tens of megabytes, made in several
     threads, a process would hold memory that it does not use.
     """
-    _set(_M_MMAP_THRESHOLD, _LARGE)
-    _set(_M_TRIM_THRESHOLD, _FREE_AT_THE_END)
+    _tell_glibc("mallopt", _M_MMAP_THRESHOLD, _LARGE)
+    _tell_glibc("mallopt", _M_TRIM_THRESHOLD, _FREE_AT_THE_END)
 
 
 def trim() -> None:
     """Return all whole pages that are free now, as after the work of loading a model, of which the next request needs little."""
-    if _is_glibc():
-        ctypes.CDLL(None).malloc_trim(0)
+    _tell_glibc("malloc_trim", 0)
 
 
-def _set(parameter: int, value: int) -> None:
-    if _is_glibc():
-        ctypes.CDLL(None).mallopt(parameter, value)
-
-
-def _is_glibc() -> bool:
-    return platform.libc_ver()[0] == "glibc"
+def _tell_glibc(function: str, *arguments: int) -> None:
+    if platform.libc_ver()[0] == "glibc":
+        getattr(ctypes.CDLL(None), function)(*arguments)

@@ -1,15 +1,17 @@
 """Which objects live on when nobody needs them any more."""
 
 import gc
+import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FunctionType, ModuleType
+from typing import Any
 
 _PACKAGES = {"gan", "serving", "onnxruntime", "openvino", "torch"}
 
 
-def parts_of(whole: object, *others: object) -> list[weakref.ref[object]]:
+def parts_of(whole: object, *others: object) -> list[weakref.ref[Any]]:
     """The objects of these packages that can be reached from one, itself included, and not from the others."""
     besides = {id(found) for found in _reachable(others)}
     parts = []
@@ -20,9 +22,17 @@ def parts_of(whole: object, *others: object) -> list[weakref.ref[object]]:
     return parts
 
 
-def alive(parts: list[weakref.ref[object]]) -> list[str]:
+def alive(parts: Iterable[weakref.ref[Any]]) -> list[str]:
     """The names of the types of those that live."""
     return [type(found).__name__ for part in parts if (found := part()) is not None]
+
+
+def lasting(parts: Iterable[weakref.ref[Any]], seconds: float = 5) -> list[str]:
+    """The same, after the moment in which a thread may still be on its way from its last work."""
+    deadline = time.monotonic() + seconds
+    while (found := alive(parts)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return found
 
 
 @contextmanager
@@ -36,7 +46,7 @@ def without_garbage_collection() -> Iterator[None]:
         gc.enable()
 
 
-def _reachable(roots: object) -> list[object]:
+def _reachable(roots: Iterable[object]) -> list[object]:
     found: dict[int, object] = {}
     waiting = list(roots)
     while waiting:
@@ -44,7 +54,6 @@ def _reachable(roots: object) -> list[object]:
         if id(one) in found or isinstance(one, type | ModuleType):
             continue
         found[id(one)] = one
-        waiting += [] if isinstance(one, FunctionType) else gc.get_referents(one)
-        if isinstance(one, FunctionType):  # and not its module's names
-            waiting += one.__closure__ or ()
+        # Not by way of a function to all the names of its module
+        waiting += (one.__closure__ or ()) if isinstance(one, FunctionType) else gc.get_referents(one)
     return list(found.values())

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import gc
 import io
 import tracemalloc
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ from serving.bodies import BodyReader
 from serving.errors import RequestError
 from serving.models import Models
 from serving.settings import Settings
+from tests.references import without_garbage_collection
 from tests.serving.test_api import refused
 
 PNG = {"Content-Type": "image/png"}
@@ -211,18 +211,16 @@ def test_a_body_is_let_go_when_it_is_answered(trained):
         connected = asyncio.get_running_loop().create_future()
         api.open(Models(settings), batcher, settings)
         assert await ask_all() == [200, 200, 422, 422, 400, 422]
-        gc.collect()
-        gc.disable()
-        tracemalloc.start()
-        try:
-            await ask_all()
-            before = tracemalloc.get_traced_memory()[0]  # the last request of a kind may be held until the next
-            for _ in range(3):
+        with without_garbage_collection():
+            tracemalloc.start()
+            try:
                 await ask_all()
-            return tracemalloc.get_traced_memory()[0] - before
-        finally:
-            tracemalloc.stop()
-            gc.enable()
+                before = tracemalloc.get_traced_memory()[0]  # the last request of a kind may be held until the next
+                for _ in range(3):
+                    await ask_all()
+                return tracemalloc.get_traced_memory()[0] - before
+            finally:
+                tracemalloc.stop()
 
     connected = None
     held = asyncio.run(scenario())

@@ -26,7 +26,7 @@ from gan.networks import dcgan
 from serving.auth import RequireKey
 from serving.models import Models
 from serving.settings import Settings
-from tests.references import alive, parts_of, without_garbage_collection
+from tests.references import alive, lasting, parts_of, without_garbage_collection
 from tests.services import serving, with_lifespan
 from tests.serving.test_api import pixels, refused
 from training.export import export
@@ -200,21 +200,13 @@ def test_a_model_that_is_no_longer_served_is_freed_at_once(scored, trained, tmp_
         assert client.get(f"/generate?model={name}&seed=1&label=1").status_code == 200
         assert [client.post(f"/{path}?model={name}", **sent).status_code for path in ("invert", "score")] == [200, 200]
         assert client.post(f"/models/{name}/reload").status_code == 200
-        assert becomes_empty(lambda: alive(parts)) == []
+        assert lasting(parts) == []
         parts = parts_of_served()
         shutil.rmtree(tmp_path / "scored")
         for _ in range(3):
             client.api.scan_models()
         assert client.get(f"/models/{name}").status_code == 404
-        assert becomes_empty(lambda: alive(parts)) == []
-
-
-def becomes_empty(found):
-    """Within the moment in which a thread may still be on its way from its last work."""
-    deadline = time.monotonic() + 5
-    while found() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return found()
+        assert lasting(parts) == []
 
 
 def test_the_same_folder_again_changes_nothing(reload_client):
